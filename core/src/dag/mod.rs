@@ -1,0 +1,3 @@
+//! A DAG: its model, and the one parser of its YAML file.
+
+pub mod model;

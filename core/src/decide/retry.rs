@@ -1,0 +1,114 @@
+//! Whether a failed try is followed by another, and when.
+
+use std::time::Duration;
+
+use crate::dag::model::Task;
+
+/// How often and how fast a task is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    pub retries: u32,
+    pub delay: Duration,
+    pub exponential: bool,
+    pub max_delay: Duration,
+    /// Share of the delay that chance adds at most, 0 to 1.
+    pub jitter: f64,
+}
+
+/// How a try failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TryEnd {
+    /// Another try may succeed.
+    Transient,
+    /// Another try would fail the same way.
+    Permanent,
+    /// The worker was lost: not the task's fault.
+    WorkerLost,
+}
+
+/// Airflow's bound of an exponential delay.
+const MAX_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Lost workers that cost the user no retry.
+const FREE_LOSSES: u32 = 3;
+
+impl RetryPolicy {
+    /// Returns the policy of a task.
+    #[must_use]
+    pub fn of(task: &Task) -> Self {
+        Self {
+            retries: task.retries,
+            delay: task.retry_delay,
+            exponential: task.retry_exponential_backoff,
+            max_delay: task.max_retry_delay.unwrap_or(MAX_DELAY),
+            jitter: task.retry_jitter,
+        }
+    }
+
+    /// The delay before the try that follows `failed` failed ones; `chance` is drawn from 0 to 1.
+    #[must_use]
+    pub fn delay_after(&self, failed: u32, chance: f64) -> Duration {
+        let factor = if self.exponential { 2f64.powi(failed.clamp(1, 64) as i32 - 1) } else { 1.0 };
+        let secs = (self.delay.as_secs_f64() * factor).min(self.max_delay.as_secs_f64());
+        let jittered = secs * (1.0 + self.jitter.clamp(0.0, 1.0) * chance.clamp(0.0, 1.0));
+        Duration::from_secs_f64(jittered.min(self.max_delay.as_secs_f64()))
+    }
+}
+
+/// Returns the delay before the next try, or `None` if the task has failed for good.
+///
+/// `failed` counts the tries that failed since the last clear, this one included, and lost ones
+/// not; `lost` those whose worker was lost, this one included.
+#[must_use]
+pub fn after_failure(
+    policy: &RetryPolicy,
+    end: TryEnd,
+    failed: u32,
+    lost: u32,
+    chance: f64,
+) -> Option<Duration> {
+    match end {
+        TryEnd::Permanent => None,
+        TryEnd::WorkerLost => (lost <= FREE_LOSSES).then_some(Duration::ZERO),
+        TryEnd::Transient => (failed <= policy.retries).then(|| policy.delay_after(failed, chance)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(exponential: bool, jitter: f64) -> RetryPolicy {
+        RetryPolicy {
+            retries: 3,
+            delay: Duration::from_secs(10),
+            exponential,
+            max_delay: Duration::from_secs(35),
+            jitter,
+        }
+    }
+
+    #[test]
+    fn delays_double_up_to_the_limit() {
+        let delays: Vec<_> =
+            (1..5).map(|n| policy(true, 0.0).delay_after(n, 1.0).as_secs()).collect();
+        assert_eq!(delays, [10, 20, 35, 35]);
+        assert_eq!(policy(false, 0.0).delay_after(4, 1.0).as_secs(), 10);
+    }
+
+    #[test]
+    fn jitter_adds_at_most_its_share() {
+        let policy = policy(false, 0.5);
+        assert_eq!(policy.delay_after(1, 0.0).as_secs(), 10);
+        assert_eq!(policy.delay_after(1, 1.0).as_secs(), 15);
+    }
+
+    #[test]
+    fn a_lost_worker_costs_no_retry_three_times() {
+        let none = RetryPolicy { retries: 0, ..policy(false, 0.0) };
+        assert!(after_failure(&none, TryEnd::WorkerLost, 0, 3, 0.0).is_some());
+        assert!(after_failure(&none, TryEnd::WorkerLost, 0, 4, 0.0).is_none());
+        assert!(after_failure(&none, TryEnd::Transient, 1, 0, 0.0).is_none());
+        assert!(after_failure(&policy(false, 0.0), TryEnd::Permanent, 1, 0, 0.0).is_none());
+    }
+}

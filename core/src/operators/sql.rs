@@ -1,0 +1,56 @@
+//! Operators on SQL databases.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Input;
+
+/// `sql`: runs statements on a PostgreSQL connection, in one transaction. The rows of the last one
+/// are its XCom, a list of objects (at most 1,000).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sql {
+    pub connection: String,
+    /// One statement, or several separated by `;`. Values go in by `parameters` as `$1`, `$2`, ….
+    pub sql: String,
+    /// Values of `$1`, `$2`, … of a single statement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Value>,
+}
+
+/// `postgres.load`: loads a dataset into a table with binary COPY, in one transaction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresLoad {
+    pub connection: String,
+    pub input: Input,
+    /// `table` or `schema.table`. It must exist, unless `create` says otherwise.
+    pub table: String,
+    #[serde(default)]
+    pub mode: LoadMode,
+    /// Columns of a unique key, for `upsert`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+    /// Column of the table to column of the dataset; left out: same names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
+    /// Creates the table from the dataset's columns if it does not exist.
+    #[serde(default)]
+    pub create: bool,
+}
+
+/// What becomes of the rows that the table has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadMode {
+    /// They stay; the dataset's are added.
+    #[default]
+    Append,
+    /// Those with the same key are replaced; in a dataset the later row wins.
+    Upsert,
+    /// They are all replaced, in one transaction: a reader sees the old or the new table.
+    Replace,
+}

@@ -1,0 +1,133 @@
+//! What a running try can see and reach.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Connection, DatasetRef, RecordBatchStream, TaskError};
+
+/// Which try this is, in words that outside systems keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskIdentity {
+    /// Id of this installation of Subak (a UUID).
+    pub installation: String,
+    pub dag_id: String,
+    pub run_id: String,
+    /// The run's UUID.
+    pub run_uuid: String,
+    pub task_id: String,
+    /// -1: not mapped.
+    pub map_index: i32,
+    pub try_number: u32,
+    /// How often the task was cleared; part of the key of a load.
+    pub resets: u32,
+}
+
+/// Everything that a try may use. Cheap to clone.
+#[derive(Clone)]
+pub struct TaskContext {
+    pub identity: Arc<TaskIdentity>,
+    /// Cancelled when the try is to end: by a user, a timeout, a lost lease.
+    pub cancel: CancellationToken,
+    pub log: Arc<dyn LogSink>,
+    pub progress: Arc<dyn ProgressSink>,
+    pub state: Arc<dyn StateStore>,
+    pub dead_letters: Arc<dyn DeadLetterSink>,
+    pub datasets: Arc<dyn DatasetReader>,
+    pub processes: Arc<dyn ProcessGroups>,
+    /// Those that the task names, by id.
+    pub connections: Arc<BTreeMap<String, Connection>>,
+    /// A private folder of this try, dropped when it ends.
+    pub scratch: PathBuf,
+    /// Where this task's dataset goes: an object store URL ending in `/`, of this try alone.
+    pub storage: String,
+    /// Bytes that the try may hold before it spills or refuses to grow.
+    pub memory_bytes: usize,
+    /// Values of `env:` and of the DAG's context for processes.
+    pub env: Arc<BTreeMap<String, String>>,
+}
+
+impl TaskContext {
+    /// Writes a line into the try's log.
+    pub fn log(&self, line: impl AsRef<str>) {
+        self.log.line(line.as_ref());
+    }
+
+    /// Returns a connection that the task names, or the error to show.
+    pub fn connection(&self, id: &str) -> Result<&Connection, TaskError> {
+        self.connections.get(id).ok_or_else(|| {
+            TaskError::permanent(format!(
+                "connection `{id}` does not exist: add it with `subak connections add {id}`"
+            ))
+        })
+    }
+}
+
+/// The try's log. Lines are masked, numbered and shipped behind it; never blocks for long.
+pub trait LogSink: Send + Sync {
+    /// Adds one line.
+    fn line(&self, line: &str);
+    /// Adds raw output of a process; lines may be split over calls, bytes need not be UTF-8.
+    fn bytes(&self, bytes: &[u8]);
+}
+
+/// Shows how far a try is, in the log's stead for numbers that change.
+pub trait ProgressSink: Send + Sync {
+    /// Replaces what was said before; `note` is a few words.
+    fn progress(&self, rows: u64, bytes: u64, note: &str);
+}
+
+/// A small store of JSON values that belongs to the task and outlives its tries and runs.
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// Returns the value of a key.
+    async fn get(&self, key: &str) -> Result<Option<Value>, TaskError>;
+    /// Sets the value of a key.
+    async fn put(&self, key: &str, value: &Value) -> Result<(), TaskError>;
+    /// Removes a key.
+    async fn delete(&self, key: &str) -> Result<(), TaskError>;
+}
+
+/// A rejected record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// The topic or file.
+    pub source: String,
+    /// 0 for a file.
+    pub partition: i32,
+    /// The offset, or the line (from 1).
+    pub position: i64,
+    pub reasons: Vec<String>,
+    pub raw: Vec<u8>,
+}
+
+/// Takes rejected records; they become visible when the try's result is accepted.
+#[async_trait]
+pub trait DeadLetterSink: Send + Sync {
+    /// Keeps them; returns once they are on their way and memory allows more.
+    async fn send(&self, rows: Vec<BadRow>) -> Result<(), TaskError>;
+}
+
+/// Opens datasets of other tasks; the worker injects the one that knows files and formats.
+#[async_trait]
+pub trait DatasetReader: Send + Sync {
+    /// Reads a dataset from its beginning; `columns` names those wanted (`None`: all).
+    async fn read(
+        &self,
+        dataset: &DatasetRef,
+        columns: Option<&[String]>,
+        ctx: &TaskContext,
+    ) -> Result<RecordBatchStream, TaskError>;
+}
+
+/// Knows the process groups that the worker's keeper ends if the worker dies.
+pub trait ProcessGroups: Send + Sync {
+    /// A group leader was started: it and its group end with the worker.
+    fn started(&self, pgid: i32);
+    /// The group has ended.
+    fn ended(&self, pgid: i32);
+}

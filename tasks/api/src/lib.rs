@@ -1,0 +1,19 @@
+//! What an operator is: parameters, one async function, and the context it runs in.
+//!
+//! Retries, timeouts, leases, logs and templates belong to the worker; an operator only says whether
+//! an error is transient or permanent.
+
+mod connection;
+mod context;
+mod dataset;
+mod error;
+mod operator;
+
+pub use connection::Connection;
+pub use context::{
+    BadRow, DatasetReader, DeadLetterSink, LogSink, ProcessGroups, ProgressSink, StateStore,
+    TaskContext, TaskIdentity,
+};
+pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};
+pub use error::{ErrorClass, TaskError};
+pub use operator::{ErasedOperator, Operator, TaskOutput};

@@ -1,0 +1,58 @@
+//! The operator trait, and its form without type parameters that the worker's registry holds.
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{DatasetRef, DatasetStats, TaskContext, TaskError};
+
+/// Parameters plus one idempotent function.
+pub trait Operator: Send + Sync + 'static {
+    /// The name in a DAG file: `csv.read`.
+    const NAME: &'static str;
+    /// `with:` of the DAG file, templates rendered.
+    type Params: DeserializeOwned + Send + 'static;
+
+    /// Does the work. Run twice with the same parameters it leaves the same result. It watches
+    /// [`TaskContext::cancel`] wherever it waits for long.
+    fn run(
+        &self,
+        params: Self::Params,
+        ctx: &TaskContext,
+    ) -> impl Future<Output = Result<TaskOutput, TaskError>> + Send;
+}
+
+/// What a successful try hands on.
+#[derive(Debug, Default)]
+pub struct TaskOutput {
+    /// The XCom `return_value`; `None` pushes nothing.
+    pub value: Option<Value>,
+    /// The task's dataset, `{{ tasks.<id>.output }}`.
+    pub dataset: Option<(DatasetRef, DatasetStats)>,
+    /// Records rejected and counted, dead-lettered or skipped.
+    pub rows_rejected: u64,
+}
+
+/// An [`Operator`] behind a pointer.
+#[async_trait]
+pub trait ErasedOperator: Send + Sync + 'static {
+    /// The name in a DAG file.
+    fn name(&self) -> &'static str;
+
+    /// Reads the parameters and does the work.
+    async fn run_with(&self, with: Value, ctx: &TaskContext) -> Result<TaskOutput, TaskError>;
+}
+
+#[async_trait]
+impl<O: Operator> ErasedOperator for O {
+    fn name(&self) -> &'static str {
+        O::NAME
+    }
+
+    async fn run_with(&self, with: Value, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
+        let params = serde_json::from_value(with).map_err(|error| {
+            TaskError::permanent(format!("arguments of operator `{}`: {error}", O::NAME))
+        })?;
+        self.run(params, ctx).await
+    }
+}
