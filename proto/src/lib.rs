@@ -6,16 +6,22 @@
     missing_docs,
     clippy::all,
     clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    clippy::doc_markdown,
+    clippy::large_futures,
+    clippy::semicolon_if_nothing_returned,
+    clippy::uninlined_format_args,
     unreachable_pub,
     unused_qualifications,
     reason = "generated"
 )]
+#[rustfmt::skip] // compared byte by byte with what the generator writes
 mod generated;
 
 pub use generated::*;
 
 /// Digest of a set of tries by their fencing tokens: order does not matter, adding and removing is
-/// one XOR. The finaliser of SplitMix64 spreads the tokens, which are consecutive.
+/// one XOR. The finaliser of `SplitMix64` spreads the tokens, which are consecutive.
 #[must_use]
 pub fn digest<'a>(tokens: impl IntoIterator<Item = &'a i64>) -> u64 {
     tokens.into_iter().fold(0, |digest, token| digest ^ mix(*token))
