@@ -60,10 +60,10 @@ impl Plan {
     /// Compiles a DAG; `numbers` gives each task's number, stable across versions.
     pub fn new(dag: Arc<Dag>, numbers: HashMap<TaskId, TaskNo>) -> Result<Self, PlanError> {
         let number = |task: &TaskId| {
-            numbers.get(task).copied().ok_or_else(|| PlanError {
-                dag: dag.dag_id.to_string(),
-                task: task.clone(),
-            })
+            numbers
+                .get(task)
+                .copied()
+                .ok_or_else(|| PlanError { dag: dag.dag_id.to_string(), task: task.clone() })
         };
         let mut tasks = BTreeMap::new();
         for (index, task) in dag.tasks.iter().enumerate() {

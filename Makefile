@@ -1,0 +1,38 @@
+# `make run` shows Subak at work; `make test` runs every check and test. `make help` lists the rest.
+SHELL := /bin/bash
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/subak/target
+
+.PHONY: help run test lint check-tools build fmt soak bench clean
+
+help: ## lists what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: ## installs what is missing, builds, runs retail_retention and serves; EXIT=1 ends after the run
+	@scripts/setup.sh run
+	@scripts/run.sh
+
+test: ## installs what is missing, runs every check and every test
+	@scripts/setup.sh test
+	@scripts/lint.sh
+	@scripts/test.sh
+
+lint: ## the checks of `make test` alone
+	@scripts/setup.sh test
+	@scripts/lint.sh
+
+build: ## builds the whole workspace
+	@scripts/setup.sh run
+	cargo build --workspace --locked
+
+fmt: ## lays out Rust and TOML files
+	@scripts/setup.sh test
+	cargo fmt --all
+	@scripts/tool.sh taplo fmt
+
+soak: ## the tests that have counts, with high ones; takes hours
+	@scripts/setup.sh test
+	@SUBAK_SOAK=1 scripts/test.sh
+
+bench: ## measures the engine and the retail pipeline
+	@scripts/setup.sh test
+	@scripts/bench.sh

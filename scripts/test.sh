@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds the workspace and runs every test; SUBAK_SOAK=1 raises the counts of those that have one.
+# The last line sums up the test binaries.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/tools.sh
+
+step "build"
+cargo build --workspace --all-targets --locked
+step "tests"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
+step ""
+
+read -r passed failed skipped < <(awk '
+    /^test result: / { for (i = 1; i < NF; i++) {
+        if ($(i + 1) == "passed;") passed += $i
+        if ($(i + 1) == "failed;") failed += $i
+        if ($(i + 1) == "ignored;") skipped += $i
+    } }
+    END { print passed + 0, failed + 0, skipped + 0 }' "$log")
+if [ "$status" -ne 0 ]; then
+    grep -E '^(test .* FAILED|error: .*test failed|    [a-z_:]+$)' "$log" | sort -u | head -50 || true
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+if [ "$passed" -eq 0 ]; then
+    echo "no test has run" >&2
+    exit 1
+fi
+exit "$status"
