@@ -161,8 +161,9 @@ pub struct HeartbeatAck {
     #[prost(int64, tag = "3")]
     pub now_micros: i64,
 }
-/// What the session holds according to the database. Missing here: the worker stops it. Missing at
-/// the worker: its Assignment follows again.
+/// What the session holds according to the database. Missing here, and assigned to the worker longer
+/// ago than two heartbeats (a younger one may have crossed this message): the worker stops it. Missing
+/// at the worker: its Assignment follows again; where its report still waits, the worker sends that.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Held {
     #[prost(message, repeated, tag = "1")]
@@ -304,6 +305,10 @@ pub struct Report {
     pub rows_rejected: u64,
     #[prost(uint64, tag = "11")]
     pub dead_letter_chunks: u64,
+    /// The log's last chunk, where it was not sent before: a short log travels with its report and
+    /// costs no message of its own. Kept when the report is answered; no LogAck.
+    #[prost(message, optional, tag = "12")]
+    pub log: ::core::option::Option<LogChunk>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Dataset {

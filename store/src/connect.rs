@@ -1,0 +1,82 @@
+//! Connections to the metadata database: a pool for people, and sessions for the engine.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
+
+use crate::{MIGRATOR, StoreError};
+
+/// The metadata database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// For API, pages and commands: every statement has a timeout.
+    pub(crate) pool: PgPool,
+    /// For loops and the engine's transactions.
+    pub(crate) engine: PgPool,
+    options: PgConnectOptions,
+}
+
+/// A page's query may take this long.
+const PAGE_STATEMENT_TIMEOUT: &str = "10s";
+
+impl Store {
+    /// Connects; pools open their connections as they are needed.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("subak")
+            .log_statements(tracing::log::LevelFilter::Trace)
+            .log_slow_statements(tracing::log::LevelFilter::Debug, Duration::from_secs(1));
+        let pages =
+            options.clone().options([("statement_timeout", PAGE_STATEMENT_TIMEOUT), IDLE_LIMIT]);
+        let pool = pool_options(8).connect_with(pages).await?;
+        let engine = pool_options(6).connect_lazy_with(engine_options(&options));
+        Ok(Self { pool, engine, options })
+    }
+
+    /// Brings the schema up to date. Safe to run on several servers at once.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(MIGRATOR.run(&self.pool).await?)
+    }
+
+    /// Opens one session for the engine, outside the pools.
+    pub async fn engine_session(&self) -> Result<PgConnection, StoreError> {
+        Ok(engine_options(&self.options).connect().await?)
+    }
+
+    /// The pool for pages, API and commands.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+        self.engine.close().await;
+    }
+}
+
+/// A session that forgets its transaction does not hold up vacuum for ever.
+const IDLE_LIMIT: (&str, &str) = ("idle_in_transaction_session_timeout", "30s");
+
+/// Generic plans driven by index look-ups: a plan made while a table was tiny must not scan it once
+/// it is large.
+fn engine_options(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().options([
+        IDLE_LIMIT,
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    ])
+}
+
+fn pool_options(most: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(Duration::from_secs(10))
+        .idle_timeout(Duration::from_secs(60))
+}
