@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -71,8 +72,20 @@ impl TaskContext {
 pub trait LogSink: Send + Sync {
     /// Adds one line.
     fn line(&self, line: &str);
-    /// Adds raw output of a process; lines may be split over calls, bytes need not be UTF-8.
-    fn bytes(&self, bytes: &[u8]);
+    /// Adds raw output of a process; lines may be split over calls, bytes need not be UTF-8. Lines of
+    /// different pipes are never mixed.
+    fn bytes(&self, pipe: Pipe, bytes: &[u8]);
+    /// Waits until memory allows more output; who writes much calls it in between.
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// One of a process's two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pipe {
+    Stdout,
+    Stderr,
 }
 
 /// Shows how far a try is, in the log's stead for numbers that change.

@@ -11,7 +11,7 @@ mod operator;
 
 pub use connection::Connection;
 pub use context::{
-    BadRow, DatasetReader, DeadLetterSink, LogSink, ProcessGroups, ProgressSink, StateStore,
+    BadRow, DatasetReader, DeadLetterSink, LogSink, Pipe, ProcessGroups, ProgressSink, StateStore,
     TaskContext, TaskIdentity,
 };
 pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};

@@ -10,6 +10,9 @@ use crate::{DatasetRef, DatasetStats, TaskContext, TaskError};
 pub trait Operator: Send + Sync + 'static {
     /// The name in a DAG file: `csv.read`.
     const NAME: &'static str;
+    /// Never waits and takes microseconds: it may run where its assignment was received, and its
+    /// result need not survive the worker.
+    const IMMEDIATE: bool = false;
     /// `with:` of the DAG file, templates rendered.
     type Params: DeserializeOwned + Send + 'static;
 
@@ -25,7 +28,7 @@ pub trait Operator: Send + Sync + 'static {
 /// What a successful try hands on.
 #[derive(Debug, Default)]
 pub struct TaskOutput {
-    /// The XCom `return_value`; `None` pushes nothing.
+    /// The `XCom` `return_value`; `None` pushes nothing.
     pub value: Option<Value>,
     /// The task's dataset, `{{ tasks.<id>.output }}`.
     pub dataset: Option<(DatasetRef, DatasetStats)>,
@@ -39,6 +42,9 @@ pub trait ErasedOperator: Send + Sync + 'static {
     /// The name in a DAG file.
     fn name(&self) -> &'static str;
 
+    /// See [`Operator::IMMEDIATE`].
+    fn immediate(&self) -> bool;
+
     /// Reads the parameters and does the work.
     async fn run_with(&self, with: Value, ctx: &TaskContext) -> Result<TaskOutput, TaskError>;
 }
@@ -47,6 +53,10 @@ pub trait ErasedOperator: Send + Sync + 'static {
 impl<O: Operator> ErasedOperator for O {
     fn name(&self) -> &'static str {
         O::NAME
+    }
+
+    fn immediate(&self) -> bool {
+        O::IMMEDIATE
     }
 
     async fn run_with(&self, with: Value, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
