@@ -22,7 +22,7 @@ pub enum TriggerRule {
     AllDone,
     /// Every upstream has ended, none was skipped, one at least succeeded.
     AllDoneMinOneSuccess,
-    /// Every upstream has ended and a setup among them succeeded.
+    /// Every upstream has ended and, if there are setups among them, one of these succeeded.
     AllDoneSetupSuccess,
     /// As soon as one upstream succeeded.
     OneSuccess,
@@ -110,6 +110,7 @@ pub fn judge(rule: TriggerRule, counts: &UpstreamCounts) -> Verdict {
     let settle = Verdict::Settle;
     match rule {
         TriggerRule::Always => Verdict::Run,
+        _ if c.needed == 0 => Verdict::Run,
         TriggerRule::AllSuccess if broken > 0 => settle(UpstreamFailed),
         TriggerRule::AllSuccess if c.skipped > 0 => settle(Skipped),
         TriggerRule::AllFailed if c.success > 0 || c.skipped > 0 => settle(Skipped),
@@ -124,10 +125,9 @@ pub fn judge(rule: TriggerRule, counts: &UpstreamCounts) -> Verdict {
         }
         TriggerRule::AllSkipped if c.success + broken > 0 => settle(Skipped),
         _ if !done => Verdict::Wait,
-        TriggerRule::AllDoneSetupSuccess if c.setup_success > 0 => Verdict::Run,
-        TriggerRule::AllDoneSetupSuccess if c.setups > 0 && c.setup_skipped == c.setups => {
-            settle(Skipped)
-        }
+        // Without a setup upstream it is `all_done`.
+        TriggerRule::AllDoneSetupSuccess if c.setups == 0 || c.setup_success > 0 => Verdict::Run,
+        TriggerRule::AllDoneSetupSuccess if c.setup_skipped == c.setups => settle(Skipped),
         TriggerRule::AllDoneSetupSuccess => settle(UpstreamFailed),
         TriggerRule::OneSuccess | TriggerRule::NoneFailedMinOneSuccess
             if c.skipped > 0 && c.skipped == c.seen() =>
