@@ -32,6 +32,21 @@ impl UpstreamCounts {
         self.success + self.failed + self.skipped + self.upstream_failed + self.removed
     }
 
+    /// Adds what `gain` counted; `needed` and `setups` become its own.
+    pub fn merge(&mut self, gain: &Self) {
+        *self = Self {
+            needed: gain.needed,
+            success: self.success + gain.success,
+            failed: self.failed + gain.failed,
+            skipped: self.skipped + gain.skipped,
+            upstream_failed: self.upstream_failed + gain.upstream_failed,
+            removed: self.removed + gain.removed,
+            setups: gain.setups,
+            setup_success: self.setup_success + gain.setup_success,
+            setup_skipped: self.setup_skipped + gain.setup_skipped,
+        };
+    }
+
     /// Adds one upstream that ended in `state`.
     pub fn add(&mut self, state: FinalState, is_setup: bool) {
         match state {
@@ -93,3 +108,6 @@ impl Deltas {
         deltas
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! level a look: callers do the same by handing each level's settled tasks back to [`Deltas`].
 
 mod counts;
+pub mod memory;
 mod plan;
 mod retry;
 mod rule;
@@ -13,3 +14,6 @@ pub use counts::{Deltas, JoinDelta, UpstreamCounts};
 pub use plan::{Plan, PlanError, PlanTask};
 pub use retry::{RetryPolicy, TryEnd, after_failure};
 pub use rule::{Reason, TriggerRule, Verdict, judge};
+
+#[cfg(test)]
+mod sample;

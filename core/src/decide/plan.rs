@@ -186,3 +186,6 @@ impl PlanTask {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

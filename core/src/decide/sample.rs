@@ -1,0 +1,83 @@
+//! Small DAGs for the tests of this module.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{Plan, TriggerRule};
+use crate::dag::model::{Dag, Task};
+use crate::ids::TaskNo;
+
+/// A task of the operator `noop` with these upstreams.
+pub(super) fn task(id: &str, upstream: &[&str]) -> Task {
+    Task {
+        task_id: id.into(),
+        operator: "noop".into(),
+        with: json!({}),
+        upstream: upstream.iter().map(|&id| id.into()).collect(),
+        trigger_rule: TriggerRule::AllSuccess,
+        retries: 0,
+        retry_delay: Duration::from_secs(300),
+        retry_exponential_backoff: false,
+        max_retry_delay: None,
+        retry_jitter: 0.0,
+        execution_timeout: None,
+        queue: "default".into(),
+        pool: "default_pool".into(),
+        pool_slots: 1,
+        priority_weight: 1,
+        owner: "airflow".into(),
+        do_xcom_push: true,
+        connections: Vec::new(),
+    }
+}
+
+/// A DAG of these tasks.
+pub(super) fn dag(tasks: Vec<Task>) -> Dag {
+    Dag {
+        dag_id: "sample".into(),
+        description: None,
+        doc_md: None,
+        schedule: None,
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: 16,
+        max_active_tasks: 16,
+        dagrun_timeout: None,
+        is_paused_upon_creation: false,
+        tags: Vec::new(),
+        params: BTreeMap::new(),
+        tasks,
+    }
+}
+
+/// The compiled form; tasks are numbered from 0 in order.
+pub(super) fn plan(tasks: Vec<Task>) -> Arc<Plan> {
+    Arc::new(Plan::numbered_in_order(Arc::new(dag(tasks))).unwrap())
+}
+
+/// The number of the task at this place.
+pub(super) fn no(place: usize) -> TaskNo {
+    TaskNo(i32::try_from(place).unwrap())
+}
+
+/// For each of up to 20 tasks, which earlier ones are upstream of it.
+pub(super) fn edges() -> impl Strategy<Value = Vec<Vec<usize>>> {
+    prop::collection::vec(prop::collection::btree_set(0..20usize, 0..4), 1..20).prop_map(|tasks| {
+        let earlier = |(place, upstream): (usize, std::collections::BTreeSet<usize>)| {
+            upstream.into_iter().filter(|&up| up < place).collect()
+        };
+        tasks.into_iter().enumerate().map(earlier).collect()
+    })
+}
+
+/// Tasks `t0`, `t1`, … with these edges.
+pub(super) fn tasks(edges: &[Vec<usize>]) -> Vec<Task> {
+    let names: Vec<_> = (0..edges.len()).map(|place| format!("t{place}")).collect();
+    let upstream = |ups: &Vec<usize>| ups.iter().map(|&up| names[up].as_str()).collect::<Vec<_>>();
+    names.iter().zip(edges).map(|(name, ups)| task(name, &upstream(ups))).collect()
+}
