@@ -147,6 +147,7 @@ CREATE TABLE live (
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX live_ready ON live (queue, priority DESC, run_key, task, map_index) WHERE state = 'queued';
+CREATE INDEX live_held ON live (run_key, priority DESC, task, map_index) WHERE state = 'scheduled';
 CREATE INDEX live_due ON live (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX live_session ON live (session) WHERE session IS NOT NULL;
 

@@ -1,10 +1,24 @@
 //! The metadata database: every query on it, and its migrations. Nothing else holds SQL on metadata.
 
 mod connect;
+mod connections;
+mod dags;
+pub mod engine;
 mod error;
+mod results;
+mod retention;
+mod runs;
+mod sessions;
+mod timers;
 
 pub use connect::Store;
+pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
+pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};
 pub use error::StoreError;
+pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewXCom, XComRow};
+pub use runs::RunFacts;
+pub use sessions::{NewSession, SessionTry, WorkerRow, leases_renew};
+pub use timers::{NextDue, OutboxRow};
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

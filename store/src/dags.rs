@@ -1,0 +1,281 @@
+//! DAGs, their versions, the numbers of their tasks, and files that do not parse.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use subak_core::dag::model::Dag;
+use subak_core::ids::{DagId, TaskId, TaskNo};
+
+use crate::engine::EngineTx;
+use crate::{Store, StoreError};
+
+/// A DAG as it was read from its file.
+#[derive(Debug, Clone)]
+pub struct NewVersion<'a> {
+    pub dag: &'a Dag,
+    /// SHA-256 of the canonical form.
+    pub hash: &'a [u8],
+    /// The YAML document.
+    pub source: &'a str,
+    pub file: &'a str,
+}
+
+/// One version of a DAG with its tasks' numbers.
+#[derive(Debug, Clone)]
+pub struct DagVersion {
+    pub dag: i32,
+    pub version: i32,
+    pub model: Dag,
+    pub numbers: HashMap<TaskId, TaskNo>,
+}
+
+/// What was saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavedVersion {
+    pub dag: i32,
+    pub version: i32,
+    /// False: this very version was the newest already.
+    pub is_new: bool,
+}
+
+/// What the scheduler needs of a DAG.
+#[derive(Debug, Clone, FromRow)]
+pub struct DagHead {
+    pub dag: i32,
+    pub dag_id: String,
+    pub version: i32,
+    pub is_paused: bool,
+    pub is_stale: bool,
+    pub next_run_at: Option<DateTime<Utc>>,
+    pub last_tick: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+}
+
+const HEAD: &str =
+    "SELECT dag, dag_id, version, is_paused, is_stale, next_run_at, last_tick, created_at
+     FROM dag";
+
+impl Store {
+    /// Saves a DAG: a new version if it differs from the newest one. Two servers that save the same
+    /// file at once make one version.
+    pub async fn version_save(&self, new: &NewVersion<'_>) -> Result<SavedVersion, StoreError> {
+        let mut tx = self.engine.begin().await?;
+        let canonical = serde_json::to_value(new.dag)
+            .map_err(|source| StoreError::Corrupt { what: "a DAG".to_owned(), source })?;
+        let limit = i32::try_from(new.dag.max_active_runs).unwrap_or(i32::MAX);
+        // The row's lock keeps other savers of this DAG out until the commit.
+        let (dag, newest, inserted): (i32, i32, bool) = sqlx::query_as(
+            "INSERT INTO dag AS d (dag_id, version, file, is_paused, tags, max_active_runs)
+             VALUES ($1, 0, $2, $3, $4, $5)
+             ON CONFLICT (dag_id) DO UPDATE
+             SET file = EXCLUDED.file, is_stale = false, parsed_at = now()
+             RETURNING dag, version, version = 0",
+        )
+        .bind(&new.dag.dag_id.0)
+        .bind(new.file)
+        .bind(new.dag.is_paused_upon_creation)
+        .bind(&new.dag.tags)
+        .bind(limit)
+        .fetch_one(&mut *tx)
+        .await?;
+        let known: Option<(Vec<u8>,)> =
+            sqlx::query_as("SELECT hash FROM dag_version WHERE dag = $1 AND version = $2")
+                .bind(dag)
+                .bind(newest)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if !inserted && known.is_some_and(|(hash,)| hash == new.hash) {
+            tx.commit().await?;
+            return Ok(SavedVersion { dag, version: newest, is_new: false });
+        }
+        let version = newest + 1;
+        sqlx::query(
+            "INSERT INTO dag_version (dag, version, hash, canonical, source, file)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(dag)
+        .bind(version)
+        .bind(new.hash)
+        .bind(&canonical)
+        .bind(new.source)
+        .bind(new.file)
+        .execute(&mut *tx)
+        .await?;
+        let ids: Vec<&str> = new.dag.tasks.iter().map(|task| task.task_id.0.as_str()).collect();
+        sqlx::query(
+            "INSERT INTO dag_task (dag, task, task_id)
+             SELECT $1, base.most + row_number() OVER (ORDER BY n), task_id
+             FROM unnest($2::text[]) WITH ORDINALITY AS t (task_id, n)
+             CROSS JOIN (SELECT coalesce(max(task), -1) AS most FROM dag_task WHERE dag = $1) AS base
+             WHERE NOT EXISTS (
+                 SELECT FROM dag_task k WHERE k.dag = $1 AND k.task_id = t.task_id
+             )",
+        )
+        .bind(dag)
+        .bind(&ids)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE dag SET version = $2, tags = $3, max_active_runs = $4 WHERE dag = $1")
+            .bind(dag)
+            .bind(version)
+            .bind(&new.dag.tags)
+            .bind(limit)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("INSERT INTO dag_load (dag) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(dag)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(SavedVersion { dag, version, is_new: true })
+    }
+
+    /// Loads one version; `None` if there is no such one.
+    pub async fn version_load(
+        &self,
+        dag: i32,
+        version: i32,
+    ) -> Result<Option<DagVersion>, StoreError> {
+        let found: Option<(serde_json::Value,)> =
+            sqlx::query_as("SELECT canonical FROM dag_version WHERE dag = $1 AND version = $2")
+                .bind(dag)
+                .bind(version)
+                .fetch_optional(&self.engine)
+                .await?;
+        let Some((canonical,)) = found else { return Ok(None) };
+        let model = serde_json::from_value(canonical).map_err(|source| StoreError::Corrupt {
+            what: format!("version {version} of DAG {dag}"),
+            source,
+        })?;
+        let numbers: Vec<(String, i32)> =
+            sqlx::query_as("SELECT task_id, task FROM dag_task WHERE dag = $1")
+                .bind(dag)
+                .fetch_all(&self.engine)
+                .await?;
+        let numbers = numbers.into_iter().map(|(id, no)| (TaskId(id), TaskNo(no))).collect();
+        Ok(Some(DagVersion { dag, version, model, numbers }))
+    }
+
+    /// The DAG of this id.
+    pub async fn dag_head(&self, dag_id: &DagId) -> Result<Option<DagHead>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{HEAD} WHERE dag_id = $1"));
+        Ok(sqlx::query_as(sql).bind(&dag_id.0).fetch_optional(&self.engine).await?)
+    }
+
+    /// All DAGs that have a file.
+    pub async fn dag_heads(&self) -> Result<Vec<DagHead>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{HEAD} WHERE NOT is_stale ORDER BY dag_id"));
+        Ok(sqlx::query_as(sql).fetch_all(&self.engine).await?)
+    }
+
+    /// Marks DAGs whose file is gone; `present` are the ids that some file still has.
+    pub async fn dags_mark_stale(&self, present: &[String]) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "UPDATE dag SET is_stale = true
+             WHERE NOT is_stale AND NOT dag_id = ANY ($1) RETURNING dag_id",
+        )
+        .bind(present)
+        .fetch_all(&self.engine)
+        .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Pauses a DAG or lets it go on; false if there is none.
+    pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE dag SET is_paused = $2 WHERE dag_id = $1")
+            .bind(&dag_id.0)
+            .bind(paused)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Replaces the import errors by those of the files as they are now: `(file, message)`.
+    pub async fn import_errors_replace(
+        &self,
+        errors: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        let (files, messages): (Vec<_>, Vec<_>) = errors.iter().cloned().unzip();
+        let mut tx = self.engine.begin().await?;
+        sqlx::query("DELETE FROM import_error WHERE NOT file = ANY ($1)")
+            .bind(&files)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO import_error AS e (file, message)
+             SELECT * FROM unnest($1::text[], $2::text[])
+             ON CONFLICT (file) DO UPDATE SET message = EXCLUDED.message, occurred_at = now()
+             WHERE e.message <> EXCLUDED.message",
+        )
+        .bind(&files)
+        .bind(&messages)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Sets when a DAG's next run is due, if the schedule's state is still what the caller saw.
+    pub async fn schedule_set(
+        &self,
+        dag: i32,
+        next_run_at: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE dag SET next_run_at = $2 WHERE dag = $1")
+            .bind(dag)
+            .bind(next_run_at)
+            .execute(&self.engine)
+            .await?;
+        Ok(())
+    }
+
+    /// DAGs whose next run is due.
+    pub async fn schedules_due(&self, most: i64) -> Result<Vec<i32>, StoreError> {
+        let rows: Vec<(i32,)> = sqlx::query_as(
+            "SELECT dag FROM dag
+             WHERE next_run_at <= now() AND next_run_at IS NOT NULL
+               AND NOT is_paused AND NOT is_stale
+             ORDER BY next_run_at LIMIT $1",
+        )
+        .bind(most)
+        .fetch_all(&self.engine)
+        .await?;
+        Ok(rows.into_iter().map(|(dag,)| dag).collect())
+    }
+}
+
+impl EngineTx<'_> {
+    /// Locks a DAG's schedule if it is due and nobody else is at it; also the database's time.
+    pub async fn schedule_lock(
+        &mut self,
+        dag: i32,
+    ) -> Result<Option<(DagHead, DateTime<Utc>)>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!(
+            "{HEAD} WHERE dag = $1 AND next_run_at <= now() AND NOT is_paused AND NOT is_stale
+             FOR NO KEY UPDATE SKIP LOCKED"
+        ));
+        let head: Option<DagHead> =
+            sqlx::query_as(sql).bind(dag).fetch_optional(&mut *self.tx).await?;
+        let Some(head) = head else { return Ok(None) };
+        let (now,): (DateTime<Utc>,) =
+            sqlx::query_as("SELECT now()").fetch_one(&mut *self.tx).await?;
+        Ok(Some((head, now)))
+    }
+
+    /// Moves a locked schedule on.
+    pub async fn schedule_advance(
+        &mut self,
+        dag: i32,
+        tick: DateTime<Utc>,
+        next_run_at: Option<DateTime<Utc>>,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE dag SET last_tick = $2, next_run_at = $3 WHERE dag = $1")
+            .bind(dag)
+            .bind(tick)
+            .bind(next_run_at)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+//! Writes what was decided: ends of tries, new live rows, retries, the runs' counters. One statement
+//! for what every completion needs, the rest only where there is something to write.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::state::{RunState, TaskState};
+
+use super::EngineTx;
+use super::fence::column;
+use crate::StoreError;
+
+/// Everything that one transaction changes of its locked runs.
+#[derive(Debug, Default)]
+pub struct Apply {
+    /// `ctid`s of live rows that go, locked in this transaction.
+    pub live_gone: Vec<String>,
+    pub history: Vec<HistoryRow>,
+    pub live_new: Vec<LiveNew>,
+    pub live_retry: Vec<LiveRetry>,
+    pub runs: Vec<RunUpdate>,
+    pub joins_decided: Vec<InstanceKey>,
+    pub joins_gone: Vec<InstanceKey>,
+}
+
+/// The end of a try, or a task settled by a rule.
+#[derive(Debug, Clone)]
+pub struct HistoryRow {
+    pub key: InstanceKey,
+    /// `None`: nothing ran; a token is drawn.
+    pub token: Option<i64>,
+    pub state: TaskState,
+    pub try_number: i32,
+    pub resets: i32,
+    pub exit_code: Option<i32>,
+    pub session: Option<i64>,
+    pub queued_at: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub rows_rejected: Option<i64>,
+    pub cause: Option<String>,
+    pub error: Option<String>,
+    /// The whole log (LZ4), where it is one small chunk.
+    pub log: Option<Vec<u8>>,
+}
+
+/// A task that became ready, is held back, or is handed over at once.
+#[derive(Debug, Clone)]
+pub struct LiveNew {
+    pub key: InstanceKey,
+    /// `queued`, `scheduled`, or `running` with a session.
+    pub state: TaskState,
+    pub priority: i32,
+    pub queue: String,
+    /// The running try's number, or the last one's.
+    pub try_number: i32,
+    pub resets: i32,
+    pub session: Option<i64>,
+}
+
+/// A live row that stays, and waits or is ready again.
+#[derive(Debug, Clone)]
+pub struct LiveRetry {
+    pub ctid: String,
+    /// `up_for_retry`, `queued` or `scheduled`.
+    pub state: TaskState,
+    pub try_number: i32,
+    pub failed: i16,
+    pub lost: i16,
+    /// From now, for `up_for_retry`.
+    pub delay: Option<Duration>,
+}
+
+/// A run's counters after this transaction.
+#[derive(Debug, Clone)]
+pub struct RunUpdate {
+    pub key: RunKey,
+    pub state: RunState,
+    pub tasks_open: i32,
+    pub tasks_active: i32,
+    pub tasks_held: i32,
+    pub leaves_failed: i32,
+}
+
+/// A task instance that a session now holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandedOver {
+    pub key: InstanceKey,
+    pub session: i64,
+    pub token: i64,
+    pub try_number: i32,
+    pub resets: i32,
+    pub queue: String,
+    pub started_at: DateTime<Utc>,
+}
+
+#[derive(FromRow)]
+pub(super) struct HandedOverRow {
+    run_key: i64,
+    task: i32,
+    map_index: i32,
+    session: i64,
+    token: i64,
+    try_number: i32,
+    resets: i32,
+    queue: String,
+    started_at: DateTime<Utc>,
+}
+
+/// Ends, new live rows and counters in one round trip. `started_at` is the clock's, not the
+/// transaction's: the transaction may have waited for locks.
+pub(super) const SETTLE: &str = "
+    WITH gone AS (
+        DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])
+    ), history AS (
+        INSERT INTO try_history
+            (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
+             queued_at, started_at, ended_at, rows_rejected, cause, error, log)
+        SELECT run_key, task, map_index, coalesce(token, nextval('fencing_token')),
+               state::task_state, try_number, resets, exit_code, session, queued_at, started_at,
+               now(), rows_rejected, cause, error, log
+        FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
+                    $7::integer[], $8::integer[], $9::integer[], $10::bigint[],
+                    $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::text[],
+                    $15::text[], $16::bytea[])
+             AS h (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
+                   queued_at, started_at, rows_rejected, cause, error, log)
+    ), counted AS (
+        UPDATE run
+        SET state = u.state::run_state,
+            tasks_open = u.tasks_open, tasks_active = u.tasks_active, tasks_held = u.tasks_held,
+            leaves_failed = u.leaves_failed,
+            ended_at = CASE WHEN u.state IN ('success', 'failed') THEN coalesce(run.ended_at, now()) END,
+            deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END
+        FROM unnest($17::bigint[], $18::text[], $19::integer[], $20::integer[], $21::integer[],
+                    $22::integer[])
+             AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed)
+        WHERE run.run_key = u.run_key
+    )
+    INSERT INTO live
+        (run_key, task, map_index, state, priority, queue, try_number, resets, session, token,
+         queued_at, started_at)
+    SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
+           CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
+           CASE WHEN session IS NOT NULL THEN clock_timestamp() END
+    FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
+                $28::text[], $29::integer[], $30::integer[], $31::bigint[])
+         AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session)
+    RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at";
+
+pub(super) const LIVE_RETRY: &str = "
+    UPDATE live
+    SET state = u.state::task_state, try_number = u.try_number, failed = u.failed, lost = u.lost,
+        session = NULL, token = NULL, started_at = NULL, queued_at = now(),
+        due_at = now() + u.delay_micros * interval '1 microsecond'
+    FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[])
+         AS u (ctid, state, try_number, failed, lost, delay_micros)
+    WHERE live.ctid = u.ctid::tid";
+
+impl EngineTx<'_> {
+    /// Writes the changes; returns what was handed over.
+    pub async fn apply(&mut self, apply: &Apply) -> Result<Vec<HandedOver>, StoreError> {
+        self.joins_decide(&apply.joins_decided).await?;
+        self.joins_drop(&apply.joins_gone).await?;
+        self.live_retry(&apply.live_retry).await?;
+        self.settle(apply).await
+    }
+
+    async fn settle(&mut self, apply: &Apply) -> Result<Vec<HandedOver>, StoreError> {
+        let (history, live, runs) = (&apply.history, &apply.live_new, &apply.runs);
+        let rows: Vec<SettleRow> = sqlx::query_as(SETTLE)
+            .bind(&apply.live_gone)
+            .bind(column(history, |h| h.key.run.0))
+            .bind(column(history, |h| h.key.task.0))
+            .bind(column(history, |h| h.key.map_index.0))
+            .bind(column(history, |h| h.token))
+            .bind(column(history, |h| h.state.as_str()))
+            .bind(column(history, |h| h.try_number))
+            .bind(column(history, |h| h.resets))
+            .bind(column(history, |h| h.exit_code))
+            .bind(column(history, |h| h.session))
+            .bind(column(history, |h| h.queued_at))
+            .bind(column(history, |h| h.started_at))
+            .bind(column(history, |h| h.rows_rejected))
+            .bind(column(history, |h| h.cause.clone()))
+            .bind(column(history, |h| h.error.clone()))
+            .bind(column(history, |h| h.log.clone()))
+            .bind(column(runs, |r| r.key.0))
+            .bind(column(runs, |r| r.state.as_str()))
+            .bind(column(runs, |r| r.tasks_open))
+            .bind(column(runs, |r| r.tasks_active))
+            .bind(column(runs, |r| r.tasks_held))
+            .bind(column(runs, |r| r.leaves_failed))
+            .bind(column(live, |l| l.key.run.0))
+            .bind(column(live, |l| l.key.task.0))
+            .bind(column(live, |l| l.key.map_index.0))
+            .bind(column(live, |l| l.state.as_str()))
+            .bind(column(live, |l| l.priority))
+            .bind(column(live, |l| l.queue.clone()))
+            .bind(column(live, |l| l.try_number))
+            .bind(column(live, |l| l.resets))
+            .bind(column(live, |l| l.session))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())
+    }
+
+    async fn live_retry(&mut self, retries: &[LiveRetry]) -> Result<(), StoreError> {
+        if retries.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(LIVE_RETRY)
+            .bind(column(retries, |r| r.ctid.clone()))
+            .bind(column(retries, |r| r.state.as_str()))
+            .bind(column(retries, |r| r.try_number))
+            .bind(column(retries, |r| r.failed))
+            .bind(column(retries, |r| r.lost))
+            .bind(column(retries, |r| r.delay.map(micros)))
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Microseconds of a duration, bounded by what PostgreSQL can add to a timestamp.
+fn micros(delay: Duration) -> i64 {
+    const CENTURY_SECS: u64 = 100 * 366 * 24 * 60 * 60;
+    let bounded = delay.min(Duration::from_secs(CENTURY_SECS));
+    i64::try_from(bounded.as_micros()).expect("a century fits")
+}
+
+/// Rows that were only readied come back without a session.
+#[derive(FromRow)]
+struct SettleRow {
+    run_key: i64,
+    task: i32,
+    map_index: i32,
+    session: Option<i64>,
+    token: Option<i64>,
+    try_number: i32,
+    resets: i32,
+    queue: String,
+    started_at: Option<DateTime<Utc>>,
+}
+
+impl SettleRow {
+    fn handed_over(self) -> Option<HandedOver> {
+        let row = HandedOverRow {
+            run_key: self.run_key,
+            task: self.task,
+            map_index: self.map_index,
+            session: self.session?,
+            token: self.token?,
+            try_number: self.try_number,
+            resets: self.resets,
+            queue: self.queue,
+            started_at: self.started_at?,
+        };
+        Some(row.into())
+    }
+}
+
+impl From<HandedOverRow> for HandedOver {
+    fn from(row: HandedOverRow) -> Self {
+        Self {
+            key: InstanceKey {
+                run: RunKey(row.run_key),
+                task: TaskNo(row.task),
+                map_index: MapIndex(row.map_index),
+            },
+            session: row.session,
+            token: row.token,
+            try_number: row.try_number,
+            resets: row.resets,
+            queue: row.queue,
+            started_at: row.started_at,
+        }
+    }
+}

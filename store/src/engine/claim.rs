@@ -1,0 +1,125 @@
+//! Hands ready task instances of the backlog to sessions, and lets held-back ones become ready.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+
+use super::fence::column;
+use super::{EngineTx, HandedOver};
+use crate::StoreError;
+
+/// `$1` the queue, `$2` one session for each slot to fill. Concurrent callers never get the same row.
+pub(super) const CLAIM: &str = "
+    WITH next AS MATERIALIZED (
+        SELECT run_key, task, map_index
+        FROM live
+        WHERE state = 'queued' AND queue = $1
+        ORDER BY priority DESC, run_key, task, map_index
+        LIMIT cardinality($2::bigint[])
+        FOR UPDATE SKIP LOCKED
+    ), numbered AS (
+        SELECT *, row_number() OVER () AS n FROM next
+    )
+    UPDATE live
+    SET state = 'running', session = ($2::bigint[])[n], token = nextval('fencing_token'),
+        try_number = live.try_number + 1, started_at = clock_timestamp()
+    FROM numbered AS next
+    WHERE (live.run_key, live.task, live.map_index) = (next.run_key, next.task, next.map_index)
+    RETURNING live.run_key, live.task, live.map_index, live.session, live.token, live.try_number,
+              live.resets, live.queue, live.started_at";
+
+/// Lets up to `$2` held-back tasks of each run `$1` become ready.
+pub(super) const PROMOTE: &str = "
+    UPDATE live
+    SET state = 'queued', queued_at = now()
+    FROM unnest($1::bigint[], $2::integer[]) AS want (run_key, most)
+    CROSS JOIN LATERAL (
+        SELECT l.ctid FROM live AS l
+        WHERE l.run_key = want.run_key AND l.state = 'scheduled'
+        ORDER BY l.priority DESC, l.task, l.map_index
+        LIMIT want.most
+        FOR UPDATE
+    ) AS held
+    WHERE live.ctid = held.ctid
+    RETURNING live.run_key, live.queue";
+
+/// A hand-over that the worker refused: ready again, and no try counted.
+const REFUSE: &str = "
+    UPDATE live
+    SET state = 'queued', session = NULL, token = NULL, started_at = NULL,
+        try_number = live.try_number - 1
+    FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
+         AS want (run_key, task, map_index, session, token)
+    WHERE (live.run_key, live.task, live.map_index) = (want.run_key, want.task, want.map_index)
+      AND live.session = want.session AND live.token = want.token AND live.state = 'running'";
+
+#[derive(FromRow)]
+struct ClaimedRow {
+    run_key: i64,
+    task: i32,
+    map_index: i32,
+    session: i64,
+    token: i64,
+    try_number: i32,
+    resets: i32,
+    queue: String,
+    started_at: DateTime<Utc>,
+}
+
+impl EngineTx<'_> {
+    /// Hands the ready tasks of `queue` that come first to `sessions`, one to each entry.
+    pub async fn tasks_claim(
+        &mut self,
+        queue: &str,
+        sessions: &[i64],
+    ) -> Result<Vec<HandedOver>, StoreError> {
+        let rows: Vec<ClaimedRow> =
+            sqlx::query_as(CLAIM).bind(queue).bind(sessions).fetch_all(&mut *self.tx).await?;
+        Ok(rows.into_iter().map(HandedOver::from).collect())
+    }
+
+    /// Lets held-back tasks become ready, up to a number for each run; returns how many did, by run,
+    /// with their queues.
+    pub async fn tasks_promote(
+        &mut self,
+        most: &[(RunKey, i32)],
+    ) -> Result<Vec<(RunKey, String)>, StoreError> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(PROMOTE)
+            .bind(column(most, |(run, _)| run.0))
+            .bind(column(most, |(_, count)| *count))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().map(|(run, queue)| (RunKey(run), queue)).collect())
+    }
+
+    /// Makes refused hand-overs ready again.
+    pub async fn tasks_refuse(&mut self, fences: &[super::Fence]) -> Result<(), StoreError> {
+        sqlx::query(REFUSE)
+            .bind(column(fences, |f| f.instance.run.0))
+            .bind(column(fences, |f| f.instance.task.0))
+            .bind(column(fences, |f| f.instance.map_index.0))
+            .bind(column(fences, |f| f.session))
+            .bind(column(fences, |f| f.token))
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
+
+impl From<ClaimedRow> for HandedOver {
+    fn from(row: ClaimedRow) -> Self {
+        Self {
+            key: InstanceKey {
+                run: RunKey(row.run_key),
+                task: TaskNo(row.task),
+                map_index: MapIndex(row.map_index),
+            },
+            session: row.session,
+            token: row.token,
+            try_number: row.try_number,
+            resets: row.resets,
+            queue: row.queue,
+            started_at: row.started_at,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Locks runs, then the live rows of tries that end.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::state::{RunState, TaskState};
+
+use super::EngineTx;
+use crate::StoreError;
+
+/// A run whose row is locked.
+#[derive(Debug, Clone)]
+pub struct LockedRun {
+    pub key: RunKey,
+    pub dag: i32,
+    pub version: i32,
+    pub state: RunState,
+    pub cancelled: bool,
+    pub tasks_open: i32,
+    pub tasks_active: i32,
+    pub tasks_held: i32,
+    pub leaves_failed: i32,
+    pub has_resets: bool,
+}
+
+/// What names a try: the instance, and who may end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fence {
+    pub instance: InstanceKey,
+    pub session: i64,
+    pub token: i64,
+}
+
+/// A try that its fence still holds; its live row is locked.
+#[derive(Debug, Clone)]
+pub struct HeldTry {
+    /// Place in the list that was asked for.
+    pub index: usize,
+    pub live: LiveRow,
+}
+
+/// A row of `live`, locked.
+#[derive(Debug, Clone)]
+pub struct LiveRow {
+    /// Its place in the table, for the statement that changes it in this transaction.
+    pub ctid: String,
+    pub key: InstanceKey,
+    pub state: TaskState,
+    pub priority: i32,
+    pub queue: String,
+    pub try_number: i32,
+    pub failed: i16,
+    pub lost: i16,
+    pub resets: i32,
+    pub session: Option<i64>,
+    pub token: Option<i64>,
+    pub queued_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+}
+
+#[derive(FromRow)]
+struct LockedRunRow {
+    run_key: i64,
+    dag: i32,
+    version: i32,
+    state: String,
+    cancelled: bool,
+    tasks_open: i32,
+    tasks_active: i32,
+    tasks_held: i32,
+    leaves_failed: i32,
+    has_resets: bool,
+}
+
+#[derive(FromRow)]
+pub(super) struct LiveSqlRow {
+    n: i64,
+    ctid: String,
+    run_key: i64,
+    task: i32,
+    map_index: i32,
+    state: String,
+    priority: i32,
+    queue: String,
+    try_number: i32,
+    failed: i16,
+    lost: i16,
+    resets: i32,
+    session: Option<i64>,
+    token: Option<i64>,
+    queued_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+}
+
+/// `$1` keys, sorted: so two transactions lock in the same order.
+pub(super) const RUNS_LOCK: &str = "
+    SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
+           r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
+    FROM unnest($1::bigint[]) AS want (run_key)
+    CROSS JOIN LATERAL (
+        SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
+    ) AS r";
+
+/// The same, leaving out runs that another transaction holds.
+const RUNS_LOCK_FREE: &str = "
+    SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
+           r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
+    FROM unnest($1::bigint[]) AS want (run_key)
+    CROSS JOIN LATERAL (
+        SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
+    ) AS r";
+
+pub(super) const TRIES_FENCE: &str = "
+    SELECT want.n, l.*
+    FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
+         WITH ORDINALITY AS want (run_key, task, map_index, session, token, n)
+    CROSS JOIN LATERAL (
+        SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
+               try_number, failed, lost, resets, session, token, queued_at, started_at
+        FROM live
+        WHERE live.run_key = want.run_key AND live.task = want.task
+          AND live.map_index = want.map_index AND live.session = want.session
+          AND live.token = want.token
+        FOR UPDATE
+    ) AS l";
+
+const LIVE_LOCK_RUN: &str = "
+    SELECT 0::bigint AS n, live.ctid::text AS ctid, run_key, task, map_index, state::text AS state,
+           priority, queue, try_number, failed, lost, resets, session, token, queued_at, started_at
+    FROM live
+    WHERE run_key = $1
+    ORDER BY task, map_index
+    FOR UPDATE";
+
+const LIVE_LOCK_DUE: &str = "
+    SELECT want.n, l.*
+    FROM unnest($1::bigint[], $2::integer[], $3::integer[])
+         WITH ORDINALITY AS want (run_key, task, map_index, n)
+    CROSS JOIN LATERAL (
+        SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
+               try_number, failed, lost, resets, session, token, queued_at, started_at
+        FROM live
+        WHERE live.run_key = want.run_key AND live.task = want.task
+          AND live.map_index = want.map_index AND live.due_at <= now()
+        FOR UPDATE
+    ) AS l";
+
+impl EngineTx<'_> {
+    /// Locks runs, in the order of their keys; those that do not exist are missing in the answer.
+    pub async fn runs_lock(&mut self, keys: &[RunKey]) -> Result<Vec<LockedRun>, StoreError> {
+        self.lock_with(RUNS_LOCK, keys).await
+    }
+
+    /// Locks those of the runs that nobody else holds.
+    pub async fn runs_lock_free(&mut self, keys: &[RunKey]) -> Result<Vec<LockedRun>, StoreError> {
+        self.lock_with(RUNS_LOCK_FREE, keys).await
+    }
+
+    async fn lock_with(
+        &mut self,
+        sql: &'static str,
+        keys: &[RunKey],
+    ) -> Result<Vec<LockedRun>, StoreError> {
+        let mut sorted: Vec<i64> = keys.iter().map(|key| key.0).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let rows: Vec<LockedRunRow> =
+            sqlx::query_as(sql).bind(sorted).fetch_all(&mut *self.tx).await?;
+        Ok(rows.into_iter().map(LockedRun::from).collect())
+    }
+
+    /// Locks the live rows that these fences still hold. A fence without a row was superseded, or its
+    /// end is recorded already.
+    pub async fn tries_fence(&mut self, fences: &[Fence]) -> Result<Vec<HeldTry>, StoreError> {
+        let rows: Vec<LiveSqlRow> = sqlx::query_as(TRIES_FENCE)
+            .bind(column(fences, |f| f.instance.run.0))
+            .bind(column(fences, |f| f.instance.task.0))
+            .bind(column(fences, |f| f.instance.map_index.0))
+            .bind(column(fences, |f| f.session))
+            .bind(column(fences, |f| f.token))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(held(rows))
+    }
+
+    /// Locks every live row of a run whose row is locked, waiting for a claim that holds one.
+    pub async fn live_lock(&mut self, run: RunKey) -> Result<Vec<LiveRow>, StoreError> {
+        let rows: Vec<LiveSqlRow> =
+            sqlx::query_as(LIVE_LOCK_RUN).bind(run.0).fetch_all(&mut *self.tx).await?;
+        Ok(rows.into_iter().map(LiveRow::from).collect())
+    }
+
+    /// Locks those of these rows whose timer is still due.
+    pub async fn live_lock_due(
+        &mut self,
+        keys: &[InstanceKey],
+    ) -> Result<Vec<HeldTry>, StoreError> {
+        let rows: Vec<LiveSqlRow> = sqlx::query_as(LIVE_LOCK_DUE)
+            .bind(column(keys, |k| k.run.0))
+            .bind(column(keys, |k| k.task.0))
+            .bind(column(keys, |k| k.map_index.0))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(held(rows))
+    }
+
+    /// Which of these tokens have a history row already, by their place in the list.
+    pub async fn history_has(&mut self, fences: &[Fence]) -> Result<Vec<usize>, StoreError> {
+        let rows: Vec<(i64,)> = sqlx::query_as(
+            "SELECT want.n
+             FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[])
+                  WITH ORDINALITY AS want (run_key, task, map_index, token, n)
+             CROSS JOIN LATERAL (
+                 SELECT 1 FROM try_history h
+                 WHERE h.run_key = want.run_key AND h.task = want.task
+                   AND h.map_index = want.map_index AND h.token = want.token
+             ) AS h",
+        )
+        .bind(column(fences, |f| f.instance.run.0))
+        .bind(column(fences, |f| f.instance.task.0))
+        .bind(column(fences, |f| f.instance.map_index.0))
+        .bind(column(fences, |f| f.token))
+        .fetch_all(&mut *self.tx)
+        .await?;
+        Ok(rows.into_iter().map(|(n,)| place(n)).collect())
+    }
+}
+
+/// One array parameter of a statement.
+pub(super) fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}
+
+fn held(rows: Vec<LiveSqlRow>) -> Vec<HeldTry> {
+    rows.into_iter()
+        .map(|row| HeldTry { index: if row.n > 0 { place(row.n) } else { 0 }, live: row.into() })
+        .collect()
+}
+
+/// SQL counts from one.
+pub(super) fn place(ordinality: i64) -> usize {
+    usize::try_from(ordinality - 1).expect("WITH ORDINALITY counts from one")
+}
+
+impl From<LockedRunRow> for LockedRun {
+    fn from(row: LockedRunRow) -> Self {
+        Self {
+            key: RunKey(row.run_key),
+            dag: row.dag,
+            version: row.version,
+            state: RunState::parse(&row.state).expect("the enum of the schema"),
+            cancelled: row.cancelled,
+            tasks_open: row.tasks_open,
+            tasks_active: row.tasks_active,
+            tasks_held: row.tasks_held,
+            leaves_failed: row.leaves_failed,
+            has_resets: row.has_resets,
+        }
+    }
+}
+
+impl From<LiveSqlRow> for LiveRow {
+    fn from(row: LiveSqlRow) -> Self {
+        Self {
+            ctid: row.ctid,
+            key: InstanceKey {
+                run: RunKey(row.run_key),
+                task: TaskNo(row.task),
+                map_index: MapIndex(row.map_index),
+            },
+            state: TaskState::parse(&row.state).expect("the enum of the schema"),
+            priority: row.priority,
+            queue: row.queue,
+            try_number: row.try_number,
+            failed: row.failed,
+            lost: row.lost,
+            resets: row.resets,
+            session: row.session,
+            token: row.token,
+            queued_at: row.queued_at,
+            started_at: row.started_at,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Clearing: what a run's tasks are now, and marks that make history before them not count.
+
+use sqlx::FromRow;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::state::FinalState;
+use subak_core::state::TaskState;
+
+use super::EngineTx;
+use super::fence::column;
+use crate::StoreError;
+
+/// What a task instance of a run is now. An instance that has nothing yet is not listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CurrentTask {
+    pub key: InstanceKey,
+    /// Its final state since its last clear.
+    pub ended: Option<FinalState>,
+    /// The state of its live row.
+    pub live: Option<TaskState>,
+    /// Try numbers given out so far, that its next try follows.
+    pub tries: i32,
+    pub resets: i32,
+}
+
+/// A clear of one task instance.
+#[derive(Debug, Clone, Copy)]
+pub struct Reset {
+    pub key: InstanceKey,
+    pub tries: i32,
+    pub resets: i32,
+}
+
+#[derive(FromRow)]
+struct CurrentSqlRow {
+    task: i32,
+    map_index: i32,
+    ended: Option<String>,
+    live: Option<String>,
+    tries: i32,
+    resets: i32,
+}
+
+/// `$1` the run, `$2` its tasks of interest (null: all).
+const CURRENT: &str = "
+    WITH seen AS (
+        SELECT task, map_index FROM try_history
+        WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
+        UNION
+        SELECT task, map_index FROM live
+        WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
+        UNION
+        SELECT task, map_index FROM task_reset
+        WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
+    )
+    SELECT seen.task, seen.map_index, ended.state AS ended, live.state::text AS live,
+           greatest(coalesce(reset.tries, 0), coalesce(live.try_number, 0), coalesce(tried.most, 0))
+               AS tries,
+           coalesce(reset.resets, 0) AS resets
+    FROM seen
+    LEFT JOIN LATERAL (
+        SELECT * FROM task_reset r
+        WHERE r.run_key = $1 AND r.task = seen.task AND r.map_index = seen.map_index
+    ) AS reset ON true
+    LEFT JOIN LATERAL (
+        SELECT h.state::text AS state FROM try_history h
+        WHERE h.run_key = $1 AND h.task = seen.task AND h.map_index = seen.map_index
+          AND h.token > coalesce(reset.token, 0)
+          AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
+        ORDER BY h.token DESC LIMIT 1
+    ) AS ended ON true
+    LEFT JOIN LATERAL (
+        SELECT max(h.try_number) AS most FROM try_history h
+        WHERE h.run_key = $1 AND h.task = seen.task AND h.map_index = seen.map_index
+    ) AS tried ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM live l
+        WHERE l.run_key = $1 AND l.task = seen.task AND l.map_index = seen.map_index
+    ) AS live ON true";
+
+impl EngineTx<'_> {
+    /// What the task instances of a locked run are now; `tasks` narrows it.
+    pub async fn tasks_current(
+        &mut self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+    ) -> Result<Vec<CurrentTask>, StoreError> {
+        let rows: Vec<CurrentSqlRow> = sqlx::query_as(CURRENT)
+            .bind(run.0)
+            .bind(tasks.map(|tasks| column(tasks, |task| task.0)))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().map(|row| row.current(run)).collect())
+    }
+
+    /// Marks task instances as cleared, and drops what they handed on.
+    pub async fn tasks_reset(&mut self, resets: &[Reset]) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO task_reset AS r (run_key, task, map_index, token, tries, resets)
+             SELECT run_key, task, map_index, nextval('fencing_token'), tries, resets
+             FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
+                  AS want (run_key, task, map_index, tries, resets)
+             ON CONFLICT (run_key, task, map_index) DO UPDATE
+             SET token = EXCLUDED.token, tries = EXCLUDED.tries, resets = EXCLUDED.resets",
+        )
+        .bind(column(resets, |r| r.key.run.0))
+        .bind(column(resets, |r| r.key.task.0))
+        .bind(column(resets, |r| r.key.map_index.0))
+        .bind(column(resets, |r| r.tries))
+        .bind(column(resets, |r| r.resets))
+        .execute(&mut *self.tx)
+        .await?;
+        for table in ["xcom", "dataset"] {
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "DELETE FROM {table} AS x
+                 USING unnest($1::bigint[], $2::integer[], $3::integer[])
+                       AS want (run_key, task, map_index)
+                 WHERE (x.run_key, x.task, x.map_index) = (want.run_key, want.task, want.map_index)"
+            )))
+            .bind(column(resets, |r| r.key.run.0))
+            .bind(column(resets, |r| r.key.task.0))
+            .bind(column(resets, |r| r.key.map_index.0))
+            .execute(&mut *self.tx)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Marks live rows that a worker holds as cleared: they keep session and token until it confirms.
+    pub async fn live_restart(&mut self, ctids: &[String]) -> Result<(), StoreError> {
+        sqlx::query("UPDATE live SET state = 'restarting' WHERE ctid = ANY ($1::text[]::tid[])")
+            .bind(ctids)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Drops the rest of cascades of a run: its counters are about to be made anew.
+    pub async fn cascade_drop(&mut self, run: RunKey) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM outbox WHERE run_key = $1 AND kind = 'cascade'")
+            .bind(run.0)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
+
+impl CurrentSqlRow {
+    fn current(self, run: RunKey) -> CurrentTask {
+        let state = |text: &Option<String>| {
+            text.as_deref().map(|text| TaskState::parse(text).expect("the enum of the schema"))
+        };
+        CurrentTask {
+            key: InstanceKey { run, task: TaskNo(self.task), map_index: MapIndex(self.map_index) },
+            ended: state(&self.ended).and_then(TaskState::to_final),
+            live: state(&self.live),
+            tries: self.tries,
+            resets: self.resets,
+        }
+    }
+}

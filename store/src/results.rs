@@ -1,0 +1,249 @@
+//! What tries hand on and leave behind: XComs, datasets, logs, dead letters, task state.
+
+use serde_json::Value;
+use sqlx::FromRow;
+use subak_core::ids::{InstanceKey, RunKey};
+
+use crate::engine::{EngineTx, Fence};
+use crate::{Store, StoreError};
+
+/// A value that a try hands on.
+#[derive(Debug, Clone)]
+pub struct NewXCom {
+    pub key: InstanceKey,
+    pub name: String,
+    pub value: Value,
+}
+
+/// A dataset that a try made.
+#[derive(Debug, Clone)]
+pub struct NewDataset {
+    pub key: InstanceKey,
+    pub name: String,
+    pub reference: Value,
+    pub stats: Value,
+    pub preview: Value,
+}
+
+/// Some whole lines of a try's log.
+#[derive(Debug, Clone)]
+pub struct NewLogChunk {
+    pub fence: Fence,
+    pub sequence: i32,
+    pub first_line: i64,
+    pub lines: i32,
+    pub lz4: Vec<u8>,
+}
+
+/// A rejected record.
+#[derive(Debug, Clone)]
+pub struct NewDeadLetter {
+    pub source: String,
+    pub partition: i32,
+    pub position: i64,
+    pub reasons: Value,
+    pub raw: Vec<u8>,
+}
+
+/// An XCom as a task asks for it.
+#[derive(Debug, Clone, FromRow)]
+pub struct XComRow {
+    pub task: i32,
+    pub map_index: i32,
+    pub key: String,
+    pub value: Value,
+}
+
+fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
+    rows.iter().map(value).collect()
+}
+
+impl EngineTx<'_> {
+    /// Keeps XComs; a later try's replace an earlier one's.
+    pub async fn xcoms_put(&mut self, xcoms: &[NewXCom]) -> Result<(), StoreError> {
+        if xcoms.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "INSERT INTO xcom (run_key, task, map_index, key, value)
+             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::jsonb[])
+             ON CONFLICT (run_key, task, map_index, key)
+             DO UPDATE SET value = EXCLUDED.value, created_at = now()",
+        )
+        .bind(column(xcoms, |x| x.key.run.0))
+        .bind(column(xcoms, |x| x.key.task.0))
+        .bind(column(xcoms, |x| x.key.map_index.0))
+        .bind(column(xcoms, |x| x.name.clone()))
+        .bind(column(xcoms, |x| x.value.clone()))
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps datasets.
+    pub async fn datasets_put(&mut self, datasets: &[NewDataset]) -> Result<(), StoreError> {
+        if datasets.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "INSERT INTO dataset (run_key, task, map_index, name, ref, stats, preview)
+             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[],
+                                  $5::jsonb[], $6::jsonb[], $7::jsonb[])
+             ON CONFLICT (run_key, task, map_index, name)
+             DO UPDATE SET ref = EXCLUDED.ref, stats = EXCLUDED.stats, preview = EXCLUDED.preview,
+                           created_at = now()",
+        )
+        .bind(column(datasets, |d| d.key.run.0))
+        .bind(column(datasets, |d| d.key.task.0))
+        .bind(column(datasets, |d| d.key.map_index.0))
+        .bind(column(datasets, |d| d.name.clone()))
+        .bind(column(datasets, |d| d.reference.clone()))
+        .bind(column(datasets, |d| d.stats.clone()))
+        .bind(column(datasets, |d| d.preview.clone()))
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Shows the dead letters of accepted tries.
+    pub async fn dead_letters_show(&mut self, tokens: &[i64]) -> Result<(), StoreError> {
+        sqlx::query("UPDATE dead_letter SET visible = true WHERE token = ANY ($1) AND NOT visible")
+            .bind(tokens)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Keeps chunks of logs; a chunk that is there already is left alone.
+    pub async fn log_append(&self, chunks: &[NewLogChunk]) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO log_chunk (run_key, task, map_index, token, sequence, first_line, lines, lz4)
+             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[],
+                                  $5::integer[], $6::bigint[], $7::integer[], $8::bytea[])
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(column(chunks, |c| c.fence.instance.run.0))
+        .bind(column(chunks, |c| c.fence.instance.task.0))
+        .bind(column(chunks, |c| c.fence.instance.map_index.0))
+        .bind(column(chunks, |c| c.fence.token))
+        .bind(column(chunks, |c| c.sequence))
+        .bind(column(chunks, |c| c.first_line))
+        .bind(column(chunks, |c| c.lines))
+        .bind(column(chunks, |c| c.lz4.clone()))
+        .execute(&self.engine)
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps rejected records of a try that still holds its task; false if it was superseded.
+    pub async fn dead_letters_put(
+        &self,
+        fence: &Fence,
+        letters: &[NewDeadLetter],
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO dead_letter AS d
+                 (dag, task, source, partition, position, reasons, raw, run_key, map_index, token)
+             SELECT run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw,
+                    live.run_key, live.map_index, live.token
+             FROM live
+             JOIN run ON run.run_key = live.run_key
+             CROSS JOIN unnest($6::text[], $7::integer[], $8::bigint[], $9::jsonb[], $10::bytea[])
+                        AS w (source, partition, position, reasons, raw)
+             WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+               AND live.session = $4 AND live.token = $5
+             ON CONFLICT (dag, task, source, partition, position) DO UPDATE
+             SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, run_key = EXCLUDED.run_key,
+                 map_index = EXCLUDED.map_index, token = EXCLUDED.token, visible = false,
+                 state = 'open', created_at = now()",
+        )
+        .bind(fence.instance.run.0)
+        .bind(fence.instance.task.0)
+        .bind(fence.instance.map_index.0)
+        .bind(fence.session)
+        .bind(fence.token)
+        .bind(column(letters, |l| l.source.clone()))
+        .bind(column(letters, |l| l.partition))
+        .bind(column(letters, |l| l.position))
+        .bind(column(letters, |l| l.reasons.clone()))
+        .bind(column(letters, |l| l.raw.clone()))
+        .execute(&self.engine)
+        .await?;
+        Ok(done.rows_affected() > 0 || letters.is_empty())
+    }
+
+    /// XComs of these tasks of a run.
+    pub async fn xcoms_of(&self, run: RunKey, tasks: &[i32]) -> Result<Vec<XComRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT task, map_index, key, value FROM xcom WHERE run_key = $1 AND task = ANY ($2)",
+        )
+        .bind(run.0)
+        .bind(tasks)
+        .fetch_all(&self.engine)
+        .await?)
+    }
+
+    /// A value of a task's state store, for a try that still holds its task.
+    pub async fn task_state_get(
+        &self,
+        fence: &Fence,
+        key: &str,
+    ) -> Result<Option<Value>, StoreError> {
+        let row: Option<(Value,)> = sqlx::query_as(
+            "SELECT s.value FROM live
+             JOIN run ON run.run_key = live.run_key
+             JOIN task_state_store AS s
+               ON s.dag = run.dag AND s.task = live.task AND s.map_index = live.map_index
+             WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+               AND live.session = $4 AND live.token = $5 AND s.key = $6",
+        )
+        .bind(fence.instance.run.0)
+        .bind(fence.instance.task.0)
+        .bind(fence.instance.map_index.0)
+        .bind(fence.session)
+        .bind(fence.token)
+        .bind(key)
+        .fetch_optional(&self.engine)
+        .await?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    /// Sets (or, with `None`, removes) a value of a task's state store; false if superseded.
+    pub async fn task_state_put(
+        &self,
+        fence: &Fence,
+        key: &str,
+        value: Option<&Value>,
+    ) -> Result<bool, StoreError> {
+        const HOLDER: &str = "
+            WITH holder AS (
+                SELECT run.dag, live.task, live.map_index FROM live
+                JOIN run ON run.run_key = live.run_key
+                WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+                  AND live.session = $4 AND live.token = $5
+            ), removed AS (
+                DELETE FROM task_state_store AS s USING holder AS h
+                WHERE (s.dag, s.task, s.map_index, s.key) = (h.dag, h.task, h.map_index, $6)
+                  AND $7::jsonb IS NULL
+            ), kept AS (
+                INSERT INTO task_state_store (dag, task, map_index, key, value)
+                SELECT dag, task, map_index, $6, $7::jsonb FROM holder WHERE $7::jsonb IS NOT NULL
+                ON CONFLICT (dag, task, map_index, key)
+                DO UPDATE SET value = EXCLUDED.value, updated_at = now()
+            )
+            SELECT count(*) FROM holder";
+        let (held,): (i64,) = sqlx::query_as(HOLDER)
+            .bind(fence.instance.run.0)
+            .bind(fence.instance.task.0)
+            .bind(fence.instance.map_index.0)
+            .bind(fence.session)
+            .bind(fence.token)
+            .bind(key)
+            .bind(value)
+            .fetch_one(&self.engine)
+            .await?;
+        Ok(held == 1)
+    }
+}

@@ -1,0 +1,64 @@
+//! What a run's tasks are told of it: the parts that never change.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::FromRow;
+use subak_core::ids::{DagId, RunKey};
+use uuid::Uuid;
+
+use crate::{Store, StoreError};
+
+/// The immutable part of a run.
+#[derive(Debug, Clone, FromRow)]
+pub struct RunFacts {
+    pub run_key: i64,
+    pub uuid: Uuid,
+    pub dag: i32,
+    pub version: i32,
+    pub run_id: String,
+    pub run_type: String,
+    pub logical_date: Option<DateTime<Utc>>,
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub run_after: DateTime<Utc>,
+    pub conf: Value,
+}
+
+impl Store {
+    /// The facts of runs.
+    pub async fn run_facts(&self, runs: &[RunKey]) -> Result<Vec<RunFacts>, StoreError> {
+        let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+        Ok(sqlx::query_as(
+            "SELECT run_key, uuid, dag, version, run_id, run_type, logical_date,
+                    data_interval_start, data_interval_end, run_after, conf
+             FROM run WHERE run_key = ANY ($1)",
+        )
+        .bind(keys)
+        .fetch_all(&self.engine)
+        .await?)
+    }
+
+    /// The key of a run by the names people use.
+    pub async fn run_find(
+        &self,
+        dag_id: &DagId,
+        run_id: &str,
+    ) -> Result<Option<RunKey>, StoreError> {
+        let row: Option<(i64,)> = sqlx::query_as(
+            "SELECT run_key FROM run
+             WHERE dag = (SELECT dag FROM dag WHERE dag_id = $1) AND run_id = $2",
+        )
+        .bind(&dag_id.0)
+        .bind(run_id)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|(key,)| RunKey(key)))
+    }
+
+    /// This installation's id.
+    pub async fn installation(&self) -> Result<Uuid, StoreError> {
+        let (id,): (Uuid,) =
+            sqlx::query_as("SELECT id FROM installation").fetch_one(&self.pool).await?;
+        Ok(id)
+    }
+}

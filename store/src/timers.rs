@@ -1,0 +1,109 @@
+//! What is due: retries, deadlines of runs, schedules, the outbox. Found by plain reads; whoever
+//! acts on a row locks its run first and looks again.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::FromRow;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+
+use crate::engine::EngineTx;
+use crate::{Store, StoreError};
+
+/// Work left for a transaction of its own.
+#[derive(Debug, Clone, FromRow)]
+pub struct OutboxRow {
+    pub id: i64,
+    pub kind: String,
+    pub run_key: Option<i64>,
+    pub dag: Option<i32>,
+    pub payload: Value,
+}
+
+/// The earliest instant at which something is due, and the database's time.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct NextDue {
+    pub now: DateTime<Utc>,
+    pub due_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// When the next timer of any kind is due.
+    pub async fn timer_next(&self) -> Result<NextDue, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT now() AS now,
+                    least((SELECT min(due_at) FROM live WHERE due_at IS NOT NULL),
+                          (SELECT min(due_at) FROM outbox),
+                          (SELECT min(deadline_at) FROM run WHERE deadline_at IS NOT NULL),
+                          (SELECT min(next_run_at) FROM dag
+                           WHERE next_run_at IS NOT NULL AND NOT is_paused AND NOT is_stale))
+                        AS due_at",
+        )
+        .fetch_one(&self.engine)
+        .await?)
+    }
+
+    /// Task instances whose timer is due, the longest overdue first.
+    pub async fn timers_due(&self, most: i64) -> Result<Vec<InstanceKey>, StoreError> {
+        let rows: Vec<(i64, i32, i32)> = sqlx::query_as(
+            "SELECT run_key, task, map_index FROM live
+             WHERE due_at IS NOT NULL AND due_at <= now() ORDER BY due_at LIMIT $1",
+        )
+        .bind(most)
+        .fetch_all(&self.engine)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(run, task, map)| InstanceKey {
+                run: RunKey(run),
+                task: TaskNo(task),
+                map_index: MapIndex(map),
+            })
+            .collect())
+    }
+
+    /// Runs whose `dagrun_timeout` has passed.
+    pub async fn deadlines_due(&self, most: i64) -> Result<Vec<RunKey>, StoreError> {
+        let rows: Vec<(i64,)> = sqlx::query_as(
+            "SELECT run_key FROM run WHERE deadline_at <= now() ORDER BY deadline_at LIMIT $1",
+        )
+        .bind(most)
+        .fetch_all(&self.engine)
+        .await?;
+        Ok(rows.into_iter().map(|(key,)| RunKey(key)).collect())
+    }
+}
+
+impl EngineTx<'_> {
+    /// Takes rows of the outbox that are due; they are gone when this transaction commits.
+    pub async fn outbox_take(&mut self, most: i64) -> Result<Vec<OutboxRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "DELETE FROM outbox
+             WHERE id IN (
+                 SELECT id FROM outbox WHERE due_at <= now()
+                 ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
+             )
+             RETURNING id, kind, run_key, dag, payload",
+        )
+        .bind(most)
+        .fetch_all(&mut *self.tx)
+        .await?)
+    }
+
+    /// Leaves work for a transaction of its own.
+    pub async fn outbox_put(
+        &mut self,
+        kind: &str,
+        run: Option<RunKey>,
+        dag: Option<i32>,
+        payload: &Value,
+    ) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO outbox (kind, run_key, dag, payload) VALUES ($1, $2, $3, $4)")
+            .bind(kind)
+            .bind(run.map(|run| run.0))
+            .bind(dag)
+            .bind(payload)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
