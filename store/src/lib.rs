@@ -1,16 +1,19 @@
 //! The metadata database: every query on it, and its migrations. Nothing else holds SQL on metadata.
 
+pub mod access;
 mod connect;
 mod connections;
 mod dags;
 pub mod engine;
 mod error;
+pub mod read;
 mod results;
 mod retention;
 mod runs;
 mod sessions;
 mod timers;
 
+pub use access::PasswordProblem;
 pub use connect::Store;
 pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};

@@ -1,0 +1,14 @@
+//! Who may do what: users, browser sessions, API tokens and one-time sign-in links.
+//!
+//! Secrets are random and kept as SHA-256; passwords are argon2id. Nothing here prints one.
+
+mod links;
+mod password;
+mod secret;
+mod sessions;
+mod tokens;
+mod users;
+
+pub use password::PasswordProblem;
+pub use secret::Secret;
+pub use users::{NewUserError, Role, User};

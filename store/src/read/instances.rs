@@ -1,0 +1,221 @@
+//! Task instances: the current one of each task, whatever table holds it, and all tries of one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use subak_core::ids::{MapIndex, TaskId};
+use subak_core::state::TaskState;
+
+use super::{RunRecord, VersionRecord};
+use crate::{Store, StoreError};
+
+/// A task instance as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceRecord {
+    pub task_id: TaskId,
+    /// Number of the task.
+    pub task: i32,
+    pub map_index: MapIndex,
+    /// `None`: nothing has happened to it yet.
+    pub state: Option<TaskState>,
+    pub try_number: i32,
+    pub queued_at: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    /// When a waiting retry is due.
+    pub due_at: Option<DateTime<Utc>>,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+    pub exit_code: Option<i32>,
+    /// Name of the worker that has or had it.
+    pub worker: Option<String>,
+    pub rows_rejected: Option<i64>,
+}
+
+/// One try of a task instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TryRecord {
+    pub try_number: i32,
+    pub state: TaskState,
+    pub queued_at: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub error: Option<String>,
+    pub cause: Option<String>,
+    pub exit_code: Option<i32>,
+    pub worker: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    task: i32,
+    map_index: i32,
+    state: String,
+    try_number: i32,
+    queued_at: Option<DateTime<Utc>>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
+    error: Option<String>,
+    cause: Option<String>,
+    exit_code: Option<i32>,
+    worker: Option<String>,
+    rows_rejected: Option<i64>,
+}
+
+/// A live row is current; without one, the newest final row later than the task's reset is.
+/// $1 run.
+const CURRENT: &str = "
+    SELECT l.task, l.map_index, l.state::text AS state, l.try_number,
+           l.queued_at, l.started_at, NULL::timestamptz AS ended_at, l.due_at,
+           CASE WHEN l.state IN ('up_for_retry', 'scheduled', 'queued') THEN p.error END AS error,
+           NULL::text AS cause, NULL::integer AS exit_code, w.worker, NULL::bigint AS rows_rejected
+    FROM live l
+    LEFT JOIN worker_session w ON w.session = l.session
+    LEFT JOIN LATERAL (
+        SELECT h.error FROM try_history h
+        WHERE h.run_key = $1 AND h.task = l.task AND h.map_index = l.map_index
+          AND h.resets = l.resets
+        ORDER BY h.token DESC LIMIT 1
+    ) p ON true
+    WHERE l.run_key = $1
+    UNION ALL
+    SELECT * FROM (
+        SELECT DISTINCT ON (h.task, h.map_index)
+               h.task, h.map_index, h.state::text AS state, h.try_number,
+               h.queued_at, h.started_at, h.ended_at, NULL::timestamptz AS due_at,
+               h.error, h.cause, h.exit_code, w.worker, h.rows_rejected
+        FROM try_history h
+        LEFT JOIN task_reset x USING (run_key, task, map_index)
+        LEFT JOIN worker_session w ON w.session = h.session
+        WHERE h.run_key = $1
+          AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
+          AND h.token > coalesce(x.token, -1)
+          AND NOT EXISTS (SELECT 1 FROM live l WHERE l.run_key = $1 AND l.task = h.task
+                          AND l.map_index = h.map_index)
+        ORDER BY h.task, h.map_index, h.token DESC
+    ) AS ended";
+
+/// Every try, the first one first. $1 run, $2 task, $3 map index.
+const TRIES: &str = "
+    SELECT * FROM (
+        SELECT h.task, h.map_index, h.state::text AS state, h.try_number,
+               h.queued_at, h.started_at, h.ended_at, NULL::timestamptz AS due_at,
+               h.error, h.cause, h.exit_code, w.worker, h.rows_rejected, h.token
+        FROM try_history h LEFT JOIN worker_session w ON w.session = h.session
+        WHERE h.run_key = $1 AND h.task = $2 AND h.map_index = $3 AND h.try_number > 0
+        UNION ALL
+        SELECT l.task, l.map_index, l.state::text, l.try_number, l.queued_at, l.started_at, NULL,
+               NULL, NULL, NULL, NULL, w.worker, NULL, l.token
+        FROM live l LEFT JOIN worker_session w ON w.session = l.session
+        WHERE l.run_key = $1 AND l.task = $2 AND l.map_index = $3
+          AND l.state IN ('running', 'restarting', 'deferred')
+    ) AS tries
+    ORDER BY try_number, token
+    LIMIT 1000";
+
+impl Store {
+    /// Returns the task instances of a run in the order of its version, those to which nothing has
+    /// happened too.
+    pub async fn instance_list(
+        &self,
+        run: &RunRecord,
+        version: &VersionRecord,
+    ) -> Result<Vec<InstanceRecord>, StoreError> {
+        let rows: Vec<Row> =
+            sqlx::query_as(CURRENT).bind(run.run_key.0).fetch_all(&self.pool).await?;
+        let mut by_task: BTreeMap<i32, Vec<Row>> = BTreeMap::new();
+        for row in rows {
+            by_task.entry(row.task).or_default().push(row);
+        }
+        let mut instances = Vec::with_capacity(version.model.tasks.len());
+        for task in &version.model.tasks {
+            let number = version.numbers.get(&task.task_id).copied().unwrap_or(-1);
+            let mut rows = by_task.remove(&number).unwrap_or_default();
+            rows.sort_by_key(|row| row.map_index);
+            if rows.is_empty() {
+                instances.push(InstanceRecord::untouched(task.task_id.clone(), number));
+            }
+            instances.extend(rows.into_iter().map(|row| row.into_instance(task.task_id.clone())));
+        }
+        Ok(instances)
+    }
+
+    /// Returns the tries of one task instance, the first one first.
+    pub async fn try_list(
+        &self,
+        run: &RunRecord,
+        task: i32,
+        map_index: MapIndex,
+    ) -> Result<Vec<TryRecord>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(TRIES)
+            .bind(run.run_key.0)
+            .bind(task)
+            .bind(map_index.0)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().filter_map(Row::into_try).collect())
+    }
+}
+
+impl InstanceRecord {
+    fn untouched(task_id: TaskId, task: i32) -> Self {
+        Self {
+            task_id,
+            task,
+            map_index: MapIndex::NONE,
+            state: None,
+            try_number: 0,
+            queued_at: None,
+            started_at: None,
+            ended_at: None,
+            due_at: None,
+            error: None,
+            cause: None,
+            exit_code: None,
+            worker: None,
+            rows_rejected: None,
+        }
+    }
+
+    /// Whether a worker has it now.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.state.is_some_and(TaskState::is_held)
+    }
+}
+
+impl Row {
+    fn into_instance(self, task_id: TaskId) -> InstanceRecord {
+        InstanceRecord {
+            task_id,
+            task: self.task,
+            map_index: MapIndex(self.map_index),
+            state: TaskState::parse(&self.state),
+            try_number: self.try_number,
+            queued_at: self.queued_at,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            due_at: self.due_at,
+            error: self.error,
+            cause: self.cause,
+            exit_code: self.exit_code,
+            worker: self.worker,
+            rows_rejected: self.rows_rejected,
+        }
+    }
+
+    fn into_try(self) -> Option<TryRecord> {
+        Some(TryRecord {
+            try_number: self.try_number,
+            state: TaskState::parse(&self.state)?,
+            queued_at: self.queued_at,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            error: self.error,
+            cause: self.cause,
+            exit_code: self.exit_code,
+            worker: self.worker,
+        })
+    }
+}

@@ -1,0 +1,44 @@
+//! What pages and the API read: lists are bounded, every statement has the pool's timeout.
+//!
+//! Rows come out as they are meant, not as they are stored: a task's current state is worked out
+//! here, whatever table holds it.
+
+mod dags;
+mod datasets;
+mod instances;
+mod logs;
+mod runs;
+mod versions;
+
+pub use dags::{DagFilter, DagRecord, ImportError, RecentRun};
+pub use datasets::{DatasetRecord, XComRecord};
+pub use instances::{InstanceRecord, TryRecord};
+pub use logs::{LogCursor, LogPart};
+pub use runs::{RunFilter, RunOrder, RunRecord};
+pub use versions::VersionRecord;
+
+/// A part of a list, and how long the list is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Counted up to [`COUNT_LIMIT`].
+    pub total: i64,
+}
+
+/// Lists are counted no further than this: nobody pages so far, and counting is not free.
+pub const COUNT_LIMIT: i64 = 10_000;
+
+/// Reads JSON of a column into the type that wrote it.
+fn from_json<T: serde::de::DeserializeOwned>(
+    value: serde_json::Value,
+    what: impl FnOnce() -> String,
+) -> Result<T, crate::StoreError> {
+    serde_json::from_value(value)
+        .map_err(|source| crate::StoreError::Corrupt { what: what(), source })
+}
+
+/// A pattern for LIKE that finds `text` anywhere, with nothing in it special.
+fn anywhere(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
+}

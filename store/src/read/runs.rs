@@ -1,0 +1,215 @@
+//! DAG runs.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder};
+use subak_core::ids::RunKey;
+use subak_core::state::RunState;
+use uuid::Uuid;
+
+use super::{COUNT_LIMIT, Page, anywhere};
+use crate::{Store, StoreError};
+
+/// A run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    pub run_key: RunKey,
+    pub uuid: Uuid,
+    pub dag: i32,
+    pub dag_id: String,
+    /// The version it is pinned to.
+    pub version: i32,
+    pub version_created_at: DateTime<Utc>,
+    pub run_id: String,
+    pub run_type: String,
+    pub triggered_by: String,
+    pub triggered_user: Option<String>,
+    pub state: RunState,
+    pub logical_date: Option<DateTime<Utc>>,
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub run_after: DateTime<Utc>,
+    pub conf: Value,
+    pub note: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub cancelled_at: Option<DateTime<Utc>>,
+    pub cancel_cause: Option<String>,
+    pub tasks_open: i32,
+}
+
+/// Which runs; all conditions together.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    pub dag_id: Option<String>,
+    /// Any of these; empty: all.
+    pub states: Vec<String>,
+    /// Any of these; empty: all.
+    pub run_types: Vec<String>,
+    /// Part of the run id.
+    pub run_id: Option<String>,
+    pub order: RunOrder,
+    pub descending: bool,
+}
+
+/// By what runs are ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RunOrder {
+    /// As they were made.
+    #[default]
+    Key,
+    RunId,
+    RunAfter,
+    LogicalDate,
+    Started,
+    Ended,
+    State,
+}
+
+impl RunOrder {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Key => "r.run_key",
+            Self::RunId => "r.run_id",
+            Self::RunAfter => "r.run_after",
+            Self::LogicalDate => "r.logical_date",
+            Self::Started => "r.started_at",
+            Self::Ended => "r.ended_at",
+            Self::State => "r.state",
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct RunRow {
+    run_key: i64,
+    uuid: Uuid,
+    dag: i32,
+    dag_id: String,
+    version: i32,
+    version_created_at: DateTime<Utc>,
+    run_id: String,
+    run_type: String,
+    triggered_by: String,
+    triggered_user: Option<String>,
+    state: String,
+    logical_date: Option<DateTime<Utc>>,
+    data_interval_start: Option<DateTime<Utc>>,
+    data_interval_end: Option<DateTime<Utc>>,
+    run_after: DateTime<Utc>,
+    conf: Value,
+    note: Option<String>,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    cancelled_at: Option<DateTime<Utc>>,
+    cancel_cause: Option<String>,
+    tasks_open: i32,
+}
+
+const RUNS: &str = "
+    SELECT r.run_key, r.uuid, r.dag, d.dag_id, r.version, v.created_at AS version_created_at,
+           r.run_id, r.run_type, r.triggered_by, r.triggered_user, r.state::text AS state,
+           r.logical_date, r.data_interval_start, r.data_interval_end, r.run_after, r.conf, r.note,
+           r.created_at, r.started_at, r.ended_at, r.cancelled_at, r.cancel_cause, r.tasks_open
+    FROM run r
+    JOIN dag d ON d.dag = r.dag
+    JOIN dag_version v ON v.dag = r.dag AND v.version = r.version
+    WHERE true";
+
+impl Store {
+    /// Returns a page of runs.
+    pub async fn run_list(
+        &self,
+        filter: &RunFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<RunRecord>, StoreError> {
+        let mut query = QueryBuilder::new(RUNS);
+        push_conditions(&mut query, filter);
+        let order = filter.order.column();
+        let direction = if filter.descending { " DESC NULLS LAST" } else { " NULLS LAST" };
+        query.push(" ORDER BY ").push(order).push(direction);
+        if filter.order != RunOrder::Key {
+            query.push(", r.run_key").push(direction);
+        }
+        query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let items = rows.into_iter().map(RunRow::into_record).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: self.run_count(filter).await? })
+    }
+
+    /// Counts runs up to [`COUNT_LIMIT`].
+    async fn run_count(&self, filter: &RunFilter) -> Result<i64, StoreError> {
+        let mut query = QueryBuilder::new(
+            "SELECT count(*) FROM (SELECT 1 FROM run r JOIN dag d ON d.dag = r.dag WHERE true",
+        );
+        push_conditions(&mut query, filter);
+        query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS some");
+        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+    }
+
+    /// Returns one run.
+    pub async fn run_get(
+        &self,
+        dag_id: &str,
+        run_id: &str,
+    ) -> Result<Option<RunRecord>, StoreError> {
+        let mut query = QueryBuilder::new(RUNS);
+        query.push(" AND d.dag_id = ").push_bind(dag_id);
+        query.push(" AND r.run_id = ").push_bind(run_id);
+        let row: Option<RunRow> = query.build_query_as().fetch_optional(&self.pool).await?;
+        row.map(RunRow::into_record).transpose()
+    }
+}
+
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
+    if let Some(dag_id) = &filter.dag_id {
+        query.push(" AND d.dag_id = ").push_bind(dag_id.clone());
+    }
+    if !filter.states.is_empty() {
+        query.push(" AND r.state::text = ANY(").push_bind(filter.states.clone()).push(")");
+    }
+    if !filter.run_types.is_empty() {
+        query.push(" AND r.run_type = ANY(").push_bind(filter.run_types.clone()).push(")");
+    }
+    if let Some(part) = &filter.run_id {
+        query.push(" AND r.run_id ILIKE ").push_bind(anywhere(part));
+    }
+}
+
+impl RunRow {
+    fn into_record(self) -> Result<RunRecord, StoreError> {
+        let state = RunState::parse(&self.state).ok_or_else(|| {
+            StoreError::Database(sqlx::Error::Decode(
+                format!("run state `{}` is not known", self.state).into(),
+            ))
+        })?;
+        Ok(RunRecord {
+            run_key: RunKey(self.run_key),
+            uuid: self.uuid,
+            dag: self.dag,
+            dag_id: self.dag_id,
+            version: self.version,
+            version_created_at: self.version_created_at,
+            run_id: self.run_id,
+            run_type: self.run_type,
+            triggered_by: self.triggered_by,
+            triggered_user: self.triggered_user,
+            state,
+            logical_date: self.logical_date,
+            data_interval_start: self.data_interval_start,
+            data_interval_end: self.data_interval_end,
+            run_after: self.run_after,
+            conf: self.conf,
+            note: self.note,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            cancelled_at: self.cancelled_at,
+            cancel_cause: self.cancel_cause,
+            tasks_open: self.tasks_open,
+        })
+    }
+}
