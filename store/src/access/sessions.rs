@@ -6,7 +6,7 @@ use crate::{Store, StoreError};
 
 impl Store {
     /// Begins a session and returns its secret, for the cookie.
-    pub async fn session_create(&self, user: &User) -> Result<Secret, StoreError> {
+    pub async fn web_session_create(&self, user: &User) -> Result<Secret, StoreError> {
         let secret = Secret::draw("subak_web_");
         sqlx::query(
             "WITH gone AS (
@@ -24,7 +24,7 @@ impl Store {
     }
 
     /// Returns whose session it is, if it goes on, and notes the visit (once a minute).
-    pub async fn session_user(&self, session: &str) -> Result<Option<User>, StoreError> {
+    pub async fn web_session_user(&self, session: &str) -> Result<Option<User>, StoreError> {
         let row: Option<UserRow> = sqlx::query_as(
             "WITH found AS (
                  SELECT s.hash, s.seen_at, u.user_id, u.username, u.role
@@ -44,7 +44,7 @@ impl Store {
     }
 
     /// Ends a session.
-    pub async fn session_end(&self, session: &str) -> Result<(), StoreError> {
+    pub async fn web_session_end(&self, session: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM web_session WHERE hash = $1")
             .bind(secret::hash(session))
             .execute(&self.pool)

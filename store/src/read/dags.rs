@@ -156,16 +156,6 @@ impl Store {
             .await?)
     }
 
-    /// Pauses a DAG or lets it go on; returns whether it exists.
-    pub async fn dag_pause(&self, dag_id: &str, is_paused: bool) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE dag SET is_paused = $2 WHERE dag_id = $1")
-            .bind(dag_id)
-            .bind(is_paused)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Returns the last `each` runs of every DAG of `dags`, the oldest first.
     pub async fn dag_recent_runs(
         &self,
