@@ -1,1 +1,7 @@
-//! Filled in by its own change.
+//! What tests are made of: random DAGs, a naive model to hold the engine against, a checker of the
+//! database's history, and PostgreSQL itself.
+//!
+//! Nothing here is part of the product, and the judges share no code with what they judge.
+
+pub mod dag_gen;
+pub mod model;

@@ -1,0 +1,140 @@
+//! Random DAGs with scripted outcomes. The same seed gives the same DAG, for ever.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+use subak_core::dag::model::{Dag, Task};
+use subak_core::decide::TriggerRule;
+use subak_core::ids::DagId;
+
+use crate::model::{ModelDag, TryEnd};
+
+/// A DAG and how each try of each task ends.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub seed: u64,
+    pub dag: Dag,
+    pub model: ModelDag,
+    /// Per task, in the DAG's order; the last outcome repeats.
+    script: Vec<Vec<TryEnd>>,
+}
+
+/// Bounds of the generator.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub max_tasks: usize,
+    /// Whether `max_active_tasks` may hold tasks back.
+    pub limited: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { max_tasks: 200, limited: true }
+    }
+}
+
+impl Sample {
+    /// Makes the DAG of this seed.
+    #[must_use]
+    pub fn new(seed: u64, shape: Shape) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let count = task_count(&mut rng, shape.max_tasks);
+        let reach = rng.random_range(1..=count.max(2));
+        let fan_in = *[1, 2, 3, 6].choose(&mut rng).expect("the list has entries");
+        let tame = rng.random_bool(0.3);
+        let tasks: Vec<Task> =
+            (0..count).map(|place| task(&mut rng, place, reach, fan_in, tame)).collect();
+        let script = tasks.iter().map(|task| outcomes(&mut rng, task.retries, tame)).collect();
+        let limit = if shape.limited && rng.random_bool(0.3) { rng.random_range(1..6) } else { 64 };
+        let dag = dag(format!("random_{seed}").as_str().into(), tasks, limit);
+        Self { seed, model: ModelDag::from(&dag), dag, script }
+    }
+
+    /// How try number `try_number` (from 1) of the task at this place ends.
+    #[must_use]
+    pub fn outcome(&self, task: usize, try_number: u32) -> TryEnd {
+        let script = &self.script[task];
+        let index = usize::try_from(try_number.saturating_sub(1)).unwrap_or(usize::MAX);
+        *script.get(index).or(script.last()).expect("every task has an outcome")
+    }
+}
+
+/// Mostly small: a fifth of the DAGs is larger than a third of the maximum.
+fn task_count(rng: &mut StdRng, max: usize) -> usize {
+    let bound = match rng.random_range(0..10) {
+        0..5 => 12,
+        5..8 => max / 3,
+        _ => max,
+    };
+    rng.random_range(1..=bound.clamp(1, max))
+}
+
+fn task(rng: &mut StdRng, place: usize, reach: usize, fan_in: usize, tame: bool) -> Task {
+    let earliest = place.saturating_sub(reach);
+    let fan_in = if rng.random_bool(0.02) { place } else { fan_in };
+    let wanted = rng.random_range(0..=fan_in);
+    let mut upstream = (earliest..place).choose_multiple(rng, wanted);
+    upstream.sort_unstable();
+    let keeps_default = rng.random_bool(if tame { 0.7 } else { 0.2 });
+    let rule = *TriggerRule::ALL.choose(rng).expect("there are thirteen");
+    Task {
+        task_id: name(place).as_str().into(),
+        operator: "noop".into(),
+        with: json!({}),
+        upstream: upstream.into_iter().map(|up| name(up).as_str().into()).collect(),
+        trigger_rule: if keeps_default { TriggerRule::AllSuccess } else { rule },
+        retries: if rng.random_bool(0.3) { rng.random_range(1..4) } else { 0 },
+        retry_delay: Duration::ZERO,
+        retry_exponential_backoff: false,
+        max_retry_delay: None,
+        retry_jitter: 0.0,
+        execution_timeout: None,
+        queue: "default".into(),
+        pool: "default_pool".into(),
+        pool_slots: 1,
+        priority_weight: rng.random_range(1..5),
+        owner: "airflow".into(),
+        do_xcom_push: true,
+        connections: Vec::new(),
+    }
+}
+
+/// Numbers with leading zeros, so that the order of names is the DAG's.
+fn name(place: usize) -> String {
+    format!("t{place:03}")
+}
+
+fn outcomes(rng: &mut StdRng, retries: u32, tame: bool) -> Vec<TryEnd> {
+    let calm = if tame { 85 } else { 55 };
+    (0..=retries)
+        .map(|_| match rng.random_range(0..100) {
+            n if n < calm => TryEnd::Success,
+            n if n < calm + (100 - calm) / 3 => TryEnd::Skipped,
+            n if n < 95 => TryEnd::Failed,
+            _ => TryEnd::FailedForGood,
+        })
+        .collect()
+}
+
+fn dag(dag_id: DagId, tasks: Vec<Task>, max_active_tasks: u32) -> Dag {
+    Dag {
+        dag_id,
+        description: None,
+        doc_md: None,
+        schedule: None,
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: 16,
+        max_active_tasks,
+        dagrun_timeout: None,
+        is_paused_upon_creation: false,
+        tags: Vec::new(),
+        params: BTreeMap::new(),
+        tasks,
+    }
+}
