@@ -1,3 +1,43 @@
 //! A DAG: its model, and the one parser of its YAML file.
+//!
+//! [`parse`] is what files, the API, `dags validate` and the editor use alike. It tells everything
+//! that is wrong with a file at once; a document with an error makes no DAG.
 
+mod diagnostic;
+mod duration;
+mod graph;
+mod load;
 pub mod model;
+mod params;
+mod raw;
+mod schema;
+mod suggest;
+mod tasks;
+pub mod version;
+pub(crate) mod yaml;
+
+pub use diagnostic::Diagnostic;
+pub use schema::schema;
+pub(crate) use suggest::did_you_mean;
+
+use model::Dag;
+
+/// What a file holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parsed {
+    /// The DAGs of all documents without an error.
+    pub dags: Vec<Dag>,
+    /// Everything that is wrong, in the file's order.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a DAG file; `file_name` is for messages.
+#[must_use]
+pub fn parse(file_name: &str, text: &str) -> Parsed {
+    let report = diagnostic::Report::new(file_name, text);
+    let dags = load::file(text, &report);
+    Parsed { dags, diagnostics: report.finish() }
+}
+
+#[cfg(test)]
+mod tests;

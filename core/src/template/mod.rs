@@ -1,1 +1,43 @@
-//! Filled in by its own change.
+//! Templates: Jinja as Airflow has it, strict and bounded.
+//!
+//! [`references`] and the check at parse time read a template's syntax tree; [`render`] runs it on a
+//! worker. Both know the same variables, so that a template that can't be right is an error when the
+//! file is read.
+
+mod check;
+mod context;
+mod datetime;
+mod environment;
+mod references;
+mod render;
+mod value;
+
+pub(crate) use check::{Known, check};
+pub use context::{RunContext, XComKey};
+pub use references::{References, references};
+pub use render::{RenderError, render};
+
+/// Whether a text holds template syntax at all.
+#[must_use]
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{") || text.contains("{%") || text.contains("{#")
+}
+
+/// The expression, if the text is exactly one `{{ expression }}`: it yields a value, not text.
+pub(crate) fn expression(text: &str) -> Option<&str> {
+    let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+    minijinja::machinery::parse_expr(inner).is_ok().then_some(inner)
+}
+
+/// Whether the text is exactly one `{{ expression }}`.
+pub(crate) fn is_expression(text: &str) -> bool {
+    expression(text).is_some()
+}
+
+/// Whether the text is exactly one `{{ tasks.<id>.output }}`.
+pub(crate) fn is_output(text: &str) -> bool {
+    is_expression(text)
+        && matches!(references::uses(text).as_deref(), Ok([(references::Use::Output(_), _)]))
+}

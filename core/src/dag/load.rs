@@ -1,0 +1,150 @@
+//! From a file's nodes to DAGs: everything of a DAG but its tasks.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::diagnostic::{At, Report};
+use super::model::{Dag, Param, Schedule};
+use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
+use super::yaml::{Key, Kind, Node, Read, documents, read};
+use super::{params, tasks};
+use crate::ids::DagId;
+
+/// Airflow's limit of runs and of tasks of a run that are active at once.
+const ACTIVE: u32 = 16;
+
+/// Airflow's longest id.
+const LONGEST_ID: usize = 250;
+
+/// Returns the DAGs of a file.
+pub(super) fn file(text: &str, report: &Report<'_>) -> Vec<Dag> {
+    let documents = documents(text, report);
+    if documents.is_empty() && report.len() == 0 {
+        report.error(At { line: 1, column: 1, ..At::default() }, "the file holds no DAG");
+    }
+    let mut seen = HashMap::new();
+    for document in &documents {
+        let Some((id, at)) = document.get("dag_id").and_then(|node| Some((node.text()?, node.at)))
+        else {
+            continue;
+        };
+        if let Some(line) = seen.insert(id, at.line) {
+            report.error(at, format!("DAG {id:?} is in this file twice, first in line {line}"));
+        }
+    }
+    documents.iter().filter_map(|document| dag(document, report)).collect()
+}
+
+fn dag(node: &Node, report: &Report<'_>) -> Option<Dag> {
+    let before = report.len();
+    let how = Read { report, what: "the DAG", others: &[], not_yet: DAG_NOT_YET, templates: false };
+    if !matches!(node.kind, Kind::Map(_)) {
+        report.error(node.at, "expected a DAG: a map with dag_id and tasks");
+        return None;
+    }
+    let raw: Option<RawDag> = read(node, &how);
+    let dag_id = dag_id(node, report);
+    let defaults = default_args(node, report);
+    let params = read_params(node, report);
+    let tasks = tasks::tasks(node, &defaults, &params, report);
+    let raw = raw?;
+    check_dates(node, &raw, report);
+    let (dag_id, tasks) = (dag_id?, tasks?);
+    if report.len() > before {
+        return None;
+    }
+    Some(Dag {
+        dag_id: DagId(dag_id),
+        description: raw.description,
+        doc_md: raw.doc_md,
+        schedule: raw.schedule.map(|schedule| Schedule::Cron(schedule.0)),
+        start_date: raw.start_date.map(|instant| instant.0),
+        end_date: raw.end_date.map(|instant| instant.0),
+        catchup: raw.catchup.unwrap_or(false),
+        max_active_runs: raw.max_active_runs.map_or(ACTIVE, |number| number.0),
+        max_active_tasks: raw.max_active_tasks.map_or(ACTIVE, |number| number.0),
+        dagrun_timeout: raw.dagrun_timeout.map(|span| span.0),
+        is_paused_upon_creation: raw.is_paused_upon_creation.unwrap_or(false),
+        tags: raw.tags,
+        params,
+        tasks,
+    })
+}
+
+fn dag_id(node: &Node, report: &Report<'_>) -> Option<String> {
+    let Some(id) = node.get("dag_id") else {
+        report.error(node.at, "the DAG: \"dag_id\" is missing");
+        return None;
+    };
+    // Anything but text is reported with the other keys.
+    check_id(id.text()?, "DAG", id.at, report).then(|| id.text().unwrap_or_default().to_owned())
+}
+
+/// Whether an id is one that Airflow would take; reports it otherwise.
+pub(super) fn check_id(id: &str, what: &str, at: At, report: &Report<'_>) -> bool {
+    let wrong = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    if id.is_empty() {
+        report.error(at, format!("the {what}'s id is empty"));
+    } else if id.chars().count() > LONGEST_ID {
+        report.error(at, format!("the {what}'s id is longer than {LONGEST_ID} characters"));
+    } else if let Some(c) = id.chars().find(|c| wrong(*c)) {
+        let allowed = "letters, digits, -, . and _";
+        report.error(
+            at,
+            format!("the {what}'s id {id:?} holds {c:?}: only {allowed} may stand there"),
+        );
+    } else {
+        return true;
+    }
+    false
+}
+
+fn default_args(node: &Node, report: &Report<'_>) -> Controls {
+    let Some(defaults) = node.get("default_args") else { return Controls::default() };
+    for (key, _) in defaults.entries() {
+        if HEAD_KEYS.contains(&key.text.as_str()) {
+            let message = format!("{:?} belongs to a task, not to \"default_args\"", key.text);
+            report.error(key.at, message);
+        }
+    }
+    let how = Read {
+        report,
+        what: "\"default_args\"",
+        others: HEAD_KEYS,
+        not_yet: TASK_NOT_YET,
+        templates: false,
+    };
+    read(defaults, &how).unwrap_or_default()
+}
+
+fn read_params(node: &Node, report: &Report<'_>) -> BTreeMap<String, Param> {
+    let Some(found) = node.get("params") else { return BTreeMap::new() };
+    if !matches!(found.kind, Kind::Map(_) | Kind::Null) {
+        report.error(found.at, "\"params\" is a map: name to default, or to {type, default, …}");
+    }
+    let read_one = |(key, value): &(Key, Node)| {
+        let what = format!("param {:?}", key.text);
+        let how = Read {
+            report,
+            what: &what,
+            others: &[],
+            not_yet: &["pattern", "items", "properties", "required"],
+            templates: false,
+        };
+        // A wrong param still is a known one to the templates.
+        let param = params::param(value, &how);
+        (key.text.clone(), param.unwrap_or(Param { schema: serde_json::json!({}), default: None }))
+    };
+    found.entries().iter().map(read_one).collect()
+}
+
+fn check_dates(node: &Node, raw: &RawDag, report: &Report<'_>) {
+    let at = |key: &str| node.get(key).map_or(node.at, |node| node.at);
+    if raw.catchup == Some(true) && raw.start_date.is_none() {
+        report.error(at("catchup"), "catchup: true needs a \"start_date\" to begin with");
+    }
+    if let (Some(start), Some(end)) = (raw.start_date, raw.end_date)
+        && end.0 < start.0
+    {
+        report.error(at("end_date"), "\"end_date\" is before \"start_date\"");
+    }
+}

@@ -1,0 +1,463 @@
+//! A DAG file as written: the structs from which it is read, and its JSON Schema made.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::duration;
+use super::params::Declaration;
+use crate::decide::TriggerRule;
+use crate::schedule;
+
+/// A DAG: one YAML document.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "some fields only check their type and make the schema; nodes are read"
+)]
+pub(crate) struct RawDag {
+    /// Names the DAG: letters, digits, `-`, `.` and `_`.
+    #[schemars(required)]
+    pub dag_id: Option<String>,
+    /// One line for lists.
+    pub description: Option<String>,
+    /// A page about the DAG, in Markdown.
+    pub doc_md: Option<String>,
+    /// When runs start by themselves: a cron expression of five fields in UTC, `@hourly`, `@daily`,
+    /// `@weekly`, `@monthly`, `@quarterly`, `@yearly`, or null.
+    pub schedule: Option<RawSchedule>,
+    /// The time zone of the schedule; only `UTC` so far.
+    pub timezone: Option<Utcs>,
+    /// No scheduled run is earlier than this.
+    pub start_date: Option<Instant>,
+    /// No scheduled run is later than this.
+    pub end_date: Option<Instant>,
+    /// Whether runs missed since `start_date` are made up for; needs `start_date`.
+    pub catchup: Option<bool>,
+    /// Runs that may be active at once; 16 if absent.
+    pub max_active_runs: Option<Positive>,
+    /// Tasks of one run that may be ready or running at once; 16 if absent.
+    pub max_active_tasks: Option<Positive>,
+    /// A run that takes longer fails.
+    pub dagrun_timeout: Option<Span>,
+    /// Control keys of every task that does not have them itself.
+    pub default_args: Option<DefaultArgs>,
+    /// Values that a run may be triggered with.
+    params: Option<RawParams>,
+    /// Words to find the DAG by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Whether a new DAG waits to be unpaused; false if absent.
+    pub is_paused_upon_creation: Option<bool>,
+    /// The tasks: a map of task id to task, or a list of tasks with `task_id`.
+    #[schemars(required)]
+    tasks: Option<RawTasks>,
+}
+
+/// Keys of a DAG that are part of the format, and not built yet.
+pub(crate) const DAG_NOT_YET: &[&str] = &[
+    "fail_fast",
+    "on_overlap",
+    "max_consecutive_failed_dag_runs",
+    "deadline",
+    "on_failure",
+    "on_success",
+    "task_groups",
+];
+
+/// The keys of a task that belong to it alone.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[expect(
+    dead_code,
+    reason = "some fields only check their type and make the schema; nodes are read"
+)]
+pub(crate) struct TaskHead {
+    /// Names the task, where tasks are a list.
+    pub task_id: Option<String>,
+    /// What the task does: `bash`, `csv.read`, …
+    #[schemars(required)]
+    pub operator: Option<String>,
+    /// Tasks that come before this one. Tasks whose output this one reads need not be named.
+    pub depends_on: Option<Vec<String>>,
+    /// Another name of `depends_on`.
+    pub dependencies: Option<Vec<String>>,
+    /// The operator's arguments.
+    with: Option<RawWith>,
+}
+
+pub(crate) const HEAD_KEYS: &[&str] =
+    &["task_id", "operator", "depends_on", "dependencies", "with"];
+
+/// The control keys of a task, also of `default_args`.
+#[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
+pub(crate) struct Controls {
+    /// Tries after the first one failed; 0 if absent.
+    pub retries: Option<u32>,
+    /// Delay before the next try; 5 minutes if absent.
+    pub retry_delay: Option<Span>,
+    /// Whether the delay doubles with each try.
+    pub retry_exponential_backoff: Option<bool>,
+    /// The longest delay of an exponential backoff; a day if absent.
+    pub max_retry_delay: Option<Span>,
+    /// Share of the delay, 0 to 1, of which a random part is added to it.
+    pub retry_jitter: Option<Share>,
+    /// A try that takes longer fails.
+    pub execution_timeout: Option<Span>,
+    /// When the task runs, given how its upstream tasks ended.
+    pub trigger_rule: Option<TriggerRule>,
+    /// The queue whose workers take the task; `default` if absent.
+    pub queue: Option<String>,
+    /// Who looks after the task; `airflow` if absent.
+    pub owner: Option<String>,
+    /// Heavier tasks are handed out first; 1 if absent.
+    pub priority_weight: Option<i32>,
+    /// The pool; only `default_pool` so far.
+    pub pool: Option<Pool>,
+    /// Whether the result is kept as XCom; true if absent.
+    pub do_xcom_push: Option<bool>,
+}
+
+pub(crate) const CONTROL_KEYS: &[&str] = &[
+    "retries",
+    "retry_delay",
+    "retry_exponential_backoff",
+    "max_retry_delay",
+    "retry_jitter",
+    "execution_timeout",
+    "trigger_rule",
+    "queue",
+    "owner",
+    "priority_weight",
+    "pool",
+    "do_xcom_push",
+];
+
+/// Keys of a task that are part of the format, and not built yet.
+pub(crate) const TASK_NOT_YET: &[&str] = &[
+    "depends_on_past",
+    "wait_for_downstream",
+    "pool_slots",
+    "weight_rule",
+    "expand",
+    "partial",
+    "map_index_template",
+    "inlets",
+    "outlets",
+    "task_group",
+    "setup",
+    "teardown",
+    "when",
+    "on_failure",
+    "on_success",
+    "on_retry",
+    "retry_policy",
+    "max_active_tis_per_dag",
+    "max_active_tis_per_dagrun",
+];
+
+impl Controls {
+    /// These keys, and where one is absent that of `defaults`.
+    pub(crate) fn or(self, defaults: &Self) -> Self {
+        let other = defaults.clone();
+        Self {
+            retries: self.retries.or(other.retries),
+            retry_delay: self.retry_delay.or(other.retry_delay),
+            retry_exponential_backoff: self
+                .retry_exponential_backoff
+                .or(other.retry_exponential_backoff),
+            max_retry_delay: self.max_retry_delay.or(other.max_retry_delay),
+            retry_jitter: self.retry_jitter.or(other.retry_jitter),
+            execution_timeout: self.execution_timeout.or(other.execution_timeout),
+            trigger_rule: self.trigger_rule.or(other.trigger_rule),
+            queue: self.queue.or(other.queue),
+            owner: self.owner.or(other.owner),
+            priority_weight: self.priority_weight.or(other.priority_weight),
+            pool: self.pool.or(other.pool),
+            do_xcom_push: self.do_xcom_push.or(other.do_xcom_push),
+        }
+    }
+}
+
+/// A cron expression of five fields, presets resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct RawSchedule(pub String);
+
+/// A date or an instant, UTC where it names no offset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Instant(pub DateTime<Utc>);
+
+/// A length of time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span(pub Duration);
+
+/// A whole number from 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Positive(pub u32);
+
+/// A number from 0 to 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share(pub f64);
+
+/// The one pool there is.
+#[derive(Debug, Clone)]
+pub(crate) struct Pool;
+
+/// The one time zone there is.
+#[derive(Debug, Clone)]
+pub(crate) struct Utcs;
+
+/// `default_args`, read by itself as [`Controls`].
+#[derive(Debug, Deserialize)]
+pub(crate) struct DefaultArgs(IgnoredAny);
+
+/// `tasks`, read one by one.
+#[derive(Debug, Deserialize)]
+struct RawTasks(IgnoredAny);
+
+/// `params`, read one by one.
+#[derive(Debug, Deserialize)]
+struct RawParams(IgnoredAny);
+
+/// `with`, read as the operator's struct.
+#[derive(Debug, Deserialize)]
+struct RawWith(IgnoredAny);
+
+/// Reads a value through a function from text.
+fn from_text<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    expected: &'static str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<T, D::Error> {
+    struct Text<F>(&'static str, F);
+    impl<T, F: Fn(&str) -> Result<T, String>> Visitor<'_> for Text<F> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            (self.1)(text).map_err(E::custom)
+        }
+    }
+    deserializer.deserialize_any(Text(expected, parse))
+}
+
+impl<'de> Deserialize<'de> for RawSchedule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = RawSchedule;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a cron expression such as \"0 6 * * *\", or @daily, or null")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSchedule, E> {
+                schedule::resolve(text).map(RawSchedule).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<RawSchedule, E> {
+                Err(E::custom("a schedule by duration is not supported yet: write cron"))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, _: A) -> Result<RawSchedule, A::Error> {
+                Err(de::Error::custom("a schedule by map is not supported yet: write cron"))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a date such as 2026-11-01 or 2026-11-01T06:00:00Z";
+        from_text(deserializer, expected, |text| {
+            instant(text).map(Self).ok_or_else(|| format!("expected {expected}, found {text:?}"))
+        })
+    }
+}
+
+/// Reads `2026-11-01`, `2026-11-01 06:00`, `2026-11-01T06:00:00Z` and offsets.
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Some(date.and_time(chrono::NaiveTime::MIN).and_utc());
+    }
+    let text = text.replacen(' ', "T", 1);
+    if let Ok(instant) = DateTime::parse_from_rfc3339(&text) {
+        return Some(instant.to_utc());
+    }
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
+        .map(|naive| naive.and_utc())
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(duration::EXPECTED)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                duration::parse(text).map(Span).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, secs: u64) -> Result<Span, E> {
+                duration::bounded(Duration::from_secs(secs)).map(Span).map_err(E::custom)
+            }
+
+            fn visit_f64<E: de::Error>(self, secs: f64) -> Result<Span, E> {
+                duration::from_secs(secs).map(Span).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            0 => Err(de::Error::custom("expected a whole number, 1 or more, found 0")),
+            number => Ok(Self(number)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let share = f64::deserialize(deserializer)?;
+        if (0.0..=1.0).contains(&share) {
+            return Ok(Self(share));
+        }
+        Err(de::Error::custom(format!("expected a number from 0 to 1, found {share}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pool {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer, "the name of a pool", |name| match name {
+            "default_pool" => Ok(Self),
+            other => Err(format!("pools are not supported yet: leave out `pool: {other}`")),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Utcs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        from_text(deserializer, "the name of a time zone", |name| match name {
+            "UTC" | "Etc/UTC" => Ok(Self),
+            other => match other.parse::<chrono_tz::Tz>() {
+                Ok(_) => Err(format!("time zone {other:?} is not supported yet: only UTC")),
+                Err(_) => Err(format!("unknown time zone {other:?}")),
+            },
+        })
+    }
+}
+
+/// The schema of a type that is read by hand.
+macro_rules! schema {
+    ($type:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+schema!(RawSchedule, "Schedule", { "type": "string" });
+schema!(Instant, "Instant", {
+    "type": "string",
+    "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$",
+});
+schema!(Span, "Duration", {
+    "anyOf": [{ "type": "string" }, { "type": "number", "minimum": 0 }],
+    "description": "30s, 10m, 1h30m, a number of seconds, or ISO 8601 (PT5M)",
+});
+schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32::MAX });
+schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
+schema!(Pool, "Pool", { "type": "string", "enum": ["default_pool"] });
+schema!(Utcs, "TimeZone", { "type": "string", "enum": ["UTC", "Etc/UTC"] });
+
+/// A task of the schema: its own keys and the control keys together.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawTask {
+    #[serde(flatten)]
+    #[schemars(with = "TaskHead")]
+    head: Value,
+    #[serde(flatten)]
+    #[schemars(with = "Controls")]
+    controls: Value,
+}
+
+impl JsonSchema for DefaultArgs {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DefaultArgs".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Controls::json_schema(generator);
+        schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+        schema
+    }
+}
+
+impl JsonSchema for RawTasks {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Tasks".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let task = super::schema::with_by_operator(RawTask::json_schema(generator));
+        generator.definitions_mut().insert("Task".to_owned(), task.into());
+        json_schema!({
+            "anyOf": [
+                { "type": "object", "additionalProperties": { "$ref": "#/$defs/Task" } },
+                {
+                    "type": "array",
+                    "items": { "allOf": [{ "$ref": "#/$defs/Task" }, { "required": ["task_id"] }] },
+                },
+            ],
+        })
+    }
+}
+
+schema!(RawWith, "With", { "type": "object" });
+
+impl JsonSchema for RawParams {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Params".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let declared = generator.subschema_for::<Declaration>();
+        json_schema!({
+            "type": "object",
+            "additionalProperties": {
+                "if": { "type": "object" },
+                "then": declared,
+                "else": { "description": "The default, any value" },
+            },
+        })
+    }
+}

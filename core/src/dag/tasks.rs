@@ -1,0 +1,330 @@
+//! The tasks of a DAG: operators, templates, edges.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::diagnostic::{At, Report};
+use super::graph::Graph;
+use super::load::check_id;
+use super::model::{Param, Task};
+use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TASK_NOT_YET, TaskHead};
+use super::suggest::did_you_mean;
+use super::yaml::{Kind, Node, Read, read};
+use crate::ids::TaskId;
+use crate::operators::{self, Operator};
+use crate::template::{self, Known};
+
+/// More tasks than this make no DAG.
+const MAX_TASKS: usize = 20_000;
+
+/// Airflow's delay between tries.
+const RETRY_DELAY: Duration = Duration::from_secs(300);
+
+/// A task as it stands in the file.
+struct Written<'a> {
+    id: &'a str,
+    at: At,
+    node: &'a Node,
+}
+
+/// What the checks of all tasks share.
+struct Tasks<'a> {
+    written: Vec<Written<'a>>,
+    names: HashSet<&'a str>,
+    operators: HashMap<&'a str, &'static Operator>,
+    params: &'a BTreeMap<String, Param>,
+    report: &'a Report<'a>,
+}
+
+/// Returns the tasks of a DAG in topological order; `None` if an error stands in the way.
+pub(super) fn tasks(
+    dag: &Node,
+    defaults: &Controls,
+    params: &BTreeMap<String, Param>,
+    report: &Report<'_>,
+) -> Option<Vec<Task>> {
+    let written = written(dag, report)?;
+    let names = written.iter().map(|task| task.id).collect();
+    let operators = written.iter().filter_map(|task| Some((task.id, task.operator()?))).collect();
+    let all = Tasks { written, names, operators, params, report };
+    let tasks: Vec<Option<Task>> =
+        all.written.iter().map(|written| all.task(written, defaults)).collect();
+    let order = all.order(&tasks)?;
+    let mut tasks = tasks;
+    order.into_iter().map(|index| tasks[index].take()).collect()
+}
+
+/// The tasks of a map or a list, without those that have no usable id.
+fn written<'a>(dag: &'a Node, report: &Report<'_>) -> Option<Vec<Written<'a>>> {
+    let Some(node) = dag.get("tasks") else {
+        report.error(dag.at, "the DAG: \"tasks\" is missing");
+        return None;
+    };
+    let tasks: Vec<Written<'a>> = match &node.kind {
+        Kind::Map(entries) => entries
+            .iter()
+            .filter_map(|(key, node)| named(&key.text, key.at, node, report))
+            .collect(),
+        Kind::List(items) => items.iter().filter_map(|node| listed(node, report)).collect(),
+        _ => {
+            report.error(node.at, "\"tasks\" is a map of task id to task, or a list of tasks");
+            return None;
+        }
+    };
+    if tasks.len() > MAX_TASKS {
+        let count = tasks.len();
+        report.error(node.at, format!("{count} tasks: a DAG may have {MAX_TASKS} at most"));
+        return None;
+    }
+    let mut lines = HashMap::new();
+    for task in &tasks {
+        if let Some(line) = lines.insert(task.id, task.at.line) {
+            let message = format!("task {:?} is there twice, first in line {line}", task.id);
+            report.error(task.at, message);
+        }
+    }
+    Some(tasks)
+}
+
+fn named<'a>(id: &'a str, at: At, node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
+    if let Some(own) = node.get("task_id").filter(|own| own.text() != Some(id)) {
+        report
+            .error(own.at, format!("\"task_id\" differs from the task's key {id:?}: leave it out"));
+    }
+    check_id(id, "task", at, report).then_some(Written { id, at, node })
+}
+
+fn listed<'a>(node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
+    let Some(id) = node.get("task_id") else {
+        report.error(node.at, "a task of a list needs a \"task_id\"");
+        return None;
+    };
+    let Some(text) = id.text() else {
+        report.error(id.at, "\"task_id\" must be text: write it in quotes");
+        return None;
+    };
+    check_id(text, "task", id.at, report).then_some(Written { id: text, at: id.at, node })
+}
+
+impl Written<'_> {
+    fn operator(&self) -> Option<&'static Operator> {
+        operators::find(self.node.get("operator")?.text()?)
+    }
+}
+
+impl Tasks<'_> {
+    /// Reads and checks one task.
+    fn task(&self, written: &Written<'_>, defaults: &Controls) -> Option<Task> {
+        let what = format!("task {:?}", written.id);
+        let node = written.node;
+        if !matches!(node.kind, Kind::Map(_)) {
+            self.report.error(written.at, format!("{what}: expected a map with its \"operator\""));
+            return None;
+        }
+        let read_with = |others| Read {
+            report: self.report,
+            what: &what,
+            others,
+            not_yet: TASK_NOT_YET,
+            templates: false,
+        };
+        // Both structs read the same map; the keys of the one are others to the other.
+        let head: Option<TaskHead> = read(node, &read_with(CONTROL_KEYS));
+        let controls: Option<Controls> = read(node, &read_with(HEAD_KEYS));
+        let operator = self.operator(written, &what)?;
+        let mut upstream = self.depends_on(written, &what);
+        let connections = self.check_with(written, operator, &what, &mut upstream);
+        head?;
+        let upstream = upstream.into_iter().map(TaskId).collect();
+        let with = node.get("with").filter(|with| with.kind != Kind::Null);
+        let with = with.map_or_else(|| Value::Object(serde_json::Map::new()), Node::to_json);
+        Some(task(written.id, operator, with, upstream, connections, controls?.or(defaults)))
+    }
+
+    fn operator(&self, written: &Written<'_>, what: &str) -> Option<&'static Operator> {
+        let Some(node) = written.node.get("operator") else {
+            self.report.error(written.at, format!("{what}: \"operator\" is missing"));
+            return None;
+        };
+        let name = node.text()?;
+        if operators::NOT_YET.contains(&name) {
+            self.report.error(node.at, format!("operator {name:?} is not supported yet"));
+        } else if operators::find(name).is_none() {
+            let names = operators::OPERATORS.iter().map(|operator| operator.name);
+            let near = did_you_mean(name, names.chain(operators::NOT_YET.iter().copied()));
+            self.report.error(node.at, format!("unknown operator {name:?}{near}"));
+        }
+        operators::find(name)
+    }
+
+    /// The upstreams that the task names.
+    fn depends_on(&self, written: &Written<'_>, what: &str) -> BTreeSet<String> {
+        let mut upstream = BTreeSet::new();
+        let keys = ["depends_on", "dependencies"].map(|key| written.node.get(key));
+        if let [Some(_), Some(again)] = keys {
+            let message = "\"dependencies\" is another name of \"depends_on\": give one of them";
+            self.report.error(again.at, format!("{what}: {message}"));
+        }
+        for node in keys.into_iter().flatten() {
+            let Kind::List(items) = &node.kind else { continue };
+            for item in items {
+                let Some(id) = item.text() else { continue };
+                if self.check_upstream(written, id, item.at) && !upstream.insert(id.to_owned()) {
+                    self.report.error(item.at, format!("{what} depends on {id:?} twice"));
+                }
+            }
+        }
+        upstream
+    }
+
+    fn check_upstream(&self, written: &Written<'_>, id: &str, at: At) -> bool {
+        let what = format!("task {:?}", written.id);
+        if id == written.id {
+            self.report.error(at, format!("{what} depends on itself"));
+        } else if !self.names.contains(id) {
+            let near = did_you_mean(id, self.names.iter().copied());
+            self.report.error(at, format!("{what} depends on unknown task {id:?}{near}"));
+        } else {
+            return true;
+        }
+        false
+    }
+
+    /// Checks `with`: keys and types, templates, edges. Returns the connections that it names.
+    fn check_with(
+        &self,
+        written: &Written<'_>,
+        operator: &'static Operator,
+        what: &str,
+        upstream: &mut BTreeSet<String>,
+    ) -> Vec<String> {
+        let nothing = Node { at: written.at, kind: Kind::Null };
+        let with = written.node.get("with").unwrap_or(&nothing);
+        let what_with = format!("\"with\" of {what} ({})", operator.name);
+        let how = Read {
+            report: self.report,
+            what: &what_with,
+            others: &[],
+            not_yet: &[],
+            templates: true,
+        };
+        operator.check(with, &how);
+        for (key, value) in with.entries() {
+            let is_code = operator.code.contains(&key.text.as_str());
+            let is_connection = key.text == "connection";
+            value.walk(&mut |node| {
+                let Some(text) = node.text().filter(|text| template::is_template(text)) else {
+                    return;
+                };
+                if is_connection {
+                    let why = "it must be known before the task runs";
+                    self.report.error(node.at, format!("a connection can't be a template: {why}"));
+                }
+                self.check_template(written, node.at, text, is_code.then_some(operator), upstream);
+            });
+        }
+        let connection = with.get("connection").and_then(Node::text);
+        connection.filter(|name| !name.is_empty()).map(str::to_owned).into_iter().collect()
+    }
+
+    fn check_template(
+        &self,
+        written: &Written<'_>,
+        at: At,
+        text: &str,
+        code_of: Option<&'static Operator>,
+        upstream: &mut BTreeSet<String>,
+    ) {
+        let known = Known { params: self.params, tasks: &self.names };
+        let checked = template::check(text, &known);
+        for problem in &checked.problems {
+            self.report.error(self.report.within(at, &problem.part), problem.message.as_str());
+        }
+        if let Some(operator) = code_of {
+            for part in &checked.values {
+                self.report.error(self.report.within(at, part), in_code(operator, part));
+            }
+        }
+        for (task, part) in checked.outputs {
+            let place = self.report.within(at, &part);
+            if !self.names.contains(task.as_str()) {
+                continue;
+            }
+            if let Some(other) = self.operators.get(task.as_str()).filter(|o| !o.has_output) {
+                let name = other.name;
+                self.report.error(place, format!("task {task:?} ({name}) hands on no dataset"));
+            }
+            if self.check_upstream(written, &task, place) {
+                upstream.insert(task);
+            }
+        }
+    }
+
+    /// The tasks in topological order, or none if there are cycles.
+    fn order(&self, tasks: &[Option<Task>]) -> Option<Vec<usize>> {
+        let index: HashMap<&str, usize> =
+            self.written.iter().enumerate().map(|(i, task)| (task.id, i)).collect();
+        let upstream_of = |task: &Option<Task>| -> Vec<usize> {
+            let upstream = task.iter().flat_map(|task| &task.upstream);
+            upstream.filter_map(|id| index.get(id.0.as_str()).copied()).collect()
+        };
+        let graph = Graph { upstream: tasks.iter().map(upstream_of).collect() };
+        let cycles = match graph.order() {
+            Ok(order) => return Some(order),
+            Err(cycles) => cycles,
+        };
+        for cycle in cycles {
+            let ids = cycle.iter().chain(cycle.first()).map(|&i| self.written[i].id);
+            let path = ids.collect::<Vec<_>>().join(" → ");
+            self.report
+                .error(self.written[cycle[0]].at, format!("tasks wait for each other: {path}"));
+        }
+        None
+    }
+}
+
+/// Why a value from outside may not stand in code, and where it goes instead.
+fn in_code(operator: &Operator, part: &str) -> String {
+    match operator.name {
+        "bash" => format!(
+            "a value may not stand in a command, where it would be run as code: \
+             write env: {{VALUE: \"{{{{ {part} }}}}\"}} and \"$VALUE\" in the command"
+        ),
+        _ => format!(
+            "a value may not stand in code, where it would be run: \
+             write input: {{value: \"{{{{ {part} }}}}\"}} and read it from the file $SUBAK_INPUT"
+        ),
+    }
+}
+
+fn task(
+    id: &str,
+    operator: &Operator,
+    with: Value,
+    upstream: Vec<TaskId>,
+    connections: Vec<String>,
+    controls: Controls,
+) -> Task {
+    Task {
+        task_id: TaskId(id.to_owned()),
+        operator: operator.name.to_owned(),
+        with,
+        upstream,
+        trigger_rule: controls.trigger_rule.unwrap_or_default(),
+        retries: controls.retries.unwrap_or(0),
+        retry_delay: controls.retry_delay.map_or(RETRY_DELAY, |span| span.0),
+        retry_exponential_backoff: controls.retry_exponential_backoff.unwrap_or(false),
+        max_retry_delay: controls.max_retry_delay.map(|span| span.0),
+        retry_jitter: controls.retry_jitter.map_or(0.0, |share| share.0),
+        execution_timeout: controls.execution_timeout.map(|span| span.0),
+        queue: controls.queue.unwrap_or_else(|| "default".to_owned()),
+        pool: "default_pool".to_owned(),
+        pool_slots: 1,
+        priority_weight: controls.priority_weight.unwrap_or(1),
+        owner: controls.owner.unwrap_or_else(|| "airflow".to_owned()),
+        do_xcom_push: controls.do_xcom_push.unwrap_or(true),
+        connections,
+    }
+}

@@ -1,0 +1,13 @@
+//! YAML with places: a file becomes nodes that know their line and column, and typed structs are
+//! read from nodes with every error collected instead of the first only.
+//!
+//! serde-saphyr parses; nothing here knows YAML's grammar. The detour over nodes is what keeps the
+//! place of an error through tags, maps of tasks and untagged enums, where serde would lose it.
+
+mod node;
+mod read;
+mod typed;
+
+pub(crate) use node::{Key, Kind, Node};
+pub(crate) use read::documents;
+pub(crate) use typed::{Read, read};

@@ -1,0 +1,382 @@
+//! Reads a typed struct from a node with serde, collecting every error with its place.
+//!
+//! serde stops at the first error. Here a value that fails is reported, then left out, and the
+//! struct is read again: as many rounds as there are errors. Unknown keys are found by the list of
+//! fields that serde hands over.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
+};
+
+use super::node::{Kind, Node};
+use crate::dag::diagnostic::{At, Report};
+use crate::dag::suggest::did_you_mean;
+use crate::template;
+
+/// How to read a struct.
+pub(crate) struct Read<'a> {
+    pub report: &'a Report<'a>,
+    /// Names the struct in messages: `task "load"`.
+    pub what: &'a str,
+    /// Keys of the outermost map that somebody else reads.
+    pub others: &'a [&'a str],
+    /// Keys that are known, and not built yet.
+    pub not_yet: &'a [&'a str],
+    /// Whether a template may stand for a value of any type: it is checked once rendered.
+    pub templates: bool,
+}
+
+/// Reads `node`; `None` if that failed, then everything wrong with it has been reported.
+pub(crate) fn read<T: DeserializeOwned>(node: &Node, how: &Read<'_>) -> Option<T> {
+    let before = how.report.len();
+    let state = State { how, failed: RefCell::default(), unknown_done: RefCell::default() };
+    // Each round leaves out one more node; the bound is for errors that nothing can be left out for.
+    for _ in 0..200 {
+        match T::deserialize(Typed { node, state: &state, outermost: true }) {
+            Ok(value) if how.report.len() == before => return Some(value),
+            Ok(_) => return None,
+            Err(error) => {
+                if !state.explain(node, error) {
+                    return None;
+                }
+            }
+        }
+    }
+    None
+}
+
+struct State<'a> {
+    how: &'a Read<'a>,
+    /// Nodes that are left out, by address: the tree does not move.
+    failed: RefCell<HashSet<*const Node>>,
+    /// Maps whose unknown keys have been reported.
+    unknown_done: RefCell<HashSet<*const Node>>,
+}
+
+impl State<'_> {
+    /// Reports an error, and says whether another round may find more.
+    fn explain(&self, root: &Node, error: Error) -> bool {
+        let (at, node) = error.place.unwrap_or((root.at, std::ptr::from_ref(root)));
+        let is_new = self.failed.borrow_mut().insert(node);
+        let given = error.missing.is_some_and(|field| self.left_out(root, node, field));
+        let template = self.how.templates && is_template(root, node);
+        if !given && !template && is_new {
+            self.how.report.error(at, format!("{}: {}", self.how.what, error.message));
+        }
+        is_new && !std::ptr::eq(node, root)
+    }
+
+    /// Whether the field is not missing at all, but was left out in an earlier round.
+    fn left_out(&self, root: &Node, map: *const Node, field: &str) -> bool {
+        let mut found = false;
+        root.walk(&mut |node| {
+            if std::ptr::eq(node, map) {
+                found = node.get(field).is_some();
+            }
+        });
+        found
+    }
+
+    fn is_left_out(&self, node: &Node) -> bool {
+        let failed = self.failed.borrow();
+        !failed.is_empty() && failed.contains(&std::ptr::from_ref(node))
+    }
+}
+
+fn is_template(root: &Node, wanted: *const Node) -> bool {
+    let mut found = false;
+    root.walk(&mut |node| {
+        if std::ptr::eq(node, wanted) {
+            found = node.text().is_some_and(template::is_expression);
+        }
+    });
+    found
+}
+
+/// An error on its way to the node where it belongs.
+#[derive(Debug)]
+struct Error {
+    place: Option<(At, *const Node)>,
+    message: String,
+    missing: Option<&'static str>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self { place: None, message: message.to_string(), missing: None }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        let hint = match found {
+            Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_)
+                if expected.to_string().contains("string") =>
+            {
+                " (write it in quotes)"
+            }
+            _ => "",
+        };
+        Self::custom(format!("expected {}, found {}{hint}", plain(expected), found_words(found)))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::custom(format!("expected {}, found {}", plain(expected), found_words(found)))
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        let near = did_you_mean(variant, expected.iter().copied());
+        let near = if near.is_empty() { format!(": use {}", one_of(expected)) } else { near };
+        Self::custom(format!("unknown value {variant:?}{near}"))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self { missing: Some(field), ..Self::custom(format!("{field:?} is missing")) }
+    }
+}
+
+/// serde's words for types, as people say them.
+fn plain(expected: &dyn de::Expected) -> String {
+    match expected.to_string().as_str() {
+        "a string" => "a text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "u32" | "u64" | "usize" | "u16" | "u8" => "a whole number, 0 or more".to_owned(),
+        "i32" | "i64" => "a whole number".to_owned(),
+        "f64" => "a number".to_owned(),
+        other if other.starts_with("struct ") => "a map".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn found_words(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("{value}"),
+        Unexpected::Unsigned(value) => format!("the number {value}"),
+        Unexpected::Signed(value) => format!("the number {value}"),
+        Unexpected::Float(value) => format!("the number {value}"),
+        Unexpected::Str(text) => format!("the text {text:?}"),
+        Unexpected::Unit => "nothing".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a map".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn one_of(words: &[&str]) -> String {
+    words.join(", ")
+}
+
+/// serde's view of a node.
+#[derive(Clone, Copy)]
+struct Typed<'n, 's> {
+    node: &'n Node,
+    state: &'s State<'s>,
+    outermost: bool,
+}
+
+impl<'n, 's> Typed<'n, 's> {
+    fn child(self, node: &'n Node) -> Self {
+        Self { node, outermost: false, ..self }
+    }
+
+    /// Gives an error this node's place, unless it has one from further below.
+    fn placed<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        result.map_err(|error| Error {
+            place: error.place.or(Some((self.node.at, std::ptr::from_ref(self.node)))),
+            ..error
+        })
+    }
+
+    fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.node.kind {
+            Kind::Null => visitor.visit_unit(),
+            Kind::Bool(value) => visitor.visit_bool(*value),
+            Kind::Int(value) if *value >= 0 => visitor.visit_u64(value.unsigned_abs()),
+            Kind::Int(value) => visitor.visit_i64(*value),
+            Kind::UInt(value) => visitor.visit_u64(*value),
+            Kind::Float(value) => visitor.visit_f64(*value),
+            Kind::Text(value) => visitor.visit_str(value),
+            Kind::List(items) => visitor.visit_seq(Items { of: self, rest: items.iter() }),
+            Kind::Map(_) => visitor.visit_map(Entries { of: self, next: 0, fields: None }),
+        }
+    }
+
+    /// Reports keys that are not among the fields.
+    fn check_keys(self, fields: &[&str]) {
+        if !self.state.unknown_done.borrow_mut().insert(std::ptr::from_ref(self.node)) {
+            return;
+        }
+        let how = self.state.how;
+        let (others, not_yet) =
+            if self.outermost { (how.others, how.not_yet) } else { (&[][..], &[][..]) };
+        for (key, _) in self.node.entries() {
+            let text = key.text.as_str();
+            if fields.contains(&text) || others.contains(&text) {
+                continue;
+            }
+            let message = if not_yet.contains(&text) {
+                format!("{text:?} in {} is not supported yet", how.what)
+            } else {
+                let known = fields.iter().chain(others).copied();
+                format!("unknown key {text:?} in {}{}", how.what, did_you_mean(text, known))
+            };
+            how.report.error(key.at, message);
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Typed<'_, '_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.placed(self.any(visitor))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.placed(match self.node.kind {
+            Kind::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        })
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.placed(visitor.visit_newtype_struct(self))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        // A struct of optional fields may be left empty: `default_args:`.
+        let is_map = matches!(self.node.kind, Kind::Map(_) | Kind::Null);
+        if !is_map {
+            return self.placed(self.any(visitor));
+        }
+        self.check_keys(fields);
+        self.placed(visitor.visit_map(Entries { of: self, next: 0, fields: Some(fields) }))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let Some(text) = self.node.text() else {
+            let message = format!("expected one of {}", one_of(variants));
+            return self.placed(Err(de::Error::custom(message)));
+        };
+        self.placed(visitor.visit_enum(Variant(text)))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+struct Items<'n, 's> {
+    of: Typed<'n, 's>,
+    rest: std::slice::Iter<'n, Node>,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_, '_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let state = self.of.state;
+        match self.rest.find(|item| !state.is_left_out(item)) {
+            Some(item) => seed.deserialize(self.of.child(item)).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+struct Entries<'n, 's> {
+    of: Typed<'n, 's>,
+    next: usize,
+    /// The fields of a struct: other keys are left out. `None`: a map of any keys.
+    fields: Option<&'static [&'static str]>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_, '_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        while let Some((key, value)) = self.of.node.entries().get(self.next) {
+            let wanted = self.fields.is_none_or(|fields| fields.contains(&key.text.as_str()));
+            if wanted && !self.of.state.is_left_out(value) {
+                return seed.deserialize(StrDeserializer::new(&key.text)).map(Some);
+            }
+            self.next += 1;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let (_, value) = &self.of.node.entries()[self.next];
+        self.next += 1;
+        seed.deserialize(self.of.child(value))
+    }
+}
+
+/// A variant without content.
+struct Variant<'n>(&'n str);
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Error> {
+        Ok((seed.deserialize(StrDeserializer::new(self.0))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Error> {
+        Err(de::Error::custom("this value takes no content"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Error> {
+        Err(de::Error::custom("this value takes no content"))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Error> {
+        Err(de::Error::custom("this value takes no content"))
+    }
+}

@@ -1,0 +1,89 @@
+//! Rules between an operator's parameters that their types don't tell.
+
+use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform};
+use super::plain::Nothing;
+use super::process::{Bash, Python};
+use super::sql::{LoadMode, PostgresLoad, Sql};
+
+/// A key and what is wrong with it.
+type Broken = (&'static str, &'static str);
+
+/// Rules between parameters. The parser applies them, and again the worker after rendering.
+pub trait Rules {
+    /// Returns the rules that these parameters break: a key, and what is wrong with it.
+    fn broken_rules(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+}
+
+impl Rules for Nothing {}
+impl Rules for ParquetRead {}
+impl Rules for ParquetWrite {}
+
+impl Rules for Bash {
+    fn broken_rules(&self) -> Vec<Broken> {
+        only_if(self.command.trim().is_empty(), ("command", "\"command\" is empty"))
+    }
+}
+
+impl Rules for Python {
+    fn broken_rules(&self) -> Vec<Broken> {
+        match (&self.script, &self.code) {
+            (Some(_), Some(_)) => vec![("code", "give either \"script\" or \"code\", not both")],
+            (None, None) => vec![("code", "\"script\" or \"code\" is missing")],
+            _ => only_if(
+                self.code.is_some() && !self.args.is_empty(),
+                ("args", "\"args\" belongs to \"script\": give \"code\" its values by \"input\""),
+            ),
+        }
+    }
+}
+
+impl Rules for CsvRead {
+    fn broken_rules(&self) -> Vec<Broken> {
+        [
+            only_if(!self.delimiter.is_ascii(), ("delimiter", "the delimiter must be ASCII")),
+            only_if(!self.quote.is_ascii(), ("quote", "the quote must be ASCII")),
+            only_if(self.delimiter == self.quote, ("quote", "quote and delimiter are the same")),
+        ]
+        .concat()
+    }
+}
+
+impl Rules for CsvWrite {
+    fn broken_rules(&self) -> Vec<Broken> {
+        only_if(!self.delimiter.is_ascii(), ("delimiter", "the delimiter must be ASCII"))
+    }
+}
+
+impl Rules for SqlTransform {
+    fn broken_rules(&self) -> Vec<Broken> {
+        match (&self.input, self.inputs.is_empty()) {
+            (Some(_), false) => vec![("inputs", "give either \"input\" or \"inputs\", not both")],
+            (None, true) => vec![("input", "\"input\" or \"inputs\" is missing")],
+            _ => only_if(self.sql.trim().is_empty(), ("sql", "\"sql\" is empty")),
+        }
+    }
+}
+
+impl Rules for Sql {
+    fn broken_rules(&self) -> Vec<Broken> {
+        only_if(self.sql.trim().is_empty(), ("sql", "\"sql\" is empty"))
+    }
+}
+
+impl Rules for PostgresLoad {
+    fn broken_rules(&self) -> Vec<Broken> {
+        let upsert = self.mode == LoadMode::Upsert;
+        match self.key.is_empty() {
+            true => {
+                only_if(upsert, ("mode", "mode upsert needs \"key\": the columns of a unique key"))
+            }
+            false => only_if(!upsert, ("key", "\"key\" belongs to mode upsert")),
+        }
+    }
+}
+
+fn only_if(broken: bool, rule: Broken) -> Vec<Broken> {
+    if broken { vec![rule] } else { Vec::new() }
+}

@@ -1,0 +1,65 @@
+//! The next scheduled run of a DAG, as Airflow's `CronTriggerTimetable` finds it.
+
+use chrono::{DateTime, Utc};
+
+use super::Cron;
+
+/// A scheduled run: its instant is logical date, both ends of the data interval and the time from
+/// which it may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tick {
+    pub logical_date: DateTime<Utc>,
+    pub data_interval_start: DateTime<Utc>,
+    pub data_interval_end: DateTime<Utc>,
+    pub run_after: DateTime<Utc>,
+}
+
+impl Tick {
+    /// The run of one instant of the schedule.
+    #[must_use]
+    pub fn at(instant: DateTime<Utc>) -> Self {
+        Self {
+            logical_date: instant,
+            data_interval_start: instant,
+            data_interval_end: instant,
+            run_after: instant,
+        }
+    }
+}
+
+/// Returns the next run of a schedule; it may lie in the future, then it is not due yet.
+///
+/// `last` is the logical date of the last scheduled run. Without `catchup` runs before the most
+/// recent instant of the schedule are left out.
+#[must_use]
+pub fn next_run(
+    cron: &Cron,
+    start_date: Option<DateTime<Utc>>,
+    end_date: Option<DateTime<Utc>>,
+    catchup: bool,
+    last: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<Tick> {
+    let at_or_after =
+        |instant: DateTime<Utc>| cron.next_after(instant - chrono::TimeDelta::nanoseconds(1));
+    let at_or_before =
+        |instant: DateTime<Utc>| cron.previous_before(instant + chrono::TimeDelta::nanoseconds(1));
+    let next = if catchup {
+        match (last, start_date) {
+            (Some(last), _) => cron.next_after(last)?,
+            (None, start) => at_or_after(start?)?,
+        }
+    } else {
+        // The most recent instant, not the next one: a DAG that has just been unpaused runs at once.
+        let recent = at_or_before(now).or_else(|| cron.next_after(now))?;
+        let earliest = match start_date {
+            Some(start) => recent.max(at_or_after(start)?),
+            None => recent,
+        };
+        match last {
+            Some(last) => cron.next_after(last)?.max(earliest),
+            None => earliest,
+        }
+    };
+    (end_date.is_none_or(|end| next <= end)).then(|| Tick::at(next))
+}

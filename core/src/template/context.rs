@@ -1,0 +1,178 @@
+//! The variables that a template sees.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use minijinja::value::{Kwargs, Object, Value as Jinja, from_args};
+use minijinja::{Error, ErrorKind, State};
+use serde_json::Value;
+
+use super::datetime::{Moment, macros};
+use super::value::jinja;
+
+/// Names an XCom of a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct XComKey {
+    pub task_id: String,
+    pub key: String,
+}
+
+impl XComKey {
+    /// The key under which a task's dataset reference is kept.
+    pub const OUTPUT: &'static str = "output";
+    /// The key of a task's result.
+    pub const RETURN_VALUE: &'static str = "return_value";
+
+    /// Names the dataset of a task.
+    #[must_use]
+    pub fn output_of(task_id: &str) -> Self {
+        Self { task_id: task_id.to_owned(), key: Self::OUTPUT.to_owned() }
+    }
+}
+
+/// What a try knows of its run: everything that its templates may show.
+#[derive(Debug, Clone, Default)]
+pub struct RunContext {
+    pub dag_id: String,
+    pub task_id: String,
+    pub run_id: String,
+    /// `manual` or `scheduled`.
+    pub run_type: String,
+    /// Absent in runs triggered without one; then `ds`, `ts` and the like are undefined.
+    pub logical_date: Option<DateTime<Utc>>,
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub run_after: Option<DateTime<Utc>>,
+    /// The DAG's params, overlaid by the run's conf: an object.
+    pub params: Value,
+    /// The run's conf: an object.
+    pub conf: Value,
+    pub try_number: u32,
+    /// -1: not mapped.
+    pub map_index: i32,
+    /// The XComs that the task's templates name, see [`super::References::needed_xcoms`].
+    pub xcoms: BTreeMap<XComKey, Value>,
+}
+
+impl RunContext {
+    /// All variables by name.
+    pub(super) fn variables(&self) -> Jinja {
+        let mut all: BTreeMap<&str, Jinja> = BTreeMap::new();
+        all.insert("run_id", self.run_id.as_str().into());
+        all.insert("params", jinja(&self.params));
+        all.insert("macros", macros());
+        all.insert("dag", Jinja::from_pairs([("dag_id", self.dag_id.as_str())]));
+        all.insert("task", Jinja::from_pairs([("task_id", self.task_id.as_str())]));
+        all.insert("tasks", self.tasks());
+        let ti = Jinja::from_object(TaskInstance { run: Arc::new(self.clone()) });
+        all.insert("ti", ti.clone());
+        all.insert("task_instance", ti);
+        all.insert("dag_run", self.dag_run());
+        for (name, instant) in self.instants() {
+            all.insert(name, Moment::value(instant));
+        }
+        if let Some(date) = self.logical_date {
+            let moment = Moment::utc(date);
+            all.insert("ds", moment.ds().into());
+            all.insert("ds_nodash", moment.ds_nodash().into());
+            all.insert("ts", moment.iso().into());
+            all.insert("ts_nodash", moment.ts_nodash().into());
+            all.insert("ts_nodash_with_tz", moment.ts_nodash_with_tz().into());
+        }
+        Jinja::from_pairs(all)
+    }
+
+    fn instants(&self) -> impl Iterator<Item = (&'static str, DateTime<Utc>)> {
+        [
+            ("logical_date", self.logical_date),
+            ("data_interval_start", self.data_interval_start),
+            ("data_interval_end", self.data_interval_end),
+        ]
+        .into_iter()
+        .filter_map(|(name, instant)| Some((name, instant?)))
+    }
+
+    fn dag_run(&self) -> Jinja {
+        let mut all: BTreeMap<&str, Jinja> = BTreeMap::new();
+        all.insert("dag_id", self.dag_id.as_str().into());
+        all.insert("run_id", self.run_id.as_str().into());
+        all.insert("run_type", self.run_type.as_str().into());
+        all.insert("conf", jinja(&self.conf));
+        for (name, instant) in self.instants() {
+            all.insert(name, Moment::value(instant));
+        }
+        if let Some(instant) = self.run_after {
+            all.insert("run_after", Moment::value(instant));
+        }
+        Jinja::from_pairs(all)
+    }
+
+    /// `tasks.X.output`: the dataset of each task that has one here.
+    fn tasks(&self) -> Jinja {
+        let outputs = self.xcoms.iter().filter(|(name, _)| name.key == XComKey::OUTPUT);
+        Jinja::from_pairs(outputs.map(|(name, value)| {
+            (name.task_id.clone(), Jinja::from_pairs([(XComKey::OUTPUT, jinja(value))]))
+        }))
+    }
+}
+
+/// `ti`: the try, with `xcom_pull`.
+struct TaskInstance {
+    run: Arc<RunContext>,
+}
+
+impl fmt::Debug for TaskInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<TaskInstance {}.{} [{}]>", self.run.dag_id, self.run.task_id, self.run.run_id)
+    }
+}
+
+impl Object for TaskInstance {
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        match key.as_str()? {
+            "dag_id" => Some(self.run.dag_id.as_str().into()),
+            "task_id" => Some(self.run.task_id.as_str().into()),
+            "run_id" => Some(self.run.run_id.as_str().into()),
+            "try_number" => Some(self.run.try_number.into()),
+            "map_index" => Some(self.run.map_index.into()),
+            _ => None,
+        }
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Jinja],
+    ) -> Result<Jinja, Error> {
+        if method != "xcom_pull" {
+            return Err(Error::new(ErrorKind::UnknownMethod, format!("ti has no method {method}")));
+        }
+        let (task_ids, key, named): (Option<Jinja>, Option<String>, Kwargs) = from_args(args)?;
+        let task_ids = match task_ids {
+            Some(ids) => ids,
+            None => named.get("task_ids")?,
+        };
+        let key = match key {
+            Some(key) => Some(key),
+            None => named.get("key")?,
+        };
+        let key = key.unwrap_or_else(|| XComKey::RETURN_VALUE.to_owned());
+        named.assert_all_used()?;
+        if let Some(task_id) = task_ids.as_str() {
+            return Ok(self.pull(task_id, &key));
+        }
+        let all = task_ids.try_iter()?.map(|id| self.pull(id.as_str().unwrap_or_default(), &key));
+        Ok(all.collect())
+    }
+}
+
+impl TaskInstance {
+    /// An XCom that does not exist is none, as in Airflow.
+    fn pull(&self, task_id: &str, key: &str) -> Jinja {
+        let name = XComKey { task_id: task_id.to_owned(), key: key.to_owned() };
+        self.run.xcoms.get(&name).map_or_else(|| Jinja::from(()), jinja)
+    }
+}

@@ -1,0 +1,459 @@
+//! Dates in templates, with the methods of Python's datetime and pendulum that people call, and
+//! Airflow's filters and macros over them.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono_tz::Tz;
+use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, Value as Jinja, from_args};
+use minijinja::{Environment, Error, ErrorKind, State};
+
+/// An instant in a time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(DateTime<Tz>);
+
+/// What templates may ask of a date; the check at parse time knows these names.
+pub(super) const MEMBERS: &[&str] = &[
+    "year",
+    "month",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "microsecond",
+    "day_of_week",
+    "day_of_year",
+    "int_timestamp",
+    "timezone_name",
+    "strftime",
+    "isoformat",
+    "format",
+    "date",
+    "time",
+    "add",
+    "subtract",
+    "start_of",
+    "end_of",
+    "in_timezone",
+    "in_tz",
+    "astimezone",
+    "timestamp",
+    "to_date_string",
+    "to_time_string",
+    "to_datetime_string",
+    "to_iso8601_string",
+    "weekday",
+    "isoweekday",
+    "replace",
+    "diff",
+    "naive",
+];
+
+impl Moment {
+    pub(super) fn utc(instant: DateTime<Utc>) -> Self {
+        Self(instant.with_timezone(&Tz::UTC))
+    }
+
+    pub(super) fn value(instant: DateTime<Utc>) -> Jinja {
+        Jinja::from_object(Self::utc(instant))
+    }
+
+    pub(super) fn ds(self) -> String {
+        self.0.format("%Y-%m-%d").to_string()
+    }
+
+    pub(super) fn ds_nodash(self) -> String {
+        self.0.format("%Y%m%d").to_string()
+    }
+
+    pub(super) fn ts_nodash(self) -> String {
+        self.0.format("%Y%m%dT%H%M%S").to_string()
+    }
+
+    pub(super) fn ts_nodash_with_tz(self) -> String {
+        self.0.format("%Y%m%dT%H%M%S%z").to_string()
+    }
+
+    /// Python's `isoformat`: microseconds only where there are some.
+    pub(super) fn iso(self) -> String {
+        self.spelt('T')
+    }
+
+    fn spelt(self, separator: char) -> String {
+        let fraction = if self.0.timestamp_subsec_micros() == 0 { "" } else { "%.6f" };
+        self.0.format(&format!("%Y-%m-%d{separator}%H:%M:%S{fraction}%:z")).to_string()
+    }
+
+    fn in_zone(self, name: &str) -> Result<Self, Error> {
+        let zone: Tz = name.parse().map_err(|_| bad(format!("unknown time zone {name:?}")))?;
+        Ok(Self(self.0.with_timezone(&zone)))
+    }
+
+    /// Adds months by the calendar, then the rest by the clock.
+    fn moved(self, months: i64, clock: TimeDelta) -> Result<Self, Error> {
+        let count = u32::try_from(months.unsigned_abs()).map_err(|_| far())?;
+        let date = if months < 0 {
+            self.0.checked_sub_months(Months::new(count))
+        } else {
+            self.0.checked_add_months(Months::new(count))
+        };
+        date.and_then(|date| date.checked_add_signed(clock)).map(Self).ok_or_else(far)
+    }
+
+    /// The first instant of the day, month, … that this one lies in.
+    fn start_of(self, unit: &str) -> Result<Self, Error> {
+        let date = self.0.date_naive();
+        let day = match unit {
+            "hour" => {
+                let start = self.0.date_naive().and_hms_opt(self.0.hour(), 0, 0);
+                return self.local(start);
+            }
+            "day" => Some(date),
+            "week" => date.checked_sub_days(chrono::Days::new(u64::from(
+                date.weekday().num_days_from_monday(),
+            ))),
+            "month" => date.with_day(1),
+            "quarter" => NaiveDate::from_ymd_opt(date.year(), (date.month0() / 3) * 3 + 1, 1),
+            "year" => NaiveDate::from_ymd_opt(date.year(), 1, 1),
+            other => return Err(bad(format!("start_of and end_of do not know {other:?}"))),
+        };
+        self.local(day.and_then(|day| day.and_hms_opt(0, 0, 0)))
+    }
+
+    fn end_of(self, unit: &str) -> Result<Self, Error> {
+        let start = self.start_of(unit)?;
+        let next = match unit {
+            "hour" => start.moved(0, TimeDelta::hours(1)),
+            "day" => start.moved(0, TimeDelta::days(1)),
+            "week" => start.moved(0, TimeDelta::weeks(1)),
+            "month" => start.moved(1, TimeDelta::zero()),
+            "quarter" => start.moved(3, TimeDelta::zero()),
+            _ => start.moved(12, TimeDelta::zero()),
+        }?;
+        next.moved(0, TimeDelta::microseconds(-1))
+    }
+
+    fn local(self, naive: Option<NaiveDateTime>) -> Result<Self, Error> {
+        let zone = self.0.timezone();
+        naive
+            .and_then(|naive| naive.and_local_timezone(zone).latest())
+            .map(Self)
+            .ok_or_else(|| bad("this local time does not exist".to_owned()))
+    }
+}
+
+impl Object for Moment {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        let date = self.0;
+        Some(match key.as_str()? {
+            "year" => date.year().into(),
+            "month" => date.month().into(),
+            "day" => date.day().into(),
+            "hour" => date.hour().into(),
+            "minute" => date.minute().into(),
+            "second" => date.second().into(),
+            "microsecond" => date.timestamp_subsec_micros().into(),
+            "day_of_week" => date.weekday().num_days_from_monday().into(),
+            "day_of_year" => date.ordinal().into(),
+            "int_timestamp" => date.timestamp().into(),
+            "timezone_name" => date.timezone().name().into(),
+            _ => return None,
+        })
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Jinja],
+    ) -> Result<Jinja, Error> {
+        let one = || from_args::<(String,)>(args).map(|(text,)| text);
+        match method {
+            "strftime" => strftime(self.0, &one()?).map(Jinja::from),
+            "format" => pendulum_format(self.0, &one()?).map(Jinja::from),
+            "isoformat" | "to_iso8601_string" => Ok(self.iso().into()),
+            "date" | "to_date_string" => Ok(self.ds().into()),
+            "time" | "to_time_string" => Ok(self.0.format("%H:%M:%S").to_string().into()),
+            "to_datetime_string" => Ok(self.0.format("%Y-%m-%d %H:%M:%S").to_string().into()),
+            "naive" => Ok(self.0.format("%Y-%m-%d %H:%M:%S").to_string().into()),
+            "timestamp" => Ok((self.0.timestamp_micros() as f64 / 1_000_000.0).into()),
+            "weekday" => Ok(self.0.weekday().num_days_from_monday().into()),
+            "isoweekday" => Ok(self.0.weekday().number_from_monday().into()),
+            "add" | "subtract" => {
+                let (months, clock) = amount(args, if method == "add" { 1 } else { -1 })?;
+                self.moved(months, clock).map(Jinja::from_object)
+            }
+            "start_of" => self.start_of(&one()?).map(Jinja::from_object),
+            "end_of" => self.end_of(&one()?).map(Jinja::from_object),
+            "in_timezone" | "in_tz" | "astimezone" => self.in_zone(&one()?).map(Jinja::from_object),
+            "replace" => self.replace(args).map(Jinja::from_object),
+            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("dates have no {method}"))),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.spelt(' '))
+    }
+}
+
+impl Moment {
+    fn replace(self, args: &[Jinja]) -> Result<Self, Error> {
+        let (named,): (Kwargs,) = from_args(args)?;
+        let mut naive = self.0.naive_local();
+        type Set = fn(&NaiveDateTime, u32) -> Option<NaiveDateTime>;
+        let parts: [(&str, Set); 6] = [
+            ("day", |date, _| date.with_day(1)),
+            ("month", NaiveDateTime::with_month),
+            ("day", NaiveDateTime::with_day),
+            ("hour", NaiveDateTime::with_hour),
+            ("minute", NaiveDateTime::with_minute),
+            ("second", NaiveDateTime::with_second),
+        ];
+        let wrong = || bad("replace: no such date".to_owned());
+        if let Some(year) = named.get::<Option<i32>>("year")? {
+            naive = naive.with_year(year).ok_or_else(wrong)?;
+        }
+        if let Some(micros) = named.get::<Option<u32>>("microsecond")? {
+            naive = naive.with_nanosecond(micros.saturating_mul(1_000)).ok_or_else(wrong)?;
+        }
+        for (name, set) in parts {
+            if let Some(value) = named.get::<Option<u32>>(name)? {
+                naive = set(&naive, value).ok_or_else(wrong)?;
+            }
+        }
+        named.assert_all_used()?;
+        self.local(Some(naive))
+    }
+}
+
+/// `years=`, `months=`, `weeks=`, … or one timedelta: months, and the rest by the clock.
+fn amount(args: &[Jinja], sign: i64) -> Result<(i64, TimeDelta), Error> {
+    if let [delta] = args
+        && let Some(delta) = delta.downcast_object_ref::<Delta>()
+    {
+        return Ok((0, delta.0 * i32::try_from(sign).unwrap_or(1)));
+    }
+    let (named,): (Kwargs,) = from_args(args)?;
+    let take = |name: &str| named.get::<Option<f64>>(name).map(Option::unwrap_or_default);
+    let months = take("years")? * 12.0 + take("months")?;
+    let secs = take("weeks")? * 604_800.0
+        + take("days")? * 86_400.0
+        + take("hours")? * 3_600.0
+        + take("minutes")? * 60.0
+        + take("seconds")?
+        + take("microseconds")? / 1e6;
+    named.assert_all_used()?;
+    if months.abs() > 1e6 || secs.abs() > 1e12 {
+        return Err(far());
+    }
+    let clock = TimeDelta::microseconds((secs * 1e6).round() as i64 * sign);
+    Ok((months as i64 * sign, clock))
+}
+
+/// Python's `strftime`.
+fn strftime(date: DateTime<Tz>, format: &str) -> Result<String, Error> {
+    let mut text = String::new();
+    // chrono's %f counts nanoseconds.
+    write!(text, "{}", date.format(&format.replace("%f", "%6f")))
+        .map_err(|_| bad(format!("{format:?} is not a strftime format")))?;
+    Ok(text)
+}
+
+/// pendulum's `format`: `YYYY-MM-DD HH:mm:ss`; text in brackets stands as it is.
+fn pendulum_format(date: DateTime<Tz>, format: &str) -> Result<String, Error> {
+    const TOKENS: &[(&str, &str)] = &[
+        ("YYYY", "%Y"),
+        ("YY", "%y"),
+        ("MMMM", "%B"),
+        ("MMM", "%b"),
+        ("MM", "%m"),
+        ("M", "%-m"),
+        ("DDDD", "%j"),
+        ("DD", "%d"),
+        ("D", "%-d"),
+        ("dddd", "%A"),
+        ("ddd", "%a"),
+        ("HH", "%H"),
+        ("H", "%-H"),
+        ("hh", "%I"),
+        ("h", "%-I"),
+        ("mm", "%M"),
+        ("m", "%-M"),
+        ("ss", "%S"),
+        ("s", "%-S"),
+        ("SSSSSS", "%6f"),
+        ("SSS", "%3f"),
+        ("A", "%p"),
+        ("ZZ", "%z"),
+        ("Z", "%:z"),
+        ("zz", "%Z"),
+        ("z", "%Z"),
+        ("X", "%s"),
+    ];
+    let mut chrono = String::new();
+    let mut rest = format;
+    'text: while let Some(first) = rest.chars().next() {
+        if let Some((inside, after)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+            chrono.push_str(&inside.replace('%', "%%"));
+            rest = after;
+            continue;
+        }
+        for (token, directive) in TOKENS {
+            if let Some(after) = rest.strip_prefix(token) {
+                chrono.push_str(directive);
+                rest = after;
+                continue 'text;
+            }
+        }
+        chrono.push_str(if first == '%' { "%%" } else { &rest[..first.len_utf8()] });
+        rest = &rest[first.len_utf8()..];
+    }
+    strftime(date, &chrono)
+}
+
+/// `macros.timedelta(days=1)`.
+#[derive(Debug)]
+struct Delta(TimeDelta);
+
+impl Object for Delta {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Jinja],
+    ) -> Result<Jinja, Error> {
+        match method {
+            "total_seconds" => Ok((self.0.num_milliseconds() as f64 / 1e3).into()),
+            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("timedelta has no {method}"))),
+        }
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.num_seconds();
+        write!(f, "{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
+    }
+}
+
+/// `macros.datetime`: called for a date, or asked to read one.
+#[derive(Debug)]
+struct DateTimeClass;
+
+impl Object for DateTimeClass {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
+        let (year, month, day, time): (i32, u32, u32, Rest<u32>) = from_args(args)?;
+        let part = |index: usize| time.get(index).copied().unwrap_or(0);
+        NaiveDate::from_ymd_opt(year, month, day)
+            .and_then(|date| date.and_hms_opt(part(0), part(1), part(2)))
+            .map(|naive| Moment::value(naive.and_utc()))
+            .ok_or_else(|| bad("no such date".to_owned()))
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        args: &[Jinja],
+    ) -> Result<Jinja, Error> {
+        match method {
+            "strptime" => {
+                let (text, format): (String, String) = from_args(args)?;
+                strptime(&text, &format).map(|naive| Moment::value(naive.and_utc()))
+            }
+            "fromisoformat" => {
+                let (text,): (String,) = from_args(args)?;
+                iso(&text).map(Moment::value)
+            }
+            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("datetime has no {method}"))),
+        }
+    }
+}
+
+fn strptime(text: &str, format: &str) -> Result<NaiveDateTime, Error> {
+    NaiveDateTime::parse_from_str(text, format)
+        .or_else(|_| {
+            NaiveDate::parse_from_str(text, format)
+                .map(|date| date.and_time(chrono::NaiveTime::MIN))
+        })
+        .map_err(|_| bad(format!("{text:?} does not fit the format {format:?}")))
+}
+
+fn iso(text: &str) -> Result<DateTime<Utc>, Error> {
+    DateTime::parse_from_rfc3339(&text.replacen(' ', "T", 1))
+        .map(|date| date.to_utc())
+        .or_else(|_| strptime(text, "%Y-%m-%d").map(|naive| naive.and_utc()))
+        .or_else(|_| strptime(text, "%Y-%m-%dT%H:%M:%S").map(|naive| naive.and_utc()))
+}
+
+/// Airflow's macros that need no server.
+pub(super) const MACROS: &[&str] = &["ds_add", "ds_format", "datetime", "timedelta"];
+
+/// `macros` of a template.
+pub(super) fn macros() -> Jinja {
+    let ds_add = |ds: String, days: i64| -> Result<String, Error> {
+        let date = strptime(&ds, "%Y-%m-%d")?;
+        let moved = TimeDelta::try_days(days).and_then(|days| date.checked_add_signed(days));
+        Ok(moved.ok_or_else(far)?.format("%Y-%m-%d").to_string())
+    };
+    let ds_format = |ds: String, input: String, output: String| -> Result<String, Error> {
+        let date = strptime(&ds, &input)?.and_utc().with_timezone(&Tz::UTC);
+        strftime(date, &output)
+    };
+    let timedelta = |args: Rest<Jinja>| -> Result<Jinja, Error> {
+        let (months, clock) = match &args[..] {
+            [days] if days.is_number() => {
+                let days = f64::try_from(days.clone())?;
+                (0, TimeDelta::milliseconds((days * 86_400_000.0) as i64))
+            }
+            _ => amount(&args, 1)?,
+        };
+        if months != 0 {
+            return Err(bad("timedelta has no months or years".to_owned()));
+        }
+        Ok(Jinja::from_object(Delta(clock)))
+    };
+    Jinja::from_pairs([
+        ("ds_add", Jinja::from_function(ds_add)),
+        ("ds_format", Jinja::from_function(ds_format)),
+        ("timedelta", Jinja::from_function(timedelta)),
+        ("datetime", Jinja::from_object(DateTimeClass)),
+    ])
+}
+
+/// Airflow's filters over dates.
+pub(super) fn add_filters(environment: &mut Environment<'_>) {
+    type Filter = fn(Moment) -> String;
+    let filters: [(&'static str, Filter); 5] = [
+        ("ds", Moment::ds),
+        ("ds_nodash", Moment::ds_nodash),
+        ("ts", Moment::iso),
+        ("ts_nodash", Moment::ts_nodash),
+        ("ts_nodash_with_tz", Moment::ts_nodash_with_tz),
+    ];
+    for (name, filter) in filters {
+        environment.add_filter(name, move |value: &Jinja| {
+            let date = value.downcast_object_ref::<Moment>().copied();
+            date.map(filter).ok_or_else(|| bad(format!("the filter {name} needs a date")))
+        });
+    }
+}
+
+fn bad(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message)
+}
+
+fn far() -> Error {
+    bad("the date is out of range".to_owned())
+}

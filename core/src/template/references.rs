@@ -1,0 +1,329 @@
+//! What a template uses: read from its syntax tree, without running it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use minijinja::machinery::ast::{Call, CallArg, Expr, Stmt};
+use minijinja::machinery::{Span, parse};
+use serde_json::Value;
+
+use super::context::XComKey;
+use super::is_template;
+
+/// What the templates of a task use of its run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct References {
+    /// Tasks whose dataset is used: `tasks.X.output`.
+    pub outputs: BTreeSet<String>,
+    /// XComs that are pulled.
+    pub xcoms: BTreeSet<XComKey>,
+    /// Params by name; `*` where all of them are used at once.
+    pub params: BTreeSet<String>,
+    /// Whether the run's conf is used.
+    pub conf: bool,
+}
+
+impl References {
+    /// Every XCom that rendering needs: those pulled, and datasets, whose key is `output`.
+    #[must_use]
+    pub fn needed_xcoms(&self) -> BTreeSet<XComKey> {
+        let outputs = self.outputs.iter().map(|task| XComKey::output_of(task));
+        self.xcoms.iter().cloned().chain(outputs).collect()
+    }
+
+    fn add(&mut self, used: &Use) {
+        match used {
+            Use::Output(task) => _ = self.outputs.insert(task.clone()),
+            Use::XComs(keys) => self.xcoms.extend(keys.iter().cloned()),
+            Use::Param(name) => _ = self.params.insert(name.clone()),
+            Use::Conf => self.conf = true,
+            Use::Path(_) | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => {}
+        }
+    }
+}
+
+/// Returns what the templates in a task's `with` use. Templates that can't be read use nothing.
+#[must_use]
+pub fn references(with: &Value) -> References {
+    let mut found = References::default();
+    collect(with, &mut found);
+    found
+}
+
+fn collect(value: &Value, found: &mut References) {
+    match value {
+        Value::String(text) if is_template(text) => {
+            for (used, _) in uses(text).unwrap_or_default() {
+                found.add(&used);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        Value::Object(entries) => entries.values().for_each(|value| collect(value, found)),
+        _ => {}
+    }
+}
+
+/// One use of something outside the template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Use {
+    /// A param's name, or `*`.
+    Param(String),
+    Conf,
+    Output(String),
+    XComs(Vec<XComKey>),
+    /// Any other variable, with the attributes taken of it.
+    Path(Vec<String>),
+    Filter(String),
+    Test(String),
+    /// Something that no template may do.
+    Wrong(String),
+}
+
+/// Returns all uses with the text of each, or the error of a template that can't be read.
+pub(super) fn uses(text: &str) -> Result<Vec<(Use, &str)>, minijinja::Error> {
+    let tree = parse(text, "template", minijinja::syntax::SyntaxConfig::default())?;
+    let mut walk = Walk { text, found: Vec::new(), locals: HashSet::new() };
+    walk.statement(&tree);
+    Ok(walk.found)
+}
+
+struct Walk<'t> {
+    text: &'t str,
+    found: Vec<(Use, &'t str)>,
+    /// Names that the template itself gives a value.
+    locals: HashSet<String>,
+}
+
+impl<'t> Walk<'t> {
+    fn add(&mut self, used: Use, span: Span) {
+        let place = span.start_offset as usize..span.end_offset as usize;
+        self.found.push((used, self.text.get(place).unwrap_or(self.text).trim()));
+    }
+
+    fn statements(&mut self, statements: &[Stmt<'_>]) {
+        statements.iter().for_each(|statement| self.statement(statement));
+    }
+
+    fn statement(&mut self, statement: &Stmt<'_>) {
+        match statement {
+            Stmt::Template(template) => self.statements(&template.children),
+            Stmt::EmitRaw(_) => {}
+            Stmt::EmitExpr(emit) => self.expression(&emit.expr),
+            Stmt::ForLoop(each) => {
+                self.expression(&each.iter);
+                self.locals.insert("loop".to_owned());
+                self.declare(&each.target);
+                each.filter_expr.iter().for_each(|filter| self.expression(filter));
+                self.statements(&each.body);
+                self.statements(&each.else_body);
+            }
+            Stmt::IfCond(condition) => {
+                self.expression(&condition.expr);
+                self.statements(&condition.true_body);
+                self.statements(&condition.false_body);
+            }
+            Stmt::WithBlock(block) => {
+                for (target, value) in &block.assignments {
+                    self.expression(value);
+                    self.declare(target);
+                }
+                self.statements(&block.body);
+            }
+            Stmt::Set(set) => {
+                self.expression(&set.expr);
+                self.declare(&set.target);
+            }
+            Stmt::SetBlock(set) => {
+                set.filter.iter().for_each(|filter| self.expression(filter));
+                self.statements(&set.body);
+                self.declare(&set.target);
+            }
+            Stmt::AutoEscape(block) => self.statements(&block.body),
+            Stmt::FilterBlock(block) => {
+                self.expression(&block.filter);
+                self.statements(&block.body);
+            }
+            Stmt::Do(call) => self.call(&call.call),
+            Stmt::Macro(declared) => {
+                self.locals.insert(declared.name.to_owned());
+                self.locals.insert("caller".to_owned());
+                declared.args.iter().for_each(|arg| self.declare(arg));
+                declared.defaults.iter().for_each(|default| self.expression(default));
+                self.statements(&declared.body);
+            }
+            Stmt::CallBlock(block) => {
+                self.call(&block.call);
+                self.statements(&block.macro_decl.body);
+            }
+            Stmt::Block(block) => self.statements(&block.body),
+            Stmt::Import(part) => self.add(other_file(), part.span()),
+            Stmt::FromImport(part) => self.add(other_file(), part.span()),
+            Stmt::Extends(part) => self.add(other_file(), part.span()),
+            Stmt::Include(part) => self.add(other_file(), part.span()),
+            // Other features of minijinja may add statements; they use nothing of the run.
+            #[expect(unreachable_patterns, reason = "features of minijinja add variants")]
+            _ => {}
+        }
+    }
+
+    fn declare(&mut self, target: &Expr<'_>) {
+        match target {
+            Expr::Var(var) => _ = self.locals.insert(var.id.to_owned()),
+            Expr::List(list) => list.items.iter().for_each(|item| self.declare(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.declare(item)),
+            _ => {}
+        }
+    }
+
+    fn expression(&mut self, expr: &Expr<'_>) {
+        if let Some(path) = path(expr) {
+            return self.path(path, expr.span());
+        }
+        match expr {
+            Expr::Var(_) | Expr::Const(_) => {}
+            Expr::Slice(slice) => {
+                self.expression(&slice.expr);
+                let parts = [&slice.start, &slice.stop, &slice.step];
+                parts.into_iter().flatten().for_each(|part| self.expression(part));
+            }
+            Expr::UnaryOp(op) => self.expression(&op.expr),
+            Expr::BinOp(op) => {
+                self.expression(&op.left);
+                self.expression(&op.right);
+            }
+            Expr::Compare(compare) => {
+                self.expression(&compare.expr);
+                compare.ops.iter().for_each(|op| self.expression(&op.expr));
+            }
+            Expr::IfExpr(choice) => {
+                self.expression(&choice.test_expr);
+                self.expression(&choice.true_expr);
+                choice.false_expr.iter().for_each(|expr| self.expression(expr));
+            }
+            Expr::Filter(filter) => {
+                self.add(Use::Filter(filter.name.to_owned()), filter.span());
+                filter.expr.iter().for_each(|expr| self.expression(expr));
+                self.arguments(&filter.args);
+            }
+            Expr::Test(test) => {
+                self.add(Use::Test(test.name.to_owned()), test.span());
+                self.expression(&test.expr);
+                self.arguments(&test.args);
+            }
+            Expr::GetAttr(attribute) => self.expression(&attribute.expr),
+            Expr::GetItem(item) => {
+                self.expression(&item.expr);
+                self.expression(&item.subscript_expr);
+            }
+            Expr::Call(call) => self.call(call),
+            Expr::List(list) => list.items.iter().for_each(|item| self.expression(item)),
+            Expr::Tuple(tuple) => tuple.items.iter().for_each(|item| self.expression(item)),
+            Expr::Map(map) => {
+                map.keys.iter().chain(&map.values).for_each(|expr| self.expression(expr));
+            }
+        }
+    }
+
+    fn call(&mut self, call: &minijinja::machinery::ast::Spanned<Call<'_>>) {
+        let callee = path(&call.expr);
+        match callee.as_deref() {
+            Some([ti, method]) if is_ti(ti) && method == "xcom_pull" => {
+                let used = xcom_pull(&call.args).map_or_else(Use::Wrong, Use::XComs);
+                self.add(used, call.span());
+            }
+            _ => self.expression(&call.expr),
+        }
+        self.arguments(&call.args);
+    }
+
+    fn arguments(&mut self, args: &[CallArg<'_>]) {
+        for arg in args {
+            match arg {
+                CallArg::Pos(expr)
+                | CallArg::Kwarg(_, expr)
+                | CallArg::PosSplat(expr)
+                | CallArg::KwargSplat(expr) => self.expression(expr),
+            }
+        }
+    }
+
+    fn path(&mut self, path: Vec<String>, span: Span) {
+        if self.locals.contains(&path[0]) {
+            return;
+        }
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let used = match names[..] {
+            ["params", name, ..] | ["dag", "params", name, ..] => Use::Param(name.to_owned()),
+            ["params"] => Use::Param("*".to_owned()),
+            ["dag_run", "conf", ..] => Use::Conf,
+            ["tasks", task, "output", ..] => Use::Output(task.to_owned()),
+            [ti, "xcom_pull"] if is_ti(ti) => {
+                Use::Wrong("xcom_pull is a call: {{ ti.xcom_pull('task') }}".to_owned())
+            }
+            _ => Use::Path(path),
+        };
+        self.add(used, span);
+    }
+}
+
+fn is_ti(name: &str) -> bool {
+    matches!(name, "ti" | "task_instance")
+}
+
+fn other_file() -> Use {
+    Use::Wrong("a template can't include or import other files".to_owned())
+}
+
+/// `a.b['c']` as its names; `None` for anything that is not a variable with constant attributes.
+fn path(expr: &Expr<'_>) -> Option<Vec<String>> {
+    match expr {
+        Expr::Var(var) => Some(vec![var.id.to_owned()]),
+        Expr::GetAttr(attribute) => {
+            let mut names = path(&attribute.expr)?;
+            names.push(attribute.name.to_owned());
+            Some(names)
+        }
+        Expr::GetItem(item) => {
+            let name = item.subscript_expr.as_const()?.as_str()?.to_owned();
+            let mut names = path(&item.expr)?;
+            names.push(name);
+            Some(names)
+        }
+        _ => None,
+    }
+}
+
+/// The XComs of `xcom_pull(task_ids, key)`. Both are to be literals: the server sends these values
+/// along before anything is rendered.
+fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
+    let mut task_ids = None;
+    let mut key = "return_value".to_owned();
+    for (index, arg) in args.iter().enumerate() {
+        let (name, expr) = match arg {
+            CallArg::Pos(expr) => (["task_ids", "key"].get(index).copied().unwrap_or(""), expr),
+            CallArg::Kwarg(name, expr) => (*name, expr),
+            CallArg::PosSplat(_) | CallArg::KwargSplat(_) => return Err(literal("arguments")),
+        };
+        let value = expr.as_const();
+        match name {
+            "task_ids" => task_ids = Some(value.ok_or_else(|| literal("task ids"))?),
+            "key" => {
+                let text = value.as_ref().and_then(|value| value.as_str().map(str::to_owned));
+                key = text.ok_or_else(|| literal("the key"))?;
+            }
+            other => return Err(format!("xcom_pull with {other:?} is not supported yet")),
+        }
+    }
+    let task_ids = task_ids.ok_or("xcom_pull needs a task: ti.xcom_pull('task')")?;
+    let names: Option<Vec<String>> = match task_ids.as_str() {
+        Some(name) => Some(vec![name.to_owned()]),
+        None => task_ids.try_iter().ok().and_then(|ids| {
+            ids.map(|id| id.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        }),
+    };
+    let names = names.ok_or_else(|| literal("task ids"))?;
+    Ok(names.into_iter().map(|task_id| XComKey { task_id, key: key.clone() }).collect())
+}
+
+fn literal(what: &str) -> String {
+    format!("xcom_pull needs {what} written out, such as ti.xcom_pull('task')")
+}
