@@ -13,7 +13,7 @@ CREATE TYPE run_state AS ENUM ('queued', 'running', 'success', 'failed');
 CREATE TABLE installation (
     id         uuid PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
-    only       boolean NOT NULL DEFAULT true UNIQUE CHECK (only)
+    single     boolean NOT NULL DEFAULT true UNIQUE CHECK (single)
 );
 INSERT INTO installation (id) VALUES (gen_random_uuid());
 
