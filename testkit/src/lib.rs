@@ -3,5 +3,9 @@
 //!
 //! Nothing here is part of the product, and the judges share no code with what they judge.
 
+pub mod checker;
 pub mod dag_gen;
 pub mod model;
+pub mod postgres;
+
+pub use postgres::{TestDatabase, database};

@@ -1,6 +1,8 @@
-//! The engine's decisions against the naive model and against Airflow's own runs.
+//! The engine's decisions against the naive model and Airflow's own runs, and the checker itself.
 
 #[cfg(test)]
 mod airflow;
+#[cfg(test)]
+mod checker;
 #[cfg(test)]
 mod random;

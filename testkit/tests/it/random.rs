@@ -19,7 +19,7 @@ const DAGS: u64 = 20_000;
 fn random_dags_in_memory_end_as_the_model_says() {
     let dags = std::env::var("SUBAK_RANDOM_DAGS").map_or(DAGS, |text| text.parse().unwrap());
     for seed in 0..dags {
-        Play::new(&Sample::new(seed, Shape::default())).to_the_end();
+        Play::new(&Sample::new(seed, Shape::default())).finish();
     }
 }
 
@@ -51,7 +51,7 @@ impl<'a> Play<'a> {
         play
     }
 
-    fn to_the_end(&mut self) {
+    fn finish(&mut self) {
         self.compare();
         while !self.running.is_empty() || !self.retrying.is_empty() {
             assert_eq!(self.ended, None, "seed {}: ended with open tasks", self.sample.seed);

@@ -1,0 +1,39 @@
+//! I5: a task starts after the upstreams have ended that its rule waited for.
+
+use chrono::{DateTime, Utc};
+
+use super::Findings;
+use super::graph::Node;
+use super::rows::RunView;
+
+pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
+    for (task, node) in run.tasks() {
+        if node.rule == "always" || node.upstream.is_empty() {
+            continue;
+        }
+        let ended = run.history(task).iter().filter_map(|row| row.started_at);
+        let running = run.live(task).and_then(|live| live.started_at);
+        let Some(first) = ended.chain(running).min() else { continue };
+        found.add_if(!may_start(run, node, first), "I5", || {
+            format!("{run}, {}: started at {first}, before its upstreams let it", node.id)
+        });
+    }
+}
+
+/// Whether, by `instant`, enough upstreams had ended once. A clear keeps the old rows.
+fn may_start(run: &RunView<'_>, node: &Node, instant: DateTime<Utc>) -> bool {
+    let had_ended = |up: &i32, states: &[&str]| {
+        run.history(*up).iter().any(|row| {
+            row.is_final()
+                && row.ended_at <= instant
+                && (states.is_empty() || states.contains(&row.state.as_str()))
+        })
+    };
+    let any = |states: &[&str]| node.upstream.iter().any(|up| had_ended(up, states));
+    match node.rule.as_str() {
+        "one_success" => any(&["success"]),
+        "one_failed" => any(&["failed", "upstream_failed"]),
+        "one_done" => any(&["success", "failed"]),
+        _ => node.upstream.iter().all(|up| had_ended(up, &[])),
+    }
+}

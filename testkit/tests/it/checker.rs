@@ -1,0 +1,184 @@
+//! The checker goes red: each test breaks one thing in the database and names what it must find.
+
+use subak_testkit::checker::{Journal, Moment, assert_kept, check};
+use subak_testkit::{TestDatabase, database};
+
+/// Run 1 of a DAG `a, b → c`, ended well.
+const GOOD: &str = r#"
+    INSERT INTO dag (dag_id, version, file, max_active_runs) VALUES ('d', 1, 'd.yaml', 16);
+    INSERT INTO dag_task SELECT dag, n, chr(97 + n) FROM dag, generate_series(0, 2) AS n;
+    INSERT INTO dag_version (dag, version, hash, canonical, source, file)
+    SELECT dag, 1, '', '{"tasks": [
+        {"task_id": "a", "operator": "noop", "upstream": [], "trigger_rule": "all_success"},
+        {"task_id": "b", "operator": "noop", "upstream": [], "trigger_rule": "all_success"},
+        {"task_id": "c", "operator": "noop", "upstream": ["a", "b"], "trigger_rule": "all_success"}
+    ]}', '', 'd.yaml' FROM dag;
+    INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
+                     tasks_open)
+    SELECT 1, gen_random_uuid(), dag, 1, 'one', 'manual', 'cli', 'success', now(), 0 FROM dag;
+    INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets, session,
+                             started_at, ended_at)
+    VALUES (1, 0, -1, 10, 'success', 1, 0, 7, '2026-01-01 10:00', '2026-01-01 10:01'),
+           (1, 1, -1, 11, 'success', 1, 0, 7, '2026-01-01 10:00', '2026-01-01 10:02'),
+           (1, 2, -1, 12, 'success', 1, 0, 7, '2026-01-01 10:03', '2026-01-01 10:04');
+"#;
+
+/// Makes the run one that still waits for `b`.
+const OPEN: &str = "
+    DELETE FROM try_history WHERE task IN (1, 2);
+    UPDATE run SET state = 'running', tasks_open = 2, tasks_active = 1;
+    INSERT INTO live (run_key, task, map_index, state, priority, queue, try_number, session, token,
+                      queued_at, started_at)
+    VALUES (1, 1, -1, 'running', 1, 'default', 1, 7, 11, now(), now());
+    INSERT INTO join_state (run_key, task, map_index, needed, success) VALUES (1, 2, -1, 2, 1);
+";
+
+async fn with(statements: &[&str]) -> TestDatabase {
+    let database = database().await.unwrap();
+    let mut connection = database.connect().await.unwrap();
+    for sql in statements {
+        let sql = sqlx::AssertSqlSafe((*sql).to_owned());
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+    database
+}
+
+async fn found(statements: &[&str], moment: Moment) -> Vec<&'static str> {
+    let database = with(statements).await;
+    let found = check(database.store.pool(), &Journal::default(), moment).await.unwrap();
+    let mut invariants: Vec<_> = found.iter().map(|violation| violation.invariant).collect();
+    invariants.dedup();
+    invariants
+}
+
+#[tokio::test]
+async fn what_is_right_is_found_right() {
+    for statements in [&[GOOD][..], &[GOOD, OPEN]] {
+        let database = with(statements).await;
+        assert_kept(database.store.pool(), &Journal::default(), Moment::Under).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_task_is_found() {
+    let lost = "DELETE FROM try_history WHERE task = 2";
+    assert_eq!(found(&[GOOD, lost], Moment::Under).await, ["I4"]);
+    assert_eq!(found(&[GOOD, OPEN], Moment::AtTheEnd).await, ["I1"]);
+    let never_started = "DELETE FROM live; UPDATE run SET tasks_active = 0";
+    assert_eq!(found(&[GOOD, OPEN, never_started], Moment::Under).await, ["I1"]);
+}
+
+#[tokio::test]
+async fn a_second_accepted_end_is_found() {
+    let twice = "INSERT INTO try_history SELECT run_key, task, map_index, 13, state, try_number,
+                 resets, exit_code, session, queued_at, '2026-01-01 10:05', '2026-01-01 10:06'
+                 FROM try_history WHERE task = 2";
+    assert_eq!(found(&[GOOD, twice], Moment::Under).await, ["I1", "I13", "I2"]);
+}
+
+#[tokio::test]
+async fn tries_at_the_same_time_are_found() {
+    let overlap = "UPDATE try_history SET state = 'up_for_retry' WHERE task = 2;
+                   INSERT INTO try_history (run_key, task, map_index, token, state, try_number,
+                                            resets, session, started_at, ended_at)
+                   VALUES (1, 2, -1, 13, 'success', 2, 0, 8, '2026-01-01 10:03', '2026-01-01 10:05')";
+    assert_eq!(found(&[GOOD, overlap], Moment::Under).await, ["I3"]);
+}
+
+#[tokio::test]
+async fn a_start_before_its_upstream_ended_is_found() {
+    let early = "UPDATE try_history SET started_at = '2026-01-01 10:01:30' WHERE task = 2";
+    assert_eq!(found(&[GOOD, early], Moment::Under).await, ["I5"]);
+}
+
+#[tokio::test]
+async fn a_state_that_no_rule_gives_is_found() {
+    let wrong = "UPDATE try_history SET state = 'failed' WHERE task = 0";
+    assert_eq!(found(&[GOOD, wrong], Moment::Under).await, ["I6"]);
+}
+
+#[tokio::test]
+async fn wrong_counters_are_found() {
+    let miscounted = "UPDATE join_state SET success = 0";
+    assert_eq!(found(&[GOOD, OPEN, miscounted], Moment::Under).await, ["I11"]);
+    let forgotten = "DELETE FROM join_state";
+    assert_eq!(found(&[GOOD, OPEN, forgotten], Moment::Under).await, ["I11"]);
+    let kept = "INSERT INTO join_state (run_key, task, map_index, needed) VALUES (1, 2, -1, 2)";
+    assert_eq!(found(&[GOOD, kept], Moment::Under).await, ["I11"]);
+}
+
+#[tokio::test]
+async fn a_decision_that_may_be_made_again_is_found() {
+    let decided = "UPDATE join_state SET decided = true";
+    assert_eq!(found(&[GOOD, OPEN, decided], Moment::Under).await, ["I13"]);
+}
+
+#[tokio::test]
+async fn a_start_after_the_cancel_is_found() {
+    let cancelled = "UPDATE run SET state = 'failed', cancelled_at = '2026-01-01 10:02:30'";
+    assert_eq!(found(&[GOOD, cancelled], Moment::Under).await, ["I14"]);
+}
+
+mod journal {
+    use subak_testkit::checker::journal::{Entry, Event};
+
+    use super::*;
+
+    const fn entry(event: Event, task: i32, token: i64, at_micros: i64) -> Entry {
+        Entry { event, run_key: 1, task, try_number: 1, token, at_micros }
+    }
+
+    fn entries() -> Vec<Entry> {
+        [(0, 10, 100), (1, 11, 100), (2, 12, 300)]
+            .into_iter()
+            .flat_map(|(task, token, start)| {
+                [
+                    entry(Event::Start, task, token, start),
+                    entry(Event::End, task, token, start + 50),
+                    entry(Event::Accepted, task, token, start + 60),
+                ]
+            })
+            .collect()
+    }
+
+    async fn found_with(entries: Vec<Entry>) -> Vec<&'static str> {
+        let database = with(&[GOOD]).await;
+        let journal = Journal::new(entries);
+        let found = check(database.store.pool(), &journal, Moment::AtTheEnd).await.unwrap();
+        found.iter().map(|violation| violation.invariant).collect()
+    }
+
+    #[tokio::test]
+    async fn a_journal_of_what_happened_is_right() {
+        assert_eq!(found_with(entries()).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_result_that_was_acknowledged_and_lost_is_found() {
+        let mut entries = entries();
+        entries.push(entry(Event::Accepted, 2, 99, 400));
+        assert_eq!(found_with(entries).await, ["I1"]);
+    }
+
+    #[tokio::test]
+    async fn a_result_that_no_function_gave_is_found() {
+        let mut entries = entries();
+        entries.retain(|entry| (entry.event, entry.token) != (Event::End, 12));
+        assert_eq!(found_with(entries).await, ["I2"]);
+    }
+
+    #[tokio::test]
+    async fn functions_at_the_same_time_are_found() {
+        let mut entries = entries();
+        entries.push(entry(Event::Start, 2, 9, 290));
+        entries.push(entry(Event::End, 2, 9, 310));
+        assert_eq!(found_with(entries).await, ["I3"]);
+    }
+
+    #[tokio::test]
+    async fn a_function_before_its_upstream_is_found() {
+        let mut entries = entries();
+        entries.iter_mut().filter(|entry| entry.task == 1).for_each(|entry| entry.at_micros += 200);
+        assert_eq!(found_with(entries).await, ["I5"]);
+    }
+}
