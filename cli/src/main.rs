@@ -1,1 +1,74 @@
-fn main() {}
+//! The command `subak`: parses the command line, calls, prints.
+//!
+//! One file per family of subcommands. What they do lives in `server`, `worker`, `store` and `core`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod clock;
+mod config;
+mod connections;
+mod dags;
+mod db;
+mod exit;
+mod key;
+mod output;
+mod runs;
+mod telemetry;
+mod users;
+
+/// Runs DAGs: YAML files of tasks, run by workers, watched in a browser.
+#[derive(Debug, Parser)]
+#[command(name = "subak", version, after_help = EXAMPLES, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    telemetry: telemetry::Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  subak standalone                             everything in one process, nothing else needed
+  subak dags validate dags/*.yaml              all errors of the files, with line and column
+  subak dags test dags/retail_retention.yaml   run a DAG here and now, without a server
+  subak runs trigger retail_retention --wait   start a run and follow it to its end
+
+Exit codes: 0 success, 1 error, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(subcommand)]
+    Dags(dags::Command),
+    #[command(subcommand)]
+    Runs(runs::Command),
+    #[command(subcommand)]
+    Connections(connections::Command),
+    #[command(subcommand)]
+    Users(users::Command),
+    #[command(subcommand)]
+    Db(db::Command),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::start(&cli.telemetry);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::new(error).context("starting threads")),
+    };
+    let result = runtime.block_on(run(cli.command));
+    runtime.shutdown_background();
+    exit::code(result)
+}
+
+async fn run(command: Command) -> exit::Outcome {
+    match command {
+        Command::Dags(command) => dags::run(command).await,
+        Command::Runs(command) => runs::run(command).await,
+        Command::Connections(command) => connections::run(command).await,
+        Command::Users(command) => users::run(command).await,
+        Command::Db(command) => db::run(command).await,
+    }
+}

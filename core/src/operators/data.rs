@@ -19,8 +19,10 @@ pub struct CsvRead {
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
+    /// The character between two fields.
     #[serde(default = "comma")]
     pub delimiter: char,
+    /// The character around a field that holds delimiters or line breaks; doubled, it stands for itself.
     #[serde(default = "double_quote")]
     pub quote: char,
     /// Texts that mean null, besides the empty field.
@@ -98,8 +100,10 @@ pub struct CsvWrite {
     pub input: Input,
     /// The file; `.gz` compresses it.
     pub path: String,
+    /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
+    /// The character between two fields.
     #[serde(default = "comma")]
     pub delimiter: char,
 }
@@ -109,6 +113,7 @@ pub struct CsvWrite {
 #[serde(deny_unknown_fields)]
 pub struct ParquetWrite {
     pub input: Input,
+    /// The file.
     pub path: String,
     #[serde(default)]
     pub compression: ParquetCompression,

@@ -13,6 +13,7 @@ use super::Input;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
+    /// Name of a PostgreSQL connection.
     pub connection: String,
     /// One statement, or several separated by `;`. Values go in by `parameters` as `$1`, `$2`, ….
     pub sql: String,
@@ -25,6 +26,7 @@ pub struct Sql {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresLoad {
+    /// Name of a PostgreSQL connection.
     pub connection: String,
     pub input: Input,
     /// `table` or `schema.table`. It must exist, unless `create` says otherwise.

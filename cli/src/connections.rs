@@ -1,0 +1,140 @@
+//! `subak connections`: outside systems that tasks name.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value, json};
+
+use crate::config::{KeySource, Metadata};
+use crate::exit::{Ended, Outcome};
+use crate::output::{self, Table};
+use crate::users::secret_line;
+
+/// Manages connections. They are encrypted with a key that is not in the database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Add(Add),
+    /// Lists connections, without their secrets.
+    List {
+        #[command(flatten)]
+        metadata: Metadata,
+    },
+    /// Removes a connection.
+    Remove {
+        #[command(flatten)]
+        metadata: Metadata,
+        conn_id: String,
+    },
+}
+
+/// Adds a connection, or replaces it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subak connections add users_db --host db.example.org --login etl --database users --password-stdin < password.txt
+  subak connections add users_db --host db.example.org --login etl --database users --extra sslmode=verify-full
+
+A task names it by `connection: users_db`.")]
+pub(crate) struct Add {
+    #[command(flatten)]
+    metadata: Metadata,
+    #[command(flatten)]
+    key: KeySource,
+    /// The name by which tasks know it: letters, digits, `_`, `-` and `.`.
+    conn_id: String,
+    #[arg(long = "type", value_name = "TYPE", default_value = "postgres", value_parser = ["postgres"])]
+    conn_type: String,
+    #[arg(long)]
+    host: Option<String>,
+    #[arg(long)]
+    port: Option<u16>,
+    #[arg(long)]
+    login: Option<String>,
+    /// The database.
+    #[arg(long, visible_alias = "schema")]
+    database: Option<String>,
+    /// A further setting, such as `sslmode=verify-full`; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    extra: Vec<(String, String)>,
+    #[arg(long)]
+    description: Option<String>,
+    /// Reads the password from the first line of standard input.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::Add(options) => add(options).await,
+        Command::List { metadata } => list(&metadata).await,
+        Command::Remove { metadata, conn_id } => remove(&metadata, &conn_id).await,
+    }
+}
+
+async fn add(options: Add) -> Outcome {
+    let conn_id = &options.conn_id;
+    if conn_id.is_empty()
+        || !conn_id.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+    {
+        bail!("`{conn_id}` cannot name a connection: use letters, digits, `_`, `-` and `.`");
+    }
+    let key = options.key.load(&options.metadata)?;
+    let password = if options.password_stdin { Some(secret_line("password")?) } else { None };
+    let extra: BTreeMap<&str, &str> =
+        options.extra.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut value = Map::new();
+    value.insert("conn_type".to_owned(), json!(options.conn_type));
+    let fields = [
+        ("host", json!(options.host)),
+        ("port", json!(options.port)),
+        ("login", json!(options.login)),
+        ("schema", json!(options.database)),
+        ("password", json!(password.as_ref().map(|password| password.expose_secret()))),
+    ];
+    value.extend(
+        fields
+            .into_iter()
+            .filter(|(_, field)| !field.is_null())
+            .map(|(name, field)| (name.to_owned(), field)),
+    );
+    if !extra.is_empty() {
+        value.insert("extra".to_owned(), json!(extra));
+    }
+    let store = options.metadata.store().await?;
+    let description = options.description.as_deref();
+    store
+        .connection_put(&key, conn_id, &options.conn_type, description, &Value::Object(value))
+        .await?;
+    output::line(format!("connection `{conn_id}` is kept"))?;
+    Ok(Ended::Success)
+}
+
+async fn list(metadata: &Metadata) -> Outcome {
+    let mut table = Table::new(&["connection", "type", "description"]);
+    for connection in metadata.store().await?.connections().await? {
+        table.row([
+            connection.conn_id,
+            connection.conn_type,
+            connection.description.unwrap_or_default(),
+        ]);
+    }
+    table.print()?;
+    Ok(Ended::Success)
+}
+
+async fn remove(metadata: &Metadata, conn_id: &str) -> Outcome {
+    if !metadata.store().await?.connection_remove(conn_id).await? {
+        bail!(
+            "connection `{conn_id}` does not exist: `subak connections list` shows those that do"
+        );
+    }
+    output::line(format!("connection `{conn_id}` is removed"))?;
+    Ok(Ended::Success)
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

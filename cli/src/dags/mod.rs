@@ -1,0 +1,31 @@
+//! `subak dags`: DAG files, and the DAGs that servers have loaded.
+
+use clap::Subcommand;
+
+use crate::exit::Outcome;
+
+mod list;
+mod operators;
+mod schema;
+mod show;
+mod validate;
+
+/// Checks, shows and tries DAGs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    List(list::Options),
+    Show(show::Options),
+    Validate(validate::Options),
+    Schema(schema::Options),
+    Operators(operators::Options),
+}
+
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::List(options) => list::run(options).await,
+        Command::Show(options) => show::run(options).await,
+        Command::Validate(options) => validate::run(&options),
+        Command::Schema(options) => schema::run(&options),
+        Command::Operators(options) => operators::run(&options),
+    }
+}

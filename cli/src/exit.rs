@@ -1,0 +1,35 @@
+//! How the command ends: one clear message on standard error, and an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// What a subcommand comes to.
+pub(crate) type Outcome = anyhow::Result<Ended>;
+
+/// A subcommand that did what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Success,
+    /// What was checked is wrong, and everything about it has been printed.
+    Invalid,
+}
+
+/// Returns the exit code of an outcome, its error printed.
+pub(crate) fn code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(Ended::Success) => ExitCode::SUCCESS,
+        Ok(Ended::Invalid) => ExitCode::from(1),
+        Err(error) => report(&error),
+    }
+}
+
+/// Prints an error with its causes. A reader that closed the pipe is no error.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let closed = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    if closed == Some(io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    // Nobody is left to tell if standard error is closed too.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
+    ExitCode::from(1)
+}

@@ -1,0 +1,109 @@
+//! What people read: lines and tables on standard output.
+
+use std::io::{self, Write};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+/// Writes one line to standard output.
+pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(io::stdout(), "{text}")
+}
+
+/// Writes a value as indented JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// An instant as people read it, in UTC.
+pub(crate) fn instant(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+/// A span as people read it: `0.12s`, `12.3s`, `3m 05s`, `2h 07m`.
+pub(crate) fn span(span: TimeDelta) -> String {
+    let secs = span.num_seconds();
+    match secs {
+        ..10 => format!("{:.2}s", span.as_seconds_f64().max(0.0)),
+        10..60 => format!("{:.1}s", span.as_seconds_f64()),
+        60..3600 => format!("{}m {:02}s", secs / 60, secs % 60),
+        _ => format!("{}h {:02}m", secs / 3600, secs % 3600 / 60),
+    }
+}
+
+/// The span from `start` to `end`, or until `now` if it has not ended; `-` before the start.
+pub(crate) fn took(
+    start: Option<DateTime<Utc>>,
+    end: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> String {
+    start.map_or_else(|| "-".to_owned(), |start| span(end.unwrap_or(now) - start))
+}
+
+/// Rows under a heading, in columns as wide as they need to be.
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(crate) fn new(heading: &[&str]) -> Self {
+        Self { rows: vec![heading.iter().map(|name| name.to_uppercase()).collect()] }
+    }
+
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Writes it to standard output.
+    pub(crate) fn print(&self) -> io::Result<()> {
+        io::stdout().write_all(self.to_string().as_bytes())
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        for row in &self.rows {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            writeln!(f, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_as_exact_as_they_are_short() {
+        let read = |millis| span(TimeDelta::milliseconds(millis));
+        assert_eq!(read(4), "0.00s");
+        assert_eq!(read(8_400), "8.40s");
+        assert_eq!(read(12_340), "12.3s");
+        assert_eq!(read(185_000), "3m 05s");
+        assert_eq!(read(7_620_000), "2h 07m");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["dag", "state"]);
+        table.row(["retail_retention".to_owned(), "success".to_owned()]);
+        table.row(["größer".to_owned(), "failed".to_owned()]);
+        assert_eq!(
+            table.to_string(),
+            "DAG               STATE\nretail_retention  success\ngrößer            failed\n"
+        );
+    }
+}

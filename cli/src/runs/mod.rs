@@ -1,0 +1,65 @@
+//! `subak runs`: DAG runs, made, watched and ended.
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use subak_store::Store;
+use subak_store::read::{RunFilter, RunRecord, VersionRecord};
+
+use crate::exit::Outcome;
+
+mod list;
+mod logs;
+mod show;
+
+/// Triggers, watches and ends runs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    List(list::Options),
+    Show(show::Options),
+    Logs(logs::Options),
+}
+
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::List(options) => list::run(options).await,
+        Command::Show(options) => show::run(options).await,
+        Command::Logs(options) => logs::run(options).await,
+    }
+}
+
+/// Names one run.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Which {
+    dag_id: String,
+    /// The run id; left out: the DAG's last run.
+    run_id: Option<String>,
+}
+
+impl Which {
+    /// Returns the run, or says that there is none.
+    pub(crate) async fn find(&self, store: &Store) -> anyhow::Result<RunRecord> {
+        let dag_id = &self.dag_id;
+        if let Some(run_id) = &self.run_id {
+            return store.run_get(dag_id, run_id).await?.with_context(|| {
+                format!("DAG `{dag_id}` has no run `{run_id}`: see `subak runs list {dag_id}`")
+            });
+        }
+        let last =
+            RunFilter { dag_id: Some(dag_id.clone()), descending: true, ..RunFilter::default() };
+        if let Some(run) = store.run_list(&last, 1, 0).await?.items.pop() {
+            return Ok(run);
+        }
+        if store.dag_get(dag_id).await?.is_none() {
+            bail!("DAG `{dag_id}` does not exist: `subak dags list` shows those that do");
+        }
+        bail!("DAG `{dag_id}` has no run yet: start one with `subak runs trigger {dag_id}`");
+    }
+}
+
+/// Returns the version that a run is pinned to.
+pub(crate) async fn version(store: &Store, run: &RunRecord) -> anyhow::Result<VersionRecord> {
+    store
+        .version_get(run.dag, run.version)
+        .await?
+        .with_context(|| format!("version {} of DAG `{}` is gone", run.version, run.dag_id))
+}
