@@ -169,6 +169,16 @@ impl Store {
         Ok(sqlx::query_as(sql).fetch_all(&self.engine).await?)
     }
 
+    /// Ids of the DAGs that were last read from these files.
+    pub async fn dags_of_files(&self, files: &[String]) -> Result<Vec<String>, StoreError> {
+        let rows: Vec<(String,)> =
+            sqlx::query_as("SELECT dag_id FROM dag WHERE file = ANY ($1) AND NOT is_stale")
+                .bind(files)
+                .fetch_all(&self.engine)
+                .await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
     /// Marks DAGs whose file is gone; `present` are the ids that some file still has.
     pub async fn dags_mark_stale(&self, present: &[String]) -> Result<Vec<String>, StoreError> {
         let rows: Vec<(String,)> = sqlx::query_as(
@@ -230,6 +240,17 @@ impl Store {
         Ok(())
     }
 
+    /// DAGs that have queued runs and room for them.
+    pub async fn dags_waiting(&self) -> Result<Vec<i32>, StoreError> {
+        let rows: Vec<(i32,)> = sqlx::query_as(
+            "SELECT l.dag FROM dag_load l JOIN dag ON dag.dag = l.dag
+             WHERE l.runs_queued > 0 AND l.runs_active < dag.max_active_runs AND NOT dag.is_paused",
+        )
+        .fetch_all(&self.engine)
+        .await?;
+        Ok(rows.into_iter().map(|(dag,)| dag).collect())
+    }
+
     /// DAGs whose next run is due.
     pub async fn schedules_due(&self, most: i64) -> Result<Vec<i32>, StoreError> {
         let rows: Vec<(i32,)> = sqlx::query_as(
@@ -267,7 +288,7 @@ impl EngineTx<'_> {
     pub async fn schedule_advance(
         &mut self,
         dag: i32,
-        tick: DateTime<Utc>,
+        tick: Option<DateTime<Utc>>,
         next_run_at: Option<DateTime<Utc>>,
     ) -> Result<(), StoreError> {
         sqlx::query("UPDATE dag SET last_tick = $2, next_run_at = $3 WHERE dag = $1")

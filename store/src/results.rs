@@ -185,6 +185,21 @@ impl Store {
         .await?)
     }
 
+    /// References of the datasets that these tasks of a run made, by task.
+    pub async fn datasets_of(
+        &self,
+        run: RunKey,
+        tasks: &[i32],
+    ) -> Result<Vec<(i32, i32, Value)>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT task, map_index, ref FROM dataset WHERE run_key = $1 AND task = ANY ($2)",
+        )
+        .bind(run.0)
+        .bind(tasks)
+        .fetch_all(&self.engine)
+        .await?)
+    }
+
     /// A value of a task's state store, for a try that still holds its task.
     pub async fn task_state_get(
         &self,

@@ -74,19 +74,21 @@ impl Store {
 }
 
 impl EngineTx<'_> {
-    /// Takes rows of the outbox that are due; they are gone when this transaction commits.
-    pub async fn outbox_take(&mut self, most: i64) -> Result<Vec<OutboxRow>, StoreError> {
+    /// The first row of the outbox that is due, not locked.
+    pub async fn outbox_peek(&mut self) -> Result<Option<OutboxRow>, StoreError> {
         Ok(sqlx::query_as(
-            "DELETE FROM outbox
-             WHERE id IN (
-                 SELECT id FROM outbox WHERE due_at <= now()
-                 ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
-             )
-             RETURNING id, kind, run_key, dag, payload",
+            "SELECT id, kind, run_key, dag, payload FROM outbox WHERE due_at <= now()
+             ORDER BY due_at, id LIMIT 1",
         )
-        .bind(most)
-        .fetch_all(&mut *self.tx)
+        .fetch_optional(&mut *self.tx)
         .await?)
+    }
+
+    /// Removes a row of the outbox; false if somebody else worked it off.
+    pub async fn outbox_remove(&mut self, id: i64) -> Result<bool, StoreError> {
+        let done =
+            sqlx::query("DELETE FROM outbox WHERE id = $1").bind(id).execute(&mut *self.tx).await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Leaves work for a transaction of its own.

@@ -7,11 +7,13 @@
 mod counts;
 pub mod memory;
 mod plan;
+mod rebuild;
 mod retry;
 mod rule;
 
 pub use counts::{Deltas, JoinDelta, UpstreamCounts};
 pub use plan::{Plan, PlanError, PlanTask};
+pub use rebuild::{Current, Rebuilt, rebuild};
 pub use retry::{RetryPolicy, TryEnd, after_failure};
 pub use rule::{Reason, TriggerRule, Verdict, judge};
 

@@ -2,6 +2,7 @@
 //!
 //! Secrets are random and kept as SHA-256; passwords are argon2id. Nothing here prints one.
 
+mod join;
 mod links;
 mod password;
 mod secret;

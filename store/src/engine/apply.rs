@@ -158,6 +158,36 @@ pub(super) const LIVE_RETRY: &str = "
          AS u (ctid, state, try_number, failed, lost, delay_micros)
     WHERE live.ctid = u.ctid::tid";
 
+impl HandedOver {
+    /// What fences the try.
+    #[must_use]
+    pub fn fence(&self) -> super::Fence {
+        super::Fence { instance: self.key, session: self.session, token: self.token }
+    }
+}
+
+impl HistoryRow {
+    /// A task that ended without a try: settled by a rule or a cancel.
+    #[must_use]
+    pub fn without_try(key: InstanceKey, state: TaskState, try_number: i32, resets: i32) -> Self {
+        Self {
+            key,
+            token: None,
+            state,
+            try_number,
+            resets,
+            exit_code: None,
+            session: None,
+            queued_at: None,
+            started_at: None,
+            rows_rejected: None,
+            cause: None,
+            error: None,
+            log: None,
+        }
+    }
+}
+
 impl EngineTx<'_> {
     /// Writes the changes; returns what was handed over.
     pub async fn apply(&mut self, apply: &Apply) -> Result<Vec<HandedOver>, StoreError> {

@@ -134,6 +134,15 @@ impl EngineTx<'_> {
         Ok(())
     }
 
+    /// Drops locked live rows that no worker holds.
+    pub async fn live_drop(&mut self, ctids: &[String]) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])")
+            .bind(ctids)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
     /// Drops the rest of cascades of a run: its counters are about to be made anew.
     pub async fn cascade_drop(&mut self, run: RunKey) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM outbox WHERE run_key = $1 AND kind = 'cascade'")

@@ -1,5 +1,6 @@
 //! The engine's sessions and transactions.
 
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::{Store, StoreError};
@@ -45,6 +46,13 @@ impl Store {
 }
 
 impl EngineTx<'_> {
+    /// The database's time, at which this transaction began.
+    pub async fn now(&mut self) -> Result<DateTime<Utc>, StoreError> {
+        let (now,): (DateTime<Utc>,) =
+            sqlx::query_as("SELECT now()").fetch_one(&mut *self.tx).await?;
+        Ok(now)
+    }
+
     /// Makes everything durable.
     pub async fn commit(self) -> Result<(), StoreError> {
         Ok(self.tx.commit().await?)

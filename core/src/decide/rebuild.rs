@@ -1,0 +1,113 @@
+//! Works a run's counters out anew from what its tasks are: after a clear, and when a run starts.
+
+use std::collections::BTreeMap;
+
+use super::{Deltas, Plan, UpstreamCounts, Verdict, judge};
+use crate::ids::TaskNo;
+use crate::state::FinalState;
+
+/// What a task of the run is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Current {
+    /// It has a live row: ready, running or waiting on a timer.
+    Live,
+    Ended(FinalState),
+}
+
+/// A run's counters, and what follows from them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Counters of tasks with several upstreams, not all of which have ended; the flag: decided.
+    pub joins: Vec<(TaskNo, UpstreamCounts, bool)>,
+    /// Tasks that may run now.
+    pub ready: Vec<TaskNo>,
+    /// Tasks that end without running, level by level; `empty` ones among them.
+    pub settled: Vec<(TaskNo, FinalState)>,
+    /// Tasks without a final state after this.
+    pub open: i32,
+    /// Leaves that failed, after this.
+    pub leaves_failed: i32,
+}
+
+/// Rebuilds a run from the states of its tasks; a task that is not listed has none yet.
+#[must_use]
+pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>) -> Rebuilt {
+    let mut states = current.clone();
+    let mut counts: BTreeMap<TaskNo, UpstreamCounts> = BTreeMap::new();
+    let ended = states.iter().filter_map(|(task, state)| match state {
+        Current::Ended(end) => Some((*task, *end)),
+        Current::Live => None,
+    });
+    gain(plan, ended, &mut counts);
+
+    let mut rebuilt = Rebuilt::default();
+    // The first look judges every task; a later one those that gained something.
+    let mut look: Vec<TaskNo> = plan.tasks().map(|task| task.no).collect();
+    while !look.is_empty() {
+        let mut settled = Vec::new();
+        for no in look {
+            let Some(task) = plan.task(no).filter(|_| !states.contains_key(&no)) else { continue };
+            let known = counts.get(&no).copied().unwrap_or_default();
+            let upstreams = UpstreamCounts { needed: task.needed, setups: task.setups, ..known };
+            let verdict =
+                if task.starts_with_run() { Verdict::Run } else { judge(task.rule, &upstreams) };
+            match verdict {
+                Verdict::Wait => {}
+                Verdict::Run if task.is_empty => settled.push((no, FinalState::Success)),
+                Verdict::Run => {
+                    rebuilt.ready.push(no);
+                    states.insert(no, Current::Live);
+                }
+                Verdict::Settle(end) => settled.push((no, end)),
+            }
+        }
+        states.extend(settled.iter().map(|(task, end)| (*task, Current::Ended(*end))));
+        look = gain(plan, settled.iter().copied(), &mut counts);
+        rebuilt.settled.append(&mut settled);
+    }
+    rebuilt.count(plan, &states, &counts);
+    rebuilt
+}
+
+/// Adds what ended tasks mean for their downstreams; returns these.
+fn gain(
+    plan: &Plan,
+    ended: impl IntoIterator<Item = (TaskNo, FinalState)>,
+    counts: &mut BTreeMap<TaskNo, UpstreamCounts>,
+) -> Vec<TaskNo> {
+    let deltas = Deltas::of(plan, ended);
+    let gained: Vec<_> = deltas.joins.into_iter().chain(deltas.singles).collect();
+    for delta in &gained {
+        counts.entry(delta.task).or_default().merge(&delta.counts);
+    }
+    gained.into_iter().map(|delta| delta.task).collect()
+}
+
+impl Rebuilt {
+    fn count(
+        &mut self,
+        plan: &Plan,
+        states: &BTreeMap<TaskNo, Current>,
+        counts: &BTreeMap<TaskNo, UpstreamCounts>,
+    ) {
+        for task in plan.tasks() {
+            let state = states.get(&task.no);
+            match state {
+                Some(Current::Ended(FinalState::Failed | FinalState::UpstreamFailed))
+                    if task.is_leaf =>
+                {
+                    self.leaves_failed += 1;
+                }
+                Some(Current::Ended(_)) => {}
+                _ => self.open += 1,
+            }
+            let known = counts.get(&task.no).copied().unwrap_or_default();
+            let waits = !task.starts_with_run() && task.needed > 1 && known.seen() < task.needed;
+            if waits && (known.seen() > 0 || state.is_some()) {
+                let upstreams =
+                    UpstreamCounts { needed: task.needed, setups: task.setups, ..known };
+                self.joins.push((task.no, upstreams, state.is_some()));
+            }
+        }
+    }
+}

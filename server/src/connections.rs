@@ -1,0 +1,98 @@
+//! Connections from the server's environment: `SUBAK_CONN_<NAME>`, JSON or a URL.
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+/// Returns the connection `id` of the environment, as the JSON that a task is handed.
+pub(crate) fn from_environment(id: &str) -> anyhow::Result<Option<Value>> {
+    let name = format!("SUBAK_CONN_{}", id.to_uppercase());
+    match std::env::var(&name) {
+        // The message names the variable, never its value.
+        Ok(text) => parse(&text).with_context(|| format!("the variable {name}")).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Reads a connection from JSON, or from a URL `type://login:password@host:port/schema?extra=…`.
+pub fn parse(text: &str) -> anyhow::Result<Value> {
+    let text = text.trim();
+    if text.starts_with('{') {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| anyhow::anyhow!("is not JSON: {}", error.classify_for_people()))?;
+        return Ok(value);
+    }
+    from_url(text)
+}
+
+fn from_url(text: &str) -> anyhow::Result<Value> {
+    let Ok(url) = url::Url::parse(text) else {
+        bail!("is neither JSON nor a URL such as postgres://login:password@host:5432/database")
+    };
+    let decode = |part: &str| percent_decode(part);
+    let mut value = Map::new();
+    value.insert("conn_type".to_owned(), json!(url.scheme().replace("postgresql", "postgres")));
+    if let Some(host) = url.host_str().filter(|host| !host.is_empty()) {
+        value.insert("host".to_owned(), json!(decode(host)));
+    }
+    if let Some(port) = url.port() {
+        value.insert("port".to_owned(), json!(port));
+    }
+    if !url.username().is_empty() {
+        value.insert("login".to_owned(), json!(decode(url.username())));
+    }
+    if let Some(password) = url.password() {
+        value.insert("password".to_owned(), json!(decode(password)));
+    }
+    let schema = url.path().trim_start_matches('/');
+    if !schema.is_empty() {
+        value.insert("schema".to_owned(), json!(decode(schema)));
+    }
+    let mut extra = Map::new();
+    for (key, item) in url.query_pairs() {
+        // libpq's way to name a socket's folder.
+        match &*key {
+            "host" => drop(value.insert("host".to_owned(), json!(item))),
+            _ => drop(extra.insert(key.into_owned(), json!(item))),
+        }
+    }
+    if !extra.is_empty() {
+        value.insert("extra".to_owned(), Value::Object(extra));
+    }
+    Ok(Value::Object(value))
+}
+
+fn percent_decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// What is wrong with JSON without quoting it: it may hold a password.
+trait ClassifyForPeople {
+    fn classify_for_people(&self) -> String;
+}
+
+impl ClassifyForPeople for serde_json::Error {
+    fn classify_for_people(&self) -> String {
+        format!("{:?} error at line {}, column {}", self.classify(), self.line(), self.column())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_and_json_say_the_same() {
+        let url = parse("postgresql://ann:p%40ss@db:5433/sales?sslmode=require").unwrap();
+        let json = parse(
+            r#"{"conn_type": "postgres", "host": "db", "port": 5433, "login": "ann",
+                "password": "p@ss", "schema": "sales", "extra": {"sslmode": "require"}}"#,
+        );
+        assert_eq!(url, json.unwrap());
+    }
+
+    #[test]
+    fn an_error_does_not_quote_the_secret() {
+        let error = format!("{:#}", parse(r#"{"password": "hunter2"#).unwrap_err());
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

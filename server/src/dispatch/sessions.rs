@@ -1,0 +1,200 @@
+//! Connected worker sessions: slots by queue, tries by fencing token, and the way to their streams.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use subak_core::ids::InstanceKey;
+use subak_proto::{ServerMessage, mix, server_message};
+use subak_store::engine::HandedOver;
+use tokio::sync::mpsc;
+
+/// Where the messages to one worker go. Bounded: a worker that does not read loses its stream.
+pub(crate) type Outbound = mpsc::Sender<ServerMessage>;
+
+/// The sessions of this server.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    inner: Mutex<HashMap<i64, Session>>,
+}
+
+/// A session that connects.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) session: i64,
+    pub(crate) outbound: Outbound,
+    /// Queue to free slots.
+    pub(crate) free: BTreeMap<String, u32>,
+    pub(crate) held: Vec<(i64, InstanceKey, String)>,
+}
+
+#[derive(Debug)]
+struct Session {
+    outbound: Outbound,
+    free: BTreeMap<String, u32>,
+    held: HashMap<i64, (InstanceKey, String)>,
+    digest: u64,
+    draining: bool,
+    /// Assignments sent since the session connected here.
+    assignments: u64,
+}
+
+impl Sessions {
+    /// Adds a session, replacing an older stream of it.
+    pub(crate) fn connect(&self, new: Connected) {
+        let digest = new.held.iter().fold(0, |digest, (token, ..)| digest ^ mix(*token));
+        let held = new.held.into_iter().map(|(token, key, queue)| (token, (key, queue)));
+        let session = Session {
+            outbound: new.outbound,
+            free: new.free,
+            held: held.collect(),
+            digest,
+            draining: false,
+            assignments: 0,
+        };
+        self.lock().insert(new.session, session);
+    }
+
+    /// Removes a session if this is still its stream.
+    pub(crate) fn disconnect(&self, session: i64, outbound: &Outbound) {
+        let mut sessions = self.lock();
+        if sessions.get(&session).is_some_and(|known| known.outbound.same_channel(outbound)) {
+            sessions.remove(&session);
+        }
+    }
+
+    /// Takes a free slot of `queue`, at the session with the most of them.
+    pub(crate) fn reserve(&self, queue: &str) -> Option<i64> {
+        let mut sessions = self.lock();
+        let (id, slots) = sessions
+            .iter_mut()
+            .filter(|(_, session)| !session.draining)
+            .filter_map(|(id, session)| session.free.get_mut(queue).map(|free| (*id, free)))
+            .max_by_key(|(id, free)| (**free, *id))?;
+        *slots = slots.checked_sub(1)?;
+        Some(id)
+    }
+
+    /// Gives a reserved slot back.
+    pub(crate) fn release(&self, session: i64, queue: &str) {
+        if let Some(free) =
+            self.lock().get_mut(&session).and_then(|session| session.free.get_mut(queue))
+        {
+            *free += 1;
+        }
+    }
+
+    /// Notes that sessions hold tries: their hand-over was committed.
+    pub(crate) fn hold(&self, handed: &[HandedOver]) {
+        let mut sessions = self.lock();
+        for try_ in handed {
+            if let Some(session) = sessions.get_mut(&try_.session) {
+                session.held.insert(try_.token, (try_.key, try_.queue.clone()));
+                session.digest ^= mix(try_.token);
+                session.assignments += 1;
+            }
+        }
+    }
+
+    /// Notes that a try has ended at its worker, which has the slot free again.
+    pub(crate) fn finish(&self, session: i64, token: i64) {
+        if let Some(session) = self.lock().get_mut(&session)
+            && let Some((_, queue)) = session.held.remove(&token)
+        {
+            session.digest ^= mix(token);
+            if let Some(free) = session.free.get_mut(&queue) {
+                *free += 1;
+            }
+        }
+    }
+
+    /// Notes that a worker refused a try: it had no slot, so none comes back.
+    pub(crate) fn refused(&self, session: i64, token: i64) {
+        if let Some(session) = self.lock().get_mut(&session)
+            && session.held.remove(&token).is_some()
+        {
+            session.digest ^= mix(token);
+        }
+    }
+
+    /// Replaces what a session holds by what the database says.
+    pub(crate) fn replace_held(
+        &self,
+        session: i64,
+        held: impl Iterator<Item = (i64, InstanceKey, String)>,
+    ) {
+        if let Some(session) = self.lock().get_mut(&session) {
+            session.held = held.map(|(token, key, queue)| (token, (key, queue))).collect();
+            session.digest = subak_proto::digest(session.held.keys());
+        }
+    }
+
+    /// All queues that some session here serves.
+    pub(crate) fn queues(&self) -> Vec<String> {
+        let sessions = self.lock();
+        let all: BTreeSet<&String> = sessions.values().flat_map(|s| s.free.keys()).collect();
+        all.into_iter().cloned().collect()
+    }
+
+    /// Sets the free slots by the worker's word; `seen` is how many assignments it had got by then.
+    pub(crate) fn credit(&self, session: i64, free: &BTreeMap<String, u32>, seen: u64) {
+        if let Some(session) = self.lock().get_mut(&session) {
+            // Some are on their way: its word is about the past, and the next one will come.
+            if session.assignments == seen {
+                session.free.clone_from(free);
+            }
+        }
+    }
+
+    /// Lets a session take nothing more.
+    pub(crate) fn drain(&self, session: i64) {
+        if let Some(session) = self.lock().get_mut(&session) {
+            session.draining = true;
+        }
+    }
+
+    /// Digest and number of the tries that a session holds by this server's count.
+    pub(crate) fn digest(&self, session: i64) -> Option<(u64, usize)> {
+        self.lock().get(&session).map(|session| (session.digest, session.held.len()))
+    }
+
+    /// Whether some slot of `queue` is free here.
+    pub(crate) fn has_free(&self, queue: &str) -> bool {
+        self.lock().values().any(|session| {
+            !session.draining && session.free.get(queue).is_some_and(|free| *free > 0)
+        })
+    }
+
+    /// All queues with a free slot.
+    pub(crate) fn free_queues(&self) -> Vec<String> {
+        let sessions = self.lock();
+        let mut queues: Vec<String> = sessions
+            .values()
+            .filter(|session| !session.draining)
+            .flat_map(|session| session.free.iter().filter(|(_, free)| **free > 0))
+            .map(|(queue, _)| queue.clone())
+            .collect();
+        queues.sort_unstable();
+        queues.dedup();
+        queues
+    }
+
+    /// Sends a message to a session's worker. One that does not read is cut off: its tries go on,
+    /// and it comes back by reconnecting.
+    pub(crate) fn send(&self, session: i64, message: server_message::Message) {
+        let mut sessions = self.lock();
+        let Some(known) = sessions.get(&session) else { return };
+        if known.outbound.try_send(ServerMessage { message: Some(message) }).is_err() {
+            tracing::warn!(worker.session = session, "the worker does not read: its stream is cut");
+            sessions.remove(&session);
+        }
+    }
+
+    /// Any session, for requests that every worker can answer.
+    pub(crate) fn any(&self) -> Option<i64> {
+        self.lock().keys().next().copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Session>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,162 @@
+//! Sends hand-overs to their workers: the task, the run's facts, and the values that its templates
+//! and its connections need. Nothing else of the database reaches a worker.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use subak_core::dag::model::Task;
+use subak_core::ids::{RunKey, TaskNo};
+use subak_proto as proto;
+use subak_store::engine::{Fence, HandedOver};
+
+use super::caches::Facts;
+use super::{Core, Outcome, TryReport};
+
+impl Core {
+    /// Sends committed hand-overs. One that can't be made ready to run ends as failed, with the
+    /// reason.
+    pub(crate) async fn assign(&self, handed: Vec<HandedOver>) -> anyhow::Result<()> {
+        if handed.is_empty() {
+            return Ok(());
+        }
+        let facts = self.caches.facts(handed.iter().map(|try_| try_.key.run)).await?;
+        let mut by_session: BTreeMap<i64, Vec<proto::Assignment>> = BTreeMap::new();
+        for try_ in handed {
+            let Some(facts) = facts.get(&try_.key.run) else { continue };
+            match self.assignment(&try_, facts).await {
+                Ok(assignment) => by_session.entry(try_.session).or_default().push(assignment),
+                Err(error) => self.fail_assignment(try_, &error),
+            }
+        }
+        for (session, assignments) in by_session {
+            let message = proto::Assignments { assignments };
+            self.sessions.send(session, proto::server_message::Message::Assignments(message));
+        }
+        Ok(())
+    }
+
+    async fn assignment(
+        &self,
+        try_: &HandedOver,
+        facts: &Arc<Facts>,
+    ) -> anyhow::Result<proto::Assignment> {
+        let plan = &facts.plan;
+        let planned = plan.task(try_.key.task).context("the DAG's version has no such task")?;
+        let task = plan.spec(planned);
+        let needs = self.caches.needs(facts, planned.no)?;
+        let xcoms = match needs.tasks.is_empty() {
+            true => Vec::new(),
+            false => self.xcoms(try_.key.run, facts, &needs.tasks).await?,
+        };
+        let connections = match task.connections.is_empty() {
+            true => Vec::new(),
+            false => self.connections(task).await?,
+        };
+        Ok(proto::Assignment {
+            r#try: Some(try_ref(&try_.fence())),
+            try_number: u32::try_from(try_.try_number).unwrap_or(0),
+            resets: u32::try_from(try_.resets).unwrap_or(0),
+            queue: try_.queue.clone(),
+            run: Some(run_info(facts)?),
+            task_id: task.task_id.0.clone(),
+            task: needs.json.clone(),
+            xcoms,
+            connections,
+            timeout_micros: planned
+                .execution_timeout
+                .map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX)),
+            do_xcom_push: task.do_xcom_push,
+            installation: self.installation.clone(),
+            started_micros: try_.started_at.timestamp_micros(),
+        })
+    }
+
+    /// XComs and datasets of the tasks that the templates name.
+    async fn xcoms(
+        &self,
+        run: RunKey,
+        facts: &Facts,
+        tasks: &[TaskNo],
+    ) -> anyhow::Result<Vec<proto::XCom>> {
+        let numbers: Vec<i32> = tasks.iter().map(|task| task.0).collect();
+        let ids: HashMap<i32, &str> = tasks
+            .iter()
+            .filter_map(|no| Some((no.0, facts.plan.spec(facts.plan.task(*no)?))))
+            .map(|(no, task)| (no, task.task_id.0.as_str()))
+            .collect();
+        let xcom = |task: i32, map_index, key: &str, value: &Value| {
+            Some(proto::XCom {
+                task_id: (*ids.get(&task)?).to_owned(),
+                map_index,
+                key: key.to_owned(),
+                value: value.to_string().into_bytes(),
+            })
+        };
+        let values = self.store.xcoms_of(run, &numbers).await?;
+        let datasets = self.store.datasets_of(run, &numbers).await?;
+        let values = values.iter().filter_map(|x| xcom(x.task, x.map_index, &x.key, &x.value));
+        let datasets =
+            datasets.iter().filter_map(|(task, map, value)| xcom(*task, *map, "output", value));
+        Ok(values.chain(datasets).collect())
+    }
+
+    /// The connections that a task names: from the environment of the server, or the database. One
+    /// that does not exist is left out: the task says so.
+    async fn connections(&self, task: &Task) -> anyhow::Result<Vec<proto::Connection>> {
+        let mut found = Vec::new();
+        let mut stored = Vec::new();
+        for id in &task.connections {
+            match crate::connections::from_environment(id)? {
+                Some(value) => found.push((id.clone(), value)),
+                None => stored.push(id.clone()),
+            }
+        }
+        if let Some(key) = &self.key {
+            found.extend(self.store.connections_open(key, &stored).await?);
+        }
+        Ok(found
+            .into_iter()
+            .map(|(id, value)| proto::Connection { id, value: value.to_string().into_bytes() })
+            .collect())
+    }
+
+    /// Reports a try as failed that never reached its worker.
+    fn fail_assignment(&self, try_: HandedOver, error: &anyhow::Error) {
+        let message = format!("the task could not be handed over: {error:#}");
+        tracing::error!(run.key = try_.key.run.0, task = try_.key.task.0, error = message);
+        let outcome = Outcome::Failed(subak_core::decide::TryEnd::Transient);
+        let report = TryReport::bare(try_.fence(), outcome, Some(message));
+        let _ = self.failures.send(report);
+    }
+}
+
+/// What a try is called on the wire.
+pub(crate) fn try_ref(fence: &Fence) -> proto::TryRef {
+    proto::TryRef {
+        session: fence.session.cast_unsigned(),
+        run: fence.instance.run.0,
+        task: fence.instance.task.0,
+        map_index: fence.instance.map_index.0,
+        token: fence.token,
+    }
+}
+
+fn run_info(facts: &Facts) -> anyhow::Result<proto::RunInfo> {
+    let run = &facts.run;
+    let micros = |date: Option<DateTime<Utc>>| date.map(|date| date.timestamp_micros());
+    Ok(proto::RunInfo {
+        dag_id: facts.plan.dag.dag_id.0.clone(),
+        run_id: run.run_id.clone(),
+        uuid: run.uuid.to_string(),
+        run_type: run.run_type.clone(),
+        logical_date_micros: micros(run.logical_date),
+        data_interval_start_micros: micros(run.data_interval_start),
+        data_interval_end_micros: micros(run.data_interval_end),
+        run_after_micros: run.run_after.timestamp_micros(),
+        conf: serde_json::to_vec(&run.conf)?.into(),
+        params: serde_json::to_vec(&facts.params)?.into(),
+    })
+}

@@ -1,0 +1,145 @@
+//! Clears task instances: what they did no longer counts, and they run again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use subak_core::decide::Plan;
+use subak_core::ids::{RunKey, TaskNo};
+use subak_core::state::{FinalState, RunState};
+use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
+
+use super::work::Work;
+use super::{Core, Engine};
+
+/// Why nothing was cleared.
+#[derive(Debug, thiserror::Error)]
+pub enum ClearError {
+    #[error("the run does not exist")]
+    NotFound,
+    #[error("the run has no task `{0}`")]
+    NoTask(String),
+    /// Its history was dropped by retention.
+    #[error("the history of the run is gone: it cannot be cleared")]
+    HistoryGone,
+    #[error("the run could not be cleared")]
+    Internal(#[from] anyhow::Error),
+}
+
+/// What was cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cleared {
+    pub tasks: Vec<TaskNo>,
+}
+
+impl Engine {
+    /// Clears these tasks of a run (`None`: all of them), together with whatever became
+    /// `upstream_failed` below them. An ended run waits for its turn again.
+    pub async fn tasks_clear(
+        &self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+    ) -> Result<Cleared, ClearError> {
+        let (cleared, dag) = clear(&self.core, run, tasks).await?;
+        let _ = self.core.starts.send(dag);
+        Ok(cleared)
+    }
+}
+
+async fn clear(
+    core: &Core,
+    run: RunKey,
+    tasks: Option<&[TaskNo]>,
+) -> Result<(Cleared, i32), ClearError> {
+    let internal = |error: subak_store::StoreError| ClearError::Internal(error.into());
+    let mut tx = core.store.engine_begin().await.map_err(internal)?;
+    // The DAG's load comes last in the order of locks: find its DAG by the run's lock first.
+    let mut locked = tx.runs_lock(&[run]).await.map_err(internal)?;
+    let Some(before) = locked.first().cloned() else { return Err(ClearError::NotFound) };
+    let plan = core.caches.plan(before.dag, before.version).await?;
+    let live = tx.live_lock(run).await.map_err(internal)?;
+    let current = tx.tasks_current(run, None).await.map_err(internal)?;
+    if before.state.is_final() && current.is_empty() && !plan.is_empty() {
+        return Err(ClearError::HistoryGone);
+    }
+    let chosen = choose(&plan, tasks, &current)?;
+    let cleared = async {
+        let stops = reset(&mut tx, &chosen, &live, &current).await?;
+        // An ended run is queued again; a running one goes on at once.
+        let state = if before.state.is_final() { RunState::Queued } else { before.state };
+        if let Some(run) = locked.first_mut() {
+            run.has_resets = true;
+            run.cancelled = false;
+            run.state = state;
+        }
+        tx.run_reopen(run, state).await?;
+        let mut work = Work::new(core, locked).await?;
+        if state == RunState::Running {
+            work.rebuild(run);
+        } else {
+            // Its counters are worked out anew when it starts.
+            work.waits(run, i32::try_from(plan.len()).unwrap_or(i32::MAX));
+        }
+        work.settle(&mut tx).await?;
+        if before.state.is_final() {
+            tx.dag_loads_add(&[(before.dag, 0, 1)]).await?;
+        }
+        tx.commit().await?;
+        anyhow::Ok((work.into_after(), stops))
+    };
+    let (after, stops) = cleared.await?;
+    core.committed(after).await;
+    core.stop_tries(&stops, "cleared");
+    Ok((Cleared { tasks: chosen.into_iter().collect() }, before.dag))
+}
+
+/// The tasks asked for, and those below them that failed only because of an upstream.
+fn choose(
+    plan: &Plan,
+    tasks: Option<&[TaskNo]>,
+    current: &[CurrentTask],
+) -> Result<BTreeSet<TaskNo>, ClearError> {
+    let Some(tasks) = tasks else { return Ok(plan.tasks().map(|task| task.no).collect()) };
+    let ended: BTreeMap<TaskNo, FinalState> =
+        current.iter().filter_map(|task| Some((task.key.task, task.ended?))).collect();
+    let mut chosen = BTreeSet::new();
+    let mut next = Vec::new();
+    for task in tasks {
+        plan.task(*task).ok_or_else(|| ClearError::NoTask(task.0.to_string()))?;
+        next.push(*task);
+    }
+    while let Some(no) = next.pop() {
+        if chosen.insert(no) {
+            let below = plan.task(no).map(|task| task.downstream.as_slice()).unwrap_or_default();
+            next.extend(
+                below.iter().filter(|task| ended.get(task) == Some(&FinalState::UpstreamFailed)),
+            );
+        }
+    }
+    Ok(chosen)
+}
+
+/// Writes the marks; returns the tries to stop.
+async fn reset(
+    tx: &mut EngineTx<'_>,
+    chosen: &BTreeSet<TaskNo>,
+    live: &[LiveRow],
+    current: &[CurrentTask],
+) -> anyhow::Result<Vec<Fence>> {
+    let resets: Vec<Reset> = current
+        .iter()
+        .filter(|task| chosen.contains(&task.key.task))
+        .map(|task| Reset { key: task.key, tries: task.tries, resets: task.resets + 1 })
+        .collect();
+    tx.tasks_reset(&resets).await?;
+    let (mut stops, mut restart, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for row in live.iter().filter(|row| chosen.contains(&row.key.task)) {
+        if let (Some(session), Some(token)) = (row.session, row.token) {
+            restart.push(row.ctid.clone());
+            stops.push(Fence { instance: row.key, session, token });
+        } else {
+            gone.push(row.ctid.clone());
+        }
+    }
+    tx.live_restart(&restart).await?;
+    tx.live_drop(&gone).await?;
+    Ok(stops)
+}

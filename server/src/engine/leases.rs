@@ -1,0 +1,60 @@
+//! Renews leases: all sessions that ask at about the same time in one statement, on a connection
+//! whose commits do not wait for the disk.
+
+use chrono::{DateTime, Utc};
+use subak_store::{Store, leases_renew};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+/// Renewals that may wait.
+const WAITING_MOST: usize = 1_024;
+
+type Reply = oneshot::Sender<Result<Option<DateTime<Utc>>, String>>;
+
+/// Where sessions ask for a renewal.
+#[derive(Clone, Debug)]
+pub(crate) struct Leases {
+    sender: mpsc::Sender<(i64, Reply)>,
+}
+
+impl Leases {
+    pub(super) fn start(store: Store, tasks: &mut JoinSet<anyhow::Result<()>>) -> Self {
+        let (sender, waiting) = mpsc::channel(WAITING_MOST);
+        tasks.spawn(renew_all(store, waiting));
+        Self { sender }
+    }
+
+    /// Renews a session's lease; returns the database's time, or `None` if the session is dead.
+    pub(crate) async fn renew(&self, session: i64) -> anyhow::Result<Option<DateTime<Utc>>> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.send((session, reply)).await?;
+        answer.await?.map_err(|error| anyhow::anyhow!("{error}"))
+    }
+}
+
+/// Ends when nobody can ask any more.
+async fn renew_all(store: Store, mut waiting: mpsc::Receiver<(i64, Reply)>) -> anyhow::Result<()> {
+    let mut connection = None;
+    let mut asked = Vec::new();
+    while waiting.recv_many(&mut asked, WAITING_MOST).await > 0 {
+        let sessions: Vec<i64> = asked.iter().map(|(session, _)| *session).collect();
+        let renewed = async {
+            if connection.is_none() {
+                connection = Some(store.lease_session().await?);
+            }
+            leases_renew(connection.as_mut().expect("connected above"), &sessions).await
+        }
+        .await;
+        if renewed.is_err() {
+            connection = None;
+        }
+        for (session, reply) in asked.drain(..) {
+            let answer = match &renewed {
+                Ok((alive, now)) => Ok(alive.contains(&session).then_some(*now)),
+                Err(error) => Err(format!("{error:#}")),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+    Ok(())
+}

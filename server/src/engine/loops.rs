@@ -1,0 +1,54 @@
+//! The engine's loops. Each compares what is with what should be and takes one step; a wake-up that
+//! is lost costs time, never correctness. All of them run on every server: row locks keep them apart.
+
+mod claims;
+mod cron;
+mod hygiene;
+mod outbox;
+mod reaper;
+mod starts;
+mod timers;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use cron::first_due;
+
+use super::{Engine, TryReport};
+
+/// Starts all of them.
+pub(super) fn start(
+    engine: &Engine,
+    starts_asked: mpsc::UnboundedReceiver<i32>,
+    failed: mpsc::UnboundedReceiver<TryReport>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stop: CancellationToken,
+) {
+    tasks.spawn(timers::run(engine.clone(), stop.clone()));
+    tasks.spawn(claims::run(engine.clone(), stop.clone()));
+    tasks.spawn(reaper::run(engine.clone(), stop.clone()));
+    tasks.spawn(hygiene::run(engine.clone(), stop.clone()));
+    tasks.spawn(starts::run(engine.clone(), starts_asked, stop.clone()));
+    tasks.spawn(failures(engine.clone(), failed, stop));
+}
+
+/// Ends tries that never reached their worker.
+async fn failures(
+    engine: Engine,
+    mut failed: mpsc::UnboundedReceiver<TryReport>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let report = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            report = failed.recv() => match report {
+                Some(report) => report,
+                None => return Ok(()),
+            },
+        };
+        // What can't be recorded now, the reaper or the worker's heartbeat finds.
+        engine.reports().report(report).await;
+    }
+}

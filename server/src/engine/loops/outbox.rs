@@ -1,0 +1,43 @@
+//! Works off the outbox: the rest of long cascades.
+
+use serde::Deserialize;
+use subak_core::ids::{RunKey, TaskNo};
+use subak_core::state::FinalState;
+use subak_store::OutboxRow;
+
+use crate::engine::Core;
+use crate::engine::work::Work;
+
+#[derive(Deserialize)]
+struct Cascade {
+    ended: Vec<(TaskNo, FinalState)>,
+}
+
+/// Takes one row after another until none is due.
+pub(super) async fn work_off(core: &Core) -> anyhow::Result<()> {
+    while step(core).await? {}
+    Ok(())
+}
+
+async fn step(core: &Core) -> anyhow::Result<bool> {
+    let mut tx = core.store.engine_begin().await?;
+    let Some(row) = tx.outbox_peek().await? else { return Ok(false) };
+    // The order of locks: the run first, then the row, which may be gone by then.
+    let Some(run) = row.run_key.map(RunKey) else { return Ok(tx.outbox_remove(row.id).await?) };
+    let locked = tx.runs_lock(&[run]).await?;
+    if !tx.outbox_remove(row.id).await? {
+        return Ok(true);
+    }
+    let mut work = Work::new(core, locked).await?;
+    if work.locked(run).is_some_and(|run| !run.cancelled) {
+        work.resume(run, ended(&row)?);
+    }
+    core.commit(tx, work).await?;
+    Ok(true)
+}
+
+fn ended(row: &OutboxRow) -> anyhow::Result<Vec<(TaskNo, FinalState)>> {
+    anyhow::ensure!(row.kind == "cascade", "the outbox has a row of unknown kind `{}`", row.kind);
+    let cascade: Cascade = serde_json::from_value(row.payload.clone())?;
+    Ok(cascade.ended)
+}

@@ -1,0 +1,47 @@
+//! Starts queued runs of DAGs that have room: when a run ends, a DAG is unpaused, or by a slow look.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::select;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::engine::Engine;
+use crate::engine::creation::start_queued;
+
+/// Runs whose wake-up was lost start this late at most.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(
+    engine: Engine,
+    mut asked: mpsc::UnboundedReceiver<i32>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let mut dags = BTreeSet::new();
+        select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            dag = asked.recv() => match dag {
+                Some(dag) => drop(dags.insert(dag)),
+                None => return Ok(()),
+            },
+            _ = look.tick() => match engine.core.store.dags_waiting().await {
+                Ok(waiting) => dags.extend(waiting),
+                Err(error) => error!(error = format!("{error:#}"), "looking for queued runs"),
+            },
+        }
+        while let Ok(dag) = asked.try_recv() {
+            dags.insert(dag);
+        }
+        for dag in dags {
+            if let Err(error) = start_queued(&engine.core, dag).await {
+                error!(error = format!("{error:#}"), "queued runs could not be started");
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The scheduler: ends of tries ready what comes next and hand it over, in one transaction.
+//!
+//! Servers are stateless and any number run side by side: PostgreSQL is the only truth. What is kept
+//! here is immutable (plans, facts of runs) or a hint (free slots, whether a queue has a backlog).
+
+mod assign;
+mod caches;
+mod cancel;
+mod clear;
+mod completion;
+mod creation;
+mod lanes;
+mod leases;
+mod loops;
+mod progress;
+mod report;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use subak_core::ids::RunKey;
+use subak_store::engine::{EngineTx, HandedOver};
+use subak_store::{EncryptionKey, Store};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::{Backlog, Sessions};
+
+pub(crate) use assign::try_ref;
+pub use cancel::CancelError;
+pub use clear::{ClearError, Cleared};
+pub use creation::{Trigger, TriggerError, Triggered};
+pub use lanes::Reports;
+pub(crate) use loops::first_due;
+pub use progress::Progress;
+pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport};
+
+/// Settings of the engine.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// This server's name, for people.
+    pub server: String,
+    /// A worker session lives this long without a renewal.
+    pub lease: Duration,
+    /// Days that ended runs are kept.
+    pub keep_days: i32,
+}
+
+/// Everything that the engine's transactions share.
+pub(crate) struct Core {
+    pub(crate) store: Store,
+    pub(crate) config: EngineConfig,
+    pub(crate) sessions: Sessions,
+    pub(crate) backlog: Backlog,
+    pub(crate) key: Option<Arc<EncryptionKey>>,
+    pub(crate) installation: String,
+    pub(crate) progress: progress::Progresses,
+    pub(crate) leases: leases::Leases,
+    caches: caches::Caches,
+    changes: broadcast::Sender<RunKey>,
+    /// When the timers last went round, by the database's clock, in microseconds; 0: not yet.
+    beat_micros: AtomicI64,
+    /// A timer may be due earlier than the loop thinks.
+    timers: Notify,
+    /// Ready work or free slots appeared.
+    claims: Notify,
+    /// Tries that could not be handed over after all.
+    failures: tokio::sync::mpsc::UnboundedSender<TryReport>,
+    /// DAGs that may have a queued run to start.
+    starts: tokio::sync::mpsc::UnboundedSender<i32>,
+}
+
+/// The engine of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) core: Arc<Core>,
+    reports: Reports,
+    creations: creation::Creations,
+}
+
+impl Engine {
+    /// Starts the engine's loops into `tasks`; they end when `stop` is cancelled, after what they are
+    /// at.
+    pub async fn start(
+        store: Store,
+        key: Option<Arc<EncryptionKey>>,
+        config: EngineConfig,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let (starts, starts_asked) = tokio::sync::mpsc::unbounded_channel();
+        let (failures, failed) = tokio::sync::mpsc::unbounded_channel();
+        let core = Arc::new(Core {
+            installation: store.installation().await?.to_string(),
+            leases: leases::Leases::start(store.clone(), tasks),
+            caches: caches::Caches::new(store.clone()),
+            progress: progress::Progresses::default(),
+            store,
+            config,
+            sessions: Sessions::default(),
+            backlog: Backlog::default(),
+            key,
+            changes: broadcast::channel(4_096).0,
+            beat_micros: AtomicI64::new(0),
+            timers: Notify::new(),
+            claims: Notify::new(),
+            failures,
+            starts,
+        });
+        let reports = lanes::start(core.clone(), tasks, stop.clone());
+        let creations = creation::start(core.clone(), tasks, stop.clone());
+        let engine = Self { core, reports, creations };
+        loops::start(&engine, starts_asked, failed, tasks, stop);
+        Ok(engine)
+    }
+
+    /// Tells of every run that changes through this server. A receiver that lags is told so by the
+    /// channel, and looks at everything it shows.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<RunKey> {
+        self.core.changes.subscribe()
+    }
+
+    /// Where ends of tries are handed in.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// When this server's loops last went round with the database answering.
+    #[must_use]
+    pub fn last_beat(&self) -> Option<DateTime<Utc>> {
+        let micros = self.core.beat_micros.load(Ordering::Relaxed);
+        DateTime::from_timestamp_micros(micros).filter(|_| micros > 0)
+    }
+
+    /// What a running try last said of how far it is.
+    #[must_use]
+    pub fn progress(&self, token: i64) -> Option<Progress> {
+        self.core.progress.get(token)
+    }
+
+    /// Looks at timers now: something may be due earlier than was known.
+    pub fn timers_wake(&self) {
+        self.core.timers.notify_one();
+    }
+}
+
+impl Core {
+    /// Says that a run changed.
+    pub(crate) fn changed(&self, run: RunKey) {
+        // An error means that nobody listens.
+        let _ = self.changes.send(run);
+    }
+
+    /// Remembers how far a try is.
+    pub(crate) fn progress(&self, progress: subak_proto::Progress) {
+        if let Some(try_) = progress.r#try {
+            self.progress.put(try_.token, progress.rows, progress.bytes, progress.note);
+            self.changed(RunKey(try_.run));
+        }
+    }
+
+    /// Ready work may be waiting, or slots became free: claims.
+    pub(crate) fn claims_wake(&self) {
+        self.claims.notify_one();
+    }
+
+    /// Fills free slots of `queue` with ready tasks. `generation` is the backlog's, if it was raised.
+    async fn claim(
+        &self,
+        tx: &mut EngineTx<'_>,
+        queue: &str,
+        generation: Option<u64>,
+        most: usize,
+    ) -> anyhow::Result<Vec<HandedOver>> {
+        let mut slots = Vec::new();
+        while slots.len() < most
+            && let Some(session) = self.sessions.reserve(queue)
+        {
+            slots.push(session);
+        }
+        if slots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claimed = tx.tasks_claim(queue, &slots).await;
+        let taken = claimed.as_ref().map_or(0, Vec::len);
+        // Rows take the sessions in order; those behind them stay free.
+        for session in &slots[taken..] {
+            self.sessions.release(*session, queue);
+        }
+        if taken < slots.len()
+            && let Some(generation) = generation
+        {
+            self.backlog.lower(queue, generation);
+        }
+        Ok(claimed?)
+    }
+
+    /// Settles the work, commits it, and does what follows.
+    async fn commit(&self, mut tx: EngineTx<'_>, mut work: work::Work<'_>) -> anyhow::Result<()> {
+        let committed: anyhow::Result<()> = async {
+            work.settle(&mut tx).await?;
+            Ok(tx.commit().await?)
+        }
+        .await;
+        if let Err(error) = committed {
+            work.abandon();
+            return Err(error);
+        }
+        self.committed(work.into_after()).await;
+        Ok(())
+    }
+
+    /// What follows a commit: hand-overs are sent, and whoever waits is woken.
+    async fn committed(&self, after: work::After) {
+        self.sessions.hold(&after.handed);
+        if let Err(error) = self.assign(after.handed).await {
+            tracing::error!(error = format!("{error:#}"), "hand-overs could not be sent");
+        }
+        for queue in &after.backlog {
+            self.backlog.raise(queue);
+        }
+        if !after.backlog.is_empty() {
+            self.claims_wake();
+        }
+        for dag in after.dags_waiting {
+            let _ = self.starts.send(dag);
+        }
+        if after.timer {
+            self.timers.notify_one();
+        }
+        for run in after.changed {
+            self.changed(run);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The end of a try as a worker, or the reaper, reports it.
+
+use serde_json::Value;
+use subak_core::decide::TryEnd;
+use subak_store::engine::Fence;
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Skipped,
+    Failed(TryEnd),
+    /// At the server's word: a cancel or a clear.
+    Stopped,
+}
+
+/// One report.
+#[derive(Debug, Clone)]
+pub struct TryReport {
+    pub fence: Fence,
+    pub outcome: Outcome,
+    pub error: Option<String>,
+    pub exit_code: Option<i32>,
+    /// Key to value; `return_value` is what the task returned.
+    pub xcoms: Vec<(String, Value)>,
+    pub datasets: Vec<DatasetReport>,
+    pub rows_rejected: u64,
+    /// Rejected records were sent ahead of this report.
+    pub dead_letters: bool,
+    /// The log's last chunk, where it was not sent before.
+    pub log: Option<LogTail>,
+}
+
+/// A dataset that the try made.
+#[derive(Debug, Clone)]
+pub struct DatasetReport {
+    pub name: String,
+    pub reference: Value,
+    pub stats: Value,
+    pub preview: Value,
+}
+
+/// The last chunk of a log.
+#[derive(Debug, Clone)]
+pub struct LogTail {
+    pub sequence: i32,
+    pub first_line: i64,
+    pub lines: i32,
+    pub lz4: Vec<u8>,
+}
+
+/// What becomes of a report; given only after the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Recorded, now or before.
+    Accepted,
+    /// The try no longer holds its task.
+    Superseded,
+    /// Could not be recorded now: report again.
+    Later,
+}
+
+impl TryReport {
+    /// A report with nothing but an outcome.
+    #[must_use]
+    pub fn bare(fence: Fence, outcome: Outcome, error: Option<String>) -> Self {
+        Self {
+            fence,
+            outcome,
+            error,
+            exit_code: None,
+            xcoms: Vec::new(),
+            datasets: Vec::new(),
+            rows_rejected: 0,
+            dead_letters: false,
+            log: None,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What a worker says: heartbeats, reports, logs, state, dead letters, replies.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use serde_json::Value;
+use subak_core::decide::TryEnd;
+use subak_proto::{self as proto, ServerMessage, server_message::Message as Out, worker_message};
+use subak_store::engine::EngineSession;
+use subak_store::{NewDeadLetter, NewLogChunk};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+use tracing::{debug, warn};
+
+use super::Gateway;
+use super::session::{fence, handed_over};
+use crate::dispatch::Outbound;
+use crate::engine::{DatasetReport, LogTail, Outcome, TryReport};
+
+/// Chunks of logs that wait to be kept together.
+const LOG_CHUNKS_MOST: usize = 64;
+
+/// One stream's receiving side.
+pub(super) struct Inbound {
+    gateway: Gateway,
+    session: i64,
+    outbound: Outbound,
+    /// Heartbeats in a row whose digest did not match: one may have crossed a hand-over.
+    mismatches: u32,
+    /// Logs are kept beside the stream, so that a slow disk holds up no report.
+    logs: mpsc::Sender<proto::LogChunk>,
+}
+
+impl Inbound {
+    pub(super) fn new(gateway: Gateway, session: i64, outbound: Outbound) -> Self {
+        let (logs, waiting) = mpsc::channel(LOG_CHUNKS_MOST * 4);
+        tokio::spawn(keep_logs(gateway.clone(), outbound.clone(), waiting));
+        Self { gateway, session, outbound, mismatches: 0, logs }
+    }
+
+    /// Reads messages until the stream ends.
+    pub(super) async fn serve(mut self, mut stream: Streaming<proto::WorkerMessage>) {
+        while let Some(Ok(message)) = stream.next().await {
+            let Some(message) = message.message else { continue };
+            if let Err(error) = self.take(message).await {
+                warn!(
+                    error = format!("{error:#}"),
+                    worker.session = self.session,
+                    "worker protocol"
+                );
+            }
+        }
+    }
+
+    async fn take(&mut self, message: worker_message::Message) -> anyhow::Result<()> {
+        use worker_message::Message as In;
+        let core = &self.gateway.engine.core;
+        match message {
+            In::Reports(reports) => {
+                for report in reports.reports {
+                    if let Some(report) = try_report(report) {
+                        self.gateway.engine.reports().report_from(self.session, report).await;
+                    }
+                }
+                Ok(())
+            }
+            In::Heartbeat(beat) => self.heartbeat(beat).await,
+            In::Credit(credit) => {
+                let free: BTreeMap<_, _> =
+                    credit.queues.into_iter().map(|queue| (queue.queue, queue.free)).collect();
+                core.sessions.credit(self.session, &free, credit.assignments_seen);
+                core.claims_wake();
+                Ok(())
+            }
+            In::Refused(refused) => self.refused(refused).await,
+            In::Log(chunk) => Ok(self.logs.send(chunk).await?),
+            In::State(request) => self.state(request).await,
+            In::DeadLetters(letters) => self.dead_letters(letters).await,
+            In::Reply(reply) => {
+                self.gateway.requests.answer(reply);
+                Ok(())
+            }
+            In::Draining(_) => {
+                core.sessions.drain(self.session);
+                Ok(())
+            }
+            In::Progress(progress) => {
+                core.progress(progress);
+                Ok(())
+            }
+            In::Hello(_) => anyhow::bail!("Hello came twice"),
+        }
+    }
+
+    /// Renews the lease; acknowledged only after the database did.
+    async fn heartbeat(&mut self, beat: proto::Heartbeat) -> anyhow::Result<()> {
+        let core = self.gateway.engine.core.clone();
+        let Some(now) = core.leases.renew(self.session).await? else {
+            // Marked dead: the worker joins anew, and learns what it may keep.
+            core.sessions.disconnect(self.session, &self.outbound);
+            anyhow::bail!("the session is dead: its stream is ended");
+        };
+        let ours = core.sessions.digest(self.session);
+        let matches = ours.is_some_and(|(digest, count)| {
+            digest == beat.digest && u32::try_from(count).is_ok_and(|count| count == beat.count)
+        });
+        self.mismatches = if matches { 0 } else { self.mismatches + 1 };
+        self.send(Out::HeartbeatAck(proto::HeartbeatAck {
+            sequence: beat.sequence,
+            digest_matches: self.mismatches < 2,
+            now_micros: now.timestamp_micros(),
+        }));
+        if self.mismatches >= 2 {
+            self.mismatches = 0;
+            self.reconcile().await?;
+        }
+        Ok(())
+    }
+
+    /// The two sides' books differ for longer than a message takes: the database's is sent.
+    async fn reconcile(&self) -> anyhow::Result<()> {
+        let core = &self.gateway.engine.core;
+        let held = core.store.tries_of_session(self.session).await?;
+        debug!(worker.session = self.session, tries = held.len(), "the books of a worker differ");
+        core.sessions.replace_held(
+            self.session,
+            held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone())),
+        );
+        let tries = held.iter().map(|t| crate::engine::try_ref(&t.fence())).collect();
+        self.send(Out::Held(proto::Held { tries }));
+        // Duplicates are ignored by the worker.
+        let again = held.iter().filter(|held| !held.restarting).map(handed_over).collect();
+        core.assign(again).await
+    }
+
+    async fn refused(&self, refused: proto::Refused) -> anyhow::Result<()> {
+        let core = &self.gateway.engine.core;
+        let fences: Vec<_> = refused.tries.iter().map(fence).collect();
+        let mut session = EngineSession::new(core.store.clone());
+        let mut tx = session.begin().await?;
+        tx.tasks_refuse(&fences).await?;
+        tx.commit().await?;
+        for fence in &fences {
+            core.sessions.refused(fence.session, fence.token);
+        }
+        for queue in core.sessions.queues() {
+            core.backlog.raise(&queue);
+        }
+        Ok(())
+    }
+
+    async fn state(&self, request: proto::StateRequest) -> anyhow::Result<()> {
+        use proto::state_request::Operation;
+        let store = &self.gateway.engine.core.store;
+        let Some(try_) = request.r#try.as_ref().map(fence) else { return Ok(()) };
+        let superseded = || "the try was superseded".to_owned();
+        let put = async |value: Option<&Value>| match store
+            .task_state_put(&try_, &request.key, value)
+            .await
+        {
+            Ok(true) => String::new(),
+            Ok(false) => superseded(),
+            Err(error) => format!("{error:#}"),
+        };
+        let mut reply = proto::StateReply { id: request.id, value: None, error: String::new() };
+        match &request.operation {
+            Some(Operation::Get(_)) => match store.task_state_get(&try_, &request.key).await {
+                Ok(value) => reply.value = value.map(|value| value.to_string().into_bytes()),
+                Err(error) => reply.error = format!("{error:#}"),
+            },
+            Some(Operation::Put(bytes)) => {
+                reply.error = match serde_json::from_slice(bytes) {
+                    Ok(value) => put(Some(&value)).await,
+                    Err(error) => format!("the value is not JSON: {error}"),
+                };
+            }
+            Some(Operation::Delete(_)) => reply.error = put(None).await,
+            None => reply.error = "the request names no operation".to_owned(),
+        }
+        self.send(Out::State(reply));
+        Ok(())
+    }
+
+    async fn dead_letters(&self, letters: proto::DeadLetters) -> anyhow::Result<()> {
+        let Some(try_) = letters.r#try else { return Ok(()) };
+        let rows: Vec<NewDeadLetter> = letters
+            .letters
+            .into_iter()
+            .map(|letter| NewDeadLetter {
+                source: letter.source,
+                partition: letter.partition,
+                position: letter.position,
+                reasons: letter.reasons.into(),
+                raw: letter.raw,
+            })
+            .collect();
+        // A superseded try is told by its heartbeat; its letters need no answer.
+        if self.gateway.engine.core.store.dead_letters_put(&fence(&try_), &rows).await? {
+            let up_to = letters.sequence + 1;
+            self.send(Out::DeadLetterAck(proto::DeadLetterAck { r#try: Some(try_), up_to }));
+        }
+        Ok(())
+    }
+
+    fn send(&self, message: Out) {
+        self.gateway.engine.core.sessions.send(self.session, message);
+    }
+}
+
+/// Keeps chunks of logs in batches that form by themselves, and acknowledges them.
+async fn keep_logs(
+    gateway: Gateway,
+    outbound: Outbound,
+    mut waiting: mpsc::Receiver<proto::LogChunk>,
+) {
+    let core = &gateway.engine.core;
+    let mut chunks = Vec::new();
+    while waiting.recv_many(&mut chunks, LOG_CHUNKS_MOST).await > 0 {
+        let rows: Vec<NewLogChunk> = chunks.iter().filter_map(log_chunk).collect();
+        // Not acknowledged, not lost: the worker sends again when it reconnects.
+        if let Err(error) = core.store.log_append(&rows).await {
+            warn!(error = format!("{error:#}"), "logs could not be kept");
+            chunks.clear();
+            continue;
+        }
+        let mut acks: BTreeMap<i64, proto::LogAck> = BTreeMap::new();
+        for chunk in chunks.drain(..) {
+            let Some(try_) = chunk.r#try else { continue };
+            let up_to = chunk.sequence + 1;
+            let ack = acks.entry(try_.token).or_insert(proto::LogAck { r#try: Some(try_), up_to });
+            ack.up_to = ack.up_to.max(up_to);
+        }
+        for ack in acks.into_values() {
+            let run = ack.r#try.map(|try_| subak_core::ids::RunKey(try_.run));
+            let message = ServerMessage { message: Some(Out::LogAck(ack)) };
+            if outbound.send(message).await.is_err() {
+                return;
+            }
+            if let Some(run) = run {
+                core.changed(run);
+            }
+        }
+    }
+}
+
+fn log_chunk(chunk: &proto::LogChunk) -> Option<NewLogChunk> {
+    Some(NewLogChunk {
+        fence: fence(chunk.r#try.as_ref()?),
+        sequence: i32::try_from(chunk.sequence).ok()?,
+        first_line: i64::try_from(chunk.first_line).ok()?,
+        lines: i32::try_from(chunk.lines).ok()?,
+        lz4: chunk.lz4.to_vec(),
+    })
+}
+
+/// A report from the wire; one that names no try, or no outcome, is dropped.
+fn try_report(report: proto::Report) -> Option<TryReport> {
+    let outcome = match report.outcome() {
+        proto::Outcome::Unspecified => return None,
+        proto::Outcome::Success => Outcome::Success,
+        proto::Outcome::Failed => Outcome::Failed(TryEnd::Transient),
+        proto::Outcome::FailedPermanent => Outcome::Failed(TryEnd::Permanent),
+        proto::Outcome::Skipped => Outcome::Skipped,
+        proto::Outcome::Stopped => Outcome::Stopped,
+        proto::Outcome::WorkerLost => Outcome::Failed(TryEnd::WorkerLost),
+    };
+    let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    Some(TryReport {
+        fence: fence(report.r#try.as_ref()?),
+        outcome,
+        error: (!report.error.is_empty()).then_some(report.error),
+        exit_code: report.exit_code,
+        xcoms: report.xcoms.into_iter().map(|x| (x.key, json(&x.value))).collect(),
+        datasets: report
+            .datasets
+            .into_iter()
+            .map(|dataset| DatasetReport {
+                reference: json(&dataset.value),
+                stats: json(&dataset.stats),
+                preview: json(&dataset.preview),
+                name: dataset.name,
+            })
+            .collect(),
+        rows_rejected: report.rows_rejected,
+        dead_letters: report.dead_letter_chunks > 0,
+        log: report.log.map(|log| LogTail {
+            sequence: i32::try_from(log.sequence).unwrap_or(i32::MAX),
+            first_line: i64::try_from(log.first_line).unwrap_or(0),
+            lines: i32::try_from(log.lines).unwrap_or(0),
+            lz4: log.lz4.to_vec(),
+        }),
+    })
+}

@@ -1,0 +1,168 @@
+//! Opens a worker's session: a new one, or one that resumes, and tells the two sides' books apart.
+
+use std::collections::{BTreeMap, HashSet};
+
+use futures::StreamExt;
+use serde_json::json;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_proto::{self as proto, ServerMessage, server_message, worker_message};
+use subak_store::engine::{Fence, HandedOver};
+use subak_store::{NewSession, SessionTry};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Response, Status, Streaming};
+use tracing::{info, warn};
+
+use super::Gateway;
+use super::inbound::Inbound;
+use crate::dispatch::Connected;
+
+/// Messages that may wait for a worker to read them.
+const OUTBOUND_MOST: usize = 8_192;
+
+type Answer = Result<Response<<Gateway as super::WorkerGateway>::SessionStream>, Status>;
+
+/// Answers Hello with Welcome and serves the stream until it ends.
+pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMessage>) -> Answer {
+    let hello = match stream.message().await?.and_then(|message| message.message) {
+        Some(worker_message::Message::Hello(hello)) => hello,
+        _ => return Err(Status::invalid_argument("the first message of a stream is Hello")),
+    };
+    let opened = Opened::new(&gateway, &hello).await.map_err(|error| {
+        warn!(error = format!("{error:#}"), worker.name = hello.worker, "a worker could not join");
+        Status::unavailable("the database cannot be asked now")
+    })?;
+    let (outbound, messages) = mpsc::channel(OUTBOUND_MOST);
+    let welcome = opened.welcome(&gateway, &hello);
+    let first = ServerMessage { message: Some(server_message::Message::Welcome(welcome)) };
+    outbound.try_send(first).map_err(|_| Status::internal("the stream is full at its start"))?;
+
+    let core = gateway.engine.core.clone();
+    let session = opened.session;
+    core.sessions.connect(Connected {
+        session,
+        outbound: outbound.clone(),
+        free: opened.free(&hello),
+        held: opened.held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone())).collect(),
+    });
+    info!(worker.name = hello.worker, worker.session = session, resumed = opened.resumed, "joined");
+    // What it should hold and does not: never arrived, or its report still waits there.
+    let known: HashSet<i64> = hello.held.iter().map(|held| held.token).collect();
+    let missing = opened.held.iter().filter(|t| !t.restarting && !known.contains(&t.token));
+    if let Err(error) = core.assign(missing.map(handed_over).collect()).await {
+        warn!(error = format!("{error:#}"), "hand-overs could not be sent again");
+    }
+    for held in opened.held.iter().filter(|held| held.restarting) {
+        core.stop_tries(&[held.fence()], "cleared");
+    }
+    for queue in core.sessions.free_queues() {
+        core.backlog.raise(&queue);
+    }
+    core.claims_wake();
+
+    let stop = gateway.stop.clone();
+    let worker = hello.worker.clone();
+    tokio::spawn(async move {
+        let inbound = Inbound::new(gateway, session, outbound.clone());
+        tokio::select! {
+            () = inbound.serve(stream) => {}
+            () = stop.cancelled() => {}
+        }
+        core.sessions.disconnect(session, &outbound);
+        info!(worker.name = worker, worker.session = session, "the worker's stream ended");
+    });
+    Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
+}
+
+/// A session as the database has it.
+struct Opened {
+    session: i64,
+    resumed: bool,
+    held: Vec<SessionTry>,
+}
+
+impl Opened {
+    async fn new(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Self> {
+        let store = &gateway.engine.core.store;
+        let server = &gateway.engine.core.config.server;
+        if hello.former_session != 0 {
+            store
+                .session_end(hello.former_session.cast_signed(), "the worker was restarted")
+                .await?;
+        }
+        let asked = hello.session.cast_signed();
+        if asked != 0 && store.session_resume(asked, server).await? {
+            let held = store.tries_of_session(asked).await?;
+            return Ok(Self { session: asked, resumed: true, held });
+        }
+        let session = rand::random_range(1..i64::MAX);
+        let queues: Vec<_> = hello
+            .queues
+            .iter()
+            .map(|queue| json!({ "queue": queue.queue, "slots": queue.slots }))
+            .collect();
+        store
+            .session_begin(&NewSession {
+                session,
+                worker: hello.worker.clone(),
+                state_folder: hello.state_folder.clone(),
+                version: hello.version.clone(),
+                server: server.clone(),
+                queues: queues.into(),
+                lease: gateway.engine.core.config.lease,
+            })
+            .await?;
+        Ok(Self { session, resumed: false, held: Vec::new() })
+    }
+
+    fn welcome(&self, gateway: &Gateway, hello: &proto::Hello) -> proto::Welcome {
+        let held: HashSet<i64> = self.held.iter().map(|held| held.token).collect();
+        let config = &gateway.engine.core.config;
+        proto::Welcome {
+            session: self.session.cast_unsigned(),
+            lease_micros: u64::try_from(config.lease.as_micros()).unwrap_or(u64::MAX),
+            resumed: self.resumed,
+            unknown: hello.held.iter().filter(|t| !held.contains(&t.token)).copied().collect(),
+            server: config.server.clone(),
+        }
+    }
+
+    /// Free slots by queue: the worker's count, less what is about to be sent to it again.
+    fn free(&self, hello: &proto::Hello) -> BTreeMap<String, u32> {
+        let known: HashSet<i64> = hello.held.iter().map(|held| held.token).collect();
+        let mut free: BTreeMap<String, u32> =
+            hello.queues.iter().map(|queue| (queue.queue.clone(), queue.free)).collect();
+        for missing in self.held.iter().filter(|held| !known.contains(&held.token)) {
+            if let Some(slots) = free.get_mut(&missing.queue) {
+                *slots = slots.saturating_sub(1);
+            }
+        }
+        free
+    }
+}
+
+/// A try of the database as a hand-over, to be sent again with the same token.
+pub(super) fn handed_over(held: &SessionTry) -> HandedOver {
+    HandedOver {
+        key: held.fence().instance,
+        session: held.session,
+        token: held.token,
+        try_number: held.try_number,
+        resets: held.resets,
+        queue: held.queue.clone(),
+        started_at: held.started_at,
+    }
+}
+
+/// What fences a try, from the wire.
+pub(super) fn fence(try_: &proto::TryRef) -> Fence {
+    Fence {
+        instance: InstanceKey {
+            run: RunKey(try_.run),
+            task: TaskNo(try_.task),
+            map_index: MapIndex(try_.map_index),
+        },
+        session: try_.session.cast_signed(),
+        token: try_.token,
+    }
+}
