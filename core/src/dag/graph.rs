@@ -3,31 +3,45 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// More cycles than this are not told at once.
+const MOST_CYCLES: usize = 20;
+
 /// Task `i` waits for the tasks `upstream[i]`.
 pub(super) struct Graph {
     pub upstream: Vec<Vec<usize>>,
 }
 
 impl Graph {
-    /// All tasks, each after its upstreams and otherwise in the file's order; or every cycle found,
-    /// as the tasks along it.
+    /// All tasks, each after its upstreams and otherwise in the file's order; or cycles, as the
+    /// tasks along each.
     pub(super) fn order(&self) -> Result<Vec<usize>, Vec<Vec<usize>>> {
-        let (order, waiting) = self.sorted();
-        if order.len() == self.upstream.len() {
-            return Ok(order);
+        let mut cycles = Vec::new();
+        let mut broken = vec![false; self.upstream.len()];
+        loop {
+            let (order, waiting) = self.sorted(&broken);
+            let Some(cycle) = self.cycle(&waiting) else {
+                return if cycles.is_empty() { Ok(order) } else { Err(cycles) };
+            };
+            cycle.iter().for_each(|&task| broken[task] = true);
+            cycles.push(cycle);
+            if cycles.len() == MOST_CYCLES {
+                return Err(cycles);
+            }
         }
-        Err(self.cycles(&waiting))
     }
 
-    /// Kahn's algorithm; the second list counts for each task the upstreams it still waits for.
-    fn sorted(&self) -> (Vec<usize>, Vec<usize>) {
+    /// Kahn's algorithm, where the tasks of a known cycle wait for nothing; the second list counts
+    /// for each task the upstreams it still waits for.
+    fn sorted(&self, broken: &[bool]) -> (Vec<usize>, Vec<usize>) {
         let mut downstream = vec![Vec::new(); self.upstream.len()];
-        for (task, upstream) in self.upstream.iter().enumerate() {
+        for (task, upstream) in self.upstream.iter().enumerate().filter(|(task, _)| !broken[*task])
+        {
             upstream.iter().for_each(|&up| downstream[up].push(task));
         }
-        let mut waiting: Vec<usize> = self.upstream.iter().map(Vec::len).collect();
-        let is_ready = |task: &usize| waiting[*task] == 0;
-        let mut ready: BinaryHeap<_> = (0..waiting.len()).filter(is_ready).map(Reverse).collect();
+        let count = |(task, up): (usize, &Vec<usize>)| if broken[task] { 0 } else { up.len() };
+        let mut waiting: Vec<usize> = self.upstream.iter().enumerate().map(count).collect();
+        let mut ready: BinaryHeap<_> =
+            (0..waiting.len()).filter(|&task| waiting[task] == 0).map(Reverse).collect();
         let mut order = Vec::with_capacity(waiting.len());
         while let Some(Reverse(task)) = ready.pop() {
             order.push(task);
@@ -41,32 +55,23 @@ impl Graph {
         (order, waiting)
     }
 
-    /// Every task that waits has an upstream that waits: walking up comes back around. Cycles that
-    /// share no task are all found.
-    fn cycles(&self, waiting: &[usize]) -> Vec<Vec<usize>> {
-        let mut cycles = Vec::new();
-        let mut walk_of = vec![0; waiting.len()];
-        for start in (0..waiting.len()).filter(|&task| waiting[task] > 0) {
-            let mut path = Vec::new();
-            let mut at = start;
-            while walk_of[at] == 0 {
-                walk_of[at] = start + 1;
-                path.push(at);
-                let next = self.upstream[at].iter().find(|&&up| waiting[up] > 0);
-                let Some(&next) = next else { break };
-                at = next;
-            }
-            let from = path.iter().position(|&task| task == at);
-            if let Some(from) = from.filter(|_| path.len() > 1 && walk_of[at] == start + 1) {
-                let mut cycle = path.split_off(from);
-                // Walked upstream; told downstream, beginning with the first task of the file.
-                cycle.reverse();
-                let first = (0..cycle.len()).min_by_key(|&i| cycle[i]).unwrap_or(0);
-                cycle.rotate_left(first);
-                cycles.push(cycle);
-            }
+    /// A cycle among the tasks that wait, told downstream from its first task in the file.
+    ///
+    /// Every one of them has an upstream that waits: walking up from any comes back around.
+    fn cycle(&self, waiting: &[usize]) -> Option<Vec<usize>> {
+        let mut at = waiting.iter().position(|&count| count > 0)?;
+        let mut place = vec![None; waiting.len()];
+        let mut path = Vec::new();
+        while place[at].is_none() {
+            place[at] = Some(path.len());
+            path.push(at);
+            at = *self.upstream[at].iter().find(|&&up| waiting[up] > 0)?;
         }
-        cycles
+        let mut cycle = path.split_off(place[at]?);
+        cycle.reverse();
+        let first = (0..cycle.len()).min_by_key(|&index| cycle[index])?;
+        cycle.rotate_left(first);
+        Some(cycle)
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
     #[test]
     fn cycles_are_told_downstream() {
         // 0 → 1 → 2 → 0, and 3 below it; 4 ⇄ 5.
-        let found = graph(&[&[2], &[0], &[1], &[2], &[5], &[4]]).order();
+        let found = graph(&[&[2], &[0], &[1], &[2], &[0, 5], &[4]]).order();
         assert_eq!(found, Err(vec![vec![0, 1, 2], vec![4, 5]]));
     }
 }

@@ -5,44 +5,45 @@ use std::collections::{BTreeMap, HashMap};
 use super::diagnostic::{At, Report};
 use super::model::{Dag, Param, Schedule};
 use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
-use super::yaml::{Key, Kind, Node, Read, documents, read};
+use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
 use super::{params, tasks};
 use crate::ids::DagId;
 
 /// Airflow's limit of runs and of tasks of a run that are active at once.
 const ACTIVE: u32 = 16;
 
+/// Keys of JSON Schema that a param does not know yet.
+const PARAM_NOT_YET: &[&str] = &["pattern", "items", "properties", "required"];
+
 /// Airflow's longest id.
 const LONGEST_ID: usize = 250;
 
 /// Returns the DAGs of a file.
 pub(super) fn file(text: &str, report: &Report<'_>) -> Vec<Dag> {
-    let documents = documents(text, report);
+    let mut documents = documents(text, report);
     if documents.is_empty() && report.len() == 0 {
         report.error(At { line: 1, column: 1, ..At::default() }, "the file holds no DAG");
     }
-    let mut seen = HashMap::new();
-    for document in &documents {
-        let Some((id, at)) = document.get("dag_id").and_then(|node| Some((node.text()?, node.at)))
-        else {
-            continue;
-        };
-        if let Some(line) = seen.insert(id, at.line) {
-            report.error(at, format!("DAG {id:?} is in this file twice, first in line {line}"));
-        }
-    }
-    documents.iter().filter_map(|document| dag(document, report)).collect()
+    let mut lines = HashMap::new();
+    documents.iter_mut().filter_map(|document| dag(document, &mut lines, report)).collect()
 }
 
-fn dag(node: &Node, report: &Report<'_>) -> Option<Dag> {
+/// Reads one document; `lines` keeps where the ids of earlier ones stand.
+fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -> Option<Dag> {
     let before = report.len();
-    let how = Read { report, what: "the DAG", others: &[], not_yet: DAG_NOT_YET, templates: false };
+    check_keys(node, report);
     if !matches!(node.kind, Kind::Map(_)) {
         report.error(node.at, "expected a DAG: a map with dag_id and tasks");
         return None;
     }
+    let how = Read { not_yet: DAG_NOT_YET, ..Read::new(report, "the DAG") };
     let raw: Option<RawDag> = read(node, &how);
     let dag_id = dag_id(node, report);
+    if let (Some(id), Some(at)) = (&dag_id, node.get("dag_id").map(|node| node.at))
+        && let Some(line) = lines.insert(id.clone(), at.line)
+    {
+        report.error(at, format!("DAG {id:?} is in this file twice, first in line {line}"));
+    }
     let defaults = default_args(node, report);
     let params = read_params(node, report);
     let tasks = tasks::tasks(node, &defaults, &params, report);
@@ -106,13 +107,8 @@ fn default_args(node: &Node, report: &Report<'_>) -> Controls {
             report.error(key.at, message);
         }
     }
-    let how = Read {
-        report,
-        what: "\"default_args\"",
-        others: HEAD_KEYS,
-        not_yet: TASK_NOT_YET,
-        templates: false,
-    };
+    let how =
+        Read { others: HEAD_KEYS, not_yet: TASK_NOT_YET, ..Read::new(report, "\"default_args\"") };
     read(defaults, &how).unwrap_or_default()
 }
 
@@ -123,13 +119,7 @@ fn read_params(node: &Node, report: &Report<'_>) -> BTreeMap<String, Param> {
     }
     let read_one = |(key, value): &(Key, Node)| {
         let what = format!("param {:?}", key.text);
-        let how = Read {
-            report,
-            what: &what,
-            others: &[],
-            not_yet: &["pattern", "items", "properties", "required"],
-            templates: false,
-        };
+        let how = Read { not_yet: PARAM_NOT_YET, ..Read::new(report, &what) };
         // A wrong param still is a known one to the templates.
         let param = params::param(value, &how);
         (key.text.clone(), param.unwrap_or(Param { schema: serde_json::json!({}), default: None }))

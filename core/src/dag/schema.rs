@@ -48,7 +48,8 @@ fn allow_templates(schema: &mut Value) {
         return;
     };
     for property in properties.values_mut() {
-        if property.get("type") == Some(&json!("string")) && property.get("enum").is_none() {
+        let is_text = property.get("type") == Some(&json!("string"));
+        if is_text && property.get("enum").is_none() && property.get("maxLength").is_none() {
             continue;
         }
         let mut typed = property.take();

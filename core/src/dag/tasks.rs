@@ -123,16 +123,14 @@ impl Tasks<'_> {
             self.report.error(written.at, format!("{what}: expected a map with its \"operator\""));
             return None;
         }
-        let read_with = |others| Read {
-            report: self.report,
-            what: &what,
-            others,
+        let how = Read {
             not_yet: TASK_NOT_YET,
-            templates: false,
+            hint: ": an operator's arguments stand under \"with\"",
+            ..Read::new(self.report, &what)
         };
         // Both structs read the same map; the keys of the one are others to the other.
-        let head: Option<TaskHead> = read(node, &read_with(CONTROL_KEYS));
-        let controls: Option<Controls> = read(node, &read_with(HEAD_KEYS));
+        let head: Option<TaskHead> = read(node, &Read { others: CONTROL_KEYS, ..how });
+        let controls: Option<Controls> = read(node, &Read { others: HEAD_KEYS, ..how });
         let operator = self.operator(written, &what)?;
         let mut upstream = self.depends_on(written, &what);
         let connections = self.check_with(written, operator, &what, &mut upstream);
@@ -203,13 +201,7 @@ impl Tasks<'_> {
         let nothing = Node { at: written.at, kind: Kind::Null };
         let with = written.node.get("with").unwrap_or(&nothing);
         let what_with = format!("\"with\" of {what} ({})", operator.name);
-        let how = Read {
-            report: self.report,
-            what: &what_with,
-            others: &[],
-            not_yet: &[],
-            templates: true,
-        };
+        let how = Read { templates: true, ..Read::new(self.report, &what_with) };
         operator.check(with, &how);
         for (key, value) in with.entries() {
             let is_code = operator.code.contains(&key.text.as_str());
@@ -252,13 +244,14 @@ impl Tasks<'_> {
             if !self.names.contains(task.as_str()) {
                 continue;
             }
+            if !self.check_upstream(written, &task, place) {
+                continue;
+            }
             if let Some(other) = self.operators.get(task.as_str()).filter(|o| !o.has_output) {
                 let name = other.name;
                 self.report.error(place, format!("task {task:?} ({name}) hands on no dataset"));
             }
-            if self.check_upstream(written, &task, place) {
-                upstream.insert(task);
-            }
+            upstream.insert(task);
         }
     }
 

@@ -1,11 +1,153 @@
+//! Every refusal as people see it, and what a good file becomes.
+
+use std::fmt::Write as _;
+
 use super::*;
 
+mod laws;
+mod refusals;
+
+/// The diagnostics of a file, as `dags validate` prints them.
+fn check(text: &str) -> String {
+    let parsed = parse("dags/users.yaml", text);
+    let mut shown = String::new();
+    for diagnostic in &parsed.diagnostics {
+        writeln!(shown, "{diagnostic}\n").unwrap();
+    }
+    writeln!(shown, "DAGs: {}", parsed.dags.len()).unwrap();
+    shown
+}
+
+/// The one DAG of a file that has no errors.
+fn good(text: &str) -> Dag {
+    let mut parsed = parse("dags/good.yaml", text);
+    let shown: Vec<_> = parsed.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+    assert_eq!(parsed.dags.len(), 1);
+    parsed.dags.remove(0)
+}
+
 #[test]
-fn a_small_file_becomes_a_dag() {
-    let parsed = parse(
-        "dags/a.yaml",
-        "dag_id: a\ntasks:\n  one: {operator: bash, with: {command: 'echo {{ ds }}'}}\n  two:\n    operator: noop\n    depends_on: [one]\n",
+fn a_whole_pipeline_becomes_a_dag() {
+    insta::assert_json_snapshot!(good(include_str!("tests/retail.yaml")));
+}
+
+#[test]
+fn tasks_may_be_a_list() {
+    let map =
+        good("dag_id: a\ntasks:\n  x: {operator: noop}\n  y: {operator: noop, depends_on: [x]}\n");
+    let list = good(
+        "dag_id: a\ntasks:\n- {operator: noop, task_id: x}\n- {operator: noop, task_id: y, dependencies: [x]}\n",
     );
-    assert_eq!(parsed.diagnostics, vec![]);
-    insta::assert_json_snapshot!(parsed.dags);
+    assert_eq!(map, list);
+}
+
+#[test]
+fn airflows_defaults_hold() {
+    let dag = good("dag_id: a\ntasks: {x: {operator: empty}}\n");
+    let task = &dag.tasks[0];
+    assert_eq!((dag.max_active_runs, dag.max_active_tasks, dag.catchup), (16, 16, false));
+    assert_eq!((task.retries, task.retry_delay.as_secs()), (0, 300));
+    assert_eq!((task.owner.as_str(), task.queue.as_str()), ("airflow", "default"));
+    assert_eq!((task.pool.as_str(), task.priority_weight), ("default_pool", 1));
+    assert!(task.do_xcom_push);
+}
+
+#[test]
+fn a_tasks_own_keys_win_over_default_args() {
+    let dag = good(
+        "dag_id: a\ndefault_args: {retries: 3, owner: data, retry_delay: 30s}\ntasks:\n  x: {operator: noop, retries: 0}\n  y: {operator: noop}\n",
+    );
+    assert_eq!((dag.tasks[0].retries, dag.tasks[1].retries), (0, 3));
+    assert_eq!((dag.tasks[0].owner.as_str(), dag.tasks[1].owner.as_str()), ("data", "data"));
+}
+
+#[test]
+fn yaml_is_1_2() {
+    let dag = good(
+        "dag_id: no\ndescription: on\ntasks: {yes: {operator: bash, with: {command: 'true', env: {A: off, B: '010'}}}}\n",
+    );
+    assert_eq!(dag.dag_id.0, "no");
+    assert_eq!(dag.description.as_deref(), Some("on"));
+    assert_eq!(dag.tasks[0].task_id.0, "yes");
+    assert_eq!(dag.tasks[0].with["env"]["A"], "off");
+}
+
+#[test]
+fn anchors_and_merges_are_expanded() {
+    let dag = good(
+        "dag_id: a\ntasks:\n  x: &base {operator: noop, retries: 2}\n  y: {<<: *base, retries: 5}\n",
+    );
+    assert_eq!((dag.tasks[0].retries, dag.tasks[1].retries), (2, 5));
+}
+
+#[test]
+fn a_file_may_hold_several_dags() {
+    let parsed = parse(
+        "f",
+        "dag_id: a\ntasks: {x: {operator: noop}}\n---\ndag_id: b\ntasks: {x: {operator: nop}}\n---\ndag_id: c\ntasks: {x: {operator: noop}}\n",
+    );
+    let ids: Vec<_> = parsed.dags.iter().map(|dag| dag.dag_id.0.as_str()).collect();
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!(
+        parsed.diagnostics[0].headline(),
+        "f:5:23: unknown operator \"nop\": did you mean \"noop\"?"
+    );
+}
+
+#[test]
+fn a_dataset_reference_makes_the_edge_and_an_xcom_does_not() {
+    let dag = good(
+        r#"
+dag_id: a
+params: {n: 3}
+tasks:
+  write:
+    operator: csv.write
+    with: {input: "{{ tasks['read it'.replace(' it', '')].output if false else tasks.read.output }}", path: out.csv}
+  read: {operator: csv.read, with: {path: "in/{{ ds }}.csv", header: "{{ params.n > 2 }}"}}
+  say: {operator: bash, with: {command: 'echo "$V"', env: {V: "{{ ti.xcom_pull('read') }}"}}}
+"#
+        .replace("tasks['read it'.replace(' it', '')].output if false else ", "")
+        .as_str(),
+    );
+    let order: Vec<_> = dag.tasks.iter().map(|task| task.task_id.0.as_str()).collect();
+    assert_eq!(order, ["read", "write", "say"]);
+    assert_eq!(dag.tasks[1].upstream, vec!["read".into()]);
+    assert!(dag.tasks[2].upstream.is_empty());
+}
+
+#[test]
+fn a_connection_is_known_before_the_task_runs() {
+    let dag = good(
+        "dag_id: a\ntasks: {x: {operator: sql, with: {connection: warehouse, sql: SELECT 1}}}\n",
+    );
+    assert_eq!(dag.tasks[0].connections, ["warehouse"]);
+}
+
+#[test]
+fn params_are_checked_against_their_declaration() {
+    let dag = good(
+        "dag_id: a\nparams: {n: {type: integer, default: 3, minimum: 1}, day: {type: string, enum: [mon, tue]}, any: null}\ntasks: {}\n",
+    );
+    let with = |conf: serde_json::Value| dag.params_with(&conf);
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(with(json(r#"{"day": "mon"}"#)), Ok(json(r#"{"any": null, "day": "mon", "n": 3}"#)));
+    insta::assert_debug_snapshot!([
+        with(json("{}")),
+        with(json(r#"{"n": 0, "day": "sun"}"#)),
+        with(json(r#"{"n": "3", "day": "mon"}"#)),
+    ]);
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema = schema();
+    let task = &schema["$defs"]["Task"]["properties"];
+    for key in raw::HEAD_KEYS.iter().chain(raw::CONTROL_KEYS) {
+        assert!(task.get(key).is_some(), "{key}");
+    }
+    let known = raw::HEAD_KEYS.len() + raw::CONTROL_KEYS.len();
+    assert_eq!(task.as_object().unwrap().len(), known);
+    insta::assert_json_snapshot!(schema);
 }

@@ -34,7 +34,10 @@ pub struct CsvRead {
 
 /// A column's type: its name alone, or with a format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected string, integer, bigint, double, boolean, date, timestamp or {type, format}"
+)]
 pub enum ColumnType {
     Plain(DataType),
     Formatted {

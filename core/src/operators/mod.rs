@@ -3,6 +3,9 @@
 //! They live here, without their implementations, so that the parser, the JSON Schema, the editor
 //! and the reference pages know them. `tasks/*` and the worker implement them.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, DeserializeOwned, Deserializer};
 use serde::{Deserialize, Serialize};
@@ -145,7 +148,17 @@ impl Operator {
 
     /// Reports everything wrong with a task's `with`.
     pub(crate) fn check(&self, with: &Node, how: &Read<'_>) {
-        (self.check)(with, how);
+        static REQUIRED: LazyLock<BTreeMap<&str, Vec<String>>> = LazyLock::new(|| {
+            OPERATORS.iter().map(|operator| (operator.name, operator.required())).collect()
+        });
+        (self.check)(with, &Read { required: &REQUIRED[self.name], ..*how });
+    }
+
+    /// The arguments that have no default.
+    fn required(&self) -> Vec<String> {
+        let schema = self.schema();
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        required.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 }
 

@@ -71,3 +71,44 @@ fn cron_fires_when_airflows_does() {
     );
     assert!(right > 4_000, "{right}");
 }
+
+#[test]
+fn scheduled_runs_follow_each_other_as_airflows_do() {
+    let (mut right, mut wrong) = (0, Vec::new());
+    for vector in vectors("airflow-timetable-vectors.json.gz")["vectors"].as_array().unwrap() {
+        let timetable = &vector["timetable"];
+        let fits = timetable["class"] == "CronTriggerTimetable"
+            && timetable["timezone"] == "UTC"
+            && timetable["interval_seconds"] == 0.0
+            && timetable["run_immediately"] == false;
+        let Some(steps) = vector["steps"].as_array().filter(|_| fits) else { continue };
+        let expression = resolve(timetable["cron"].as_str().unwrap()).unwrap();
+        let cron = Cron::parse(&expression).unwrap();
+        let date = |value: &Value| value.as_str().map(|_| instant(value));
+        for step in steps {
+            let found = next_run(
+                &cron,
+                date(&vector["start_date"]),
+                date(&vector["end_date"]),
+                vector["catchup"].as_bool().unwrap(),
+                date(&step["last"][1]),
+                instant(&step["now"]),
+            );
+            let expected = step["next"].as_object().map(|next| Tick {
+                logical_date: instant(&next["logical_date"]),
+                data_interval_start: instant(&next["data_interval_start"]),
+                data_interval_end: instant(&next["data_interval_end"]),
+                run_after: instant(&next["run_after"]),
+            });
+            let run_id = |tick: &Tick| crate::ids::run_id("scheduled", tick.run_after);
+            let same_id = found.as_ref().map(run_id).as_deref() == step["next"]["run_id"].as_str();
+            if found == expected && same_id {
+                right += 1;
+            } else {
+                wrong.push(format!("{} {step}: {found:?}", vector["id"]));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong, {right} right:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(right > 250, "{right}");
+}

@@ -30,7 +30,8 @@ impl Tick {
 /// Returns the next run of a schedule; it may lie in the future, then it is not due yet.
 ///
 /// `last` is the logical date of the last scheduled run. Without `catchup` runs before the most
-/// recent instant of the schedule are left out.
+/// recent instant of the schedule are left out; a DAG that never ran and has no `start_date` begins
+/// with the next instant, so the answer is to be kept: asked again later it would be a later one.
 #[must_use]
 pub fn next_run(
     cron: &Cron,
@@ -50,16 +51,18 @@ pub fn next_run(
             (None, start) => at_or_after(start?)?,
         }
     } else {
-        // The most recent instant, not the next one: a DAG that has just been unpaused runs at once.
-        let recent = at_or_before(now).or_else(|| cron.next_after(now))?;
-        let earliest = match start_date {
-            Some(start) => recent.max(at_or_after(start)?),
-            None => recent,
+        let after_last = match (last, start_date) {
+            (Some(last), _) => Some(cron.next_after(last)?),
+            // A DAG that never ran and has no start waits for the next instant.
+            (None, None) => Some(at_or_after(now)?),
+            (None, Some(_)) => None,
         };
-        match last {
-            Some(last) => cron.next_after(last)?.max(earliest),
-            None => earliest,
-        }
+        let after_start = match start_date {
+            Some(start) => Some(at_or_after(start)?),
+            None => None,
+        };
+        // The latest of them: the most recent instant counts as soon as the DAG is unpaused.
+        [at_or_before(now), after_last, after_start].into_iter().flatten().max()?
     };
     (end_date.is_none_or(|end| next <= end)).then(|| Tick::at(next))
 }

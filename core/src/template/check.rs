@@ -222,7 +222,7 @@ fn unknown_variable(name: &str) -> Option<String> {
 }
 
 /// Filters of the environment: minijinja's own, and Airflow's.
-const FILTERS: &[&str] = &[
+pub(super) const FILTERS: &[&str] = &[
     "ds",
     "ds_nodash",
     "ts",
@@ -279,7 +279,7 @@ const FILTERS: &[&str] = &[
 ];
 
 /// Tests of the environment.
-const TESTS: &[&str] = &[
+pub(super) const TESTS: &[&str] = &[
     "boolean",
     "defined",
     "divisibleby",

@@ -46,7 +46,6 @@ pub(super) const MEMBERS: &[&str] = &[
     "weekday",
     "isoweekday",
     "replace",
-    "diff",
     "naive",
 ];
 
@@ -343,6 +342,30 @@ impl Object for Delta {
     }
 }
 
+/// `macros.timedelta`: called with days, or with `days=`, `hours=`, ….
+#[derive(Debug)]
+struct DeltaClass;
+
+impl Object for DeltaClass {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
+        let (months, clock) = match args {
+            [days] if days.is_number() => {
+                let days = f64::try_from(days.clone())?;
+                (0, TimeDelta::milliseconds((days * 86_400_000.0) as i64))
+            }
+            _ => amount(args, 1)?,
+        };
+        if months != 0 {
+            return Err(bad("timedelta has no months or years".to_owned()));
+        }
+        Ok(Jinja::from_object(Delta(clock)))
+    }
+}
+
 /// `macros.datetime`: called for a date, or asked to read one.
 #[derive(Debug)]
 struct DateTimeClass;
@@ -411,23 +434,10 @@ pub(super) fn macros() -> Jinja {
         let date = strptime(&ds, &input)?.and_utc().with_timezone(&Tz::UTC);
         strftime(date, &output)
     };
-    let timedelta = |args: Rest<Jinja>| -> Result<Jinja, Error> {
-        let (months, clock) = match &args[..] {
-            [days] if days.is_number() => {
-                let days = f64::try_from(days.clone())?;
-                (0, TimeDelta::milliseconds((days * 86_400_000.0) as i64))
-            }
-            _ => amount(&args, 1)?,
-        };
-        if months != 0 {
-            return Err(bad("timedelta has no months or years".to_owned()));
-        }
-        Ok(Jinja::from_object(Delta(clock)))
-    };
     Jinja::from_pairs([
         ("ds_add", Jinja::from_function(ds_add)),
         ("ds_format", Jinja::from_function(ds_format)),
-        ("timedelta", Jinja::from_function(timedelta)),
+        ("timedelta", Jinja::from_object(DeltaClass)),
         ("datetime", Jinja::from_object(DateTimeClass)),
     ])
 }

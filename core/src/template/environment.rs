@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
-use super::datetime;
+use super::{datetime, python};
 
 /// Instructions that one template may run.
 const FUEL: u64 = 200_000;
@@ -16,6 +16,7 @@ pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(||
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(64);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_unknown_method_callback(python::method);
     environment.remove_global("debug");
     datetime::add_filters(&mut environment);
     environment

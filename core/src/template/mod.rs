@@ -8,6 +8,7 @@ mod check;
 mod context;
 mod datetime;
 mod environment;
+mod python;
 mod references;
 mod render;
 mod value;
@@ -41,3 +42,6 @@ pub(crate) fn is_output(text: &str) -> bool {
     is_expression(text)
         && matches!(references::uses(text).as_deref(), Ok([(references::Use::Output(_), _)]))
 }
+
+#[cfg(test)]
+mod tests;

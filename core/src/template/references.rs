@@ -94,6 +94,12 @@ struct Walk<'t> {
 }
 
 impl<'t> Walk<'t> {
+    /// Notes a use; its text goes from the start of `from` to the end of `span`.
+    fn add_from(&mut self, used: Use, from: &Expr<'_>, span: Span) {
+        let place = start(from)..span.end_offset as usize;
+        self.found.push((used, self.text.get(place).unwrap_or(self.text).trim()));
+    }
+
     fn add(&mut self, used: Use, span: Span) {
         let place = span.start_offset as usize..span.end_offset as usize;
         self.found.push((used, self.text.get(place).unwrap_or(self.text).trim()));
@@ -176,7 +182,7 @@ impl<'t> Walk<'t> {
 
     fn expression(&mut self, expr: &Expr<'_>) {
         if let Some(path) = path(expr) {
-            return self.path(path, expr.span());
+            return self.path(path, expr);
         }
         match expr {
             Expr::Var(_) | Expr::Const(_) => {}
@@ -228,7 +234,7 @@ impl<'t> Walk<'t> {
         match callee.as_deref() {
             Some([ti, method]) if is_ti(ti) && method == "xcom_pull" => {
                 let used = xcom_pull(&call.args).map_or_else(Use::Wrong, Use::XComs);
-                self.add(used, call.span());
+                self.add_from(used, &call.expr, call.span());
             }
             _ => self.expression(&call.expr),
         }
@@ -246,7 +252,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn path(&mut self, path: Vec<String>, span: Span) {
+    fn path(&mut self, path: Vec<String>, expr: &Expr<'_>) {
         if self.locals.contains(&path[0]) {
             return;
         }
@@ -261,7 +267,17 @@ impl<'t> Walk<'t> {
             }
             _ => Use::Path(path),
         };
-        self.add(used, span);
+        self.add_from(used, expr, expr.span());
+    }
+}
+
+/// Where an expression begins: minijinja's span of `a.b.c` begins at the last dot but one.
+fn start(expr: &Expr<'_>) -> usize {
+    match expr {
+        Expr::GetAttr(attribute) => start(&attribute.expr),
+        Expr::GetItem(item) => start(&item.expr),
+        Expr::Call(call) => start(&call.expr),
+        other => other.span().start_offset as usize,
     }
 }
 

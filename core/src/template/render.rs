@@ -1,5 +1,6 @@
 //! Runs templates: a task's `with` as written becomes what its operator reads.
 
+use minijinja::ErrorKind;
 use minijinja::value::Value as Jinja;
 use serde_json::{Map, Value};
 
@@ -63,15 +64,17 @@ fn text(template: &str, variables: &Jinja) -> Result<Value, minijinja::Error> {
     json(&found)
 }
 
+/// Variables that a run without logical date lacks.
+const OF_DATE: &[&str] = &["ds", "ts", "logical_date", "data_interval"];
+
 fn failed(template: &str, error: &minijinja::Error) -> RenderError {
     let mut reason = error.kind().to_string();
     if let Some(detail) = error.detail() {
         reason = format!("{reason}: {detail}");
     }
-    if error.kind() == minijinja::ErrorKind::UndefinedError {
-        reason.push_str(
-            " (ds, ts and dates are only there in runs with a logical date, params and conf only if given)",
-        );
+    let of_date = |name: &&str| reason.contains(&format!("`{name}"));
+    if error.kind() == ErrorKind::UndefinedError && OF_DATE.iter().any(|name| of_date(&name)) {
+        reason.push_str(": the run has no logical date");
     }
     RenderError { template: template.to_owned(), reason }
 }

@@ -9,5 +9,5 @@ mod read;
 mod typed;
 
 pub(crate) use node::{Key, Kind, Node};
-pub(crate) use read::documents;
+pub(crate) use read::{check_keys, documents};
 pub(crate) use typed::{Read, read};

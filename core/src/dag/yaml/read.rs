@@ -9,7 +9,7 @@ use crate::dag::diagnostic::{At, Report};
 /// Larger files are refused before they are read.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Returns the documents of a file; duplicate keys are reported, and their first value is kept.
+/// Returns the documents of a file, duplicate keys and all: see [`check_keys`].
 pub(crate) fn documents(text: &str, report: &Report<'_>) -> Vec<Node> {
     if text.len() > MAX_BYTES {
         let start = At { line: 1, column: 1, ..At::default() };
@@ -17,14 +17,10 @@ pub(crate) fn documents(text: &str, report: &Report<'_>) -> Vec<Node> {
         return Vec::new();
     }
     let read = serde_saphyr::from_str_multiple_with_options::<Node, Vec<Node>>(text, options());
-    let mut documents = read.unwrap_or_else(|error| {
+    read.unwrap_or_else(|error| {
         report_syntax(&error, report);
         Vec::new()
-    });
-    for document in &mut documents {
-        check_keys(document, report);
-    }
-    documents
+    })
 }
 
 fn options() -> Options {
@@ -54,10 +50,18 @@ fn options() -> Options {
 fn report_syntax(error: &Error, report: &Report<'_>) {
     let start = At { line: 1, column: 1, ..At::default() };
     let at = error.location().map_or(start, place);
-    let message = match error.without_snippet() {
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } => {
-            "the file is too large once its aliases are expanded: write fewer or smaller aliases"
-                .to_owned()
+    let mut inner = error.without_snippet();
+    while let Error::AliasError { error, .. } = inner {
+        inner = error;
+    }
+    let message = match inner {
+        Error::Budget { .. } => {
+            "the file is too large or nested too deeply: split it into several DAG files".to_owned()
+        }
+        Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            "the file's aliases expand to far too much: write fewer or smaller ones".to_owned()
         }
         other => format!("this is not valid YAML: {}", UserMessageFormatter.format_message(other)),
     };
@@ -65,7 +69,7 @@ fn report_syntax(error: &Error, report: &Report<'_>) {
 }
 
 /// Reports duplicate keys and keys that are not texts, and drops them.
-fn check_keys(node: &mut Node, report: &Report<'_>) {
+pub(crate) fn check_keys(node: &mut Node, report: &Report<'_>) {
     match &mut node.kind {
         Kind::List(items) => items.iter_mut().for_each(|item| check_keys(item, report)),
         Kind::Map(entries) => {

@@ -20,6 +20,7 @@ use crate::dag::suggest::did_you_mean;
 use crate::template;
 
 /// How to read a struct.
+#[derive(Clone, Copy)]
 pub(crate) struct Read<'a> {
     pub report: &'a Report<'a>,
     /// Names the struct in messages: `task "load"`.
@@ -28,13 +29,28 @@ pub(crate) struct Read<'a> {
     pub others: &'a [&'a str],
     /// Keys that are known, and not built yet.
     pub not_yet: &'a [&'a str],
+    /// What to say of an unknown key that resembles no known one.
+    pub hint: &'a str,
+    /// Keys of the outermost map that must be there, so that all that miss are told at once.
+    pub required: &'a [String],
     /// Whether a template may stand for a value of any type: it is checked once rendered.
     pub templates: bool,
+}
+
+impl<'a> Read<'a> {
+    /// Reads a struct all of whose keys are its own, without templates.
+    pub(crate) fn new(report: &'a Report<'a>, what: &'a str) -> Self {
+        Self { report, what, others: &[], not_yet: &[], hint: "", required: &[], templates: false }
+    }
 }
 
 /// Reads `node`; `None` if that failed, then everything wrong with it has been reported.
 pub(crate) fn read<T: DeserializeOwned>(node: &Node, how: &Read<'_>) -> Option<T> {
     let before = how.report.len();
+    let is_map = matches!(node.kind, Kind::Map(_) | Kind::Null);
+    for key in how.required.iter().filter(|key| is_map && node.get(key).is_none()) {
+        how.report.error(node.at, format!("{}: {key:?} is missing", how.what));
+    }
     let state = State { how, failed: RefCell::default(), unknown_done: RefCell::default() };
     // Each round leaves out one more node; the bound is for errors that nothing can be left out for.
     for _ in 0..200 {
@@ -64,29 +80,36 @@ impl State<'_> {
     fn explain(&self, root: &Node, error: Error) -> bool {
         let (at, node) = error.place.unwrap_or((root.at, std::ptr::from_ref(root)));
         let is_new = self.failed.borrow_mut().insert(node);
-        let given = error.missing.is_some_and(|field| self.left_out(root, node, field));
+        let given = error.missing.is_some_and(|field| {
+            self.how.required.iter().any(|key| key == field) || left_out(root, node, field)
+        });
         let template = self.how.templates && is_template(root, node);
         if !given && !template && is_new {
-            self.how.report.error(at, format!("{}: {}", self.how.what, error.message));
+            let what = self.how.what;
+            let message = match error.key {
+                Some(key) => format!("{key:?} in {what}: {}", error.message),
+                None => format!("{what}: {}", error.message),
+            };
+            self.how.report.error(at, message);
         }
         is_new && !std::ptr::eq(node, root)
-    }
-
-    /// Whether the field is not missing at all, but was left out in an earlier round.
-    fn left_out(&self, root: &Node, map: *const Node, field: &str) -> bool {
-        let mut found = false;
-        root.walk(&mut |node| {
-            if std::ptr::eq(node, map) {
-                found = node.get(field).is_some();
-            }
-        });
-        found
     }
 
     fn is_left_out(&self, node: &Node) -> bool {
         let failed = self.failed.borrow();
         !failed.is_empty() && failed.contains(&std::ptr::from_ref(node))
     }
+}
+
+/// Whether the field is not missing at all, but was left out in an earlier round.
+fn left_out(root: &Node, map: *const Node, field: &str) -> bool {
+    let mut found = false;
+    root.walk(&mut |node| {
+        if std::ptr::eq(node, map) {
+            found = node.get(field).is_some();
+        }
+    });
+    found
 }
 
 fn is_template(root: &Node, wanted: *const Node) -> bool {
@@ -103,6 +126,8 @@ fn is_template(root: &Node, wanted: *const Node) -> bool {
 #[derive(Debug)]
 struct Error {
     place: Option<(At, *const Node)>,
+    /// The nearest key above the place.
+    key: Option<String>,
     message: String,
     missing: Option<&'static str>,
 }
@@ -117,7 +142,7 @@ impl std::error::Error for Error {}
 
 impl de::Error for Error {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { place: None, message: message.to_string(), missing: None }
+        Self { place: None, key: None, message: message.to_string(), missing: None }
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
@@ -200,6 +225,20 @@ impl<'n, 's> Typed<'n, 's> {
         })
     }
 
+    /// What this node is, in an error's words.
+    fn unexpected(self) -> Unexpected<'n> {
+        match &self.node.kind {
+            Kind::Null => Unexpected::Unit,
+            Kind::Bool(value) => Unexpected::Bool(*value),
+            Kind::Int(value) => Unexpected::Signed(*value),
+            Kind::UInt(value) => Unexpected::Unsigned(*value),
+            Kind::Float(value) => Unexpected::Float(*value),
+            Kind::Text(text) => Unexpected::Str(text),
+            Kind::List(_) => Unexpected::Seq,
+            Kind::Map(_) => Unexpected::Map,
+        }
+    }
+
     fn any<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match &self.node.kind {
             Kind::Null => visitor.visit_unit(),
@@ -231,7 +270,9 @@ impl<'n, 's> Typed<'n, 's> {
                 format!("{text:?} in {} is not supported yet", how.what)
             } else {
                 let known = fields.iter().chain(others).copied();
-                format!("unknown key {text:?} in {}{}", how.what, did_you_mean(text, known))
+                let near = did_you_mean(text, known);
+                let near = if near.is_empty() && self.outermost { how.hint } else { &near };
+                format!("unknown key {text:?} in {}{near}", how.what)
             };
             how.report.error(key.at, message);
         }
@@ -269,7 +310,7 @@ impl<'de> Deserializer<'de> for Typed<'_, '_> {
         // A struct of optional fields may be left empty: `default_args:`.
         let is_map = matches!(self.node.kind, Kind::Map(_) | Kind::Null);
         if !is_map {
-            return self.placed(self.any(visitor));
+            return self.placed(Err(de::Error::invalid_type(self.unexpected(), &"a map")));
         }
         self.check_keys(fields);
         self.placed(visitor.visit_map(Entries { of: self, next: 0, fields: Some(fields) }))
@@ -282,8 +323,9 @@ impl<'de> Deserializer<'de> for Typed<'_, '_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let Some(text) = self.node.text() else {
-            let message = format!("expected one of {}", one_of(variants));
-            return self.placed(Err(de::Error::custom(message)));
+            let expected = format!("one of {}", one_of(variants));
+            return self
+                .placed(Err(de::Error::invalid_type(self.unexpected(), &expected.as_str())));
         };
         self.placed(visitor.visit_enum(Variant(text)))
     }
@@ -308,7 +350,10 @@ impl<'de> SeqAccess<'de> for Items<'_, '_> {
     ) -> Result<Option<T::Value>, Error> {
         let state = self.of.state;
         match self.rest.find(|item| !state.is_left_out(item)) {
-            Some(item) => seed.deserialize(self.of.child(item)).map(Some),
+            Some(item) => {
+                let item = self.of.child(item);
+                item.placed(seed.deserialize(item)).map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -339,9 +384,12 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
-        let (_, value) = &self.of.node.entries()[self.next];
+        let (key, value) = &self.of.node.entries()[self.next];
         self.next += 1;
-        seed.deserialize(self.of.child(value))
+        let value = self.of.child(value);
+        value
+            .placed(seed.deserialize(value))
+            .map_err(|error| Error { key: error.key.or_else(|| Some(key.text.clone())), ..error })
     }
 }
 

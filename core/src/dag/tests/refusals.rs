@@ -1,0 +1,83 @@
+//! One snapshot for each kind of mistake.
+
+use super::check;
+
+/// A DAG with these lines of tasks.
+fn tasks(tasks: &str) -> String {
+    check(&format!("dag_id: a\nparams: {{day: monday}}\ntasks:\n{tasks}"))
+}
+
+/// A DAG with these lines besides one task.
+fn dag(lines: &str) -> String {
+    check(&format!("dag_id: a\n{lines}\ntasks: {{x: {{operator: noop}}}}\n"))
+}
+
+macro_rules! refused {
+    ($($name:ident: $shown:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                insta::assert_snapshot!($shown);
+            }
+        )*
+    };
+}
+
+refused! {
+    an_empty_file: check("");
+    only_comments: check("# nothing\n---\n");
+    not_yaml: check("dag_id: a\ntasks: {x: [}\n");
+    tabs: check("dag_id: a\ntasks:\n\tx: {operator: noop}\n");
+    a_list_instead_of_a_dag: check("- a\n- b\n");
+    no_id_and_no_tasks: check("description: nothing\n");
+    a_bad_id: check("dag_id: my dag\ntasks: {'a/b': {operator: noop}, '': {operator: noop}}\n");
+    a_number_as_id: check("dag_id: 5\ntasks: {7: {operator: noop}}\n");
+    two_dags_of_one_id: check("dag_id: a\ntasks: {}\n---\ndag_id: a\ntasks: {}\n");
+    unknown_keys_everywhere: check(
+        "dag_id: a\nschedul: '@daily'\ndefault_args: {retrys: 3, task_id: x}\nparams: {p: {typ: integer}}\ntasks:\n  load:\n    operator: bash\n    retrys: 3\n    command: ls\n    with: {comand: ls, command: ls}\n",
+    );
+    duplicate_keys: tasks("  x: {operator: noop, retries: 1, retries: 2}\n  y: {operator: noop}\n  x: {operator: empty}\n");
+    duplicate_tasks_of_a_list: tasks("  - {task_id: x, operator: noop}\n  - {task_id: x, operator: noop}\n");
+    a_list_without_ids: tasks("  - {operator: noop}\n  - {task_id: 5, operator: noop}\n  - noop\n");
+    keys_that_are_not_built_yet: check(
+        "dag_id: a\nfail_fast: true\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.consume, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, setup: true}\n",
+    );
+    wrong_types: check(
+        "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: 1}\n  y: noop\n  z: {operator: 5}\n",
+    );
+    an_unknown_operator: tasks("  x: {operator: bsh}\n  y: {operator: csv_read}\n  z: {with: {}}\n");
+    operators_arguments: tasks(
+        "  x: {operator: csv.read, with: {columns: {a: int, b: integer}, delimiter: ';;', header: 5}}\n  y: {operator: postgres.load, with: {mode: merge, key: id}}\n  z: {operator: bash, with: {command: ls, env: {PORT: 8080}}}\n  w: {operator: csv.write, with: [a]}\n",
+    );
+    rules_between_arguments: tasks(
+        "  x: {operator: python, with: {script: a.py, code: 'print(1)'}}\n  y: {operator: postgres.load, with: {connection: c, input: '{{ tasks.r.output }}', table: t, mode: upsert}}\n  r: {operator: csv.read, with: {path: a, quote: ','}}\n  t: {operator: transform, with: {sql: SELECT 1}}\n",
+    );
+    unknown_and_own_dependencies: tasks("  load: {operator: noop, depends_on: [extrat, load, extract, extract]}\n  extract: {operator: noop, depends_on: [], dependencies: []}\n");
+    cycles: tasks(
+        "  a: {operator: noop, depends_on: [c]}\n  b: {operator: noop, depends_on: [a]}\n  c: {operator: noop, depends_on: [b]}\n  d: {operator: noop, depends_on: [e, a]}\n  e: {operator: noop, depends_on: [d]}\n",
+    );
+    an_alias_bomb: check(
+        "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]\ne: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]\nf: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]\ng: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f]\n",
+    );
+    a_large_file: check(&"# much\n".repeat(700_000));
+    too_many_tasks: check(&(0..20_001).fold("dag_id: a\ntasks:\n".to_owned(), |text, i| text + &format!("  t{i}: {{operator: noop}}\n")));
+    catchup_without_start: dag("catchup: true");
+    an_end_before_the_start: dag("start_date: 2026-11-02\nend_date: 2026-11-01");
+    schedules: [
+        dag("schedule: '0 25 * * *'"),
+        dag("schedule: '* * * *'"),
+        dag("schedule: '@dayly'"),
+        dag("schedule: '@once'"),
+        dag("schedule: 90"),
+        dag("schedule: '0 0 30 2 *'"),
+        dag("timezone: Asia/Jakarta"),
+        dag("timezone: Mars/Olympus"),
+    ].join("");
+    param_defaults: dag("params: {n: {type: integer, default: many}, m: {default: 0, minimum: 1}, s: {pattern: x}}");
+    values_in_a_command: tasks(
+        "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ ds }} {{ run_id }}\n        rm {{ params.day }}\n        ls {{ dag_run.conf['x'] }} {{ ti.xcom_pull('y') | upper }}\n  y: {operator: python, with: {code: \"print('{{ params.day }}')\"}}\n",
+    );
+    templates_that_cant_be_right: tasks(
+        "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ dss }} {{ execution_date }}\n        echo {{ logical_date.strftme('%d') }}\n      env:\n        A: \"{{ params.dya }}\"\n        B: \"{{ tasks.nothing.output }}\"\n        C: \"{{ ti.xcom_pull('nothing') }}\"\n        D: \"{{ ds | uper }}\"\n        E: \"{{ ds \"\n        F: \"{% if %}\"\n        G: \"{{ var.value.x }} {{ conn.y.host }}\"\n        H: \"{% include 'x' %}\"\n        I: \"{{ ti.xcom_pull(task_ids=params.day) }}\"\n        J: \"{{ macros.ds_ad(ds, 1) }} {{ macros.uuid }}\"\n        K: \"{{ tasks.x.output }}\"\n  y: {operator: csv.write, with: {input: \"{{ tasks.x.output }}\", path: out.csv}}\n  z: {operator: csv.write, with: {input: data.csv, path: out.csv}}\n  w: {operator: sql, with: {connection: \"{{ params.day }}\", sql: SELECT 1}}\n",
+    );
+}

@@ -1,0 +1,229 @@
+//! Templates as people write them for Airflow.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn instant(text: &str) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+}
+
+fn context() -> RunContext {
+    let date = instant("2026-11-20T01:02:03Z");
+    let xcom = |task: &str, key: &str| XComKey { task_id: task.to_owned(), key: key.to_owned() };
+    RunContext {
+        dag_id: "sales".to_owned(),
+        task_id: "load".to_owned(),
+        run_id: "scheduled__2026-11-20T01:02:03+00:00".to_owned(),
+        run_type: "scheduled".to_owned(),
+        logical_date: Some(date),
+        data_interval_start: Some(date),
+        data_interval_end: Some(instant("2026-11-21T01:02:03.000456Z")),
+        run_after: Some(date),
+        params: json!({"n": 3, "names": ["a", "b"], "deep": {"x": 1.5}, "none": null}),
+        conf: json!({"day": "mon", "with space": 1}),
+        try_number: 2,
+        map_index: -1,
+        xcoms: [
+            (xcom("extract", "return_value"), json!({"rows": 10})),
+            (xcom("extract", "output"), json!({"url": "file:///x", "format": "csv"})),
+            (xcom("my-task", "output"), json!({"url": "file:///y"})),
+        ]
+        .into(),
+    }
+}
+
+/// What a template renders to.
+fn check(template: &str, expected: impl Into<Value>) {
+    let rendered = render(&json!(template), &context());
+    assert_eq!(rendered.unwrap(), expected.into(), "{template}");
+}
+
+fn fails(template: &str) -> String {
+    render(&json!(template), &context()).unwrap_err().to_string()
+}
+
+#[test]
+fn dates_read_as_in_airflow() {
+    check("{{ ds }}", "2026-11-20");
+    check("{{ ds_nodash }}", "20261120");
+    check("{{ ts }}", "2026-11-20T01:02:03+00:00");
+    check("{{ ts_nodash }}", "20261120T010203");
+    check("{{ ts_nodash_with_tz }}", "20261120T010203+0000");
+    check("{{ logical_date }}", "2026-11-20 01:02:03+00:00");
+    check("on {{ data_interval_end }}", "on 2026-11-21 01:02:03.000456+00:00");
+    check("{{ data_interval_end.isoformat() }}", "2026-11-21T01:02:03.000456+00:00");
+    check(
+        "{{ data_interval_end | ds }} {{ data_interval_end | ts_nodash }}",
+        "2026-11-21 20261121T010203",
+    );
+    check("{{ dag_run.logical_date.year }}", 2026);
+}
+
+#[test]
+fn dates_have_pendulums_methods() {
+    check("{{ logical_date.strftime('%d/%m/%y %H.%M %f') }}", "20/11/26 01.02 000000");
+    check("{{ logical_date.format('YYYY/MM/D [at] H:mm dddd') }}", "2026/11/20 at 1:02 Friday");
+    check("{{ logical_date.add(days=12, hours=1) | ts }}", "2026-12-02T02:02:03+00:00");
+    check("{{ logical_date.subtract(months=9).to_date_string() }}", "2026-02-20");
+    check("{{ logical_date.start_of('month') }}", "2026-11-01 00:00:00+00:00");
+    check("{{ logical_date.start_of('week').date() }}", "2026-11-16");
+    check("{{ logical_date.end_of('day') }}", "2026-11-20 23:59:59.999999+00:00");
+    check("{{ logical_date.end_of('year').to_date_string() }}", "2026-12-31");
+    check("{{ logical_date.in_timezone('Asia/Jakarta') }}", "2026-11-20 08:02:03+07:00");
+    check(
+        "{{ logical_date.in_timezone('Asia/Jakarta').start_of('day') }}",
+        "2026-11-20 00:00:00+07:00",
+    );
+    check("{{ logical_date.int_timestamp }}", 1_795_136_523);
+    check("{{ logical_date.timestamp() }}", 1_795_136_523.0);
+    check("{{ logical_date.month }}-{{ logical_date.weekday() }}", "11-4");
+    check("{{ logical_date.replace(day=1, hour=0) | ts }}", "2026-11-01T00:02:03+00:00");
+    check("{{ logical_date.add(macros.timedelta(days=1)) | ds }}", "2026-11-21");
+}
+
+#[test]
+fn macros_move_and_format_dates() {
+    check("{{ macros.ds_add(ds, -20) }}", "2026-10-31");
+    check("{{ macros.ds_format(ds, '%Y-%m-%d', '%d.%m.%Y') }}", "20.11.2026");
+    check("{{ macros.datetime(2026, 2, 28, 6).add(days=1) }}", "2026-03-01 06:00:00+00:00");
+    check("{{ macros.datetime.strptime(ds, '%Y-%m-%d').year }}", 2026);
+    check("{{ macros.timedelta(1).total_seconds() }}", 86_400.0);
+}
+
+#[test]
+fn a_lone_expression_keeps_its_type() {
+    check("{{ params.n }}", 3);
+    check(" {{- params.n -}} ", 3);
+    check("{{ params.n }} ", 3);
+    check("n={{ params.n }}", "n=3");
+    check("{{ params.n }}{{ params.n }}", "33");
+    check("{{ params.names }}", json!(["a", "b"]));
+    check("{{ params.deep }}", json!({"x": 1.5}));
+    check("{{ params.none }}", Value::Null);
+    check("{{ params.n > 2 }}", true);
+    check("{{ params.names | join('-') }}", "a-b");
+    check("{{ '}}' }}", "}}");
+    check(
+        "{% for name in params.names %}{{ name }}{% if not loop.last %},{% endif %}{% endfor %}",
+        "a,b",
+    );
+}
+
+#[test]
+fn runs_and_other_tasks_are_there() {
+    check("{{ run_id }}", "scheduled__2026-11-20T01:02:03+00:00");
+    check("{{ dag.dag_id }}.{{ task.task_id }}.{{ ti.try_number }}", "sales.load.2");
+    check("{{ dag_run.conf['day'] }}", "mon");
+    check("{{ dag_run.conf['with space'] }}", 1);
+    check("{{ dag_run.conf.get('nothing', 'default') }}", "default");
+    check("{{ ti.xcom_pull('extract') }}", json!({"rows": 10}));
+    check("{{ ti.xcom_pull(task_ids='extract')['rows'] }}", 10);
+    check("{{ task_instance.xcom_pull(task_ids='extract', key='nothing') }}", Value::Null);
+    check("{{ ti.xcom_pull(task_ids=['extract', 'other']) }}", json!([{"rows": 10}, null]));
+    check("{{ tasks.extract.output }}", json!({"url": "file:///x", "format": "csv"}));
+    check("{{ tasks['my-task'].output.url }}", "file:///y");
+}
+
+#[test]
+fn pythons_methods_of_texts_and_dicts_are_there() {
+    check("{{ ' Ab '.strip().lower().replace('b', 'c') }}", "ac");
+    check("{{ ds.split('-')[0] }}/{{ '7'.zfill(3) }}", "2026/007");
+    check("{{ '-'.join(params.names) }}", "a-b");
+    check("{{ ds.startswith('2026') and not ds.endswith('x') }}", true);
+    check("{{ params.deep.get('x') }} {{ params.deep.get('y') }}", "1.5 None");
+    check("{% for key, value in params.deep.items() %}{{ key }}={{ value }}{% endfor %}", "x=1.5");
+    check("{{ params.deep.keys() }}", json!(["x"]));
+    check("{{ params.deep.values() }}", json!([1.5]));
+}
+
+#[test]
+fn whole_values_are_rendered() {
+    let with =
+        json!({"sql": "SELECT '{{ ds }}'", "list": ["{{ params.n }}", 5, null], "{{ ds }}": true});
+    let rendered = render(&with, &context()).unwrap();
+    let expected = json!({"sql": "SELECT '2026-11-20'", "list": [3, 5, null], "{{ ds }}": true});
+    assert_eq!(rendered, expected);
+}
+
+#[test]
+fn what_is_undefined_is_an_error() {
+    insta::assert_snapshot!(
+        [
+            fails("{{ params.missing }}"),
+            fails("{{ dag_run.conf.x.y }}"),
+            fails("{{ tasks.nothing.output }}"),
+            fails("{{ logical_date.nothing() }}"),
+            fails("{{ logical_date.in_timezone('Mars') }}"),
+            fails("{{ logical_date.strftime('%Q') }}"),
+            fails("{{ logical_date.add(years=99999999) }}"),
+            fails("{{ params.n | ds }}"),
+            render(&json!("{{ ds }}"), &RunContext::default()).unwrap_err().to_string(),
+        ]
+        .join("\n")
+    );
+}
+
+#[test]
+fn a_template_cant_run_for_ever() {
+    assert!(
+        fails("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}")
+            .contains("fuel")
+    );
+    assert!(fails("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}").contains("recursion"));
+    assert!(fails("{{ 'x' * 9999999999 }}").len() < 1_000);
+}
+
+#[test]
+fn references_tell_what_to_send_along() {
+    let with = json!({
+        "input": "{{ tasks.a.output }}",
+        "inputs": {"b": "{{ tasks['b-c'].output.url }}"},
+        "env": ["{{ ti.xcom_pull(task_ids=['d', 'e'], key='k') }} {{ ti.xcom_pull('f')['x'] | default(params.g) }}"],
+        "more": "{% if dag_run.conf.x %}{{ params['h'] }}{% set params_of = 1 %}{{ params_of }}{% endif %}",
+        "broken": "{{ tasks.z.output",
+    });
+    let found = references(&with);
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(found.outputs, names(&["a", "b-c"]));
+    assert_eq!(found.params, names(&["g", "h"]));
+    assert!(found.conf);
+    let needed: Vec<_> = found
+        .needed_xcoms()
+        .into_iter()
+        .map(|key| format!("{}/{}", key.task_id, key.key))
+        .collect();
+    assert_eq!(needed, ["a/output", "b-c/output", "d/k", "e/k", "f/return_value"]);
+}
+
+#[test]
+fn every_filter_and_test_that_is_known_exists() {
+    for name in check::FILTERS {
+        let error = environment::ENVIRONMENT
+            .render_str(&format!("{{{{ 1 | {name} }}}}"), ())
+            .err()
+            .map(|error| error.kind());
+        assert_ne!(error, Some(minijinja::ErrorKind::UnknownFilter), "{name}");
+    }
+    for name in check::TESTS.iter().filter(|name| name.chars().all(char::is_alphanumeric)) {
+        let error = environment::ENVIRONMENT
+            .render_str(&format!("{{{{ 1 is {name} }}}}"), ())
+            .err()
+            .map(|error| error.kind());
+        assert_ne!(error, Some(minijinja::ErrorKind::UnknownTest), "{name}");
+    }
+}
+
+#[test]
+fn every_attribute_of_a_date_that_is_known_exists() {
+    for name in datetime::MEMBERS {
+        let value = fails_or_not(&format!("{{{{ logical_date.{name} }}}}"));
+        let call = fails_or_not(&format!("{{{{ logical_date.{name}() }}}}"));
+        let missing = call.as_ref().is_err_and(|error| error.contains("dates have no"));
+        assert!(value.is_ok() || !missing, "{name}: {value:?} {call:?}");
+    }
+}
+
+fn fails_or_not(template: &str) -> Result<Value, String> {
+    render(&json!(template), &context()).map_err(|error| error.to_string())
+}
