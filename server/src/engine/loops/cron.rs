@@ -19,9 +19,12 @@ pub(super) async fn tick(engine: &Engine, dag: i32) -> anyhow::Result<()> {
     let plan = core.caches.plan(dag, head.version).await?;
     let model = plan.dag.as_ref();
     let next = |last: Option<DateTime<Utc>>| next_tick(model, last, now);
+    // As when it was saved: a schedule without start begins with the DAG. Begun with "now", its first
+    // tick would always lie ahead.
+    let since = head.last_tick.or_else(|| (!model.catchup).then_some(head.created_at));
     // Without catchup, ticks that were missed since are left out but for the newest.
-    let Some(due) = next(head.last_tick)?.filter(|tick| tick.run_after <= now) else {
-        let later = next(head.last_tick)?.map(|tick| tick.run_after);
+    let Some(due) = next(since)?.filter(|tick| tick.run_after <= now) else {
+        let later = next(since)?.map(|tick| tick.run_after);
         tx.schedule_advance(dag, head.last_tick, later).await?;
         return Ok(tx.commit().await?);
     };
