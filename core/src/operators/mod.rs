@@ -146,6 +146,15 @@ impl Operator {
         schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
+    /// The schema of `with`, made once.
+    pub(crate) fn with_schema(&self) -> &'static Value {
+        static SCHEMAS: LazyLock<BTreeMap<&str, Value>> = LazyLock::new(|| {
+            let schema = |operator: &Operator| operator.schema().to_value();
+            OPERATORS.iter().map(|operator| (operator.name, schema(operator))).collect()
+        });
+        &SCHEMAS[self.name]
+    }
+
     /// Reports everything wrong with a task's `with`.
     pub(crate) fn check(&self, with: &Node, how: &Read<'_>) {
         static REQUIRED: LazyLock<BTreeMap<&str, Vec<String>>> = LazyLock::new(|| {
@@ -156,8 +165,7 @@ impl Operator {
 
     /// The arguments that have no default.
     fn required(&self) -> Vec<String> {
-        let schema = self.schema();
-        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required = self.with_schema()["required"].as_array().into_iter().flatten();
         required.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 }

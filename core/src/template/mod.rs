@@ -1,7 +1,7 @@
 //! Templates: Jinja as Airflow has it, strict and bounded.
 //!
-//! [`references`] and the check at parse time read a template's syntax tree; [`render`] runs it on a
-//! worker. Both know the same variables, so that a template that can't be right is an error when the
+//! [`references`] and the check at parse time read a template's syntax tree; [`render_task`] runs it on
+//! a worker. Both know the same variables, so that a template that can't be right is an error when the
 //! file is read.
 
 mod check;
@@ -16,7 +16,7 @@ mod value;
 pub(crate) use check::{Known, check};
 pub use context::{RunContext, XComKey};
 pub use references::{References, references};
-pub use render::{RenderError, render};
+pub use render::{RenderError, render, render_task};
 
 /// Whether a text holds template syntax at all.
 #[must_use]

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use super::context::RunContext;
 use super::environment::ENVIRONMENT;
 use super::value::json;
-use super::{expression, is_template};
+use super::{expression, is_output, is_template};
+use crate::dag::model::Task;
+use crate::operators;
 
 /// A template that failed: a variable is undefined, or a call went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -17,13 +19,24 @@ pub struct RenderError {
     reason: String,
 }
 
+/// Renders a task's `with` for its operator: as [`render`] does, but where the operator reads text,
+/// a number or a list becomes its text.
+pub fn render_task(task: &Task, context: &RunContext) -> Result<Value, RenderError> {
+    let schema = operators::find(&task.operator).map(operators::Operator::with_schema);
+    render_as(&task.with, schema.unwrap_or(&Value::Null), context)
+}
+
 /// Renders every text in `with`. A text that is exactly one `{{ expression }}` becomes the
 /// expression's value (a number, a list, a dataset), any other stays text.
 pub fn render(with: &Value, context: &RunContext) -> Result<Value, RenderError> {
+    render_as(with, &Value::Null, context)
+}
+
+fn render_as(with: &Value, schema: &Value, context: &RunContext) -> Result<Value, RenderError> {
     if !has_templates(with) {
         return Ok(with.clone());
     }
-    value(with, &context.variables())
+    value(with, schema, &context.variables())
 }
 
 fn has_templates(with: &Value) -> bool {
@@ -35,33 +48,45 @@ fn has_templates(with: &Value) -> bool {
     }
 }
 
-fn value(with: &Value, variables: &Jinja) -> Result<Value, RenderError> {
+/// Renders a value; `schema` is what JSON Schema says of it, null if nothing.
+fn value(with: &Value, schema: &Value, variables: &Jinja) -> Result<Value, RenderError> {
     Ok(match with {
         Value::String(template) if is_template(template) => {
-            text(template, variables).map_err(|error| failed(template, &error))?
+            text(template, schema, variables).map_err(|error| failed(template, &error))?
         }
         Value::Array(items) => {
-            items.iter().map(|item| value(item, variables)).collect::<Result<_, _>>()?
+            let schema = &schema["items"];
+            items.iter().map(|item| value(item, schema, variables)).collect::<Result<_, _>>()?
         }
         Value::Object(entries) => entries
             .iter()
-            .map(|(key, entry)| Ok((key.clone(), value(entry, variables)?)))
+            .map(|(key, entry)| {
+                let known = schema["properties"].get(key);
+                let schema = known.unwrap_or(&schema["additionalProperties"]);
+                Ok((key.clone(), value(entry, schema, variables)?))
+            })
             .collect::<Result<Map<_, _>, _>>()?
             .into(),
         other => other.clone(),
     })
 }
 
-fn text(template: &str, variables: &Jinja) -> Result<Value, minijinja::Error> {
-    let Some(inner) = expression(template) else {
-        return Ok(ENVIRONMENT.render_str(template, variables.clone())?.into());
-    };
+fn text(template: &str, schema: &Value, variables: &Jinja) -> Result<Value, minijinja::Error> {
+    let as_text = || ENVIRONMENT.render_str(template, variables.clone()).map(Value::from);
+    let Some(inner) = expression(template) else { return as_text() };
     let found = ENVIRONMENT.compile_expression(inner)?.eval(variables.clone())?;
-    if found.is_undefined() {
-        // Renders to the error that names what is undefined.
-        return Ok(ENVIRONMENT.render_str(template, variables.clone())?.into());
+    // What is undefined renders to the error that names it.
+    if found.is_undefined() || (is_text(schema, &found) && !is_output(template)) {
+        return as_text();
     }
     json(&found)
+}
+
+/// Whether this value is to become text, because the operator reads nothing else.
+fn is_text(schema: &Value, found: &Jinja) -> bool {
+    let nullable = schema["type"].as_array().is_some_and(|types| types.contains(&"null".into()));
+    let reads_text = schema["type"] == "string" || schema["type"][0] == "string";
+    reads_text && !(nullable && found.is_none())
 }
 
 /// Variables that a run without logical date lacks.
@@ -72,8 +97,8 @@ fn failed(template: &str, error: &minijinja::Error) -> RenderError {
     if let Some(detail) = error.detail() {
         reason = format!("{reason}: {detail}");
     }
-    let of_date = |name: &&str| reason.contains(&format!("`{name}"));
-    if error.kind() == ErrorKind::UndefinedError && OF_DATE.iter().any(|name| of_date(&name)) {
+    let of_date = |name: &str| reason.contains(&format!("`{name}"));
+    if error.kind() == ErrorKind::UndefinedError && OF_DATE.iter().any(|name| of_date(name)) {
         reason.push_str(": the run has no logical date");
     }
     RenderError { template: template.to_owned(), reason }

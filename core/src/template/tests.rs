@@ -147,6 +147,31 @@ fn whole_values_are_rendered() {
 }
 
 #[test]
+fn an_operator_that_reads_text_gets_text() {
+    let task = |operator: &str, with: Value| {
+        let text = format!(
+            "dag_id: a\nparams: {{n: 1, none: 1, names: 1}}\ntasks: {{extract: {{operator: csv.read, with: {{path: x}}}}, t: {{operator: {operator}, with: {with}}}}}\n"
+        );
+        let mut parsed = crate::dag::parse("f", &text);
+        assert_eq!(parsed.diagnostics, []);
+        render_task(&parsed.dags[0].tasks.remove(1), &context()).unwrap()
+    };
+    let bash = json!({"command": "true", "cwd": "{{ params.none }}", "env": {"N": "{{ params.n }}", "L": "{{ params.names }}"}});
+    let rendered = json!({"command": "true", "cwd": null, "env": {"N": "3", "L": "['a', 'b']"}});
+    assert_eq!(task("bash", bash), rendered);
+    let python = json!({"code": "pass", "args": [], "input": {"n": "{{ params.n }}"}});
+    assert_eq!(task("python", python)["input"], json!({"n": 3}));
+    let csv = json!({"path": "{{ params.n }}", "input": "{{ tasks.extract.output }}", "header": "{{ params.n > 2 }}"});
+    let rendered =
+        json!({"path": "3", "input": {"url": "file:///x", "format": "csv"}, "header": true});
+    assert_eq!(task("csv.write", csv), rendered);
+    check(
+        "is {{ params.n > 2 }}, {{ params.none }}, {{ params.deep }}",
+        "is True, None, {'x': 1.5}",
+    );
+}
+
+#[test]
 fn what_is_undefined_is_an_error() {
     insta::assert_snapshot!(
         [

@@ -146,6 +146,6 @@ fn a_file_of_5000_tasks_is_read_at_once() {
     let dag = good(&text);
     let took = start.elapsed();
     assert_eq!(dag.tasks.len(), 5_000);
-    // It takes a tenth of this on the machine it was written on.
-    assert!(took.as_millis() < 2_000, "{took:?}");
+    // 0.2 s of a core where it was written; the rest is for machines that do much else.
+    assert!(took.as_millis() < 3_000, "{took:?}");
 }

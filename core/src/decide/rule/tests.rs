@@ -21,7 +21,7 @@ struct Section<Row> {
     rows: Vec<Row>,
 }
 
-/// Success, failed, skipped, upstream_failed, removed, unfinished.
+/// Success, failed, skipped, `upstream_failed`, removed, unfinished.
 type ByState = [i32; 6];
 
 /// Rule, counts, decision, the state that was set, whether the task passed.
