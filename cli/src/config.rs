@@ -91,6 +91,14 @@ impl std::fmt::Debug for KeySource {
     }
 }
 
+/// The machine's name, or a name that says that it has none.
+pub(crate) fn machine_name() -> String {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = kernel.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
+}
+
 /// The address that signs in once.
 pub(crate) fn sign_in_url(server: &str, secret: &str) -> String {
     format!("{server}/sign-in/link?token={secret}")

@@ -12,6 +12,8 @@ pub(crate) enum Ended {
     Success,
     /// What was checked is wrong, and everything about it has been printed.
     Invalid,
+    /// The run that was followed has failed.
+    RunFailed,
 }
 
 /// Returns the exit code of an outcome, its error printed.
@@ -19,6 +21,7 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(Ended::Success) => ExitCode::SUCCESS,
         Ok(Ended::Invalid) => ExitCode::from(1),
+        Ok(Ended::RunFailed) => ExitCode::from(3),
         Err(error) => report(&error),
     }
 }

@@ -14,7 +14,10 @@ mod db;
 mod exit;
 mod key;
 mod output;
+mod progress;
 mod runs;
+mod server;
+mod services;
 mod telemetry;
 mod users;
 
@@ -35,10 +38,11 @@ Examples:
   subak dags test dags/retail_retention.yaml   run a DAG here and now, without a server
   subak runs trigger retail_retention --wait   start a run and follow it to its end
 
-Exit codes: 0 success, 1 error, 2 wrong usage.";
+Exit codes: 0 success, 1 error, 2 wrong usage, 3 the run failed.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Server(Box<server::Options>),
     #[command(subcommand)]
     Dags(dags::Command),
     #[command(subcommand)]
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> exit::Outcome {
     match command {
+        Command::Server(options) => server::run(*options).await,
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
         Command::Connections(command) => connections::run(command).await,

@@ -7,23 +7,34 @@ use subak_store::read::{RunFilter, RunRecord, VersionRecord};
 
 use crate::exit::Outcome;
 
+mod cancel;
+mod clear;
+mod engine;
+pub(crate) mod follow;
 mod list;
 mod logs;
 mod show;
+pub(crate) mod trigger;
 
 /// Triggers, watches and ends runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Trigger(trigger::Options),
     List(list::Options),
     Show(show::Options),
     Logs(logs::Options),
+    Cancel(cancel::Options),
+    Clear(clear::Options),
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
+        Command::Trigger(options) => trigger::run(options).await,
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
         Command::Logs(options) => logs::run(options).await,
+        Command::Cancel(options) => cancel::run(options).await,
+        Command::Clear(options) => clear::run(options).await,
     }
 }
 
