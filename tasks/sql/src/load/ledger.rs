@@ -1,0 +1,235 @@
+//! `subak_loads`: which loads a database has, written in the transaction of their rows.
+//!
+//! A try claims its load by inserting the row first. A second one, whatever became of the first, waits
+//! for that transaction and then either finds the load done or does it.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, FromRow};
+use subak_core::operators::sql::LoadMode;
+use subak_task::{TaskContext, TaskError, TaskIdentity};
+
+use crate::name::Identifier;
+use crate::target::Target;
+
+/// Keeps two creators apart, anywhere in the database.
+const CREATE_LOCK: i64 = 0x5375_6261_6b4c_6f61;
+
+/// What a load did.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct Loaded {
+    pub(crate) table_name: String,
+    pub(crate) mode: String,
+    /// Rows of the dataset.
+    pub(crate) rows_read: i64,
+    /// Rows in the table because of it: with `upsert` a repeated key counts once.
+    pub(crate) rows_loaded: i64,
+    /// An earlier try did it.
+    #[sqlx(skip)]
+    pub(crate) earlier: bool,
+}
+
+impl Loaded {
+    /// The XCom value; the same whichever try reports it.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "table": self.table_name,
+            "mode": self.mode,
+            "rows": self.rows_loaded,
+            "rows_read": self.rows_read,
+        })
+    }
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows into {} ({})", self.rows_loaded, self.table_name, self.mode)?;
+        if self.rows_read != self.rows_loaded {
+            write!(f, ", from {} rows: later rows replaced earlier ones", self.rows_read)?;
+        }
+        Ok(())
+    }
+}
+
+/// The ledger of one database, for one task instance.
+pub(crate) struct Ledger {
+    schema: Identifier,
+    target: Target,
+    identity: TaskIdentity,
+}
+
+impl Ledger {
+    pub(crate) fn new(target: &Target, ctx: &TaskContext) -> Result<Self, TaskError> {
+        Ok(Self {
+            schema: Identifier::new(&target.ledger_schema)?,
+            target: target.clone(),
+            identity: TaskIdentity::clone(&ctx.identity),
+        })
+    }
+
+    /// Creates the table unless it exists, in a transaction of its own.
+    pub(crate) async fn ensure(&self, db: &mut PgConnection) -> Result<(), TaskError> {
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(self.table())
+            .fetch_one(&mut *db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        if exists {
+            return Ok(());
+        }
+        // Several statements in one message are one transaction; the lock ends with it.
+        let create = format!("SELECT pg_advisory_xact_lock({CREATE_LOCK}); {}", self.ddl());
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        Ok(())
+    }
+
+    /// Claims the load in the open transaction, or returns what an earlier try did.
+    pub(crate) async fn claim_in_tx(
+        &self,
+        db: &mut PgConnection,
+        table: &str,
+        mode: LoadMode,
+    ) -> Result<Option<Loaded>, TaskError> {
+        let id = &self.identity;
+        let claim = format!(
+            "INSERT INTO {} (installation, run_uuid, task_id, map_index, resets, dag_id, run_id,
+                             table_name, mode)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            self.table()
+        );
+        let claimed = sqlx::query(AssertSqlSafe(claim))
+            .bind(&id.installation)
+            .bind(&id.run_uuid)
+            .bind(&id.task_id)
+            .bind(id.map_index)
+            .bind(i64::from(id.resets))
+            .bind(&id.dag_id)
+            .bind(&id.run_id)
+            .bind(table)
+            .bind(mode_name(mode))
+            .execute(&mut *db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        if claimed.rows_affected() == 1 {
+            return Ok(None);
+        }
+        let found = self.find(db).await?;
+        found.map(Some).ok_or_else(|| self.removed())
+    }
+
+    /// Returns what is recorded of the load.
+    pub(crate) async fn find(&self, db: &mut PgConnection) -> Result<Option<Loaded>, TaskError> {
+        let id = &self.identity;
+        let find = format!(
+            "SELECT table_name, mode, rows_read, rows_loaded FROM {}
+             WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
+            self.table()
+        );
+        let found: Option<Loaded> = sqlx::query_as(AssertSqlSafe(find))
+            .bind(&id.installation)
+            .bind(&id.run_uuid)
+            .bind(&id.task_id)
+            .bind(id.map_index)
+            .bind(i64::from(id.resets))
+            .fetch_optional(db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        Ok(found.map(|loaded| Loaded { earlier: true, ..loaded }))
+    }
+
+    /// Writes the counts into the claimed row.
+    pub(crate) async fn record_in_tx(
+        &self,
+        db: &mut PgConnection,
+        loaded: &Loaded,
+        ranges: &[Value],
+    ) -> Result<(), TaskError> {
+        let id = &self.identity;
+        let record = format!(
+            "UPDATE {} SET rows_read = $6, rows_loaded = $7, ranges = $8, loaded_at = clock_timestamp()
+             WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
+            self.table()
+        );
+        let recorded = sqlx::query(AssertSqlSafe(record))
+            .bind(&id.installation)
+            .bind(&id.run_uuid)
+            .bind(&id.task_id)
+            .bind(id.map_index)
+            .bind(i64::from(id.resets))
+            .bind(loaded.rows_read)
+            .bind(loaded.rows_loaded)
+            .bind(sqlx::types::Json(ranges))
+            .execute(db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        if recorded.rows_affected() == 1 { Ok(()) } else { Err(self.removed()) }
+    }
+
+    fn removed(&self) -> TaskError {
+        TaskError::transient(format!(
+            "{}: somebody removed the load's row from {} meanwhile",
+            self.target,
+            self.table()
+        ))
+    }
+
+    fn table(&self) -> String {
+        format!("{}.subak_loads", self.schema)
+    }
+
+    /// The statement that creates the table, for us or for the administrator.
+    fn ddl(&self) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (
+    installation  text        NOT NULL,
+    run_uuid      text        NOT NULL,
+    task_id       text        NOT NULL,
+    map_index     integer     NOT NULL,
+    resets        bigint      NOT NULL,
+    dag_id        text        NOT NULL,
+    run_id        text        NOT NULL,
+    table_name    text        NOT NULL,
+    mode          text        NOT NULL,
+    rows_read     bigint      NOT NULL DEFAULT 0,
+    rows_loaded   bigint      NOT NULL DEFAULT 0,
+    rows_rejected bigint      NOT NULL DEFAULT 0,
+    rows_filtered bigint      NOT NULL DEFAULT 0,
+    ranges        jsonb       NOT NULL DEFAULT '[]',
+    loaded_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (installation, run_uuid, task_id, map_index, resets)
+);",
+            self.table()
+        )
+    }
+
+    /// Tells an administrator what to run where the right is missing.
+    fn refused(&self, error: sqlx::Error) -> TaskError {
+        let code = error.as_database_error().and_then(|error| error.code().map(String::from));
+        let failure = self.target.failure(error);
+        match code.as_deref() {
+            Some("42501" | "3F000") => TaskError::permanent(format!(
+                "{}\nPostgreSQL keeps in `subak_loads` which loads it has, so that none happens \
+                 twice. Let somebody with the right run:\n\n{}\nGRANT SELECT, INSERT, UPDATE ON {} \
+                 TO the user of the connection;",
+                failure.message,
+                self.ddl(),
+                self.table()
+            )),
+            _ => failure,
+        }
+    }
+}
+
+/// The mode as a DAG file has it.
+pub(crate) fn mode_name(mode: LoadMode) -> &'static str {
+    match mode {
+        LoadMode::Append => "append",
+        LoadMode::Upsert => "upsert",
+        LoadMode::Replace => "replace",
+    }
+}

@@ -1,0 +1,164 @@
+//! The transaction of a load: claim, rows, record; the caller commits.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::SchemaRef;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use subak_core::operators::sql::LoadMode;
+use subak_task::{RecordBatchStream, TaskError};
+
+use crate::copy::{Encoder, Field};
+use crate::load::catalog::{self, Table};
+use crate::load::ledger::{Loaded, mode_name};
+use crate::load::{Load, copy_in, mapping, upsert};
+use crate::name::{self, Identifier, did_you_mean};
+
+impl Load<'_> {
+    /// Loads the rows in a transaction that is left open, or finds that an earlier try did.
+    pub(crate) async fn in_transaction(&self, db: &mut PgConnection) -> Result<Loaded, TaskError> {
+        self.ledger.ensure(db).await?;
+        self.execute(db, "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned()).await?;
+        let mode = self.params.mode;
+        if let Some(earlier) = self.ledger.claim_in_tx(db, &self.params.table, mode).await? {
+            return Ok(earlier);
+        }
+        let stream = self.read().await?;
+        let table = self.table_in_tx(db, &stream.schema).await?;
+        let fields = mapping::fields(&self.params.columns, &stream.schema, &table)?;
+        let (rows_read, rows_loaded) = match mode {
+            LoadMode::Append => self.copy_in_tx(db, &table, fields, stream).await?,
+            LoadMode::Replace => {
+                self.empty_in_tx(db, &table).await?;
+                self.copy_in_tx(db, &table, fields, stream).await?
+            }
+            LoadMode::Upsert => {
+                self.check_key(&table, &fields)?;
+                upsert::in_tx(self, db, &table, fields, stream).await?
+            }
+        };
+        let loaded = Loaded {
+            table_name: self.params.table.clone(),
+            mode: mode_name(mode).to_owned(),
+            rows_read,
+            rows_loaded,
+            earlier: false,
+        };
+        self.ledger.record_in_tx(db, &loaded, &self.dataset.provenance).await?;
+        Ok(loaded)
+    }
+
+    pub(crate) async fn execute(
+        &self,
+        db: &mut PgConnection,
+        sql: String,
+    ) -> Result<u64, TaskError> {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await;
+        done.map(|done| done.rows_affected()).map_err(|error| self.target.failure(error))
+    }
+
+    /// Opens the dataset, only those columns that the table takes.
+    async fn read(&self) -> Result<RecordBatchStream, TaskError> {
+        let known: BTreeSet<&str> =
+            self.dataset.schema.iter().map(|column| column.name.as_str()).collect();
+        let wanted: BTreeSet<String> = self.params.columns.values().cloned().collect();
+        // With an unknown name among them all are read, so that the error can name those there are.
+        let narrow = !wanted.is_empty() && wanted.iter().all(|name| known.contains(name.as_str()));
+        let wanted: Vec<String> = wanted.into_iter().collect();
+        self.ctx.datasets.read(&self.dataset, narrow.then_some(&wanted[..]), self.ctx).await
+    }
+
+    async fn table_in_tx(
+        &self,
+        db: &mut PgConnection,
+        schema: &SchemaRef,
+    ) -> Result<Table, TaskError> {
+        if let Some(table) = catalog::table(db, &self.target, &self.table).await? {
+            return Ok(table);
+        }
+        if !self.params.create {
+            return Err(self.no_table(db, schema).await?);
+        }
+        self.create_in_tx(db, schema).await?;
+        let made = catalog::table(db, &self.target, &self.table).await?;
+        made.ok_or_else(|| {
+            TaskError::transient(format!("table {} was dropped by somebody else", self.table))
+        })
+    }
+
+    async fn no_table(
+        &self,
+        db: &mut PgConnection,
+        schema: &SchemaRef,
+    ) -> Result<TaskError, TaskError> {
+        let names = catalog::table_names(db, &self.target).await?;
+        let near = did_you_mean(&self.params.table, names.iter().map(String::as_str));
+        let ddl = self.ddl(schema)?;
+        Ok(TaskError::permanent(format!(
+            "{}: table `{}` does not exist{near}\nLet the task create it with `create: true`, or run:\
+             \n\n{ddl}",
+            self.target, self.params.table
+        )))
+    }
+
+    /// Removes all rows; readers see them until the commit.
+    async fn empty_in_tx(&self, db: &mut PgConnection, table: &Table) -> Result<(), TaskError> {
+        // Another replacement must not begin before this one is committed: it would not see the rows
+        // that it has to remove. Readers are not held up.
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", table.name);
+        self.execute(db, lock).await?;
+        let removed = self.execute(db, format!("DELETE FROM {}", table.name)).await?;
+        self.ctx.log(format!("{removed} rows of `{}` to be replaced", table.shown));
+        Ok(())
+    }
+
+    async fn copy_in_tx(
+        &self,
+        db: &mut PgConnection,
+        table: &Table,
+        fields: Vec<Field>,
+        stream: RecordBatchStream,
+    ) -> Result<(i64, i64), TaskError> {
+        let columns = columns(&fields)?;
+        let statement =
+            format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, name::list(&columns));
+        let encoder = Encoder::new(&stream.schema, fields, false)?;
+        let copied = copy_in::copy_in(self, db, &statement, encoder, stream).await?;
+        Ok((copied.sent, copied.written))
+    }
+
+    /// Checks that the key is unique in the table and given by the dataset.
+    fn check_key(&self, table: &Table, fields: &[Field]) -> Result<(), TaskError> {
+        let key: BTreeSet<String> = self.key.iter().map(|name| name.as_str().to_owned()).collect();
+        let absent = key.iter().find(|name| !fields.iter().any(|field| field.target == **name));
+        if let Some(absent) = absent {
+            let names = fields.iter().map(|field| field.target.as_str());
+            return Err(TaskError::permanent(format!(
+                "`key` names `{absent}`, which is not loaded{}",
+                did_you_mean(absent, names)
+            )));
+        }
+        if table.unique.contains(&key) {
+            return Ok(());
+        }
+        let there: Vec<String> = table
+            .unique
+            .iter()
+            .map(|set| format!("({})", set.iter().cloned().collect::<Vec<_>>().join(", ")))
+            .collect();
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
+        Err(TaskError::permanent(format!(
+            "mode `upsert` needs a unique index on exactly ({}) of table `{}`; its unique keys: {there}\
+             \nTo add it: CREATE UNIQUE INDEX ON {} ({});",
+            self.params.key.join(", "),
+            table.shown,
+            table.name,
+            name::list(&self.key)
+        )))
+    }
+}
+
+/// The table's columns that are filled, in order.
+pub(crate) fn columns(fields: &[Field]) -> Result<Vec<Identifier>, TaskError> {
+    fields.iter().map(|field| Identifier::new(&field.target)).collect()
+}

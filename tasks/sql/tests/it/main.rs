@@ -1,0 +1,12 @@
+//! The operators against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod exactly_once;
+mod failures;
+mod load;
+mod proxy;
+mod rate;
+mod sql;
+mod support;
+mod types;
