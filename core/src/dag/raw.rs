@@ -1,18 +1,13 @@
 //! A DAG file as written: the structs from which it is read, and its JSON Schema made.
 
-use std::fmt;
-use std::time::Duration;
-
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer, IgnoredAny, Visitor};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::duration;
 use super::params::Declaration;
+use super::values::{Instant, Pool, Positive, RawSchedule, Share, Span, Utcs};
 use crate::decide::TriggerRule;
-use crate::schedule;
 
 /// A DAG: one YAML document.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -184,34 +179,6 @@ impl Controls {
     }
 }
 
-/// A cron expression of five fields, presets resolved.
-#[derive(Debug, Clone)]
-pub(crate) struct RawSchedule(pub String);
-
-/// A date or an instant, UTC where it names no offset.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Instant(pub DateTime<Utc>);
-
-/// A length of time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span(pub Duration);
-
-/// A whole number from 1.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Positive(pub u32);
-
-/// A number from 0 to 1.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Share(pub f64);
-
-/// The one pool there is.
-#[derive(Debug, Clone)]
-pub(crate) struct Pool;
-
-/// The one time zone there is.
-#[derive(Debug, Clone)]
-pub(crate) struct Utcs;
-
 /// `default_args`, read by itself as [`Controls`].
 #[derive(Debug, Deserialize)]
 pub(crate) struct DefaultArgs(IgnoredAny);
@@ -227,176 +194,6 @@ struct RawParams(IgnoredAny);
 /// `with`, read as the operator's struct.
 #[derive(Debug, Deserialize)]
 struct RawWith(IgnoredAny);
-
-/// Reads a value through a function from text.
-fn from_text<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    expected: &'static str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<T, D::Error> {
-    struct Text<F>(&'static str, F);
-    impl<T, F: Fn(&str) -> Result<T, String>> Visitor<'_> for Text<F> {
-        type Value = T;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str(self.0)
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            (self.1)(text).map_err(E::custom)
-        }
-    }
-    deserializer.deserialize_any(Text(expected, parse))
-}
-
-impl<'de> Deserialize<'de> for RawSchedule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl<'de> Visitor<'de> for Written {
-            type Value = RawSchedule;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a cron expression such as \"0 6 * * *\", or @daily, or null")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSchedule, E> {
-                schedule::resolve(text).map(RawSchedule).map_err(E::custom)
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<RawSchedule, E> {
-                Err(E::custom("a schedule by duration is not supported yet: write cron"))
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, _: A) -> Result<RawSchedule, A::Error> {
-                Err(de::Error::custom("a schedule by map is not supported yet: write cron"))
-            }
-        }
-        deserializer.deserialize_any(Written)
-    }
-}
-
-impl<'de> Deserialize<'de> for Instant {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a date such as 2026-11-01 or 2026-11-01T06:00:00Z";
-        from_text(deserializer, expected, |text| {
-            instant(text).map(Self).ok_or_else(|| format!("expected {expected}, found {text:?}"))
-        })
-    }
-}
-
-/// Reads `2026-11-01`, `2026-11-01 06:00`, `2026-11-01T06:00:00Z` and offsets.
-fn instant(text: &str) -> Option<DateTime<Utc>> {
-    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Some(date.and_time(chrono::NaiveTime::MIN).and_utc());
-    }
-    let text = text.replacen(' ', "T", 1);
-    if let Ok(instant) = DateTime::parse_from_rfc3339(&text) {
-        return Some(instant.to_utc());
-    }
-    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
-        .iter()
-        .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
-        .map(|naive| naive.and_utc())
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl Visitor<'_> for Written {
-            type Value = Span;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(duration::EXPECTED)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
-                duration::parse(text).map(Span).map_err(E::custom)
-            }
-
-            fn visit_u64<E: de::Error>(self, secs: u64) -> Result<Span, E> {
-                duration::bounded(Duration::from_secs(secs)).map(Span).map_err(E::custom)
-            }
-
-            fn visit_f64<E: de::Error>(self, secs: f64) -> Result<Span, E> {
-                duration::from_secs(secs).map(Span).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(Written)
-    }
-}
-
-impl<'de> Deserialize<'de> for Positive {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            0 => Err(de::Error::custom("expected a whole number, 1 or more, found 0")),
-            number => Ok(Self(number)),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Share {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let share = f64::deserialize(deserializer)?;
-        if (0.0..=1.0).contains(&share) {
-            return Ok(Self(share));
-        }
-        Err(de::Error::custom(format!("expected a number from 0 to 1, found {share}")))
-    }
-}
-
-impl<'de> Deserialize<'de> for Pool {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "the name of a pool", |name| match name {
-            "default_pool" => Ok(Self),
-            other => Err(format!("pools are not supported yet: leave out `pool: {other}`")),
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Utcs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "the name of a time zone", |name| match name {
-            "UTC" | "Etc/UTC" => Ok(Self),
-            other => match other.parse::<chrono_tz::Tz>() {
-                Ok(_) => Err(format!("time zone {other:?} is not supported yet: only UTC")),
-                Err(_) => Err(format!("unknown time zone {other:?}")),
-            },
-        })
-    }
-}
-
-/// The schema of a type that is read by hand.
-macro_rules! schema {
-    ($type:ty, $name:literal, $schema:tt) => {
-        impl JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                $name.into()
-            }
-
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
-            }
-        }
-    };
-}
-
-schema!(RawSchedule, "Schedule", { "type": "string" });
-schema!(Instant, "Instant", {
-    "type": "string",
-    "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$",
-});
-schema!(Span, "Duration", {
-    "anyOf": [{ "type": "string" }, { "type": "number", "minimum": 0 }],
-    "description": "30s, 10m, 1h30m, a number of seconds, or ISO 8601 (PT5M)",
-});
-schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32::MAX });
-schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
-schema!(Pool, "Pool", { "type": "string", "enum": ["default_pool"] });
-schema!(Utcs, "TimeZone", { "type": "string", "enum": ["UTC", "Etc/UTC"] });
 
 /// A task of the schema: its own keys and the control keys together.
 #[derive(Serialize, JsonSchema)]
@@ -442,7 +239,15 @@ impl JsonSchema for RawTasks {
     }
 }
 
-schema!(RawWith, "With", { "type": "object" });
+impl JsonSchema for RawWith {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "With".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object" })
+    }
+}
 
 impl JsonSchema for RawParams {
     fn schema_name() -> std::borrow::Cow<'static, str> {

@@ -29,7 +29,10 @@ pub(super) fn with_by_operator(mut task: Schema) -> Schema {
             let mut with = operator.schema().to_value();
             allow_templates(&mut with);
             json!({
-                "if": { "properties": { "operator": { "const": operator.name } } },
+                "if": {
+                    "properties": { "operator": { "const": operator.name } },
+                    "required": ["operator"],
+                },
                 "then": { "properties": { "with": with } },
             })
         })

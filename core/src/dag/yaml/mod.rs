@@ -4,6 +4,7 @@
 //! serde-saphyr parses; nothing here knows YAML's grammar. The detour over nodes is what keeps the
 //! place of an error through tags, maps of tasks and untagged enums, where serde would lose it.
 
+mod error;
 mod node;
 mod read;
 mod typed;

@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -14,8 +13,9 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 
+use super::error::{Error, one_of};
 use super::node::{Kind, Node};
-use crate::dag::diagnostic::{At, Report};
+use crate::dag::diagnostic::Report;
 use crate::dag::suggest::did_you_mean;
 use crate::template;
 
@@ -120,88 +120,6 @@ fn is_template(root: &Node, wanted: *const Node) -> bool {
         }
     });
     found
-}
-
-/// An error on its way to the node where it belongs.
-#[derive(Debug)]
-struct Error {
-    place: Option<(At, *const Node)>,
-    /// The nearest key above the place.
-    key: Option<String>,
-    message: String,
-    missing: Option<&'static str>,
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl de::Error for Error {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { place: None, key: None, message: message.to_string(), missing: None }
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let hint = match found {
-            Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_)
-                if expected.to_string().contains("string") =>
-            {
-                " (write it in quotes)"
-            }
-            _ => "",
-        };
-        Self::custom(format!("expected {}, found {}{hint}", plain(expected), found_words(found)))
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format!("expected {}, found {}", plain(expected), found_words(found)))
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let near = did_you_mean(variant, expected.iter().copied());
-        let near = if near.is_empty() { format!(": use {}", one_of(expected)) } else { near };
-        Self::custom(format!("unknown value {variant:?}{near}"))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self { missing: Some(field), ..Self::custom(format!("{field:?} is missing")) }
-    }
-}
-
-/// serde's words for types, as people say them.
-fn plain(expected: &dyn de::Expected) -> String {
-    match expected.to_string().as_str() {
-        "a string" => "a text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        "u32" | "u64" | "usize" | "u16" | "u8" => "a whole number, 0 or more".to_owned(),
-        "i32" | "i64" => "a whole number".to_owned(),
-        "f64" => "a number".to_owned(),
-        other if other.starts_with("struct ") => "a map".to_owned(),
-        other => other.to_owned(),
-    }
-}
-
-fn found_words(found: Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Bool(value) => format!("{value}"),
-        Unexpected::Unsigned(value) => format!("the number {value}"),
-        Unexpected::Signed(value) => format!("the number {value}"),
-        Unexpected::Float(value) => format!("the number {value}"),
-        Unexpected::Str(text) => format!("the text {text:?}"),
-        Unexpected::Unit => "nothing".to_owned(),
-        Unexpected::Seq => "a list".to_owned(),
-        Unexpected::Map => "a map".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn one_of(words: &[&str]) -> String {
-    words.join(", ")
 }
 
 /// serde's view of a node.
