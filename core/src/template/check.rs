@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
-use super::datetime::{MACROS, MEMBERS};
+use super::datetime::MEMBERS;
 use super::environment::ENVIRONMENT;
+use super::macros::MACROS;
 use super::references::{Use, uses};
 use crate::dag::did_you_mean;
 use crate::dag::model::Param;

@@ -9,7 +9,8 @@ use minijinja::value::{Kwargs, Object, Value as Jinja, from_args};
 use minijinja::{Error, ErrorKind, State};
 use serde_json::Value;
 
-use super::datetime::{Moment, macros};
+use super::datetime::Moment;
+use super::macros::macros;
 use super::value::jinja;
 
 /// Names an XCom of a run.

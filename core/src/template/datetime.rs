@@ -5,9 +5,12 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+
 use chrono_tz::Tz;
-use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, Value as Jinja, from_args};
+use minijinja::value::{Kwargs, Object, ObjectRepr, Value as Jinja, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
+
+use super::macros::Delta;
 
 /// An instant in a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,7 +234,7 @@ impl Moment {
 }
 
 /// `years=`, `months=`, `weeks=`, … or one timedelta: months, and the rest by the clock.
-fn amount(args: &[Jinja], sign: i64) -> Result<(i64, TimeDelta), Error> {
+pub(super) fn amount(args: &[Jinja], sign: i64) -> Result<(i64, TimeDelta), Error> {
     if let [delta] = args
         && let Some(delta) = delta.downcast_object_ref::<Delta>()
     {
@@ -255,7 +258,7 @@ fn amount(args: &[Jinja], sign: i64) -> Result<(i64, TimeDelta), Error> {
 }
 
 /// Python's `strftime`.
-fn strftime(date: DateTime<Tz>, format: &str) -> Result<String, Error> {
+pub(super) fn strftime(date: DateTime<Tz>, format: &str) -> Result<String, Error> {
     let mut text = String::new();
     // chrono's %f counts nanoseconds.
     write!(text, "{}", date.format(&format.replace("%f", "%6f")))
@@ -315,133 +318,6 @@ fn pendulum_format(date: DateTime<Tz>, format: &str) -> Result<String, Error> {
     strftime(date, &chrono)
 }
 
-/// `macros.timedelta(days=1)`.
-#[derive(Debug)]
-struct Delta(TimeDelta);
-
-impl Object for Delta {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        method: &str,
-        _: &[Jinja],
-    ) -> Result<Jinja, Error> {
-        match method {
-            "total_seconds" => Ok((self.0.num_milliseconds() as f64 / 1e3).into()),
-            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("timedelta has no {method}"))),
-        }
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secs = self.0.num_seconds();
-        write!(f, "{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
-    }
-}
-
-/// `macros.timedelta`: called with days, or with `days=`, `hours=`, ….
-#[derive(Debug)]
-struct DeltaClass;
-
-impl Object for DeltaClass {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
-        let (months, clock) = match args {
-            [days] if days.is_number() => {
-                let days = f64::try_from(days.clone())?;
-                (0, TimeDelta::milliseconds((days * 86_400_000.0) as i64))
-            }
-            _ => amount(args, 1)?,
-        };
-        if months != 0 {
-            return Err(bad("timedelta has no months or years".to_owned()));
-        }
-        Ok(Jinja::from_object(Delta(clock)))
-    }
-}
-
-/// `macros.datetime`: called for a date, or asked to read one.
-#[derive(Debug)]
-struct DateTimeClass;
-
-impl Object for DateTimeClass {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
-        let (year, month, day, time): (i32, u32, u32, Rest<u32>) = from_args(args)?;
-        let part = |index: usize| time.get(index).copied().unwrap_or(0);
-        NaiveDate::from_ymd_opt(year, month, day)
-            .and_then(|date| date.and_hms_opt(part(0), part(1), part(2)))
-            .map(|naive| Moment::value(naive.and_utc()))
-            .ok_or_else(|| bad("no such date".to_owned()))
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        method: &str,
-        args: &[Jinja],
-    ) -> Result<Jinja, Error> {
-        match method {
-            "strptime" => {
-                let (text, format): (String, String) = from_args(args)?;
-                strptime(&text, &format).map(|naive| Moment::value(naive.and_utc()))
-            }
-            "fromisoformat" => {
-                let (text,): (String,) = from_args(args)?;
-                iso(&text).map(Moment::value)
-            }
-            _ => Err(Error::new(ErrorKind::UnknownMethod, format!("datetime has no {method}"))),
-        }
-    }
-}
-
-fn strptime(text: &str, format: &str) -> Result<NaiveDateTime, Error> {
-    NaiveDateTime::parse_from_str(text, format)
-        .or_else(|_| {
-            NaiveDate::parse_from_str(text, format)
-                .map(|date| date.and_time(chrono::NaiveTime::MIN))
-        })
-        .map_err(|_| bad(format!("{text:?} does not fit the format {format:?}")))
-}
-
-fn iso(text: &str) -> Result<DateTime<Utc>, Error> {
-    DateTime::parse_from_rfc3339(&text.replacen(' ', "T", 1))
-        .map(|date| date.to_utc())
-        .or_else(|_| strptime(text, "%Y-%m-%d").map(|naive| naive.and_utc()))
-        .or_else(|_| strptime(text, "%Y-%m-%dT%H:%M:%S").map(|naive| naive.and_utc()))
-}
-
-/// Airflow's macros that need no server.
-pub(super) const MACROS: &[&str] = &["ds_add", "ds_format", "datetime", "timedelta"];
-
-/// `macros` of a template.
-pub(super) fn macros() -> Jinja {
-    let ds_add = |ds: String, days: i64| -> Result<String, Error> {
-        let date = strptime(&ds, "%Y-%m-%d")?;
-        let moved = TimeDelta::try_days(days).and_then(|days| date.checked_add_signed(days));
-        Ok(moved.ok_or_else(far)?.format("%Y-%m-%d").to_string())
-    };
-    let ds_format = |ds: String, input: String, output: String| -> Result<String, Error> {
-        let date = strptime(&ds, &input)?.and_utc().with_timezone(&Tz::UTC);
-        strftime(date, &output)
-    };
-    Jinja::from_pairs([
-        ("ds_add", Jinja::from_function(ds_add)),
-        ("ds_format", Jinja::from_function(ds_format)),
-        ("timedelta", Jinja::from_object(DeltaClass)),
-        ("datetime", Jinja::from_object(DateTimeClass)),
-    ])
-}
-
 /// Airflow's filters over dates.
 pub(super) fn add_filters(environment: &mut Environment<'_>) {
     type Filter = fn(Moment) -> String;
@@ -460,10 +336,10 @@ pub(super) fn add_filters(environment: &mut Environment<'_>) {
     }
 }
 
-fn bad(message: String) -> Error {
+pub(super) fn bad(message: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
 }
 
-fn far() -> Error {
+pub(super) fn far() -> Error {
     bad("the date is out of range".to_owned())
 }

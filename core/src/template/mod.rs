@@ -4,10 +4,12 @@
 //! a worker. Both know the same variables, so that a template that can't be right is an error when the
 //! file is read.
 
+mod bounds;
 mod check;
 mod context;
 mod datetime;
 mod environment;
+mod macros;
 mod python;
 mod references;
 mod render;
@@ -29,6 +31,7 @@ pub(crate) fn expression(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("{{")?.strip_suffix("}}")?;
     let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
     let inner = inner.strip_suffix(['-', '+']).unwrap_or(inner);
+    bounds::check(text).ok()?;
     minijinja::machinery::parse_expr(inner).is_ok().then_some(inner)
 }
 

@@ -7,7 +7,7 @@ use minijinja::machinery::{Span, parse};
 use serde_json::Value;
 
 use super::context::XComKey;
-use super::is_template;
+use super::{bounds, is_template};
 
 /// What the templates of a task use of its run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub(super) enum Use {
 
 /// Returns all uses with the text of each, or the error of a template that can't be read.
 pub(super) fn uses(text: &str) -> Result<Vec<(Use, &str)>, minijinja::Error> {
+    bounds::check(text)?;
     let tree = parse(text, "template", minijinja::syntax::SyntaxConfig::default())?;
     let mut walk = Walk { text, found: Vec::new(), locals: HashSet::new() };
     walk.statement(&tree);

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::context::RunContext;
 use super::environment::ENVIRONMENT;
 use super::value::json;
-use super::{expression, is_output, is_template};
+use super::{bounds, expression, is_output, is_template};
 use crate::dag::model::Task;
 use crate::operators;
 
@@ -72,6 +72,7 @@ fn value(with: &Value, schema: &Value, variables: &Jinja) -> Result<Value, Rende
 }
 
 fn text(template: &str, schema: &Value, variables: &Jinja) -> Result<Value, minijinja::Error> {
+    bounds::check(template)?;
     let as_text = || ENVIRONMENT.render_str(template, variables.clone()).map(Value::from);
     let Some(inner) = expression(template) else { return as_text() };
     let found = ENVIRONMENT.compile_expression(inner)?.eval(variables.clone())?;

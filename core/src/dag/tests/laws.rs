@@ -149,3 +149,47 @@ fn a_file_of_5000_tasks_is_read_at_once() {
     // 0.2 s of a core where it was written; the rest is for machines that do much else.
     assert!(took.as_millis() < 3_000, "{took:?}");
 }
+
+/// Texts that nest as deeply as their length allows.
+#[test]
+fn nesting_is_bounded() {
+    let deep = |start: &str, middle: &str, end: &str| {
+        format!("{{{{ {start}{}{end} }}}}", middle.repeat(100_000))
+    };
+    let templates = [
+        deep("ds", ".b", ""),
+        deep("ds", "|upper", ""),
+        deep("1", "+1", ""),
+        deep("1", "~1", ""),
+        deep("1", " and 1", ""),
+        deep("1", " if 1 else 1", ""),
+        deep("ds", "[0]", ""),
+        deep("ds", "()", ""),
+        deep("", "not ", "1"),
+        deep("", "-", "1"),
+        deep("", "(", ""),
+        deep("", "[", ""),
+        deep("", "{1:", ""),
+        deep("1", "<1", ""),
+        deep("", "2**", "2"),
+        "{% if 1 %}".repeat(100_000),
+        "{% if 1 %}".repeat(1_900),
+        "{% for x in [1] %}".repeat(100_000),
+        format!("{{{{ '}}}}' ~ ds{} }}}}", ".b".repeat(100_000)),
+    ];
+    for template in templates {
+        let quoted = serde_json::Value::from(template.as_str());
+        let text =
+            format!("dag_id: a\ntasks: {{x: {{operator: bash, with: {{command: {quoted}}}}}}}\n");
+        assert!(parse("f", &text).dags.is_empty(), "{}", &template[..30]);
+    }
+    for yaml in ["[", "{a: ", "- ", "? ", "a:\n "] {
+        assert!(parse("f", &yaml.repeat(100_000)).dags.is_empty(), "{yaml}");
+    }
+}
+
+#[test]
+fn large_anchors_do_not_multiply() {
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(10_000));
+    assert!(parse("f", &text).dags.is_empty());
+}
