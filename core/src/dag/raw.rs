@@ -42,8 +42,12 @@ pub(crate) struct RawDag {
     /// A run that takes longer fails.
     pub dagrun_timeout: Option<Span>,
     /// Control keys of every task that does not have them itself.
+    #[serde(default)]
+    #[schemars(with = "DefaultArgs")]
     pub default_args: Option<DefaultArgs>,
     /// Values that a run may be triggered with.
+    #[serde(default)]
+    #[schemars(with = "RawParams")]
     params: Option<RawParams>,
     /// Words to find the DAG by.
     #[serde(default)]
@@ -51,7 +55,7 @@ pub(crate) struct RawDag {
     /// Whether a new DAG waits to be unpaused; false if absent.
     pub is_paused_upon_creation: Option<bool>,
     /// The tasks: a map of task id to task, or a list of tasks with `task_id`.
-    #[schemars(required)]
+    #[schemars(with = "RawTasks")]
     tasks: Option<RawTasks>,
 }
 
@@ -83,6 +87,8 @@ pub(crate) struct TaskHead {
     /// Another name of `depends_on`.
     pub dependencies: Option<Vec<String>>,
     /// The operator's arguments.
+    #[serde(default)]
+    #[schemars(with = "RawWith")]
     with: Option<RawWith>,
 }
 
@@ -227,14 +233,11 @@ impl JsonSchema for RawTasks {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let task = super::schema::with_by_operator(RawTask::json_schema(generator));
         generator.definitions_mut().insert("Task".to_owned(), task.into());
+        // Not anyOf: an editor would only say that neither fits.
         json_schema!({
-            "anyOf": [
-                { "type": "object", "additionalProperties": { "$ref": "#/$defs/Task" } },
-                {
-                    "type": "array",
-                    "items": { "allOf": [{ "$ref": "#/$defs/Task" }, { "required": ["task_id"] }] },
-                },
-            ],
+            "type": ["object", "array"],
+            "additionalProperties": { "$ref": "#/$defs/Task" },
+            "items": { "allOf": [{ "$ref": "#/$defs/Task" }, { "required": ["task_id"] }] },
         })
     }
 }
