@@ -217,8 +217,11 @@ impl Tasks<'_> {
                 self.check_template(written, node.at, text, is_code.then_some(operator), upstream);
             });
         }
-        let connection = with.get("connection").and_then(Node::text);
-        connection.filter(|name| !name.is_empty()).map(str::to_owned).into_iter().collect()
+        let Some(node) = with.get("connection") else { return Vec::new() };
+        if node.text().is_some_and(|name| name.trim().is_empty()) {
+            self.report.error(node.at, format!("\"connection\" in {what_with} is empty"));
+        }
+        node.text().map(str::to_owned).into_iter().collect()
     }
 
     fn check_template(

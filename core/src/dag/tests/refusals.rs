@@ -52,6 +52,7 @@ refused! {
     rules_between_arguments: tasks(
         "  x: {operator: python, with: {script: a.py, code: 'print(1)'}}\n  y: {operator: postgres.load, with: {connection: c, input: '{{ tasks.r.output }}', table: t, mode: upsert}}\n  r: {operator: csv.read, with: {path: a, quote: ','}}\n  t: {operator: transform, with: {sql: SELECT 1}}\n",
     );
+    an_empty_connection: tasks("  x: {operator: sql, with: {connection: '', sql: SELECT 1}}\n");
     unknown_and_own_dependencies: tasks("  load: {operator: noop, depends_on: [extrat, load, extract, extract]}\n  extract: {operator: noop, depends_on: [], dependencies: []}\n");
     cycles: tasks(
         "  a: {operator: noop, depends_on: [c]}\n  b: {operator: noop, depends_on: [a]}\n  c: {operator: noop, depends_on: [b]}\n  d: {operator: noop, depends_on: [e, a]}\n  e: {operator: noop, depends_on: [d]}\n",
