@@ -9,7 +9,10 @@ use serde_json::Value;
 use super::Input;
 
 /// `sql`: runs statements on a PostgreSQL connection, in one transaction. The rows of the last one
-/// are its XCom, a list of objects (at most 1,000).
+/// are its XCom, a list of objects (at most 1,000 and 1 MiB; more is an error, and nothing is changed).
+///
+/// Numbers that a JSON number cannot hold exactly become text; timestamps are RFC 3339. A statement
+/// that ends the transaction itself (`COMMIT`) is refused. Stopping the task stops the statement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sql {
@@ -17,29 +20,38 @@ pub struct Sql {
     pub connection: String,
     /// One statement, or several separated by `;`. Values go in by `parameters` as `$1`, `$2`, ….
     pub sql: String,
-    /// Values of `$1`, `$2`, … of a single statement.
+    /// Values of `$1`, `$2`, … of a single statement, which gives them their types: lists become
+    /// arrays, and any value becomes JSON where the statement wants JSON.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Value>,
 }
 
 /// `postgres.load`: loads a dataset into a table with binary COPY, in one transaction.
+///
+/// Each load is recorded in table `subak_loads` of the same database, in the same transaction: a retry
+/// after a lost connection finds it and loads nothing twice. A clear of the task loads again. Values
+/// that would change on their way (`1.5` into `integer`, a number out of range) are errors that name
+/// row and column. The XCom is `{table, mode, rows, rows_read}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresLoad {
     /// Name of a PostgreSQL connection.
     pub connection: String,
     pub input: Input,
-    /// `table` or `schema.table`. It must exist, unless `create` says otherwise.
+    /// `table` or `schema.table`, in the letter case that PostgreSQL has; a part with a dot in
+    /// double quotes. It must exist, unless `create` says otherwise.
     pub table: String,
     #[serde(default)]
     pub mode: LoadMode,
-    /// Columns of a unique key, for `upsert`.
+    /// Columns of a unique index of the table, for `upsert`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
-    /// Column of the table to column of the dataset; left out: same names.
+    /// Column of the table to column of the dataset, for all that are loaded; left out: all columns
+    /// of the dataset, by the same names. Columns of the table that are not loaded get their defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
-    /// Creates the table from the dataset's columns if it does not exist.
+    /// Creates the table from the dataset's columns if it does not exist, with `key` as its primary
+    /// key for `upsert`.
     #[serde(default)]
     pub create: bool,
 }

@@ -9,9 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::target::Target;
 
-/// How often a long statement's server is asked whether it still works on it.
-const WATCH_EVERY: Duration = Duration::from_secs(20);
-/// How many of these questions may go unanswered in a row.
+/// How many questions whether it still works may go unanswered in a row.
 const WATCH_MISSES: u32 = 3;
 
 /// Sets what the server knows of the settings; one round trip.
@@ -110,7 +108,7 @@ impl Backend {
     async fn lost(&self) -> TaskError {
         let mut misses = 0;
         loop {
-            sleep(WATCH_EVERY).await;
+            sleep(self.target.watch_every).await;
             match timeout(self.target.connect_timeout, self.exists()).await {
                 Ok(Ok(true)) => misses = 0,
                 Ok(Ok(false)) => {

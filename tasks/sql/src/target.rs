@@ -31,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) options: PgConnectOptions,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) connect_timeout: Duration,
+    /// How often a long statement's server is asked whether it still works on it.
+    pub(crate) watch_every: Duration,
     /// The schema of `subak_loads`.
     pub(crate) ledger_schema: String,
 }
@@ -64,6 +66,7 @@ impl Target {
                 .map(|setting: Result<_, TaskError>| setting.map(|(n, v)| (n.to_owned(), v)))
                 .collect::<Result<_, _>>()?,
             connect_timeout: Duration::from_secs(extra.parsed("connect_timeout")?.unwrap_or(10)),
+            watch_every: Duration::from_secs(extra.parsed("watch_every")?.unwrap_or(20)),
             ledger_schema: extra.text("ledger_schema")?.unwrap_or_else(|| "public".to_owned()),
         })
     }

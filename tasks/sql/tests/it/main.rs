@@ -4,6 +4,7 @@
 
 mod exactly_once;
 mod failures;
+mod faults;
 mod load;
 mod proxy;
 mod rate;
