@@ -13,12 +13,15 @@ use super::Input;
 pub struct CsvRead {
     /// A file, or a pattern with `*`; `.gz` files are decompressed as they are read.
     pub path: String,
-    /// Column name to type, for all columns of the file; left out: taken from the first 1,000 rows.
+    /// Column name to type. The types of columns left out are taken from the first 1,000 rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<BTreeMap<String, ColumnType>>,
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
     pub header: bool,
+    /// Names of the columns, in order, of a file without a header.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     /// The character between two fields.
     #[serde(default = "comma")]
     pub delimiter: char,

@@ -1,1 +1,56 @@
-//! Filled in by its own change.
+//! Operators over files and datasets: CSV, Parquet, and SQL by DataFusion.
+//!
+//! A dataset is either a scan of files where they lie, or Arrow IPC files that a task wrote. Other
+//! crates reach datasets only through [`reader`].
+
+mod csv;
+mod dataset;
+mod error;
+pub mod generate;
+mod location;
+mod operators;
+mod runtime;
+mod sql;
+mod staged;
+mod suggest;
+mod text;
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use serde_json::Value;
+use subak_task::{DatasetReader, DatasetRef, ErasedOperator, TaskError};
+
+/// Returns the operators of this crate.
+#[must_use]
+pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
+    vec![
+        Arc::new(operators::csv_read::CsvReader),
+        Arc::new(operators::csv_write::CsvWriter),
+        Arc::new(operators::parquet_read::ParquetReader),
+        Arc::new(operators::parquet_write::ParquetWriter),
+        Arc::new(operators::sql_transform::Aggregate),
+        Arc::new(operators::sql_transform::Transform),
+    ]
+}
+
+/// Returns the reader of datasets that the worker hands to every try.
+#[must_use]
+pub fn reader() -> Arc<dyn DatasetReader> {
+    Arc::new(dataset::reader::Reader)
+}
+
+/// Reads the first rows of a dataset, as JSON objects.
+pub async fn preview(dataset: &DatasetRef, rows: usize) -> Result<Vec<Value>, TaskError> {
+    let mut stream = dataset::reader::open(dataset, None)?;
+    let mut batches = Vec::new();
+    let mut missing = rows;
+    while missing > 0
+        && let Some(batch) = stream.batches.try_next().await?
+    {
+        let taken = missing.min(batch.num_rows());
+        batches.push(batch.slice(0, taken));
+        missing -= taken;
+    }
+    Ok(dataset::statistics::json_rows(&batches)?)
+}

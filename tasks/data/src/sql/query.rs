@@ -1,0 +1,141 @@
+//! Runs one query over datasets and writes its result as a dataset.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use subak_task::{DatasetRef, DatasetStats, TaskContext};
+use tokio::task::JoinSet;
+
+use super::explain;
+use super::tables::{Tables, register};
+use crate::csv::scan::Counters;
+use crate::dataset::ipc::{self, Part, PartWriter};
+use crate::error::DataError;
+use crate::runtime::threads;
+
+/// Consumers of memory that an error names.
+const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN;
+
+/// A query and what it needs.
+pub(crate) struct Query {
+    pub name: String,
+    pub tables: Tables,
+    pub sql: String,
+    pub folder: PathBuf,
+    pub scratch: PathBuf,
+    pub memory_bytes: usize,
+    pub counters: Arc<Counters>,
+}
+
+impl Query {
+    /// Takes from `ctx` what a query needs.
+    pub(crate) fn new(ctx: &TaskContext, tables: Tables, sql: String) -> Result<Self, DataError> {
+        Ok(Self {
+            name: ctx.identity.task_id.clone(),
+            tables,
+            sql,
+            folder: ipc::folder(ctx)?,
+            scratch: ctx.scratch.clone(),
+            memory_bytes: ctx.memory_bytes,
+            counters: Arc::new(Counters::default()),
+        })
+    }
+
+    /// Runs it and writes the result.
+    pub(crate) async fn run(self) -> Result<(DatasetRef, DatasetStats), DataError> {
+        explain::check(&self.sql, &self.tables)?;
+        let (session, plan) = self.plan().await?;
+        let schema = plan.schema();
+        let streams = execute_stream_partitioned(plan, session.task_ctx())?;
+        let mut writing = JoinSet::new();
+        for (number, stream) in streams.into_iter().enumerate() {
+            let writer = PartWriter::new(&self.folder, number, &schema)?;
+            writing.spawn(async move { (number, write(stream, writer).await) });
+        }
+        let mut parts = Vec::new();
+        while let Some(ended) = writing.join_next().await {
+            let (number, part) = ended
+                .map_err(|error| DataError::permanent(format!("computing failed: {error}")))?;
+            parts.push((number, part?));
+        }
+        parts.sort_by_key(|&(number, _)| number);
+        let parts = parts.into_iter().map(|(_, part)| part).collect();
+        ipc::dataset(&self.name, &self.folder, &schema, parts)
+    }
+
+    /// Plans the query: on one partition if its rows have an order to keep, else on all threads.
+    async fn plan(&self) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataError> {
+        let session = self.session(1)?;
+        register(&session, &self.tables, &self.counters).await?;
+        let logical =
+            session.state().create_logical_plan(&self.sql).await.map_err(explain::planning)?;
+        let session = if keeps_order(&logical)? { session } else { self.session(threads())? };
+        let frame = session.execute_logical_plan(logical).await.map_err(explain::planning)?;
+        let plan = frame.create_physical_plan().await.map_err(explain::planning)?;
+        Ok((session, plan))
+    }
+
+    fn session(&self, partitions: usize) -> Result<SessionContext, DataError> {
+        let mut config =
+            SessionConfig::new().with_target_partitions(partitions).with_information_schema(false);
+        let options = config.options_mut();
+        // Columns are written as the file writes them: `InvoiceDate`, without quotes.
+        options.sql_parser.enable_ident_normalization = false;
+        options.sql_parser.collect_spans = true;
+        let reserved = self.memory_bytes / (8 * partitions);
+        let execution = &mut options.execution;
+        execution.sort_spill_reservation_bytes =
+            execution.sort_spill_reservation_bytes.min(reserved);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(self.memory_bytes), CONSUMERS_NAMED);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_temp_file_path(&self.scratch)
+            .build_arc()?;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .build();
+        Ok(SessionContext::new_with_state(state))
+    }
+}
+
+async fn write(
+    mut stream: SendableRecordBatchStream,
+    mut writer: PartWriter,
+) -> Result<Part, DataError> {
+    while let Some(batch) = stream.next().await {
+        writer.write(&batch?)?;
+    }
+    writer.finish()
+}
+
+/// Says whether the result's rows are in the order of the input's: nothing in the plan mixes them.
+fn keeps_order(plan: &LogicalPlan) -> Result<bool, DataError> {
+    let mut keeps = true;
+    plan.apply_with_subqueries(|node| {
+        keeps &= matches!(
+            node,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::SubqueryAlias(_)
+                | LogicalPlan::TableScan(_)
+                | LogicalPlan::Limit(_)
+                | LogicalPlan::Union(_)
+                | LogicalPlan::Unnest(_)
+                | LogicalPlan::Values(_)
+                | LogicalPlan::EmptyRelation(_)
+        );
+        Ok(if keeps { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    Ok(keeps)
+}

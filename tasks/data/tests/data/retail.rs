@@ -1,0 +1,114 @@
+//! The retail job: distinct customers a month.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::context::{Tasks, input};
+
+/// Runs `dags/retail_retention.yaml`'s tasks, up to the CSV file, and returns the file's text.
+async fn job(tasks: &Tasks, path: &Path) -> String {
+    let columns = json!({
+        "InvoiceDate": {"type": "timestamp", "format": "%m/%d/%Y %H:%M"},
+        "CustomerID": "bigint",
+        "InvoiceNo": "string",
+    });
+    let extract =
+        tasks.run("csv.read", "extract", json!({"path": path, "columns": columns})).await.unwrap();
+    let sql = "SELECT date_part('year', InvoiceDate) AS InvoiceYear, \
+                      date_part('month', InvoiceDate) AS InvoiceMonth, \
+                      count(DISTINCT CustomerID) AS unique_customers \
+               FROM extract GROUP BY 1, 2 ORDER BY 1, 2";
+    let counted = tasks
+        .run("aggregate", "count", json!({"input": input(&extract), "sql": sql}))
+        .await
+        .unwrap();
+    let output = tasks.path("out/retention.csv");
+    let written = tasks
+        .run("csv.write", "write", json!({"input": input(&counted), "path": output}))
+        .await
+        .unwrap();
+    assert_eq!(written.value.unwrap()["rows"], 13);
+    std::fs::read_to_string(output).unwrap()
+}
+
+/// Returns the real file, or `None` where it is absent.
+fn real_file() -> Option<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder =
+        std::env::var_os("SUBAK_TEST_DATA").map_or_else(|| "../shared/data".into(), PathBuf::from);
+    let file = workspace.join(folder).join("online-retail-dataset.csv.gz");
+    file.exists().then_some(file)
+}
+
+#[tokio::test]
+async fn the_real_file_gives_its_thirteen_months() {
+    let Some(compressed) = real_file() else {
+        eprintln!(
+            "skipped: no online-retail-dataset.csv.gz under SUBAK_TEST_DATA (../shared/data)"
+        );
+        return;
+    };
+    let expected = "InvoiceYear,InvoiceMonth,unique_customers\n2010,12,948\n2011,1,783\n2011,2,798\n\
+                    2011,3,1020\n2011,4,899\n2011,5,1079\n2011,6,1051\n2011,7,993\n2011,8,980\n\
+                    2011,9,1302\n2011,10,1425\n2011,11,1711\n2011,12,686\n";
+    let tasks = Tasks::new();
+    assert_eq!(job(&tasks, &compressed).await, expected);
+
+    let mut text = Vec::new();
+    let file = std::fs::File::open(&compressed).unwrap();
+    flate2::read::MultiGzDecoder::new(file).read_to_end(&mut text).unwrap();
+    let plain = tasks.file("online-retail-dataset.csv", text);
+    assert_eq!(job(&tasks, &plain).await, expected);
+    // A second run replaces what the first wrote by the same.
+    assert_eq!(job(&tasks, &plain).await, expected);
+}
+
+#[tokio::test]
+async fn generated_sales_are_deterministic_and_of_the_real_shape() {
+    let tasks = Tasks::new();
+    let generate = |rows, seed| {
+        let mut text = Vec::new();
+        subak_tasks_data::generate::retail(rows, seed, &mut text).unwrap();
+        text
+    };
+    let text = generate(60_000, 1);
+    assert_eq!(text, generate(60_000, 1));
+    assert_ne!(text, generate(60_000, 2));
+    let mut file = std::fs::File::create(tasks.path("sales.csv")).unwrap();
+    file.write_all(&text).unwrap();
+    job(&tasks, &tasks.path("sales.csv")).await;
+
+    let extract =
+        tasks.run("csv.read", "extract", json!({"path": tasks.path("sales.csv")})).await.unwrap();
+    let types: Vec<_> = extract
+        .dataset
+        .as_ref()
+        .unwrap()
+        .0
+        .schema
+        .iter()
+        .map(|column| column.data_type.as_str())
+        .collect();
+    assert_eq!(types, ["Utf8", "Utf8", "Utf8", "Int64", "Utf8", "Float64", "Int64", "Utf8"]);
+    let sql = "SELECT count(*) AS rows, count(CustomerID) / 600 AS percent_with_customer, \
+                      count(*) FILTER (WHERE InvoiceNo LIKE 'C%') > 500 AS cancelled, \
+                      count(*) FILTER (WHERE Quantity < 0) > 500 AS returned, \
+                      count(*) FILTER (WHERE Description LIKE '%,%') > 100 AS commas, \
+                      count(*) FILTER (WHERE Description LIKE '%\"%') > 100 AS quotes, \
+                      count(DISTINCT Country) AS countries, \
+                      min(InvoiceDate) FILTER (WHERE InvoiceDate LIKE '12/1/2010%') AS first \
+               FROM extract";
+    let counted = tasks
+        .run("aggregate", "shape", json!({"input": input(&extract), "sql": sql}))
+        .await
+        .unwrap();
+    let row = crate::context::rows(&counted).await.remove(0);
+    let percent = row["percent_with_customer"].as_i64().unwrap();
+    assert!((70..=80).contains(&percent), "{row}");
+    for quirk in ["cancelled", "returned", "commas", "quotes"] {
+        assert_eq!(row[quirk], json!(true), "{quirk}: {row}");
+    }
+    assert_eq!((&row["rows"], &row["countries"]), (&json!(60_000), &json!(9)));
+}
