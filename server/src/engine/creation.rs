@@ -264,11 +264,19 @@ async fn insert(
         let triggered = Triggered { run: *key, run_id: run.run_id.clone(), state: run.state };
         made.insert(run.uuid, triggered);
     }
+    loads_add(&mut tx, loads).await?;
     let started: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
     let mut work = Work::new(core, locked).await?;
     let settled = settle_started(&mut work, &mut tx, &started).await;
     work.after.timer = new.iter().any(|run| run.timeout_micros.is_some());
-    finish(tx, work, settled, loads).await.map(|after| (made, after))
+    finish(tx, work, settled).await.map(|after| (made, after))
+}
+
+/// Counts runs before they start: one that ends at once is taken off in the same transaction.
+async fn loads_add(tx: &mut EngineTx<'_>, loads: BTreeMap<i32, (i32, i32)>) -> anyhow::Result<()> {
+    let loads: Vec<_> = loads.into_iter().map(|(dag, (a, q))| (dag, a, q)).collect();
+    tx.dag_loads_add(&loads).await?;
+    Ok(())
 }
 
 async fn settle_started(
@@ -283,21 +291,17 @@ async fn settle_started(
 }
 
 async fn finish(
-    mut tx: EngineTx<'_>,
+    tx: EngineTx<'_>,
     mut work: Work<'_>,
     settled: anyhow::Result<()>,
-    loads: BTreeMap<i32, (i32, i32)>,
 ) -> anyhow::Result<After> {
-    let loads: Vec<_> = loads.into_iter().map(|(dag, (a, q))| (dag, a, q)).collect();
-    let committed: anyhow::Result<Vec<i32>> = async {
+    let committed: anyhow::Result<()> = async {
         settled?;
-        let waiting = tx.dag_loads_add(&loads).await?;
-        tx.commit().await?;
-        Ok(waiting)
+        Ok(tx.commit().await?)
     }
     .await;
     match committed {
-        Ok(_) => Ok(work.into_after()),
+        Ok(()) => Ok(work.into_after()),
         Err(error) => {
             work.after.handed.clear();
             work.abandon();
@@ -327,6 +331,7 @@ pub(super) async fn start_queued(core: &Core, dag: i32) -> anyhow::Result<()> {
     }
     tx.runs_start(&deadlines).await?;
     let count = i32::try_from(starting.len()).unwrap_or(i32::MAX);
+    loads_add(&mut tx, BTreeMap::from([(dag, (count, -count))])).await?;
     let fresh: Vec<RunKey> = starting.iter().filter(|r| !r.has_resets).map(|r| r.key).collect();
     let cleared: Vec<RunKey> = starting.iter().filter(|r| r.has_resets).map(|r| r.key).collect();
     let mut work = Work::new(core, starting).await?;
@@ -336,8 +341,7 @@ pub(super) async fn start_queued(core: &Core, dag: i32) -> anyhow::Result<()> {
     let settled = settle_started(&mut work, &mut tx, &fresh).await;
     // Its deadline may be the earliest timer.
     work.after.timer = true;
-    let loads = BTreeMap::from([(dag, (count, -count))]);
-    let after = finish(tx, work, settled, loads).await?;
+    let after = finish(tx, work, settled).await?;
     core.committed(after).await;
     Ok(())
 }
