@@ -228,13 +228,8 @@ async fn keep_results(tx: &mut EngineTx<'_>, accepted: &[&TryReport]) -> Result<
 fn end_try(work: &mut Work<'_>, live: LiveRow, report: &TryReport) -> anyhow::Result<bool> {
     let run = live.key.run;
     if live.state == TaskState::Restarting {
-        let cancelled = work.locked(run).is_some_and(|run| run.cancelled);
-        if !cancelled {
-            work.record(live, report, TaskState::Restarting, Some("cleared"));
-            work.deactivate(run);
-            work.rebuild(run);
-            return Ok(false);
-        }
+        restarted(work, live, report);
+        return Ok(false);
     }
     let failed = |end| (FinalState::Failed, Some(end));
     let (state, failure) = match report.outcome {
@@ -290,6 +285,23 @@ fn end_try(work: &mut Work<'_>, live: LiveRow, report: &TryReport) -> anyhow::Re
     work.deactivate(run);
     work.ended(run, task, state);
     Ok(true)
+}
+
+/// Discards what a cleared try did. Its task is judged again, or skipped if the run was cancelled
+/// since.
+fn restarted(work: &mut Work<'_>, live: LiveRow, report: &TryReport) {
+    let (key, tries, resets) = (live.key, live.try_number, live.resets + 1);
+    work.record(live, report, TaskState::Restarting, Some("cleared"));
+    work.deactivate(key.run);
+    if work.locked(key.run).is_some_and(|run| run.cancelled) {
+        // The try's own row is from before the clear: the skip is one of its own.
+        let mut skip = HistoryRow::without_try(key, TaskState::Skipped, tries, resets);
+        skip.cause = Some("cancelled".to_owned());
+        work.apply.history.push(skip);
+        work.ended(key.run, key.task, FinalState::Skipped);
+    } else {
+        work.rebuild(key.run);
+    }
 }
 
 fn fail(
