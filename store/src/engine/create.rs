@@ -180,10 +180,11 @@ impl EngineTx<'_> {
         Ok(())
     }
 
-    /// Remembers that a locked run is cancelled, and why.
+    /// Remembers that a locked run is cancelled, and why. The instant is the clock's: the transaction
+    /// waited for what was being started, and nothing starts after it.
     pub async fn run_cancel_mark(&mut self, run: RunKey, cause: &str) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE run SET cancelled_at = now(), cancel_cause = $2, deadline_at = NULL
+            "UPDATE run SET cancelled_at = clock_timestamp(), cancel_cause = $2, deadline_at = NULL
              WHERE run_key = $1",
         )
         .bind(run.0)
