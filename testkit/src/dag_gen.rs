@@ -114,7 +114,8 @@ fn outcomes(rng: &mut StdRng, retries: u32, tame: bool) -> Vec<TryEnd> {
         .map(|_| match rng.random_range(0..100) {
             n if n < calm => TryEnd::Success,
             n if n < calm + (100 - calm) / 3 => TryEnd::Skipped,
-            n if n < 95 => TryEnd::Failed,
+            n if n < 94 => TryEnd::Failed,
+            n if n < 96 => TryEnd::WorkerLost,
             _ => TryEnd::FailedForGood,
         })
         .collect()

@@ -1,5 +1,6 @@
 //! A fresh, migrated database for each test, on one private PostgreSQL a test process.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
@@ -34,6 +35,12 @@ pub async fn database() -> anyhow::Result<TestDatabase> {
     connection.close().await?;
     let url = server.url(&name);
     Ok(TestDatabase { store: Store::connect(&url).await?, url })
+}
+
+/// The log of the server, once a database was asked for.
+#[must_use]
+pub fn log() -> Option<PathBuf> {
+    SERVER.get().map(PrivatePostgres::log)
 }
 
 async fn start() -> anyhow::Result<PrivatePostgres> {

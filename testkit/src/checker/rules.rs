@@ -18,7 +18,8 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
         }
         let Some(own) = run.current(task).next() else { continue };
         let Some(ends) = ends_above(run, node) else { continue };
-        if own.cause.as_deref() == Some("cancelled") {
+        // Skipped by a cancel, not by a rule.
+        if own.session.is_none() && own.cause.is_some() {
             continue;
         }
         let allowed = acceptable(&node.rule, &ends);

@@ -46,6 +46,8 @@ pub enum TryEnd {
     Failed,
     /// Not tried again.
     FailedForGood,
+    /// Not the task's fault: it costs no retry, three times, and is tried again at once.
+    WorkerLost,
 }
 
 /// Where a task stands.

@@ -11,8 +11,13 @@ pub struct ModelRun<'a> {
     tries: Vec<u32>,
     /// Tries that failed since the last clear.
     failed: Vec<u32>,
+    /// Tries whose worker was lost, since the last clear.
+    lost: Vec<u32>,
     cancelled: bool,
 }
+
+/// Lost workers that cost a task nothing.
+const FREE_LOSSES: u32 = 3;
 
 impl<'a> ModelRun<'a> {
     /// Starts a run.
@@ -24,6 +29,7 @@ impl<'a> ModelRun<'a> {
             status: vec![Status::None; size],
             tries: vec![0; size],
             failed: vec![0; size],
+            lost: vec![0; size],
             cancelled: false,
         };
         run.look_until_still();
@@ -60,8 +66,8 @@ impl<'a> ModelRun<'a> {
             match self.status[task] {
                 Status::Started => self.try_ended(task, end),
                 // What a cleared try reports is discarded.
-                Status::Restarting if self.cancelled => self.end(task, End::Failed),
-                Status::Restarting => self.try_starts(task),
+                Status::Restarting if self.cancelled => self.end(task, End::Skipped),
+                Status::Restarting => self.status[task] = Status::None,
                 status => panic!("{} reports while {status:?}", self.dag.tasks[task].id),
             }
         }
@@ -74,23 +80,63 @@ impl<'a> ModelRun<'a> {
         self.try_starts(task);
     }
 
-    /// A user clears tasks: they have no status, or restart if a worker holds them.
+    /// The tasks that a clear of these takes along: those below that only an upstream failed.
+    #[must_use]
+    pub fn cleared_with(&self, tasks: &[usize]) -> Vec<usize> {
+        let mut all = tasks.to_vec();
+        all.sort_unstable();
+        all.dedup();
+        loop {
+            let before = all.len();
+            for (place, task) in self.dag.tasks.iter().enumerate() {
+                let fell = self.status[place] == Status::Ended(End::UpstreamFailed);
+                let below = task.upstream.iter().any(|up| all.contains(up));
+                if fell && below && !all.contains(&place) {
+                    all.push(place);
+                }
+            }
+            if all.len() == before {
+                all.sort_unstable();
+                return all;
+            }
+        }
+    }
+
+    /// A user clears exactly these tasks: they have no status, or restart if a worker holds them.
     pub fn clear(&mut self, tasks: &[usize], is_held: impl Fn(usize) -> bool) {
         self.cancelled = false;
         for &task in tasks {
-            self.failed[task] = 0;
-            self.status[task] = match self.status[task] {
-                Status::Restarting => Status::Restarting,
-                Status::Started if is_held(task) => Status::Restarting,
-                // A ready try that nobody took is taken back.
+            (self.failed[task], self.lost[task]) = (0, 0);
+            match self.status[task] {
+                Status::Restarting => {}
+                Status::Started if is_held(task) => self.status[task] = Status::Restarting,
                 Status::Started => {
-                    self.tries[task] -= 1;
-                    Status::None
+                    self.not_taken(task);
+                    self.status[task] = Status::None;
                 }
-                _ => Status::None,
-            };
+                _ => self.status[task] = Status::None,
+            }
         }
         self.look_until_still();
+    }
+
+    /// A user cancels the run: whatever no worker holds is skipped.
+    pub fn cancel(&mut self, is_held: impl Fn(usize) -> bool) {
+        self.cancelled = true;
+        for task in 0..self.status.len() {
+            match self.status[task] {
+                Status::Restarting | Status::Ended(_) => continue,
+                Status::Started if is_held(task) => continue,
+                Status::Started => self.not_taken(task),
+                Status::None | Status::Retry => {}
+            }
+            self.end(task, End::Skipped);
+        }
+    }
+
+    /// A ready try that no worker took is no try.
+    fn not_taken(&mut self, task: usize) {
+        self.tries[task] -= 1;
     }
 
     /// Whether every task has ended, and if so whether the run succeeded.
@@ -112,11 +158,19 @@ impl<'a> ModelRun<'a> {
             TryEnd::FailedForGood => self.end(task, End::Failed),
             TryEnd::Failed => {
                 self.failed[task] += 1;
-                let is_last = self.failed[task] > self.dag.tasks[task].retries;
-                if is_last || self.cancelled {
-                    self.end(task, End::Failed);
-                } else {
+                let tries_left = self.failed[task] <= self.dag.tasks[task].retries;
+                if tries_left && !self.cancelled {
                     self.status[task] = Status::Retry;
+                } else {
+                    self.end(task, End::Failed);
+                }
+            }
+            TryEnd::WorkerLost => {
+                self.lost[task] += 1;
+                if self.lost[task] <= FREE_LOSSES && !self.cancelled {
+                    self.try_starts(task);
+                } else {
+                    self.end(task, End::Failed);
                 }
             }
         }

@@ -19,10 +19,10 @@ struct File {
 }
 
 #[derive(Deserialize)]
-struct Vector {
-    id: u32,
+pub(crate) struct Vector {
+    pub(crate) id: u32,
     dag: VectorDag,
-    runs: Vec<VectorRun>,
+    pub(crate) runs: Vec<VectorRun>,
 }
 
 #[derive(Deserialize)]
@@ -47,10 +47,10 @@ struct VectorTask {
 }
 
 #[derive(Deserialize)]
-struct VectorRun {
-    order: String,
-    steps: Vec<VectorStep>,
-    r#final: Final,
+pub(crate) struct VectorRun {
+    pub(crate) order: String,
+    pub(crate) steps: Vec<VectorStep>,
+    pub(crate) r#final: Final,
     #[serde(default)]
     quirks: Vec<String>,
 }
@@ -58,27 +58,27 @@ struct VectorRun {
 type Changes = BTreeMap<String, String>;
 
 #[derive(Deserialize)]
-struct VectorStep {
-    complete: Vec<(String, String)>,
+pub(crate) struct VectorStep {
+    pub(crate) complete: Vec<(String, String)>,
     passes: Vec<Changes>,
     run: String,
 }
 
 #[derive(Deserialize)]
-struct Final {
-    run: String,
-    states: BTreeMap<String, Option<String>>,
-    tries: BTreeMap<String, u32>,
+pub(crate) struct Final {
+    pub(crate) run: String,
+    pub(crate) states: BTreeMap<String, Option<String>>,
+    pub(crate) tries: BTreeMap<String, u32>,
 }
 
 impl Vector {
     /// Whether it has only what is built.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         let plain = |task: &VectorTask| task.kind.is_none() && !task.setup && !task.teardown;
         !self.dag.fail_fast && self.dag.tasks.iter().all(plain)
     }
 
-    fn plan(&self) -> Arc<Plan> {
+    pub(crate) fn dag(&self, id: &str) -> Dag {
         let pattern = Sample::new(0, Shape { max_tasks: 1, limited: false }).dag;
         let tasks = self.dag.tasks.iter().map(|task| {
             let mut model = pattern.tasks[0].clone();
@@ -89,19 +89,41 @@ impl Vector {
             model.retry_delay = Duration::ZERO;
             model
         });
-        let dag = Dag { tasks: tasks.collect(), ..pattern };
-        Arc::new(Plan::numbered_in_order(Arc::new(dag)).unwrap())
+        Dag { dag_id: id.into(), tasks: tasks.collect(), ..pattern }
     }
+
+    /// The task's place in the DAG.
+    pub(crate) fn place(&self, id: &str) -> usize {
+        self.dag.tasks.iter().position(|task| task.id == id).unwrap()
+    }
+
+    /// How a try of the task at this place ends.
+    pub(crate) fn outcome(&self, place: usize, try_number: u32) -> TryOutcome {
+        let script = &self.dag.tasks[place].outcomes;
+        let index = usize::try_from(try_number).unwrap() - 1;
+        match script.get(index).or(script.last()).unwrap().as_str() {
+            "success" => TryOutcome::Success,
+            "skipped" => TryOutcome::Skipped,
+            "failed" => TryOutcome::Failed(TryEnd::Transient),
+            "failed_final" => TryOutcome::Failed(TryEnd::Permanent),
+            word => panic!("unknown outcome `{word}`"),
+        }
+    }
+}
+
+/// All vectors of the file.
+pub(crate) fn vectors() -> Vec<Vector> {
+    let packed = include_bytes!("../data/airflow-run-vectors.json.gz");
+    let mut text = String::new();
+    GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
+    serde_json::from_str::<File>(&text).unwrap().vectors
 }
 
 #[test]
 fn runs_go_as_airflow_played_them() {
-    let packed = include_bytes!("../data/airflow-run-vectors.json.gz");
-    let mut text = String::new();
-    GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
-    let file: File = serde_json::from_str(&text).unwrap();
+    let vectors = vectors();
     let (mut played, mut odd) = (0, 0);
-    for vector in file.vectors.iter().filter(|vector| vector.is_plain()) {
+    for vector in vectors.iter().filter(|vector| vector.is_plain()) {
         for run in &vector.runs {
             if run.quirks.is_empty() {
                 play(vector, run);
@@ -111,12 +133,13 @@ fn runs_go_as_airflow_played_them() {
             }
         }
     }
-    assert_eq!((file.vectors.len(), played, odd), (3_000, 1_922, 0));
+    assert_eq!((vectors.len(), played, odd), (3_000, 1_922, 0));
 }
 
 fn play(vector: &Vector, expected: &VectorRun) {
     let place = format!("vector {}, {}", vector.id, expected.order);
-    let plan = vector.plan();
+    let dag = Arc::new(vector.dag("vector"));
+    let plan = Arc::new(Plan::numbered_in_order(dag).unwrap());
     let (mut run, first) = MemoryRun::start(plan.clone());
     let mut first = Some(first);
     for step in &expected.steps {
@@ -148,7 +171,7 @@ fn report(
         .iter()
         .map(|(id, _)| {
             let task = plan.number(&id.as_str().into()).unwrap();
-            (task, outcome(vector, task, run.tries(task)))
+            (task, vector.outcome(vector.place(id), run.tries(task)))
         })
         .collect();
     let mut step = run.ended(&ends, 0.0);
@@ -164,18 +187,6 @@ fn report(
         }
     }
     step
-}
-
-fn outcome(vector: &Vector, task: TaskNo, try_number: u32) -> TryOutcome {
-    let script = &vector.dag.tasks[usize::try_from(task.0).unwrap()].outcomes;
-    let index = usize::try_from(try_number).unwrap() - 1;
-    match script.get(index).or(script.last()).unwrap().as_str() {
-        "success" => TryOutcome::Success,
-        "skipped" => TryOutcome::Skipped,
-        "failed" => TryOutcome::Failed(TryEnd::Transient),
-        "failed_final" => TryOutcome::Failed(TryEnd::Permanent),
-        word => panic!("unknown outcome `{word}`"),
-    }
 }
 
 /// A step's looks as Airflow's vectors write them.

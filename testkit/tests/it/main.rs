@@ -5,4 +5,6 @@ mod airflow;
 #[cfg(test)]
 mod checker;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod random;

@@ -93,8 +93,16 @@ impl<'a> Play<'a> {
 
     fn take(&mut self, step: Step) {
         self.running.extend(step.started().map(|start| place(start.task)));
-        self.retrying.extend(step.retries.iter().map(|&(task, _)| place(task)));
         self.ended = step.run;
+        for (task, _) in step.retries {
+            // After the loss of a worker there is no delay.
+            if self.model.status(place(task)) == Status::Started {
+                let again = self.ours.retry_due(task);
+                self.take(again);
+            } else {
+                self.retrying.push(place(task));
+            }
+        }
     }
 
     fn compare(&self) {
@@ -121,6 +129,7 @@ fn outcome(end: TryEnd) -> TryOutcome {
         TryEnd::Skipped => TryOutcome::Skipped,
         TryEnd::Failed => TryOutcome::Failed(Failure::Transient),
         TryEnd::FailedForGood => TryOutcome::Failed(Failure::Permanent),
+        TryEnd::WorkerLost => TryOutcome::Failed(Failure::WorkerLost),
     }
 }
 

@@ -1,0 +1,308 @@
+//! Several engines on one database, and workers that hand every assignment to its run's test.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use sqlx::Row;
+use subak_core::dag::model::Dag;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::state::RunType;
+use subak_proto::{Assignment, server_message::Message};
+use subak_server::engine::{Answer, Engine, EngineConfig, Outcome, Trigger, TryReport};
+use subak_store::engine::Fence;
+use subak_store::{NewVersion, Store};
+use subak_testkit::checker::journal::{Entry, Event, Journal};
+use subak_testkit::checker::{self, Moment, Violation};
+use subak_testkit::{TestDatabase, database};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// Nothing may take longer: the machine of the tests is busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Engines, and what their workers noted.
+pub(super) struct Fleet {
+    pub(super) database: TestDatabase,
+    pub(super) engines: Vec<Engine>,
+    /// The server that holds a worker's session.
+    homes: HashMap<i64, Engine>,
+    router: Arc<Router>,
+    loops: JoinSet<anyhow::Result<()>>,
+    stop: CancellationToken,
+}
+
+/// A try that a worker was given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    pub(super) fence: Fence,
+    pub(super) try_number: u32,
+}
+
+impl Held {
+    /// The task's place in its DAG: numbers are given in order.
+    pub(super) fn place(&self) -> usize {
+        usize::try_from(self.fence.instance.task.0).unwrap()
+    }
+}
+
+/// Hands assignments to whoever plays their run.
+#[derive(Default)]
+struct Router {
+    runs: Mutex<HashMap<RunKey, Route>>,
+    journal: Mutex<Vec<Entry>>,
+    began: Mutex<Option<std::time::Instant>>,
+}
+
+struct Route {
+    sender: UnboundedSender<Held>,
+    receiver: Option<UnboundedReceiver<Held>>,
+}
+
+/// What the database says of a task: its state, and its highest try number.
+pub(super) type TaskNow = (Option<String>, u32);
+
+impl Fleet {
+    /// Starts `servers` engines, each with a worker of this many slots.
+    pub(super) async fn start(servers: usize, slots: u32) -> Self {
+        // Warnings of the engines stand beside a failure; a second test finds it set.
+        let filter = tracing_subscriber::EnvFilter::new("warn");
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let database = database().await.unwrap();
+        let mut fleet = Self {
+            database,
+            engines: Vec::new(),
+            homes: HashMap::new(),
+            router: Arc::default(),
+            loops: JoinSet::new(),
+            stop: CancellationToken::new(),
+        };
+        for number in 0..servers {
+            fleet.add_engine(&format!("server-{number}"), slots).await;
+        }
+        fleet
+    }
+
+    async fn add_engine(&mut self, name: &str, slots: u32) {
+        let store = Store::connect(&self.database.url).await.unwrap();
+        let config = EngineConfig {
+            server: name.to_owned(),
+            lease: Duration::from_secs(3600),
+            keep_days: 30,
+        };
+        let stop = self.stop.clone();
+        let engine =
+            Engine::start(store, None, config, &mut self.loops, stop.clone()).await.unwrap();
+        let mut worker = engine.local_session(name, slots).await.unwrap();
+        self.homes.insert(worker.session, engine.clone());
+        let router = self.router.clone();
+        self.loops.spawn(async move {
+            loop {
+                let message = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    message = worker.message() => message,
+                };
+                match message {
+                    Some(Message::Assignments(list)) => {
+                        list.assignments.iter().for_each(|assignment| router.hand(assignment));
+                    }
+                    Some(_) => {}
+                    None => anyhow::bail!("a worker's session was dropped"),
+                }
+            }
+        });
+        self.engines.push(engine);
+    }
+
+    /// Saves a DAG and starts a run of it.
+    pub(super) async fn run(&self, dag: &Dag, engine: &Engine) -> RunKey {
+        let canonical = serde_json::to_string(dag).unwrap();
+        let hash = Sha256::digest(&canonical);
+        let version = NewVersion { dag, hash: &hash, source: &canonical, file: "random.yaml" };
+        self.database.store.version_save(&version).await.unwrap();
+        let trigger = Trigger {
+            dag_id: dag.dag_id.clone(),
+            run_id: None,
+            run_type: RunType::Manual,
+            triggered_by: "test".to_owned(),
+            user: None,
+            logical_date: None,
+            data_interval: None,
+            run_after: None,
+            conf: serde_json::json!({}),
+            note: None,
+        };
+        engine.run_trigger(trigger).await.unwrap().run
+    }
+
+    /// Where the run's assignments arrive.
+    pub(super) fn assignments(&self, run: RunKey) -> UnboundedReceiver<Held> {
+        self.router.with(run, |route| route.receiver.take()).expect("asked once for each run")
+    }
+
+    /// Reports the end of a try and notes it as a worker would.
+    pub(super) async fn report(&self, engine: &Engine, held: &Held, outcome: Outcome) -> Answer {
+        self.router.note(Event::End, &held.fence, held.try_number);
+        // Its own server learns of the free slot only from itself.
+        self.homes[&held.fence.session].local_freed(&held.fence);
+        self.report_again(engine, held, outcome).await
+    }
+
+    /// Reports an end that was noted before.
+    pub(super) async fn report_again(
+        &self,
+        engine: &Engine,
+        held: &Held,
+        outcome: Outcome,
+    ) -> Answer {
+        loop {
+            let report = TryReport::bare(held.fence, outcome, None);
+            let answer = timeout(PATIENCE, engine.reports().report(report)).await.unwrap();
+            match answer {
+                Answer::Later => continue,
+                Answer::Accepted => self.router.note(Event::Accepted, &held.fence, held.try_number),
+                Answer::Superseded => {}
+            }
+            return answer;
+        }
+    }
+
+    /// The run's state.
+    pub(super) async fn run_state(&self, run: RunKey) -> String {
+        sqlx::query_scalar("SELECT state::text FROM run WHERE run_key = $1")
+            .bind(run.0)
+            .fetch_one(self.database.store.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Waits until the run's state is one of these.
+    pub(super) async fn wait_for(&self, run: RunKey, states: &[&str]) -> String {
+        let mut changes: JoinSet<()> = JoinSet::new();
+        let waiting = async {
+            loop {
+                for engine in &self.engines {
+                    let mut news = engine.changes();
+                    changes.spawn(async move {
+                        while news.recv().await.is_ok_and(|changed| changed != run) {}
+                    });
+                }
+                let state = self.run_state(run).await;
+                if states.contains(&state.as_str()) {
+                    return state;
+                }
+                changes.join_next().await;
+                changes.abort_all();
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{run} never was {states:?}"))
+    }
+
+    /// Tasks of the run that workers hold.
+    pub(super) async fn held(&self, run: RunKey, states: &[&str]) -> Vec<usize> {
+        let tasks: Vec<i32> = sqlx::query_scalar(
+            "SELECT task FROM live WHERE run_key = $1 AND state::text = ANY ($2)",
+        )
+        .bind(run.0)
+        .bind(states)
+        .fetch_all(self.database.store.pool())
+        .await
+        .unwrap();
+        tasks.into_iter().map(|task| usize::try_from(task).unwrap()).collect()
+    }
+
+    /// What each task of the run is now, by this test's own reading of the tables.
+    pub(super) async fn tasks(&self, run: RunKey) -> BTreeMap<usize, TaskNow> {
+        let rows = sqlx::query(
+            "SELECT task, state, try_number FROM (
+                 SELECT h.task, CASE WHEN h.state IN ('up_for_retry', 'restarting')
+                                       OR h.token < coalesce(r.token, 0)
+                                     THEN NULL ELSE h.state::text END AS state,
+                        CASE WHEN h.session IS NULL THEN 0 ELSE h.try_number END AS try_number
+                 FROM try_history h
+                 LEFT JOIN task_reset r USING (run_key, task, map_index)
+                 WHERE h.run_key = $1
+                 UNION ALL
+                 SELECT task, state::text, try_number FROM live WHERE run_key = $1
+             ) AS rows",
+        )
+        .bind(run.0)
+        .fetch_all(self.database.store.pool())
+        .await
+        .unwrap();
+        let mut tasks: BTreeMap<usize, TaskNow> = BTreeMap::new();
+        for row in rows {
+            let task = usize::try_from(row.get::<i32, _>("task")).unwrap();
+            let now = tasks.entry(task).or_default();
+            let state: Option<String> = row.get("state");
+            now.0 = now.0.take().or(state);
+            now.1 = now.1.max(u32::try_from(row.get::<i32, _>("try_number")).unwrap());
+        }
+        tasks
+    }
+
+    /// What the checker finds.
+    pub(super) async fn check(&self, moment: Moment) -> Vec<Violation> {
+        let journal = Journal::new(self.router.journal.lock().unwrap().clone());
+        checker::check(self.database.store.pool(), &journal, moment).await.unwrap()
+    }
+
+    /// Checks every invariant, and ends the engines.
+    pub(super) async fn finish(mut self) {
+        let found = self.check(Moment::AtTheEnd).await;
+        let shown: Vec<String> = found.iter().take(20).map(Violation::to_string).collect();
+        assert!(found.is_empty(), "{} violations:\n{}", found.len(), shown.join("\n"));
+        let log = std::fs::read_to_string(subak_testkit::postgres::log().unwrap()).unwrap();
+        assert!(!log.contains("deadlock detected"), "I12: see the log of PostgreSQL");
+        self.stop.cancel();
+        self.engines.clear();
+        self.homes.clear();
+        while let Some(ended) = self.loops.join_next().await {
+            ended.unwrap().unwrap();
+        }
+    }
+}
+
+impl Router {
+    fn hand(&self, assignment: &Assignment) {
+        let named = assignment.r#try.as_ref().expect("an assignment names its try");
+        let fence = Fence {
+            instance: InstanceKey {
+                run: RunKey(named.run),
+                task: TaskNo(named.task),
+                map_index: MapIndex(named.map_index),
+            },
+            session: named.session.cast_signed(),
+            token: named.token,
+        };
+        let held = Held { fence, try_number: assignment.try_number };
+        self.note(Event::Start, &fence, held.try_number);
+        // A test that has ended needs no more of its run.
+        let _ = self.with(fence.instance.run, |route| route.sender.send(held));
+    }
+
+    fn with<T>(&self, run: RunKey, act: impl FnOnce(&mut Route) -> T) -> T {
+        let mut runs = self.runs.lock().unwrap();
+        act(runs.entry(run).or_insert_with(|| {
+            let (sender, receiver) = unbounded_channel();
+            Route { sender, receiver: Some(receiver) }
+        }))
+    }
+
+    fn note(&self, event: Event, fence: &Fence, try_number: u32) {
+        let began = *self.began.lock().unwrap().get_or_insert_with(std::time::Instant::now);
+        let entry = Entry {
+            event,
+            run_key: fence.instance.run.0,
+            task: fence.instance.task.0,
+            try_number: i32::try_from(try_number).unwrap(),
+            token: fence.token,
+            at_micros: i64::try_from(began.elapsed().as_micros()).unwrap(),
+        };
+        self.journal.lock().unwrap().push(entry);
+    }
+}

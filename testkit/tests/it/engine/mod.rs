@@ -1,0 +1,44 @@
+//! The engine on real PostgreSQL: four servers at once, against the model and the checker.
+
+mod eager;
+mod exact;
+mod fleet;
+mod racing;
+mod vectors;
+
+use futures::StreamExt;
+use subak_testkit::dag_gen::{Sample, Shape};
+
+use fleet::Fleet;
+
+/// How many random DAGs; `SUBAK_ENGINE_DAGS` asks for more.
+const DAGS: u64 = 2_000;
+
+/// Runs that are played at once.
+const AT_ONCE: usize = 32;
+
+/// DAGs that share a database: the checker reads a whole one at a time.
+const PER_DATABASE: u64 = 2_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_dags_on_four_servers_end_as_the_model_says() {
+    let dags = std::env::var("SUBAK_ENGINE_DAGS").map_or(DAGS, |text| text.parse().unwrap());
+    let first = std::env::var("SUBAK_ENGINE_SEED").map_or(0, |text| text.parse().unwrap());
+    for start in (first..first + dags).step_by(usize::try_from(PER_DATABASE).unwrap()) {
+        let fleet = Fleet::start(4, 24).await;
+        let end = (start + PER_DATABASE).min(first + dags);
+        futures::stream::iter(start..end)
+            .for_each_concurrent(AT_ONCE, |seed| play(&fleet, seed))
+            .await;
+        fleet.finish().await;
+    }
+}
+
+async fn play(fleet: &Fleet, seed: u64) {
+    let sample = Sample::new(seed, Shape { max_tasks: 100, limited: true });
+    if seed.is_multiple_of(3) {
+        racing::play(fleet, &sample).await;
+    } else {
+        exact::play(fleet, &sample).await;
+    }
+}

@@ -1,0 +1,105 @@
+//! One run with everything at once: reports, cancels and clears through all engines, in no order.
+//! What it must come to is the checker's to say.
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::{Rng, SeedableRng};
+use subak_server::engine::{Answer, CancelError, Engine, Outcome};
+use subak_testkit::dag_gen::Sample;
+use tokio::time::timeout;
+
+use super::exact::{number, outcome};
+use super::fleet::{Fleet, Held, PATIENCE};
+use subak_core::ids::RunKey;
+
+/// Reports of one run that are on their way at once.
+const AT_ONCE: usize = 6;
+
+/// Plays the sample's run until it has ended and nothing is on its way.
+pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
+    let mut rng = StdRng::seed_from_u64(sample.seed ^ 0xace5);
+    let run = fleet.run(&sample.dag, fleet.engines.choose(&mut rng).unwrap()).await;
+    let mut arrivals = fleet.assignments(run);
+    let mut acts = FuturesUnordered::new();
+    let mut interventions = if rng.random_bool(0.3) { 2 } else { 0 };
+    loop {
+        let idle = acts.is_empty() && arrivals.is_empty();
+        if idle && ["success", "failed"].contains(&fleet.run_state(run).await.as_str()) {
+            return;
+        }
+        let next = async {
+            tokio::select! {
+                held = arrivals.recv(), if acts.len() < AT_ONCE => held,
+                Some(()) = acts.next() => None,
+                // The run ended without a further try: a cancel, a cascade.
+                _ = fleet.wait_for(run, &["success", "failed"]), if idle => None,
+            }
+        };
+        let next = timeout(PATIENCE, next).await;
+        let next = next.unwrap_or_else(|_| panic!("seed {}, {run}: nothing more", sample.seed));
+        let Some(held) = next else { continue };
+        let engine = fleet.engines.choose(&mut rng).unwrap();
+        acts.push(Act::Report(held).perform(fleet, engine, sample, run));
+        if interventions > 0 && rng.random_bool(0.1) {
+            interventions -= 1;
+            let engine = fleet.engines.choose(&mut rng).unwrap();
+            let act = intervention(&mut rng, sample);
+            acts.push(act.perform(fleet, engine, sample, run));
+        }
+    }
+}
+
+enum Act {
+    Report(Held),
+    Cancel,
+    Clear(Vec<usize>),
+}
+
+fn intervention(rng: &mut StdRng, sample: &Sample) -> Act {
+    if rng.random_bool(0.3) {
+        return Act::Cancel;
+    }
+    let count = rng.random_range(1..4);
+    Act::Clear((0..sample.dag.tasks.len()).choose_multiple(rng, count))
+}
+
+impl Act {
+    async fn perform(self, fleet: &Fleet, engine: &Engine, sample: &Sample, run: RunKey) {
+        match self {
+            Self::Report(held) => {
+                let end = sample.outcome(held.place(), held.try_number);
+                let answer = fleet.report(engine, &held, outcome(end)).await;
+                assert_eq!(answer, Answer::Accepted, "seed {}, {held:?}", sample.seed);
+            }
+            Self::Cancel => match engine.run_cancel(run, "cancelled").await {
+                Ok(()) | Err(CancelError::Ended(_)) => {}
+                Err(error) => panic!("seed {}: {error:#}", sample.seed),
+            },
+            Self::Clear(tasks) => {
+                let tasks: Vec<_> = tasks.into_iter().map(number).collect();
+                let cleared = engine.tasks_clear(run, Some(&tasks)).await;
+                cleared.unwrap_or_else(|error| panic!("seed {}: {error:#}", sample.seed));
+            }
+        }
+    }
+}
+
+/// A report under a fence that nobody holds changes nothing.
+#[tokio::test]
+async fn a_stale_report_is_superseded() {
+    use subak_testkit::dag_gen::Shape;
+    let fleet = Fleet::start(1, 8).await;
+    let sample = Sample::new(1, Shape { max_tasks: 1, limited: false });
+    let run = fleet.run(&sample.dag, &fleet.engines[0]).await;
+    let held = fleet.assignments(run).recv().await.unwrap();
+    let mut stale = held;
+    stale.fence.token -= 1;
+    let report = subak_server::engine::TryReport::bare(stale.fence, Outcome::Success, None);
+    assert_eq!(fleet.engines[0].reports().report(report).await, Answer::Superseded);
+    let answer = fleet.report(&fleet.engines[0], &held, Outcome::Success).await;
+    assert_eq!(answer, Answer::Accepted);
+    assert_eq!(fleet.run_state(run).await, "success");
+    fleet.finish().await;
+}

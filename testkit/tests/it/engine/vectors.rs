@@ -1,0 +1,67 @@
+//! Airflow's own runs through the real engine, one report at a time: the same states and tries.
+
+use futures::StreamExt;
+use subak_core::state::TaskState;
+use subak_server::engine::Answer;
+use tokio::time::timeout;
+
+use super::AT_ONCE;
+use super::fleet::{Fleet, Held, PATIENCE};
+use crate::airflow::{Vector, VectorRun, vectors};
+use subak_server::engine::Outcome;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_go_through_the_engine_as_airflow_played_them() {
+    let fleet = Fleet::start(2, 64).await;
+    let vectors = vectors();
+    let plain = vectors.iter().filter(|vector| vector.is_plain());
+    let singles: Vec<_> = plain
+        .flat_map(|vector| vector.runs.iter().map(move |run| (vector, run)))
+        .filter(|(_, run)| run.order == "singles")
+        .collect();
+    assert_eq!(singles.len(), 961);
+    futures::stream::iter(singles)
+        .for_each_concurrent(AT_ONCE, |(vector, run)| play(&fleet, vector, run))
+        .await;
+    fleet.finish().await;
+}
+
+async fn play(fleet: &Fleet, vector: &Vector, expected: &VectorRun) {
+    let name = format!("vector {}", vector.id);
+    let dag = vector.dag(&format!("vector_{}", vector.id));
+    let engine = &fleet.engines[usize::try_from(vector.id).unwrap() % fleet.engines.len()];
+    let run = fleet.run(&dag, engine).await;
+    let mut arrivals = fleet.assignments(run);
+    let mut held: Vec<Held> = Vec::new();
+    for (id, state) in expected.steps.iter().flat_map(|step| &step.complete) {
+        let place = vector.place(id);
+        let index = loop {
+            if let Some(index) = held.iter().position(|held| held.place() == place) {
+                break index;
+            }
+            let arrival = timeout(PATIENCE, arrivals.recv()).await;
+            held.extend(arrival.unwrap_or_else(|_| panic!("{name}: {id} does not start")));
+        };
+        let held = held.swap_remove(index);
+        let outcome = outcome(vector.outcome(place, held.try_number));
+        assert_eq!(fleet.report(engine, &held, outcome).await, Answer::Accepted, "{name}, {state}");
+    }
+    let state = fleet.wait_for(run, &["success", "failed"]).await;
+    assert_eq!(state, expected.r#final.run, "{name}");
+    let tasks = fleet.tasks(run).await;
+    for (id, state) in &expected.r#final.states {
+        let (ours, tries) = &tasks[&vector.place(id)];
+        assert_eq!(ours, state, "{name}, {id}");
+        assert_eq!(*tries, expected.r#final.tries[id], "{name}, {id}");
+        assert!(ours.as_deref().and_then(TaskState::parse).is_some_and(TaskState::is_final));
+    }
+}
+
+fn outcome(outcome: subak_core::decide::memory::TryOutcome) -> Outcome {
+    use subak_core::decide::memory::TryOutcome;
+    match outcome {
+        TryOutcome::Success => Outcome::Success,
+        TryOutcome::Skipped => Outcome::Skipped,
+        TryOutcome::Failed(end) => Outcome::Failed(end),
+    }
+}
