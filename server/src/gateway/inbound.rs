@@ -13,9 +13,9 @@ use tonic::Streaming;
 use tracing::{debug, warn};
 
 use super::Gateway;
-use super::session::{fence, handed_over};
+use super::session::handed_over;
 use crate::dispatch::Outbound;
-use crate::engine::{DatasetReport, LogTail, Outcome, TryReport};
+use crate::engine::{DatasetReport, LogTail, Outcome, TryReport, fence};
 
 /// Chunks of logs that wait to be kept together.
 const LOG_CHUNKS_MOST: usize = 64;

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures::StreamExt;
 use serde_json::json;
-use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_proto::{self as proto, ServerMessage, server_message, worker_message};
-use subak_store::engine::{Fence, HandedOver};
+use subak_store::engine::HandedOver;
 use subak_store::{NewSession, SessionTry};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -151,18 +150,5 @@ pub(super) fn handed_over(held: &SessionTry) -> HandedOver {
         resets: held.resets,
         queue: held.queue.clone(),
         started_at: held.started_at,
-    }
-}
-
-/// What fences a try, from the wire.
-pub(super) fn fence(try_: &proto::TryRef) -> Fence {
-    Fence {
-        instance: InstanceKey {
-            run: RunKey(try_.run),
-            task: TaskNo(try_.task),
-            map_index: MapIndex(try_.map_index),
-        },
-        session: try_.session.cast_signed(),
-        token: try_.token,
     }
 }

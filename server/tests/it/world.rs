@@ -1,0 +1,136 @@
+//! A database, engines on it, and workers that do what a script says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use subak_core::dag::{self, version};
+use subak_core::ids::{DagId, RunKey};
+use subak_server::engine::{
+    Answer, EmbeddedWorker, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
+};
+use subak_store::{NewVersion, Store};
+use subak_testkit::postgres::TestDatabase;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// One server's engine with a database of its own.
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) store: Store,
+    pub(crate) engine: Engine,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl World {
+    pub(crate) async fn new() -> anyhow::Result<Self> {
+        let database = subak_testkit::postgres::database().await?;
+        let store = Store::connect(&database.url()).await?;
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let engine = engine(&store, "one", &mut tasks, &stop).await?;
+        Ok(Self { database, store, engine, stop, tasks })
+    }
+
+    /// Saves the DAGs of a file.
+    pub(crate) async fn dags(&self, text: &str) -> anyhow::Result<()> {
+        let parsed = dag::parse("test.yaml", text);
+        anyhow::ensure!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+        for model in &parsed.dags {
+            let hash = version::hash(model);
+            let new =
+                NewVersion { dag: model, hash: hash.as_bytes(), source: text, file: "test.yaml" };
+            self.store.version_save(&new).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn trigger(&self, dag: &str) -> anyhow::Result<RunKey> {
+        let trigger = Trigger::manual(DagId::from(dag), "test", serde_json::Value::Null);
+        Ok(self.engine.run_trigger(trigger).await?.run)
+    }
+
+    pub(crate) async fn worker(&self, slots: u32) -> anyhow::Result<EmbeddedWorker> {
+        self.engine.join("worker", &[("default", slots)], Duration::from_secs(60)).await
+    }
+
+    /// Waits until the run has ended, and returns its state.
+    pub(crate) async fn ended(&self, run: RunKey) -> anyhow::Result<String> {
+        let mut changes = self.engine.changes();
+        loop {
+            let (state,): (String,) =
+                sqlx::query_as("SELECT state::text FROM run WHERE run_key = $1")
+                    .bind(run.0)
+                    .fetch_one(self.store.pool())
+                    .await?;
+            if state == "success" || state == "failed" {
+                return Ok(state);
+            }
+            // A lagging receiver, or a change of another engine, is found by looking again.
+            let _ = tokio::time::timeout(Duration::from_millis(500), changes.recv()).await;
+        }
+    }
+
+    /// `task_id state` of every current task of a run, sorted.
+    pub(crate) async fn states(&self, run: RunKey) -> anyhow::Result<Vec<String>> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT DISTINCT ON (t.task_id) t.task_id, h.state::text
+             FROM try_history h
+             JOIN run USING (run_key)
+             JOIN dag_task t ON t.dag = run.dag AND t.task = h.task
+             LEFT JOIN task_reset r
+               ON (r.run_key, r.task, r.map_index) = (h.run_key, h.task, h.map_index)
+             WHERE h.run_key = $1 AND h.token > coalesce(r.token, 0)
+               AND h.state NOT IN ('up_for_retry', 'restarting')
+             ORDER BY t.task_id, h.token DESC",
+        )
+        .bind(run.0)
+        .fetch_all(self.store.pool())
+        .await?;
+        Ok(rows.into_iter().map(|(task, state)| format!("{task} {state}")).collect())
+    }
+
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn engine(
+    store: &Store,
+    name: &str,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Engine> {
+    let config = EngineConfig { server: name.to_owned(), lease: LEASE, keep_days: 30 };
+    Engine::start(store.clone(), None, config, tasks, stop.clone()).await
+}
+
+/// Works until told to stop: each try ends as `script` says of its task and try number.
+pub(crate) fn work(
+    mut worker: EmbeddedWorker,
+    script: impl Fn(&str, u32) -> Outcome + Send + Sync + 'static,
+) -> Arc<tokio::task::AbortHandle> {
+    let handle = tokio::spawn(async move {
+        loop {
+            let told = worker.next().await;
+            if told.is_empty() {
+                return;
+            }
+            for told in told {
+                if let Told::Run(assignment) = told {
+                    let outcome = script(&assignment.task_id, assignment.try_number);
+                    let fence = fence(assignment.r#try.as_ref().unwrap());
+                    let answer = worker.report(TryReport::bare(fence, outcome, None)).await;
+                    assert_ne!(answer, Answer::Later, "{}", assignment.task_id);
+                }
+            }
+        }
+    });
+    Arc::new(handle.abort_handle())
+}
