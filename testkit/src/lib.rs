@@ -6,6 +6,7 @@
 pub mod checker;
 pub mod dag_gen;
 pub mod model;
+pub mod peek;
 pub mod postgres;
 
 pub use postgres::{TestDatabase, database};

@@ -53,8 +53,7 @@ impl Engine {
         let (outbound, messages) = mpsc::channel(65_536);
         let free: BTreeMap<String, u32> =
             slots.iter().map(|(queue, slots)| ((*queue).to_owned(), *slots)).collect();
-        let connected =
-            Connected { session, outbound: outbound.clone(), free, held: Vec::new() };
+        let connected = Connected { session, outbound: outbound.clone(), free, held: Vec::new() };
         self.core.sessions.connect(connected);
         for (queue, _) in slots {
             self.core.backlog.raise(queue);

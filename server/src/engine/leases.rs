@@ -3,8 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use subak_store::{Store, leases_renew};
+use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Renewals that may wait.
 const WAITING_MOST: usize = 1_024;
@@ -18,9 +20,13 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    pub(super) fn start(store: Store, tasks: &mut JoinSet<anyhow::Result<()>>) -> Self {
+    pub(super) fn start(
+        store: Store,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        stop: CancellationToken,
+    ) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING_MOST);
-        tasks.spawn(renew_all(store, waiting));
+        tasks.spawn(renew_all(store, waiting, stop));
         Self { sender }
     }
 
@@ -32,11 +38,19 @@ impl Leases {
     }
 }
 
-/// Ends when nobody can ask any more.
-async fn renew_all(store: Store, mut waiting: mpsc::Receiver<(i64, Reply)>) -> anyhow::Result<()> {
+async fn renew_all(
+    store: Store,
+    mut waiting: mpsc::Receiver<(i64, Reply)>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut connection = None;
     let mut asked = Vec::new();
-    while waiting.recv_many(&mut asked, WAITING_MOST).await > 0 {
+    loop {
+        select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            got = waiting.recv_many(&mut asked, WAITING_MOST) => if got == 0 { return Ok(()) },
+        }
         let sessions: Vec<i64> = asked.iter().map(|(session, _)| *session).collect();
         let renewed = async {
             if connection.is_none() {
@@ -56,5 +70,4 @@ async fn renew_all(store: Store, mut waiting: mpsc::Receiver<(i64, Reply)>) -> a
             let _ = reply.send(answer);
         }
     }
-    Ok(())
 }

@@ -100,7 +100,7 @@ impl Engine {
         let (failures, failed) = tokio::sync::mpsc::unbounded_channel();
         let core = Arc::new(Core {
             installation: store.installation().await?.to_string(),
-            leases: leases::Leases::start(store.clone(), tasks),
+            leases: leases::Leases::start(store.clone(), tasks, stop.clone()),
             caches: caches::Caches::new(store.clone()),
             progress: progress::Progresses::default(),
             store,

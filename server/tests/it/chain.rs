@@ -2,6 +2,7 @@
 
 use subak_core::decide::TryEnd;
 use subak_server::engine::Outcome;
+use subak_testkit::peek;
 
 use crate::world::{World, work};
 
@@ -49,7 +50,14 @@ tasks:
     assert_eq!(world.ended(run).await?, "failed");
     assert_eq!(
         world.states(run).await?,
-        ["a success", "b failed", "c success", "d upstream_failed", "e upstream_failed", "f success"]
+        [
+            "a success",
+            "b failed",
+            "c success",
+            "d upstream_failed",
+            "e upstream_failed",
+            "f success"
+        ]
     );
     world.close().await
 }
@@ -66,12 +74,10 @@ async fn a_failed_try_is_followed_by_another() -> anyhow::Result<()> {
     });
     let run = world.trigger("retry").await?;
     assert_eq!(world.ended(run).await?, "success");
-    let tries: Vec<(i32, String)> =
-        sqlx::query_as("SELECT try_number, state::text FROM try_history ORDER BY token")
-            .fetch_all(world.store.pool())
-            .await?;
-    let state = |n: i32, state: &str| (n, state.to_owned());
-    assert_eq!(tries, [state(1, "up_for_retry"), state(2, "up_for_retry"), state(3, "success")]);
+    assert_eq!(
+        peek::history(&world.store, run).await?,
+        ["a#1 up_for_retry", "a#2 up_for_retry", "a#3 success"]
+    );
     world.close().await
 }
 
@@ -90,11 +96,7 @@ async fn a_wide_dag_keeps_to_its_limit_and_finishes() -> anyhow::Result<()> {
     let run = world.trigger("wide").await?;
     assert_eq!(world.ended(run).await?, "success");
     assert_eq!(world.states(run).await?.len(), 202);
-    let left: (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM join_state)",
-    )
-    .fetch_one(world.store.pool())
-    .await?;
+    let left = peek::left_behind(&world.store).await?;
     assert_eq!(left, (0, 0), "nothing is left behind");
     world.close().await
 }

@@ -9,7 +9,7 @@ use subak_server::engine::{
     Answer, EmbeddedWorker, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
 };
 use subak_store::{NewVersion, Store};
-use subak_testkit::postgres::TestDatabase;
+use subak_testkit::peek;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,6 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// One server's engine with a database of its own.
 pub(crate) struct World {
-    pub(crate) database: TestDatabase,
     pub(crate) store: Store,
     pub(crate) engine: Engine,
     pub(crate) stop: CancellationToken,
@@ -26,12 +25,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> anyhow::Result<Self> {
+        // Shown with a failing test.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let database = subak_testkit::postgres::database().await?;
-        let store = Store::connect(&database.url()).await?;
+        let store = database.store;
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let engine = engine(&store, "one", &mut tasks, &stop).await?;
-        Ok(Self { database, store, engine, stop, tasks })
+        Ok(Self { store, engine, stop, tasks })
     }
 
     /// Saves the DAGs of a file.
@@ -60,11 +64,7 @@ impl World {
     pub(crate) async fn ended(&self, run: RunKey) -> anyhow::Result<String> {
         let mut changes = self.engine.changes();
         loop {
-            let (state,): (String,) =
-                sqlx::query_as("SELECT state::text FROM run WHERE run_key = $1")
-                    .bind(run.0)
-                    .fetch_one(self.store.pool())
-                    .await?;
+            let state = peek::run_state(&self.store, run).await?;
             if state == "success" || state == "failed" {
                 return Ok(state);
             }
@@ -73,23 +73,9 @@ impl World {
         }
     }
 
-    /// `task_id state` of every current task of a run, sorted.
+    /// `task_id state` of every task of a run that has ended, sorted.
     pub(crate) async fn states(&self, run: RunKey) -> anyhow::Result<Vec<String>> {
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT DISTINCT ON (t.task_id) t.task_id, h.state::text
-             FROM try_history h
-             JOIN run USING (run_key)
-             JOIN dag_task t ON t.dag = run.dag AND t.task = h.task
-             LEFT JOIN task_reset r
-               ON (r.run_key, r.task, r.map_index) = (h.run_key, h.task, h.map_index)
-             WHERE h.run_key = $1 AND h.token > coalesce(r.token, 0)
-               AND h.state NOT IN ('up_for_retry', 'restarting')
-             ORDER BY t.task_id, h.token DESC",
-        )
-        .bind(run.0)
-        .fetch_all(self.store.pool())
-        .await?;
-        Ok(rows.into_iter().map(|(task, state)| format!("{task} {state}")).collect())
+        peek::ended_tasks(&self.store, run).await
     }
 
     pub(crate) async fn close(mut self) -> anyhow::Result<()> {

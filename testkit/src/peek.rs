@@ -1,0 +1,54 @@
+//! Looks into the metadata database, for what tests assert of it.
+
+use subak_core::ids::RunKey;
+use subak_store::Store;
+
+/// The state of a run, as the schema spells it.
+pub async fn run_state(store: &Store, run: RunKey) -> anyhow::Result<String> {
+    let (state,): (String,) = sqlx::query_as("SELECT state::text FROM run WHERE run_key = $1")
+        .bind(run.0)
+        .fetch_one(store.pool())
+        .await?;
+    Ok(state)
+}
+
+/// `task_id state` of every task of a run that has ended since its last clear, sorted.
+pub async fn ended_tasks(store: &Store, run: RunKey) -> anyhow::Result<Vec<String>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT DISTINCT ON (t.task_id) t.task_id, h.state::text
+         FROM try_history h
+         JOIN run USING (run_key)
+         JOIN dag_task t ON t.dag = run.dag AND t.task = h.task
+         LEFT JOIN task_reset r
+           ON (r.run_key, r.task, r.map_index) = (h.run_key, h.task, h.map_index)
+         WHERE h.run_key = $1 AND h.token > coalesce(r.token, 0)
+           AND h.state NOT IN ('up_for_retry', 'restarting')
+         ORDER BY t.task_id, h.token DESC",
+    )
+    .bind(run.0)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(task, state)| format!("{task} {state}")).collect())
+}
+
+/// Every row of history of a run, `task_id#try_number state`, in the order of the fencing tokens.
+pub async fn history(store: &Store, run: RunKey) -> anyhow::Result<Vec<String>> {
+    let rows: Vec<(String, i32, String)> = sqlx::query_as(
+        "SELECT t.task_id, h.try_number, h.state::text
+         FROM try_history h
+         JOIN run USING (run_key)
+         JOIN dag_task t ON t.dag = run.dag AND t.task = h.task
+         WHERE h.run_key = $1 ORDER BY h.token",
+    )
+    .bind(run.0)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(task, number, state)| format!("{task}#{number} {state}")).collect())
+}
+
+/// Rows that are left in `live` and `join_state`.
+pub async fn left_behind(store: &Store) -> anyhow::Result<(i64, i64)> {
+    Ok(sqlx::query_as("SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM join_state)")
+        .fetch_one(store.pool())
+        .await?)
+}
