@@ -3,17 +3,15 @@
 //! `retail generate ROWS FILE` makes the data; `retail run INPUT OUTPUT` runs the job and prints the
 //! seconds from the first task's start to the last one's end.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use serde_json::{Value, json};
-use subak_task::{ErasedOperator, TaskContext, TaskOutput};
+use subak_task::TaskOutput;
 
 mod context;
 
@@ -25,11 +23,8 @@ enum Command {
     Run { input: String, output: String },
 }
 
-/// The same as in `dags/retail_retention.yaml`.
-const SQL: &str = "SELECT CAST(date_part('year', InvoiceDate) AS INTEGER) AS InvoiceYear, \
-                          CAST(date_part('month', InvoiceDate) AS INTEGER) AS InvoiceMonth, \
-                          count(DISTINCT CustomerID) AS unique_customers \
-                   FROM extract GROUP BY 1, 2 ORDER BY 1, 2";
+/// The pipeline whose tasks are run.
+const DAG: &str = include_str!("../../../../dags/retail_retention.yaml");
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -50,32 +45,31 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn job(input: &str, output: &str, folder: &Path) -> anyhow::Result<()> {
-    let operators: BTreeMap<&str, Arc<dyn ErasedOperator>> = subak_tasks_data::operators()
-        .into_iter()
-        .map(|operator| (operator.name(), operator))
-        .collect();
-    let run = async |operator: &str, task: &str, with: Value| -> anyhow::Result<TaskOutput> {
-        let Some(found) = operators.get(operator) else { bail!("no operator {operator}") };
-        let ctx: TaskContext = context::of_task(task, folder)?;
-        let started = Instant::now();
-        let output = found.run_with(with, &ctx).await.with_context(|| task.to_owned())?;
-        if std::env::var_os("VERBOSE").is_some() {
-            writeln!(std::io::stderr(), "{task}: {:.3} s", started.elapsed().as_secs_f64())?;
+    let parsed = subak_core::dag::parse("retail_retention.yaml", DAG);
+    let dag = parsed.dags.first().context("the DAG file has an error")?;
+    let operators = subak_tasks_data::operators();
+    let run = async |task: &str, set: &[(&str, Value)]| -> anyhow::Result<TaskOutput> {
+        let task = dag
+            .tasks
+            .iter()
+            .find(|known| known.task_id.0.as_str() == task)
+            .context("no such task")?;
+        let operator = operators.iter().find(|known| known.name() == task.operator);
+        let mut with = task.with.clone();
+        for (argument, value) in set {
+            with[argument] = value.clone();
         }
-        Ok(output)
+        let ctx = context::of_task(task.task_id.0.as_str(), folder)?;
+        Ok(operator.context("no such operator")?.run_with(with, &ctx).await?)
     };
-    let dataset = |output: TaskOutput| -> anyhow::Result<Value> {
-        let (dataset, _) = output.dataset.context("no dataset")?;
-        Ok(serde_json::to_value(dataset)?)
-    };
-    let columns = json!({
-        "InvoiceNo": "string", "StockCode": "string", "Description": "string", "Quantity": "integer",
-        "InvoiceDate": {"type": "timestamp", "format": "%m/%d/%Y %H:%M"},
-        "UnitPrice": "double", "CustomerID": "bigint", "Country": "string",
-    });
-    let extract = run("csv.read", "extract", json!({"path": input, "columns": columns})).await?;
-    let with = json!({"input": dataset(extract)?, "sql": SQL});
-    let aggregated = run("aggregate", "aggregate", with).await?;
-    run("csv.write", "write", json!({"input": dataset(aggregated)?, "path": output})).await?;
+    let extract = run("extract", &[("path", json!(input))]).await?;
+    let counted = run("unique_customers", &[("input", dataset(extract)?)]).await?;
+    run("write_csv", &[("input", dataset(counted)?), ("path", json!(output))]).await?;
     Ok(())
+}
+
+/// The reference that a task hands on.
+fn dataset(output: TaskOutput) -> anyhow::Result<Value> {
+    let (dataset, _) = output.dataset.context("the task made no dataset")?;
+    Ok(serde_json::to_value(dataset)?)
 }

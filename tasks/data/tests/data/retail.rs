@@ -3,32 +3,33 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::{Tasks, input};
 
-/// Runs `dags/retail_retention.yaml`'s tasks, up to the CSV file, and returns the file's text.
+/// The arguments of a task of `dags/retail_retention.yaml`.
+fn with(task: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dags/retail_retention.yaml");
+    let parsed =
+        subak_core::dag::parse("retail_retention.yaml", &std::fs::read_to_string(file).unwrap());
+    assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+    parsed.dags[0].tasks.iter().find(|known| known.task_id.0.as_str() == task).unwrap().with.clone()
+}
+
+/// Runs the DAG's tasks up to the CSV file, whose text it returns.
 async fn job(tasks: &Tasks, path: &Path) -> String {
-    let columns = json!({
-        "InvoiceDate": {"type": "timestamp", "format": "%m/%d/%Y %H:%M"},
-        "CustomerID": "bigint",
-        "InvoiceNo": "string",
-    });
-    let extract =
-        tasks.run("csv.read", "extract", json!({"path": path, "columns": columns})).await.unwrap();
-    let sql = "SELECT date_part('year', InvoiceDate) AS InvoiceYear, \
-                      date_part('month', InvoiceDate) AS InvoiceMonth, \
-                      count(DISTINCT CustomerID) AS unique_customers \
-               FROM extract GROUP BY 1, 2 ORDER BY 1, 2";
-    let counted = tasks
-        .run("aggregate", "count", json!({"input": input(&extract), "sql": sql}))
-        .await
-        .unwrap();
     let output = tasks.path("out/retention.csv");
-    let written = tasks
-        .run("csv.write", "write", json!({"input": input(&counted), "path": output}))
-        .await
-        .unwrap();
+    let run = async |operator: &str, task: &str, set: &[(&str, Value)]| {
+        let mut with = with(task);
+        for (argument, value) in set {
+            with[argument] = value.clone();
+        }
+        tasks.run(operator, task, with).await.unwrap()
+    };
+    let extract = run("csv.read", "extract", &[("path", json!(path))]).await;
+    let counted = run("aggregate", "unique_customers", &[("input", input(&extract))]).await;
+    let set = [("input", input(&counted)), ("path", json!(output))];
+    let written = run("csv.write", "write_csv", &set).await;
     assert_eq!(written.value.unwrap()["rows"], 13);
     std::fs::read_to_string(output).unwrap()
 }
