@@ -1,1 +1,3 @@
-//! Filled in by its own change.
+//! Benchmarks, with their baselines beside them.
+
+pub mod engine;

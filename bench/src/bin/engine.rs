@@ -1,0 +1,51 @@
+//! Measures the engine and prints one table; fails if a figure misses what it must.
+
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use subak_bench::engine::{Sizes, measure};
+
+/// Measures hops, rates, runs created and the cost of idling.
+#[derive(Parser)]
+struct Options {
+    /// The binary `subak`.
+    #[arg(long)]
+    binary: PathBuf,
+    /// Small sizes: whether it works, not what it measures.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let sizes = if options.quick {
+        Sizes {
+            chains: 3,
+            sustained_runs: 50,
+            created: 500,
+            parked_runs: 1_000,
+            idle: Duration::from_secs(5),
+        }
+    } else {
+        Sizes {
+            chains: 50,
+            sustained_runs: 1_000,
+            created: 10_000,
+            parked_runs: 100_000,
+            idle: Duration::from_secs(30),
+        }
+    };
+    let (commit_ms, rows) = measure(&options.binary, sizes).await?;
+    println!("One commit of PostgreSQL in the same minutes: {commit_ms:.2} ms (median).\n");
+    println!("| what | measured | must | aim | meets |\n|---|---|---|---|---|");
+    for row in &rows {
+        println!("{row}");
+    }
+    let missed = rows.iter().filter(|row| !row.meets_must()).count();
+    anyhow::ensure!(options.quick || missed == 0, "{missed} figures miss what they must");
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! The measurements, one after another on one stack.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sqlx::Connection;
+use subak_core::ids::RunKey;
+
+use super::{Row, Stack};
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    pub chains: usize,
+    pub sustained_runs: usize,
+    pub created: usize,
+    pub parked_runs: usize,
+    pub idle: Duration,
+}
+
+/// Tasks of the chain.
+const CHAIN: usize = 40;
+
+/// Tasks between the first and the last of the wide DAG.
+const WIDE: usize = 1_000;
+
+/// Processes that one run of the spawning DAG starts.
+const SPAWNS: usize = 500;
+
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Measures every row of the table; also the latency of a commit in the same minutes.
+pub async fn measure(binary: &Path, sizes: Sizes) -> anyhow::Result<(f64, Vec<Row>)> {
+    let stack = Stack::start(binary, &dags(), 64).await?;
+    let commit_ms = commit_latency(&stack).await?;
+    let mut rows = Vec::new();
+    chain(&stack, sizes, &mut rows).await?;
+    spawned(&stack, &mut rows).await?;
+    wide(&stack, &mut rows).await?;
+    let rate = sustained(&stack, sizes, &mut rows).await?;
+    created(&stack, sizes, &mut rows).await?;
+    parked(&stack, sizes, rate, &mut rows).await?;
+    stack.stop().await?;
+    idle(binary, sizes, &mut rows).await?;
+    Ok((commit_ms, rows))
+}
+
+fn dags() -> Vec<(String, String)> {
+    let chain = |id: &str, operator: &str, with: &str, length: usize| {
+        let mut text = format!("dag_id: {id}\nmax_active_runs: 1000000\ntasks:\n");
+        for n in 0..length {
+            let after = if n > 0 { format!(", depends_on: [t{}]", n - 1) } else { String::new() };
+            text += &format!("  t{n}: {{operator: {operator}{with}{after}}}\n");
+        }
+        (id.to_owned(), text)
+    };
+    let wide = |id: &str, operator: &str, with: &str, width: usize| {
+        let mut text = format!("dag_id: {id}\nmax_active_tasks: 1000000\ntasks:\n  a: {{operator: noop}}\n");
+        for n in 0..width {
+            text += &format!("  m{n}: {{operator: {operator}{with}, depends_on: [a]}}\n");
+        }
+        let all: Vec<String> = (0..width).map(|n| format!("m{n}")).collect();
+        text += &format!("  z: {{operator: noop, depends_on: [{}]}}\n", all.join(", "));
+        (id.to_owned(), text)
+    };
+    let command = ", with: {command: \"true\"}";
+    vec![
+        chain("chain", "noop", "", CHAIN),
+        chain("spawned", "bash", command, CHAIN),
+        wide("wide", "noop", "", WIDE),
+        wide("spawns", "bash", command, SPAWNS),
+        // Nobody serves its queue: its runs stay active.
+        chain("parked", "noop", ", queue: nobody", CHAIN),
+    ]
+}
+
+/// One row inserted and committed, median.
+async fn commit_latency(stack: &Stack) -> anyhow::Result<f64> {
+    let mut connection = stack.pool().acquire().await?;
+    sqlx::query("CREATE TABLE commit_latency (n int)").execute(&mut *connection).await?;
+    let mut took = Vec::new();
+    for _ in 0..200 {
+        let mut tx = connection.begin().await?;
+        sqlx::query("INSERT INTO commit_latency VALUES (1)").execute(&mut *tx).await?;
+        let began = Instant::now();
+        tx.commit().await?;
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(quantile(&mut took, 0.5))
+}
+
+/// Milliseconds from one hand-over to the next in these runs.
+async fn cycles(stack: &Stack, runs: &[RunKey]) -> anyhow::Result<Vec<f64>> {
+    let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+    let rows: Vec<(f64,)> = sqlx::query_as(
+        "SELECT 1e3 * extract(epoch FROM started_at - before)::float8 FROM (
+             SELECT started_at, lag(started_at) OVER (PARTITION BY run_key ORDER BY token) AS before
+             FROM try_history WHERE run_key = ANY ($1)
+         ) AS cycles WHERE before IS NOT NULL",
+    )
+    .bind(keys)
+    .fetch_all(stack.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(ms,)| ms).collect())
+}
+
+/// Milliseconds from start to end of each run.
+async fn lasted(stack: &Stack, runs: &[RunKey]) -> anyhow::Result<Vec<f64>> {
+    let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+    let rows: Vec<(f64,)> = sqlx::query_as(
+        "SELECT 1e3 * extract(epoch FROM ended_at - started_at)::float8
+         FROM run WHERE run_key = ANY ($1) AND state = 'success'",
+    )
+    .bind(keys)
+    .fetch_all(stack.pool())
+    .await?;
+    anyhow::ensure!(rows.len() == runs.len(), "a run did not succeed");
+    Ok(rows.into_iter().map(|(ms,)| ms).collect())
+}
+
+async fn one_by_one(stack: &Stack, dag: &str, count: usize) -> anyhow::Result<Vec<RunKey>> {
+    let mut runs = Vec::new();
+    for n in 0..count + 2 {
+        let run = stack.trigger(dag).await?;
+        stack.drained(LONGEST).await?;
+        // The first ones warm up.
+        if n >= 2 {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+async fn chain(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let runs = one_by_one(stack, "chain", sizes.chains).await?;
+    let mut hops = cycles(stack, &runs).await?;
+    rows.push(less("hop of a no-op task, p50", quantile(&mut hops, 0.5), "ms", 3.0, 1.5));
+    rows.push(less("hop of a no-op task, p99", quantile(&mut hops, 0.99), "ms", 15.0, 5.0));
+    let mut ends = lasted(stack, &runs).await?;
+    rows.push(less("chain of 40 no-op tasks", quantile(&mut ends, 0.5), "ms", 120.0, 60.0));
+    Ok(())
+}
+
+async fn spawned(stack: &Stack, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let runs = one_by_one(stack, "spawned", 5).await?;
+    let mut hops = cycles(stack, &runs).await?;
+    rows.push(less("hop with a process, its run included, p50", quantile(&mut hops, 0.5), "ms", 10.0, 5.0));
+    let runs = one_by_one(stack, "spawns", 3).await?;
+    let mut ends = lasted(stack, &runs).await?;
+    let rate = SPAWNS as f64 / quantile(&mut ends, 0.5) * 1e3;
+    rows.push(more("processes spawned", rate, "/s", 500.0, 1_000.0));
+    Ok(())
+}
+
+async fn wide(stack: &Stack, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let runs = one_by_one(stack, "wide", 5).await?;
+    let mut ends = lasted(stack, &runs).await?;
+    rows.push(less("1 → 1000 → 1 no-op tasks", quantile(&mut ends, 0.5), "ms", 250.0, 100.0));
+    Ok(())
+}
+
+async fn sustained(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<f64> {
+    let (rate, wal) = rate(stack, sizes.sustained_runs).await?;
+    rows.push(more("no-op tasks, sustained", rate, "/s", 8_000.0, 20_000.0));
+    rows.push(less("WAL of a task", wal, "B", 800.0, 550.0));
+    Ok(rate)
+}
+
+/// Tasks a second, and bytes of WAL a task, of many chains at once, from the first hand-over to the
+/// last end.
+async fn rate(stack: &Stack, count: usize) -> anyhow::Result<(f64, f64)> {
+    const POSITION: &str = "SELECT (pg_current_wal_lsn() - '0/0')::float8";
+    sqlx::query("CHECKPOINT").execute(stack.pool()).await?;
+    let (before,): (f64,) = sqlx::query_as(POSITION).fetch_one(stack.pool()).await?;
+    let runs = stack.trigger_many("chain", count).await?;
+    stack.drained(LONGEST).await?;
+    let (after,): (f64,) = sqlx::query_as(POSITION).fetch_one(stack.pool()).await?;
+    let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+    let (secs,): (f64,) = sqlx::query_as(
+        "SELECT extract(epoch FROM max(ended_at) - min(started_at))::float8
+         FROM try_history WHERE run_key = ANY ($1)",
+    )
+    .bind(keys)
+    .fetch_one(stack.pool())
+    .await?;
+    let tasks = (count * CHAIN) as f64;
+    Ok((tasks / secs, (after - before) / tasks))
+}
+
+async fn created(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let singles = sizes.created / 10;
+    for _ in 0..singles {
+        stack.trigger("parked").await?;
+    }
+    let rate = singles as f64 / began.elapsed().as_secs_f64();
+    rows.push(more("runs created, single calls", rate, "/s", 500.0, 1_000.0));
+    let began = Instant::now();
+    stack.trigger_many("parked", sizes.created).await?;
+    let rate = sizes.created as f64 / began.elapsed().as_secs_f64();
+    rows.push(more("runs created, batched", rate, "/s", 10_000.0, 30_000.0));
+    Ok(())
+}
+
+async fn parked(
+    stack: &Stack,
+    sizes: Sizes,
+    empty: f64,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
+    let mut made = sizes.created + sizes.created / 10;
+    while made < sizes.parked_runs {
+        let count = 10_000.min(sizes.parked_runs - made);
+        stack.trigger_many("parked", count).await?;
+        made += count;
+    }
+    let (full, _) = rate(stack, sizes.sustained_runs).await?;
+    let share = full / empty * 100.0;
+    rows.push(more("rate with 100,000 active runs, of the empty table's", share, "%", 70.0, 90.0));
+    Ok(())
+}
+
+async fn idle(binary: &Path, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    const QUERIES: &str = "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database
+         WHERE datname = current_database()";
+    let stack = Stack::start(binary, &dags()[..1], 8).await?;
+    let mut connection = stack.pool().acquire().await?;
+    // What starts, settles first; the client's own engine asks as much as the server does.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let (before,): (f64,) = sqlx::query_as(QUERIES).fetch_one(&mut *connection).await?;
+    let (used, began) = (stack.usage()?, Instant::now());
+    tokio::time::sleep(sizes.idle).await;
+    let now = stack.usage()?;
+    let secs = began.elapsed().as_secs_f64();
+    sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *connection).await?;
+    let (after,): (f64,) = sqlx::query_as(QUERIES).fetch_one(&mut *connection).await?;
+    drop(connection);
+    let queries = (after - before) / secs / 2.0;
+    rows.push(less("idle: queries of the server", queries, "/s", 5.0, 1.0));
+    let share = (now.cpu_secs - used.cpu_secs) / secs * 100.0;
+    rows.push(less("idle: CPU of a core, server and worker", share, "%", 1.0, 0.3));
+    let megabytes = now.rss_bytes as f64 / 1e6;
+    rows.push(less("idle: RSS of server and worker", megabytes, "MB", 100.0, 60.0));
+    stack.stop().await
+}
+
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1) as f64;
+    values.get((last * share).round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+fn less(what: &'static str, measured: f64, unit: &'static str, must: f64, aim: f64) -> Row {
+    Row { what, measured, unit, must, aim, more: false }
+}
+
+fn more(what: &'static str, measured: f64, unit: &'static str, must: f64, aim: f64) -> Row {
+    Row { what, measured, unit, must, aim, more: true }
+}
