@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/subak/target
 
-.PHONY: help run test lint check-tools build fmt soak bench clean
+.PHONY: help run test lint build fmt soak bench
 
 help: ## lists what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,7 @@ fmt: ## lays out Rust and TOML files
 
 soak: ## the tests that have counts, with high ones; takes hours
 	@scripts/setup.sh test
-	@SUBAK_SOAK=1 scripts/test.sh
+	@SUBAK_ENGINE_DAGS=100000 SUBAK_RANDOM_DAGS=1000000 SUBAK_KILLS=100 scripts/test.sh
 
 bench: ## measures the engine and the retail pipeline
 	@scripts/setup.sh test

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Builds the workspace and runs every test; SUBAK_SOAK=1 raises the counts of those that have one.
-# The last line sums up the test binaries.
+# Builds the workspace and runs every test. The last line sums up the test binaries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -106,6 +106,8 @@ impl PrivatePostgres {
             .username(SUPERUSER)
             .database(database)
             .ssl_mode(PgSslMode::Disable)
+            // One of the statements sets a password.
+            .disable_statement_logging()
     }
 
     /// The folder of the Unix socket.
