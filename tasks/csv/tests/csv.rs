@@ -1,5 +1,7 @@
 //! The parser against arrow's, and against every way of cutting a file.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
