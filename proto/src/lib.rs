@@ -18,7 +18,10 @@
 #[rustfmt::skip] // compared byte by byte with what the generator writes
 mod generated;
 
+mod join;
+
 pub use generated::*;
+pub use join::{JoinToken, NoJoinToken};
 
 /// Digest of a set of tries by their fencing tokens: order does not matter, adding and removing is
 /// one XOR. The finaliser of `SplitMix64` spreads the tokens, which are consecutive.
