@@ -1,1 +1,24 @@
-//! Filled in by its own change.
+//! The worker: takes tries from the servers over one gRPC stream, runs them, ships their logs and
+//! reports their ends.
+//!
+//! It holds no metadata credentials and sees only the connections that its tries name. It survives a
+//! server's absence shorter than its lease and loses nothing; if it is longer, it ends what runs.
+//! What an operator does is the business of `tasks/*`, except for those that start a process.
+
+mod clock;
+mod config;
+mod host;
+pub mod keeper;
+pub mod local;
+mod log;
+mod operators;
+mod registry;
+mod requests;
+mod session;
+mod spool;
+mod state_folder;
+mod tries;
+mod worker;
+
+pub use config::{Config, ConfigError, Queue};
+pub use worker::Worker;

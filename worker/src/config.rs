@@ -1,0 +1,91 @@
+//! What a worker is told at its start.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How many tries of a queue run at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    pub name: String,
+    pub slots: u32,
+}
+
+/// The configuration of one worker.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Unique among running workers.
+    pub name: String,
+    /// `https://…`, `http://…` on loopback, or `unix:///path`; the next one is tried when one does
+    /// not answer.
+    pub servers: Vec<String>,
+    /// As `subak workers token` prints it; needed off loopback.
+    pub join_token: Option<String>,
+    pub queues: Vec<Queue>,
+    /// Belongs to this worker alone: its id, its lock, results not yet acknowledged.
+    pub state_folder: PathBuf,
+    /// Where datasets go: an object store URL.
+    pub storage_url: String,
+    /// Bytes that all tries together may hold before they spill.
+    pub memory_bytes: usize,
+    /// Between TERM and KILL of a process that is to end.
+    pub grace: Duration,
+    /// How long running tries may go on after the order to stop.
+    pub drain: Duration,
+    /// The command that runs [`crate::keeper::main`].
+    pub keeper: Vec<OsString>,
+}
+
+impl Config {
+    /// A configuration with the shipped defaults: one queue, `default`.
+    #[must_use]
+    pub fn new(name: &str, servers: Vec<String>, state_folder: PathBuf) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        // Twice the cores would starve a machine whose tasks mostly wait for databases.
+        let slots = u32::try_from(cores * 8).unwrap_or(u32::MAX).max(16);
+        let storage = state_folder.join("storage");
+        Self {
+            name: name.to_owned(),
+            servers,
+            join_token: None,
+            queues: vec![Queue { name: "default".to_owned(), slots }],
+            storage_url: format!("file://{}/", storage.display()),
+            state_folder,
+            memory_bytes: 1 << 30,
+            grace: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+            keeper: std::env::current_exe()
+                .map(|program| vec![program.into(), "keeper".into()])
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Slots of all queues.
+    pub(crate) fn slots(&self) -> u32 {
+        self.queues.iter().map(|queue| queue.slots).sum()
+    }
+
+    /// Returns the first thing that can't be right.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.name.is_empty() {
+            return Err(ConfigError("the worker's name is empty".to_owned()));
+        }
+        if self.servers.is_empty() {
+            return Err(ConfigError("the worker knows no server: name at least one".to_owned()));
+        }
+        if self.slots() == 0 {
+            return Err(ConfigError(
+                "the worker has no slot: give a queue at least one".to_owned(),
+            ));
+        }
+        if self.keeper.is_empty() {
+            return Err(ConfigError("the keeper's command is empty".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that cannot work, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub(crate) String);

@@ -1,0 +1,116 @@
+//! What every try of this worker shares.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use subak_task::{DatasetReader, ProcessGroups};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::keeper;
+use crate::registry::Registry;
+
+/// See the module.
+pub(crate) struct Host {
+    pub(crate) registry: Registry,
+    pub(crate) datasets: Arc<dyn DatasetReader>,
+    pub(crate) processes: Arc<dyn ProcessGroups>,
+    pub(crate) memory_per_try: usize,
+    pub(crate) grace: Duration,
+    pub(crate) clock: Clock,
+    /// In the environment of every process, which is clean but for these.
+    env: BTreeMap<String, String>,
+    storage_url: String,
+    scratch: PathBuf,
+}
+
+impl Host {
+    /// Gathers it; `mark` is the keeper's.
+    pub(crate) fn new(
+        config: &Config,
+        registry: Registry,
+        datasets: Arc<dyn DatasetReader>,
+        processes: Arc<dyn ProcessGroups>,
+        mark: &str,
+    ) -> Self {
+        // Not all slots run data tasks at once: a quarter of the memory is for the greediest.
+        let slots = usize::try_from(config.slots()).unwrap_or(usize::MAX);
+        let memory_per_try = (config.memory_bytes / slots).max(config.memory_bytes / 4);
+        let storage_url = config.storage_url.trim_end_matches('/').to_owned();
+        Self {
+            registry,
+            datasets,
+            processes,
+            memory_per_try,
+            grace: config.grace,
+            clock: Clock::start(),
+            env: shared_environment(mark),
+            storage_url,
+            scratch: config.state_folder.join("scratch"),
+        }
+    }
+
+    /// The environment of a try's processes.
+    pub(crate) fn environment(&self, place: &Place<'_>) -> BTreeMap<String, String> {
+        let mut env = self.env.clone();
+        let mut set = |name: &str, value: String| env.insert(name.to_owned(), value);
+        set("SUBAK_DAG_ID", place.dag_id.to_owned());
+        set("SUBAK_RUN_ID", place.run_id.to_owned());
+        set("SUBAK_RUN_TYPE", place.run_type.to_owned());
+        set("SUBAK_TASK_ID", place.task_id.to_owned());
+        set("SUBAK_TRY_NUMBER", place.try_number.to_string());
+        set("SUBAK_MAP_INDEX", place.map_index.to_string());
+        let dates = [
+            ("SUBAK_LOGICAL_DATE", place.logical_date),
+            ("SUBAK_DATA_INTERVAL_START", place.data_interval_start),
+            ("SUBAK_DATA_INTERVAL_END", place.data_interval_end),
+        ];
+        for (name, date) in dates {
+            if let Some(date) = date {
+                set(name, date.to_rfc3339_opts(SecondsFormat::AutoSi, false));
+            }
+        }
+        env
+    }
+
+    /// The private folder of a try.
+    pub(crate) fn scratch(&self, token: i64) -> PathBuf {
+        self.scratch.join(token.to_string())
+    }
+
+    /// Where a try's dataset goes: under the run, so that it is dropped with it.
+    pub(crate) fn storage(&self, run: &str, task: &str, map_index: i32, token: i64) -> String {
+        format!("{}/runs/{run}/{task}/{map_index}/{token}/", self.storage_url)
+    }
+}
+
+/// What a process is told of its try.
+pub(crate) struct Place<'a> {
+    pub(crate) dag_id: &'a str,
+    pub(crate) run_id: &'a str,
+    pub(crate) run_type: &'a str,
+    pub(crate) task_id: &'a str,
+    pub(crate) try_number: u32,
+    pub(crate) map_index: i32,
+    pub(crate) logical_date: Option<DateTime<Utc>>,
+    pub(crate) data_interval_start: Option<DateTime<Utc>>,
+    pub(crate) data_interval_end: Option<DateTime<Utc>>,
+}
+
+fn shared_environment(mark: &str) -> BTreeMap<String, String> {
+    let defaults = [
+        ("PATH", Some("/usr/local/bin:/usr/bin:/bin")),
+        ("HOME", Some("/")),
+        ("LANG", Some("C.UTF-8")),
+        ("TZ", None),
+    ];
+    let mut env = BTreeMap::from([(keeper::MARK.to_owned(), mark.to_owned())]);
+    for (name, default) in defaults {
+        let value = std::env::var(name).ok().or_else(|| default.map(str::to_owned));
+        env.extend(value.map(|value| (name.to_owned(), value)));
+    }
+    env
+}

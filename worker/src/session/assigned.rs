@@ -1,0 +1,206 @@
+//! Makes a try of an assignment, and a report of a try's end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use subak_core::template::{RunContext, XComKey};
+use subak_proto::{Assignment, Dataset, Outcome, Report, TryRef, XCom};
+use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
+
+use super::outbox::{LetterCount, Outbox, TryLine, packed};
+use crate::host::{Host, Place};
+use crate::log::{Chunk, Patterns, Shipper, TryLog};
+use crate::tries::{End, Ended, PreparedTask, StopOrder, Try};
+
+/// A value handed on by XCom is for small things; data go by reference.
+const XCOM_LIMIT: usize = 1024 * 1024;
+
+/// A try that can be run, and what its report needs.
+pub(crate) struct Assigned {
+    pub(crate) try_ref: TryRef,
+    pub(crate) this: Try,
+    pub(crate) letters: Arc<LetterCount>,
+    do_xcom_push: bool,
+}
+
+/// Makes the try of an assignment.
+pub(crate) fn assigned(
+    assignment: Assignment,
+    task: Arc<PreparedTask>,
+    host: &Host,
+    outbox: &Outbox,
+    requests: &Arc<AtomicU64>,
+) -> Result<Assigned, String> {
+    let try_ref = assignment.r#try.unwrap_or_default();
+    let is_brief = task.is_immediate();
+    let connections = connections(&assignment)?;
+    let patterns = Patterns::new(connections.values().flat_map(Connection::secrets));
+    let shipper: Arc<dyn Shipper> = Arc::new(outbox.clone());
+    let log = TryLog::new(try_ref.token, patterns, shipper, is_brief);
+    let line = TryLine::new(try_ref, outbox.clone(), Arc::clone(&log), Arc::clone(requests));
+    let letters = Arc::clone(line.letters());
+    let line = Arc::new(line);
+    let templates = task.has_templates.then(|| templates(&assignment)).transpose()?;
+    let run = assignment.run.unwrap_or_default();
+    let env = if is_brief {
+        BTreeMap::new()
+    } else {
+        host.environment(&Place {
+            dag_id: &run.dag_id,
+            run_id: &run.run_id,
+            run_type: &run.run_type,
+            task_id: &assignment.task_id,
+            try_number: assignment.try_number,
+            map_index: try_ref.map_index,
+            logical_date: run.logical_date_micros.and_then(instant),
+            data_interval_start: run.data_interval_start_micros.and_then(instant),
+            data_interval_end: run.data_interval_end_micros.and_then(instant),
+        })
+    };
+    let storage = host.storage(&run.uuid, &assignment.task_id, try_ref.map_index, try_ref.token);
+    let stop = Arc::new(StopOrder::default());
+    let ctx = TaskContext {
+        identity: Arc::new(TaskIdentity {
+            installation: assignment.installation,
+            dag_id: run.dag_id,
+            run_id: run.run_id,
+            run_uuid: run.uuid,
+            task_id: assignment.task_id,
+            map_index: try_ref.map_index,
+            try_number: assignment.try_number,
+            resets: assignment.resets,
+        }),
+        cancel: stop.token.clone(),
+        log: Arc::clone(&log) as _,
+        progress: Arc::clone(&line) as _,
+        state: Arc::clone(&line) as _,
+        dead_letters: line,
+        datasets: Arc::clone(&host.datasets),
+        processes: Arc::clone(&host.processes),
+        connections: Arc::new(connections),
+        scratch: if is_brief { PathBuf::new() } else { host.scratch(try_ref.token) },
+        storage,
+        memory_bytes: host.memory_per_try,
+        env: Arc::new(env),
+    };
+    let timeout =
+        (assignment.timeout_micros > 0).then(|| Duration::from_micros(assignment.timeout_micros));
+    let this =
+        Try { task, ctx, log, templates, timeout, stop, grace: host.grace, clock: host.clock };
+    Ok(Assigned { try_ref, this, letters, do_xcom_push: assignment.do_xcom_push })
+}
+
+fn connections(assignment: &Assignment) -> Result<BTreeMap<String, Connection>, String> {
+    let read = assignment.connections.iter().map(|connection| {
+        // The parser's own words could quote the secret.
+        let value = serde_json::from_slice(&connection.value)
+            .map_err(|_| format!("connection `{}` cannot be read by this worker", connection.id))?;
+        Ok((connection.id.clone(), value))
+    });
+    read.collect()
+}
+
+fn instant(micros: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros)
+}
+
+fn json(what: &str, bytes: &[u8]) -> Result<Value, String> {
+    if bytes.is_empty() {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    serde_json::from_slice(bytes).map_err(|error| format!("{what} is not JSON: {error}"))
+}
+
+fn templates(assignment: &Assignment) -> Result<RunContext, String> {
+    let run = assignment.run.clone().unwrap_or_default();
+    let xcoms = assignment.xcoms.iter().map(|xcom| {
+        let value = json("an XCom", &xcom.value)?;
+        Ok((XComKey { task_id: xcom.task_id.clone(), key: xcom.key.clone() }, value))
+    });
+    Ok(RunContext {
+        dag_id: run.dag_id,
+        task_id: assignment.task_id.clone(),
+        run_id: run.run_id,
+        run_type: run.run_type,
+        logical_date: run.logical_date_micros.and_then(instant),
+        data_interval_start: run.data_interval_start_micros.and_then(instant),
+        data_interval_end: run.data_interval_end_micros.and_then(instant),
+        run_after: instant(run.run_after_micros),
+        params: json("params", &run.params)?,
+        conf: json("conf", &run.conf)?,
+        try_number: assignment.try_number,
+        map_index: assignment.r#try.unwrap_or_default().map_index,
+        xcoms: xcoms.collect::<Result<_, String>>()?,
+    })
+}
+
+impl Assigned {
+    /// Puts the end of the try into the words of the protocol.
+    pub(crate) fn report(&self, ended: Ended) -> Report {
+        let (outcome, output) = match ended.end {
+            End::Success(output) => (Outcome::Success, output),
+            End::Failed => (Outcome::Failed, TaskOutput::default()),
+            End::FailedPermanently => (Outcome::FailedPermanent, TaskOutput::default()),
+            End::Skipped => (Outcome::Skipped, TaskOutput::default()),
+            End::Stopped => (Outcome::Stopped, TaskOutput::default()),
+            End::WorkerLost => (Outcome::WorkerLost, TaskOutput::default()),
+        };
+        let mut report = Report {
+            r#try: Some(self.try_ref),
+            error: ended.error,
+            exit_code: ended.exit_code,
+            function_started_micros: ended.started_micros,
+            function_ended_micros: ended.ended_micros,
+            rows_rejected: output.rows_rejected,
+            dead_letter_chunks: self.letters.sent(),
+            ..Report::default()
+        };
+        report.set_outcome(outcome);
+        self.add_output(&mut report, output);
+        let (log_chunks, last) = self.this.log.finish();
+        report.log_chunks = log_chunks;
+        report.log = last.map(|chunk| packed(self.try_ref, chunk));
+        report
+    }
+
+    fn add_output(&self, report: &mut Report, output: TaskOutput) {
+        if let Some(value) = output.value.filter(|_| self.do_xcom_push) {
+            let value = value.to_string().into_bytes();
+            if value.len() > XCOM_LIMIT {
+                report.set_outcome(Outcome::FailedPermanent);
+                report.error = format!(
+                    "the task's XCom has {} bytes, more than 1 MiB: hand large data on as a dataset",
+                    value.len()
+                );
+                self.this.log.flush();
+                subak_task::LogSink::line(&*self.this.log, &report.error);
+                return;
+            }
+            let key = XComKey::RETURN_VALUE.to_owned();
+            let map_index = self.try_ref.map_index;
+            report.xcoms.push(XCom { task_id: String::new(), map_index, key, value });
+        }
+        if let Some((dataset, stats)) = output.dataset {
+            let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
+            let preview = json(serde_json::to_vec(&stats.preview));
+            let stats = subak_task::DatasetStats { preview: Vec::new(), ..stats };
+            report.datasets.push(Dataset {
+                name: dataset.name.clone(),
+                value: json(serde_json::to_vec(&dataset)),
+                stats: json(serde_json::to_vec(&stats)),
+                preview,
+            });
+        }
+    }
+
+    /// The log chunks that the server does not keep yet, in the form that travels.
+    pub(crate) fn unkept_chunks(&self) -> Vec<subak_proto::LogChunk> {
+        let chunks: Vec<Chunk> = self.this.log.unkept();
+        chunks.into_iter().map(|chunk| packed(self.try_ref, chunk)).collect()
+    }
+}

@@ -1,0 +1,9 @@
+//! The worker against a peer that speaks the protocol as its contract says.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
+mod death;
+mod operators;
+mod peer;
+mod resume;
+mod tries;
