@@ -11,6 +11,9 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
 cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
+step "a broken engine is found out"
+cargo test --workspace --locked --features subak-testkit/mutate --test mutation </dev/null 2>&1 |
+    tee -a "$log" || status=$?
 step ""
 
 read -r passed failed skipped < <(awk '

@@ -6,6 +6,7 @@ mod connections;
 mod dags;
 pub mod engine;
 mod error;
+pub mod mutation;
 mod news;
 pub mod read;
 mod results;

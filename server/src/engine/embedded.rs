@@ -61,6 +61,12 @@ impl Engine {
         self.core.claims_wake();
         Ok(EmbeddedWorker { engine: self.clone(), session, outbound, messages })
     }
+
+    /// Frees the slot of a try whose end its worker reports through another server.
+    pub fn freed(&self, try_: &Fence) {
+        self.core.sessions.finish(try_.session, try_.token);
+        self.core.claims_wake();
+    }
 }
 
 impl EmbeddedWorker {

@@ -6,7 +6,7 @@ use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{RunState, TaskState};
 
 use super::EngineTx;
-use crate::StoreError;
+use crate::{StoreError, mutation};
 
 /// A run whose row is locked.
 #[derive(Debug, Clone)]
@@ -165,14 +165,14 @@ impl EngineTx<'_> {
         sorted.sort_unstable();
         sorted.dedup();
         let rows: Vec<LockedRunRow> =
-            sqlx::query_as(sql).bind(sorted).fetch_all(&mut *self.tx).await?;
+            sqlx::query_as(mutation::statement(sql)).bind(sorted).fetch_all(&mut *self.tx).await?;
         Ok(rows.into_iter().map(LockedRun::from).collect())
     }
 
     /// Locks the live rows that these fences still hold. A fence without a row was superseded, or its
     /// end is recorded already.
     pub async fn tries_fence(&mut self, fences: &[Fence]) -> Result<Vec<HeldTry>, StoreError> {
-        let rows: Vec<LiveSqlRow> = sqlx::query_as(TRIES_FENCE)
+        let rows: Vec<LiveSqlRow> = sqlx::query_as(mutation::statement(TRIES_FENCE))
             .bind(column(fences, |f| f.instance.run.0))
             .bind(column(fences, |f| f.instance.task.0))
             .bind(column(fences, |f| f.instance.map_index.0))

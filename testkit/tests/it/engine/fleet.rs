@@ -7,10 +7,12 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use subak_core::dag::model::Dag;
-use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::ids::RunKey;
 use subak_core::state::RunType;
-use subak_proto::{Assignment, server_message::Message};
-use subak_server::engine::{Answer, Engine, EngineConfig, Outcome, Trigger, TryReport};
+use subak_proto::Assignment;
+use subak_server::engine::{
+    Answer, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
+};
 use subak_store::engine::Fence;
 use subak_store::{NewVersion, Store};
 use subak_testkit::checker::journal::{Entry, Event, Journal};
@@ -23,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Nothing may take longer: the machine of the tests is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Nobody renews it.
+const LEASE: Duration = Duration::from_secs(3600);
 
 /// Engines, and what their workers noted.
 pub(super) struct Fleet {
@@ -88,30 +93,27 @@ impl Fleet {
 
     async fn add_engine(&mut self, name: &str, slots: u32) {
         let store = Store::connect(&self.database.url).await.unwrap();
-        let config = EngineConfig {
-            server: name.to_owned(),
-            lease: Duration::from_secs(3600),
-            keep_days: 30,
-        };
+        let config = EngineConfig { server: name.to_owned(), lease: LEASE, keep_days: 30 };
         let stop = self.stop.clone();
         let engine =
             Engine::start(store, None, config, &mut self.loops, stop.clone()).await.unwrap();
-        let mut worker = engine.local_session(name, slots).await.unwrap();
-        self.homes.insert(worker.session, engine.clone());
+        let slots = [("default", slots)];
+        let mut worker = engine.join(name, &slots, LEASE).await.unwrap();
+        self.homes.insert(worker.session(), engine.clone());
         let router = self.router.clone();
         self.loops.spawn(async move {
             loop {
-                let message = tokio::select! {
+                let told = tokio::select! {
                     biased;
                     () = stop.cancelled() => return Ok(()),
-                    message = worker.message() => message,
+                    told = worker.next() => told,
                 };
-                match message {
-                    Some(Message::Assignments(list)) => {
-                        list.assignments.iter().for_each(|assignment| router.hand(assignment));
+                anyhow::ensure!(!told.is_empty(), "a worker's session was dropped");
+                for told in &told {
+                    // Tries are stopped by whoever plays the run.
+                    if let Told::Run(assignment) = told {
+                        router.hand(assignment);
                     }
-                    Some(_) => {}
-                    None => anyhow::bail!("a worker's session was dropped"),
                 }
             }
         });
@@ -146,10 +148,15 @@ impl Fleet {
 
     /// Reports the end of a try and notes it as a worker would.
     pub(super) async fn report(&self, engine: &Engine, held: &Held, outcome: Outcome) -> Answer {
-        self.router.note(Event::End, &held.fence, held.try_number);
+        self.note_end(held);
         // Its own server learns of the free slot only from itself.
-        self.homes[&held.fence.session].local_freed(&held.fence);
+        self.homes[&held.fence.session].freed(&held.fence);
         self.report_again(engine, held, outcome).await
+    }
+
+    /// Notes that a try's function ended.
+    pub(super) fn note_end(&self, held: &Held) {
+        self.router.note(Event::End, &held.fence, held.try_number);
     }
 
     /// Reports an end that was noted before.
@@ -251,6 +258,11 @@ impl Fleet {
         checker::check(self.database.store.pool(), &journal, moment).await.unwrap()
     }
 
+    /// Ends every server as a crash does: at whatever it waits for.
+    pub(super) async fn kill(&mut self) {
+        self.loops.shutdown().await;
+    }
+
     /// Checks every invariant, and ends the engines.
     pub(super) async fn finish(mut self) {
         let found = self.check(Moment::AtTheEnd).await;
@@ -269,16 +281,7 @@ impl Fleet {
 
 impl Router {
     fn hand(&self, assignment: &Assignment) {
-        let named = assignment.r#try.as_ref().expect("an assignment names its try");
-        let fence = Fence {
-            instance: InstanceKey {
-                run: RunKey(named.run),
-                task: TaskNo(named.task),
-                map_index: MapIndex(named.map_index),
-            },
-            session: named.session.cast_signed(),
-            token: named.token,
-        };
+        let fence = fence(assignment.r#try.as_ref().expect("an assignment names its try"));
         let held = Held { fence, try_number: assignment.try_number };
         self.note(Event::Start, &fence, held.try_number);
         // A test that has ended needs no more of its run.

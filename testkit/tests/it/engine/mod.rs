@@ -4,6 +4,7 @@ mod eager;
 mod exact;
 mod fleet;
 mod racing;
+mod scenarios;
 mod vectors;
 
 use futures::StreamExt;
@@ -41,4 +42,19 @@ async fn play(fleet: &Fleet, seed: u64) {
     } else {
         exact::play(fleet, &sample).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_a_lost_worker_ends_nobody_elses_try() {
+    assert_eq!(scenarios::late_report().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upstreams_that_end_at_once_on_four_servers_are_all_counted() {
+    assert_eq!(scenarios::all_at_once().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_its_server() {
+    assert_eq!(scenarios::killed_after_the_answer().await, []);
 }
