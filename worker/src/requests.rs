@@ -31,7 +31,13 @@ async fn work(request: Request) -> Result<Value, TaskError> {
         Some(Kind::Probe(probe)) => {
             subak_tasks_sql::probe(&connection(&request, &probe.connection)?).await
         }
-        Some(Kind::Preview(_)) => Err(TaskError::permanent("this worker cannot read datasets")),
+        Some(Kind::Preview(preview)) => {
+            let dataset = serde_json::from_slice(&preview.dataset).map_err(|error| {
+                TaskError::permanent(format!("the dataset's reference is broken: {error}"))
+            })?;
+            let rows = usize::try_from(preview.rows).unwrap_or(usize::MAX);
+            subak_tasks_data::preview(&dataset, rows).await.map(Value::from)
+        }
         None => Err(TaskError::permanent(
             "this worker does not know the request: start one of the server's version",
         )),

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod death;
+mod local;
 mod operators;
 mod peer;
+mod requests;
 mod resume;
+mod tls;
 mod tries;

@@ -1,6 +1,7 @@
 //! A server for one worker: it says what the test tells it to, and keeps what it hears.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use subak_proto::{
     server_message, worker_message,
 };
 use subak_worker::{Config, Worker};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::{UnboundedReceiverStream, UnixListenerStream};
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,6 +33,8 @@ pub(crate) struct Peer {
 /// One stream.
 pub(crate) struct Call {
     pub(crate) hello: Hello,
+    /// What the worker showed to be let in.
+    pub(crate) bearer: Option<String>,
     pub(crate) session: u64,
     /// Heartbeats are answered by themselves.
     pub(crate) answers_heartbeats: bool,
@@ -50,6 +54,8 @@ impl WorkerGateway for Gateway {
         &self,
         request: Request<Streaming<WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let bearer = request.metadata().get("authorization");
+        let bearer = bearer.map(|value| value.to_str().unwrap().to_owned());
         let mut stream = request.into_inner();
         let first = stream.message().await?.and_then(|message| message.message);
         let Some(worker_message::Message::Hello(hello)) = first else {
@@ -68,6 +74,7 @@ impl WorkerGateway for Gateway {
         let call = Call {
             session: hello.session,
             hello,
+            bearer,
             answers_heartbeats: true,
             chunks: BTreeMap::new(),
             input,
@@ -89,6 +96,26 @@ impl Peer {
             server.serve_with_incoming(UnixListenerStream::new(listener)).await.unwrap();
         });
         Self { folder, calls: received, server }
+    }
+
+    /// A server on loopback that speaks TLS, and its address.
+    pub(crate) async fn start_tls(certificate: &str, key: &str) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let identity = Identity::from_pem(certificate, key);
+        let tls = ServerTlsConfig::new().identity(identity);
+        let (calls, received) = mpsc::unbounded_channel();
+        let mut server = tonic::transport::Server::builder().tls_config(tls).unwrap();
+        let server = server.add_service(WorkerGatewayServer::new(Gateway(calls)));
+        let server = tokio::spawn(async move {
+            server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
+        });
+        (Self { folder: tempfile::tempdir().unwrap(), calls: received, server }, address)
+    }
+
+    /// Whether no stream waits to be accepted.
+    pub(crate) fn nobody_else_called(&mut self) -> bool {
+        self.calls.try_recv().is_err()
     }
 
     pub(crate) fn url(&self) -> String {
