@@ -146,7 +146,7 @@ impl Store {
             "SELECT count(*) FROM (SELECT 1 FROM run r JOIN dag d ON d.dag = r.dag WHERE true",
         );
         push_conditions(&mut query, filter);
-        query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS some");
+        query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
         Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
     }
 
