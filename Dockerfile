@@ -15,12 +15,12 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends bash ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --create-home --home-dir /var/lib/subak --shell /usr/sbin/nologin subak
+    && useradd --system --create-home --home-dir /var/lib/subak --shell /usr/sbin/nologin subak \
+    && install -d -o subak /var/lib/subak/worker /storage
 COPY --from=build /out/subak /usr/local/bin/subak
 COPY dags /etc/subak/dags
 USER subak
 WORKDIR /var/lib/subak
-ENV SUBAK_DATA=/var/lib/subak/data
 # `server` serves pages, API and the gateway of workers.
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM

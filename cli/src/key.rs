@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use subak_store::EncryptionKey;
 
@@ -31,6 +32,13 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<EncryptionKey> {
     parse(&text).with_context(|| format!("in `{}`", file.display()))
 }
 
+/// Draws a new key, as its file has it.
+pub(crate) fn draw() -> String {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    hex(&bytes) + "\n"
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -41,11 +49,11 @@ mod tests {
 
     #[test]
     fn a_key_is_read_and_its_id_follows_from_it() {
-        let text = "0a".repeat(32);
-        let key = parse(&format!("{text}\n")).unwrap();
+        let text = draw();
+        let key = parse(&text).unwrap();
         assert_eq!(key.id, parse(&text.to_uppercase()).unwrap().id);
         assert_eq!(key.id.len(), 8);
-        assert_ne!(key.id, parse(&"0b".repeat(32)).unwrap().id);
+        assert_ne!(key.id, parse(&draw()).unwrap().id);
     }
 
     #[test]

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod certificate;
 mod clock;
 mod config;
 mod connections;
 mod dags;
 mod db;
+mod demo;
 mod exit;
 mod key;
 mod output;
@@ -18,8 +20,11 @@ mod progress;
 mod runs;
 mod server;
 mod services;
+mod standalone;
 mod telemetry;
 mod users;
+mod worker;
+mod workers;
 
 /// Runs DAGs: YAML files of tasks, run by workers, watched in a browser.
 #[derive(Debug, Parser)]
@@ -42,7 +47,14 @@ Exit codes: 0 success, 1 error, 2 wrong usage, 3 the run failed.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Standalone(Box<standalone::Options>),
+    #[command(hide = true)]
+    Demo(Box<demo::Options>),
     Server(Box<server::Options>),
+    Worker(Box<worker::Options>),
+    /// Ends what a worker started when the worker itself is gone. Started by the worker.
+    #[command(hide = true)]
+    Keeper,
     #[command(subcommand)]
     Dags(dags::Command),
     #[command(subcommand)]
@@ -52,12 +64,26 @@ enum Command {
     #[command(subcommand)]
     Users(users::Command),
     #[command(subcommand)]
+    Workers(workers::Command),
+    #[command(subcommand)]
     Db(db::Command),
+}
+
+impl Command {
+    /// Whether it runs until a signal.
+    fn serves(&self) -> bool {
+        matches!(self, Self::Standalone(_) | Self::Demo(_) | Self::Server(_) | Self::Worker(_))
+    }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::start(&cli.telemetry);
+    if matches!(cli.command, Command::Keeper) {
+        // Before anything that starts a thread.
+        subak_worker::keeper::main();
+        return ExitCode::SUCCESS;
+    }
+    telemetry::start(&cli.telemetry, cli.command.serves());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::report(&anyhow::Error::new(error).context("starting threads")),
@@ -69,11 +95,28 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> exit::Outcome {
     match command {
+        Command::Standalone(options) => standalone::run(*options).await,
+        Command::Demo(options) => demo::run(*options).await,
         Command::Server(options) => server::run(*options).await,
+        Command::Worker(options) => worker::run(*options).await,
+        Command::Keeper => Ok(exit::Ended::Success),
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
         Command::Connections(command) => connections::run(command).await,
         Command::Users(command) => users::run(command).await,
+        Command::Workers(command) => workers::run(command).await,
         Command::Db(command) => db::run(command).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -48,9 +48,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with these headings.
+    /// A table with these headings, in capitals.
     pub(crate) fn new(heading: &[&str]) -> Self {
         Self { rows: vec![heading.iter().map(|name| name.to_uppercase()).collect()] }
+    }
+
+    /// A table with headings that are data themselves.
+    pub(crate) fn of(heading: impl IntoIterator<Item = String>) -> Self {
+        Self { rows: vec![heading.into_iter().collect()] }
     }
 
     /// Adds a row.

@@ -106,6 +106,8 @@ pub(crate) async fn run(options: Options) -> Outcome {
             options.dags.display()
         );
     }
+    let stop = CancellationToken::new();
+    let mut services = Services::new(stop.clone())?;
     let key = options.key.load(&options.metadata)?;
     let store = options.metadata.store().await?;
     let listen = |at: ListenAt| match at {
@@ -123,8 +125,6 @@ pub(crate) async fn run(options: Options) -> Outcome {
         dags: Some(options.dags),
     };
     let server = Server::start(config, store.clone(), Some(Arc::new(key))).await?;
-    let stop = CancellationToken::new();
-    let mut services = Services::new(stop.clone());
     services.spawn("the server", server.run(stop));
     let served = services.run(GRACE).await;
     store.close().await;

@@ -13,12 +13,13 @@ use tracing::{info, warn};
 pub(crate) struct Services {
     parts: JoinSet<(&'static str, anyhow::Result<()>)>,
     stop: CancellationToken,
+    signals: Signals,
 }
 
 impl Services {
-    /// No part yet. `stop` is cancelled when the process is to end.
-    pub(crate) fn new(stop: CancellationToken) -> Self {
-        Self { parts: JoinSet::new(), stop }
+    /// No part yet; from now on a signal asks the process to end. `stop` is cancelled when it is to.
+    pub(crate) fn new(stop: CancellationToken) -> anyhow::Result<Self> {
+        Ok(Self { parts: JoinSet::new(), stop, signals: Signals::new()? })
     }
 
     /// Starts a part. It ends soon after `stop` is cancelled.
@@ -33,10 +34,9 @@ impl Services {
     /// Waits for SIGINT, SIGTERM, `stop` or the first part to end, stops the others and waits for
     /// them, at most `grace`. A second signal ends the wait.
     pub(crate) async fn run(mut self, grace: Duration) -> anyhow::Result<()> {
-        let mut signals = Signals::new()?;
         let first = tokio::select! {
             () = self.stop.cancelled() => Ok(()),
-            name = signals.next() => {
+            name = self.signals.next() => {
                 info!(signal = name, "stopping");
                 Ok(())
             }
@@ -44,25 +44,25 @@ impl Services {
         };
         self.stop.cancel();
         let drained = tokio::select! {
-            drained = tokio::time::timeout(grace, self.drain()) => drained.unwrap_or_else(|_| {
+            drained = tokio::time::timeout(grace, drain(&mut self.parts)) => drained.unwrap_or_else(|_| {
                 warn!(grace_secs = grace.as_secs(), "some parts did not stop in time, ending anyway");
                 Ok(())
             }),
-            name = signals.next() => {
+            name = self.signals.next() => {
                 warn!(signal = name, "second signal, ending at once");
                 Ok(())
             }
         };
         first.and(drained)
     }
+}
 
-    async fn drain(&mut self) -> anyhow::Result<()> {
-        let mut first_error = Ok(());
-        while let Some(ended) = self.parts.join_next().await {
-            first_error = first_error.and(outcome(ended));
-        }
-        first_error
+async fn drain(parts: &mut JoinSet<(&'static str, anyhow::Result<()>)>) -> anyhow::Result<()> {
+    let mut first_error = Ok(());
+    while let Some(ended) = parts.join_next().await {
+        first_error = first_error.and(outcome(ended));
     }
+    first_error
 }
 
 type Joined = Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>;
@@ -101,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_part_that_fails_ends_the_others() {
         let stop = CancellationToken::new();
-        let mut services = Services::new(stop.clone());
+        let mut services = Services::new(stop.clone()).unwrap();
         let other = stop.clone();
         services.spawn("patient", async move {
             other.cancelled().await;
@@ -118,7 +118,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_does_not_stop_is_left_behind() {
         let stop = CancellationToken::new();
-        let mut services = Services::new(stop.clone());
+        let mut services = Services::new(stop.clone()).unwrap();
         services.spawn("stubborn", std::future::pending());
         stop.cancel();
 

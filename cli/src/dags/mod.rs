@@ -8,6 +8,7 @@ mod list;
 mod operators;
 mod schema;
 mod show;
+mod test;
 mod validate;
 
 /// Checks, shows and tries DAGs.
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
     Validate(validate::Options),
+    Test(test::Options),
     Schema(schema::Options),
     Operators(operators::Options),
 }
@@ -25,6 +27,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
         Command::Validate(options) => validate::run(&options),
+        Command::Test(options) => test::run(options).await,
         Command::Schema(options) => schema::run(&options),
         Command::Operators(options) => operators::run(&options),
     }

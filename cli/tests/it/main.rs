@@ -4,18 +4,24 @@
 
 mod dags;
 mod operators;
+mod standalone;
+mod test_command;
 
 use std::process::{Command, Output};
 
-/// Runs `subak` with these arguments, in a folder of nobody's and without the caller's settings.
-fn subak(arguments: &[&str]) -> Output {
+/// The command without the caller's settings.
+fn clean() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_subak"));
-    for (name, _) in
-        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SUBAK_"))
-    {
+    let settings = std::env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"SUBAK_")) {
         command.env_remove(name);
     }
-    command.args(arguments).current_dir(std::env::temp_dir()).output().unwrap()
+    command
+}
+
+/// Runs `subak` with these arguments, in a folder of nobody's.
+fn subak(arguments: &[&str]) -> Output {
+    clean().args(arguments).current_dir(std::env::temp_dir()).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {

@@ -1,0 +1,222 @@
+//! One run in this process: the decisions of `core`, the tries of the worker's local runner.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use subak_core::dag::model::Dag;
+use subak_core::decide::memory::{MemoryRun, Start, Step, TryOutcome};
+use subak_core::decide::{Plan, TryEnd};
+use subak_core::ids::TaskNo;
+use subak_core::state::{RunState, TaskState};
+use subak_core::template::{RunContext, XComKey, references};
+use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::output;
+use crate::progress::Progress;
+
+/// A run, its results so far, and what goes on.
+pub(super) struct LocalRun {
+    plan: Arc<Plan>,
+    runner: Arc<LocalRunner>,
+    context: RunContext,
+    connections: BTreeMap<String, Connection>,
+    xcoms: BTreeMap<XComKey, Value>,
+    events: JoinSet<Event>,
+    running: BTreeMap<TaskNo, String>,
+    progress: Arc<Progress>,
+    quiet: bool,
+}
+
+/// What the run waits for.
+enum Event {
+    Ended(TaskNo, Box<LocalEnd>),
+    RetryDue(TaskNo),
+}
+
+impl LocalRun {
+    /// Prepares a run of `dag`; nothing starts yet.
+    pub(super) fn new(
+        dag: Dag,
+        runner: LocalRunner,
+        context: RunContext,
+        connections: BTreeMap<String, Connection>,
+        quiet: bool,
+    ) -> anyhow::Result<Self> {
+        let plan = Arc::new(Plan::numbered_in_order(Arc::new(dag))?);
+        Ok(Self {
+            progress: Arc::new(Progress::new(plan.len())),
+            plan,
+            runner: Arc::new(runner),
+            context,
+            connections,
+            xcoms: BTreeMap::new(),
+            events: JoinSet::new(),
+            running: BTreeMap::new(),
+            quiet,
+        })
+    }
+
+    /// Runs to the end. Once cancelled, nothing starts any more and the run has failed.
+    pub(super) async fn run(mut self, cancel: &CancellationToken) -> anyhow::Result<RunState> {
+        let time_is_over = self.time_is_over(cancel.clone());
+        let (mut run, mut step) = MemoryRun::start(self.plan.clone());
+        let state = loop {
+            if let Some(state) = self.follow(&mut run, step, cancel) {
+                break state;
+            }
+            let Some(event) = self.events.join_next().await else { break RunState::Failed };
+            let ended = match event? {
+                Event::RetryDue(task) => {
+                    step = run.retry_due(task);
+                    continue;
+                }
+                Event::Ended(task, end) => (task, self.ended(task, *end)),
+            };
+            if cancel.is_cancelled() {
+                self.events.shutdown().await;
+                break RunState::Failed;
+            }
+            step = run.ended(&[ended], rand::random());
+        };
+        time_is_over.abort();
+        self.progress.finish();
+        Ok(state)
+    }
+
+    /// Starts what a step says, and settles what needs no worker; returns the run's end.
+    fn follow(
+        &mut self,
+        run: &mut MemoryRun,
+        mut step: Step,
+        cancel: &CancellationToken,
+    ) -> Option<RunState> {
+        loop {
+            for (task, end) in step.settled() {
+                self.show(task, TaskState::from(end), "-", "");
+            }
+            for &(task, delay) in &step.retries {
+                self.progress.above(&format!(
+                    "{:<16} {:>8}  {}: the next try in {delay:?}",
+                    "up_for_retry",
+                    "",
+                    self.name(task)
+                ));
+                self.events.spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    Event::RetryDue(task)
+                });
+            }
+            let mut done = Vec::new();
+            for start in step.started() {
+                if self.plan.task(start.task).is_some_and(|task| task.is_empty) {
+                    self.show(start.task, TaskState::Success, "-", "");
+                    done.push((start.task, TryOutcome::Success));
+                } else {
+                    self.start(start, cancel);
+                }
+            }
+            if step.run.is_some() || done.is_empty() {
+                return step.run;
+            }
+            step = run.ended(&done, 0.0);
+        }
+    }
+
+    fn start(&mut self, start: Start, cancel: &CancellationToken) {
+        let Some(planned) = self.plan.task(start.task) else { return };
+        let task = self.plan.spec(planned).clone();
+        let needed = references(&task.with).needed_xcoms();
+        let xcoms = needed.into_iter().filter_map(|key| {
+            let value = self.xcoms.get(&key)?.clone();
+            Some((key, value))
+        });
+        let context = RunContext {
+            task_id: task.task_id.to_string(),
+            try_number: start.try_number,
+            xcoms: xcoms.collect(),
+            ..self.context.clone()
+        };
+        let connections = task
+            .connections
+            .iter()
+            .filter_map(|id| Some((id.clone(), self.connections.get(id)?.clone())))
+            .collect();
+        self.running.insert(start.task, task.task_id.to_string());
+        self.progress.running(&Vec::from_iter(self.running.values().cloned()));
+        let (runner, progress, cancel) =
+            (self.runner.clone(), self.progress.clone(), cancel.clone());
+        let (quiet, name) = (self.quiet, task.task_id.to_string());
+        let line = move |line: &str| {
+            if !quiet {
+                progress.above(&format!("{name} | {line}"));
+            }
+        };
+        let this = LocalTry { task, context, connections };
+        self.events.spawn(async move {
+            let end = runner.run(this, line, |_, _, _| {}, &cancel).await;
+            Event::Ended(start.task, Box::new(end))
+        });
+    }
+
+    /// Shows how a try ended and keeps its results.
+    fn ended(&mut self, task: TaskNo, end: LocalEnd) -> TryOutcome {
+        self.running.remove(&task);
+        self.progress.running(&Vec::from_iter(self.running.values().cloned()));
+        let took = output::span(chrono::TimeDelta::from_std(end.took).unwrap_or_default());
+        let (state, outcome) = match end.outcome {
+            LocalOutcome::Success => (TaskState::Success, TryOutcome::Success),
+            LocalOutcome::Skipped => (TaskState::Skipped, TryOutcome::Skipped),
+            LocalOutcome::Failed => (TaskState::Failed, TryOutcome::Failed(TryEnd::Transient)),
+            LocalOutcome::FailedPermanently | LocalOutcome::Stopped => {
+                (TaskState::Failed, TryOutcome::Failed(TryEnd::Permanent))
+            }
+        };
+        self.show(task, state, &took, &end.error);
+        if end.rows_rejected > 0 {
+            self.progress.above(&format!("    {} rows rejected", end.rows_rejected));
+        }
+        if end.outcome == LocalOutcome::Success {
+            self.keep(task, end);
+        }
+        outcome
+    }
+
+    /// Keeps what a successful try hands on.
+    fn keep(&mut self, task: TaskNo, end: LocalEnd) {
+        let Some(spec) = self.plan.task(task).map(|task| self.plan.spec(task)) else { return };
+        let key = |key: &str| XComKey { task_id: spec.task_id.to_string(), key: key.to_owned() };
+        if let Some(value) = end.value.filter(|_| spec.do_xcom_push) {
+            self.xcoms.insert(key(XComKey::RETURN_VALUE), value);
+        }
+        let dataset = end.dataset.and_then(|(dataset, _)| serde_json::to_value(dataset).ok());
+        if let Some(dataset) = dataset {
+            self.xcoms.insert(key(XComKey::OUTPUT), dataset);
+        }
+    }
+
+    fn show(&self, task: TaskNo, state: TaskState, took: &str, error: &str) {
+        let line = format!("{:<16} {took:>8}  {}", state.as_str(), self.name(task));
+        let error = if error.is_empty() { String::new() } else { format!("\n    {error}") };
+        self.progress.ended(&(line + &error));
+    }
+
+    fn name(&self, task: TaskNo) -> String {
+        let spec = self.plan.task(task).map(|task| self.plan.spec(task));
+        spec.map(|task| task.task_id.to_string()).unwrap_or_default()
+    }
+
+    /// Cancels the run when its `dagrun_timeout` is over.
+    fn time_is_over(&self, cancel: CancellationToken) -> tokio::task::JoinHandle<()> {
+        let limit = self.plan.dag.dagrun_timeout;
+        let progress = self.progress.clone();
+        tokio::spawn(async move {
+            let Some(limit) = limit else { return };
+            tokio::time::sleep(limit).await;
+            progress.above(&format!("the run's time of {limit:?} is over"));
+            cancel.cancel();
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! `subak worker`: runs tasks.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use subak_worker::{Config, Queue, Worker};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::machine_name;
+use crate::exit::{Ended, Outcome};
+use crate::services::Services;
+
+/// Runs a worker. It needs no access to the metadata database, only to a server.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  subak worker                                            beside a server on this machine
+  SUBAK_JOIN_TOKEN_FILE=join-token subak worker --server https://a:8081 --server https://b:8081
+  subak worker --queue default=8 --queue heavy=1          two queues
+
+With a signal it takes no more tasks, lets the running ones end, and ends.")]
+pub(crate) struct Options {
+    /// A server's address for workers; the next one is tried when one does not answer.
+    #[arg(
+        long = "server",
+        env = "SUBAK_SERVERS",
+        default_value = "http://127.0.0.1:8081",
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    servers: Vec<String>,
+    /// The token that `subak workers token` printed; needed off loopback. Or: `SUBAK_JOIN_TOKEN`.
+    #[arg(long, env = "SUBAK_JOIN_TOKEN_FILE", value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// Unique among running workers; left out: the machine's name.
+    #[arg(long, env = "SUBAK_NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    work: Work,
+    /// Folder of what this worker must not forget; its own.
+    #[arg(long, env = "SUBAK_STATE", default_value = ".data/worker", value_name = "FOLDER")]
+    state: PathBuf,
+    /// Where datasets are kept, an URL that all workers reach; left out: below the state folder.
+    #[arg(long, env = "SUBAK_STORAGE", value_name = "URL")]
+    storage: Option<String>,
+}
+
+/// How much a worker takes on.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Work {
+    /// A queue, and how many of its tasks run at once; may be given several times. Left out:
+    /// `default`, with eight tasks a core.
+    #[arg(long, env = "SUBAK_QUEUES", value_name = "NAME=SLOTS", value_delimiter = ',')]
+    queue: Vec<QueueSlots>,
+    /// Memory of all tasks together, before they spill.
+    #[arg(long, env = "SUBAK_MEMORY_MIB", value_name = "MIB")]
+    memory_mib: Option<usize>,
+    /// How long running tasks may go on after the order to stop.
+    #[arg(long, env = "SUBAK_DRAIN_SECS", default_value_t = 30, value_name = "SECONDS")]
+    drain_secs: u64,
+}
+
+/// One queue of a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QueueSlots(Queue);
+
+impl Work {
+    /// Applies these settings; those left out stay as they are shipped.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        if !self.queue.is_empty() {
+            config.queues = self.queue.iter().map(|queue| queue.0.clone()).collect();
+        }
+        if let Some(mib) = self.memory_mib {
+            config.memory_bytes = mib.saturating_mul(1 << 20);
+        }
+        config.drain = Duration::from_secs(self.drain_secs);
+    }
+
+    /// How long a process with such a worker may take to end.
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_secs(self.drain_secs + 10)
+    }
+}
+
+pub(crate) async fn run(options: Options) -> Outcome {
+    let state = std::path::absolute(&options.state).context("the state folder")?;
+    let name = options.name.unwrap_or_else(machine_name);
+    let mut config = Config::new(&name, options.servers, state);
+    config.join_token = match &options.join_token_file {
+        Some(file) => Some(
+            std::fs::read_to_string(file)
+                .with_context(|| format!("reading the join token `{}`", file.display()))?
+                .trim()
+                .to_owned(),
+        ),
+        None => std::env::var("SUBAK_JOIN_TOKEN").ok(),
+    };
+    if let Some(storage) = options.storage {
+        config.storage_url = storage;
+    }
+    options.work.apply(&mut config);
+    let stop = CancellationToken::new();
+    let mut services = Services::new(stop.clone())?;
+    services.spawn("the worker", Worker::new(config).run(stop));
+    services.run(options.work.grace()).await?;
+    Ok(Ended::Success)
+}
+
+impl FromStr for QueueSlots {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = text.split_once('=').and_then(|(name, slots)| {
+            let slots = slots.parse().ok().filter(|slots| *slots > 0)?;
+            (!name.is_empty()).then(|| Queue { name: name.to_owned(), slots })
+        });
+        read.map(Self).ok_or_else(|| "expected NAME=SLOTS, such as default=8".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_has_a_name_and_slots() {
+        let queue = Queue { name: "heavy".to_owned(), slots: 2 };
+        assert_eq!("heavy=2".parse(), Ok(QueueSlots(queue)));
+        for wrong in ["heavy", "heavy=", "heavy=0", "=2", "heavy=-1"] {
+            assert!(wrong.parse::<QueueSlots>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `subak workers`: who runs tasks, and what lets them join.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::Value;
+use subak_proto::JoinToken;
+
+use crate::certificate;
+use crate::config::Metadata;
+use crate::exit::{Ended, Outcome};
+use crate::output::{self, Table};
+
+/// Shows workers, and lets new ones join.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lists the workers that are joined.
+    List {
+        #[command(flatten)]
+        metadata: Metadata,
+    },
+    /// Makes a certificate for the servers, unless it is there already.
+    ///
+    /// Workers trust it by its fingerprint, which a join token carries: it needs no authority and no
+    /// names. All servers have the same.
+    #[command(after_help = "\
+Example:
+  subak workers certificate --folder /etc/subak/tls     makes workers.crt and workers.key")]
+    Certificate {
+        /// Folder of `workers.crt` and `workers.key`; made if absent.
+        #[arg(long, value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Prints a token by which workers join. It carries the fingerprint of the servers' certificate.
+    #[command(after_help = "\
+Example:
+  subak workers token --tls-certificate /etc/subak/tls/workers.crt > join-token
+  Then, on the worker's machine:  SUBAK_JOIN_TOKEN_FILE=join-token subak worker --server https://…:8081")]
+    Token {
+        #[command(flatten)]
+        metadata: Metadata,
+        /// The servers' certificate, PEM.
+        #[arg(long, env = "SUBAK_TLS_CERTIFICATE", value_name = "FILE")]
+        tls_certificate: PathBuf,
+        /// What the token is for.
+        #[arg(long, default_value = "workers")]
+        name: String,
+        /// Days for which workers may join by it; left out: until it is revoked.
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+    },
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::List { metadata } => list(&metadata).await?,
+        Command::Certificate { folder } => {
+            let file = certificate::make(&folder)?;
+            output::line(file.display())?;
+        }
+        Command::Token { metadata, tls_certificate, name, days } => {
+            let fingerprint = certificate::fingerprint(&tls_certificate)?;
+            let life = days.map(|days| DAY * days);
+            let secret = metadata.store().await?.join_token_create(&name, life).await?;
+            let token =
+                JoinToken { secret: secret.expose().to_owned(), certificate: Some(fingerprint) };
+            output::line(token)?;
+        }
+    }
+    Ok(Ended::Success)
+}
+
+async fn list(metadata: &Metadata) -> anyhow::Result<()> {
+    let mut table = Table::new(&["worker", "version", "server", "queues", "since", "state"]);
+    for worker in metadata.store().await?.workers().await? {
+        table.row([
+            worker.worker,
+            worker.version,
+            worker.server,
+            queues(&worker.queues),
+            output::instant(Some(worker.started_at)),
+            if worker.draining { "draining" } else { "running" }.to_owned(),
+        ]);
+    }
+    table.print()?;
+    Ok(())
+}
+
+/// `default=16, heavy=1`.
+fn queues(value: &Value) -> String {
+    let queues = value.as_array().into_iter().flatten();
+    let named = queues.filter_map(|queue| Some((queue["queue"].as_str()?, &queue["slots"])));
+    named.map(|(name, slots)| format!("{name}={slots}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,168 @@
+//! `subak standalone` and the commands that find it by its data folder.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{clean, stderr, stdout};
+
+const DAGS: &str = "\
+dag_id: greeting
+params:
+  name: {type: string, default: world}
+tasks:
+  greet:
+    operator: bash
+    with:
+      command: echo \"hello $NAME\"
+      env: {NAME: \"{{ params.name }}\"}
+  after: {operator: noop, depends_on: [greet]}
+---
+dag_id: broken
+tasks:
+  fails: {operator: bash, with: {command: \"echo no luck; exit 7\"}}
+";
+
+/// A folder with DAG files and room for data.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    // PostgreSQL runs as another user where the test runs as root.
+    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(place.path().join("dags")).unwrap();
+    fs::write(place.path().join("dags/all.yaml"), DAGS).unwrap();
+    place
+}
+
+struct Standalone {
+    child: Child,
+    folder: PathBuf,
+    ready_after: Duration,
+    said: String,
+}
+
+impl Standalone {
+    /// Starts it and waits until it has said all there is to say.
+    fn start(folder: &Path) -> Self {
+        let since = Instant::now();
+        let mut child = command(folder)
+            .args(["standalone", "--listen", "127.0.0.1:0", "--log", "warn"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            said += &(line.unwrap() + "\n");
+            if said.contains("\n  data ") {
+                break;
+            }
+        }
+        Self { child, folder: folder.to_owned(), ready_after: since.elapsed(), said }
+    }
+
+    fn subak(&self, arguments: &[&str]) -> Output {
+        command(&self.folder).args(arguments).output().unwrap()
+    }
+
+    /// Asks it to end, and returns its exit code.
+    fn stop(mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        // A failed test must not leave it behind; one that has ended does not mind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = clean();
+    command.current_dir(folder);
+    command
+}
+
+#[test]
+fn a_run_is_triggered_followed_and_read_from_the_terminal() {
+    let place = place();
+    let subak = Standalone::start(place.path());
+    assert!(subak.said.contains("2 loaded, 0 with errors"), "{}", subak.said);
+    assert!(subak.said.contains("/sign-in/link?token="), "{}", subak.said);
+
+    let run =
+        subak.subak(&["runs", "trigger", "greeting", "--conf", r#"{"name": "Wayan"}"#, "--wait"]);
+    assert_eq!(run.status.code(), Some(0), "{}{}", stdout(&run), stderr(&run));
+    assert!(stdout(&run).contains("greeting success in "), "{}", stdout(&run));
+
+    let log = subak.subak(&["runs", "logs", "greeting", "--task", "greet"]);
+    assert!(stdout(&log).contains("hello Wayan\n"), "{}", stdout(&log));
+
+    let shown = subak.subak(&["runs", "show", "greeting", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["state"], "success");
+    assert_eq!(shown["task_instances"][0]["task_id"], "greet");
+    assert_eq!(shown["task_instances"][0]["try_number"], 1);
+
+    let cleared = subak.subak(&["runs", "clear", "greeting", "--task", "greet", "--wait"]);
+    assert_eq!(cleared.status.code(), Some(0), "{}{}", stdout(&cleared), stderr(&cleared));
+    let shown = subak.subak(&["runs", "show", "greeting", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["task_instances"][0]["try_number"], 2);
+
+    let failed = subak.subak(&["runs", "trigger", "broken", "--wait"]);
+    assert_eq!(failed.status.code(), Some(3), "{}{}", stdout(&failed), stderr(&failed));
+    let list = stdout(&subak.subak(&["runs", "list", "--state", "failed"]));
+    assert!(list.contains("broken") && !list.contains("greeting"), "{list}");
+
+    let unknown = subak.subak(&["runs", "trigger", "no_such_dag"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert_eq!(stderr(&unknown), "error: DAG `no_such_dag` does not exist\n");
+
+    let workers = stdout(&subak.subak(&["workers", "list"]));
+    assert!(workers.contains("default="), "{workers}");
+    assert_eq!(subak.stop(), Some(0));
+}
+
+#[test]
+fn an_existing_data_folder_is_ready_within_two_seconds() {
+    let place = place();
+    assert_eq!(Standalone::start(place.path()).stop(), Some(0));
+    // The best of three: other tests run on the same cores.
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let again = Standalone::start(place.path());
+        times.push(again.ready_after);
+        assert_eq!(again.stop(), Some(0));
+    }
+    assert!(times.iter().min().unwrap() < &Duration::from_secs(2), "{times:?}");
+    assert!(!place.path().join(".data/standalone.json").exists());
+}
+
+#[test]
+fn connections_are_kept_listed_and_removed() {
+    let place = place();
+    let subak = Standalone::start(place.path());
+    let added = subak.subak(&["connections", "add", "users_db", "--host", "db", "--login", "etl"]);
+    assert_eq!(added.status.code(), Some(0), "{}", stderr(&added));
+
+    let list = stdout(&subak.subak(&["connections", "list"]));
+    assert!(list.contains("users_db") && list.contains("warehouse"), "{list}");
+
+    assert_eq!(subak.subak(&["connections", "remove", "users_db"]).status.code(), Some(0));
+    let twice = subak.subak(&["connections", "remove", "users_db"]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(stderr(&twice).contains("`users_db` does not exist"), "{}", stderr(&twice));
+
+    let user = subak.subak(&["users", "add", "ana", "--role", "op"]);
+    assert!(stdout(&user).contains("/sign-in/link?token="), "{}", stdout(&user));
+    assert_eq!(subak.subak(&["users", "add", "ana"]).status.code(), Some(1));
+    assert_eq!(subak.stop(), Some(0));
+}
