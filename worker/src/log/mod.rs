@@ -129,6 +129,11 @@ impl TryLog {
         self.lock().unkept.iter().cloned().collect()
     }
 
+    /// Whether the server keeps this shipped chunk.
+    pub(crate) fn is_kept(&self, sequence: u64) -> bool {
+        self.lock().unkept.front().is_none_or(|chunk| sequence < chunk.sequence)
+    }
+
     fn drain(&self, inner: &mut Inner, pipe: Pipe) {
         let mut masked = std::mem::take(&mut inner.masked);
         let (mut masker, mut lines) = std::mem::take(&mut inner.pipes[pipe as usize]);

@@ -73,7 +73,7 @@ pub(crate) struct Book {
     session: u64,
     entries: HashMap<i64, Entry>,
     /// Logs of answered tries that the server does not keep yet.
-    logs: HashMap<i64, Vec<LogChunk>>,
+    logs: HashMap<i64, UnkeptLog>,
     answered: HashSet<i64>,
     answered_order: VecDeque<i64>,
     waiting: usize,
@@ -143,13 +143,15 @@ impl Book {
     pub(crate) fn finish(
         &mut self,
         report: Report,
-        chunks: Vec<LogChunk>,
+        mut chunks: Vec<LogChunk>,
         is_spooled: bool,
         now: Instant,
     ) {
         let try_ref = report.r#try.unwrap_or_default();
         if let Some(Entry::Running(running)) = self.entries.remove(&try_ref.token) {
             self.slots[running.queue].running -= 1;
+            // Some may have been kept since the try gathered them.
+            chunks.retain(|chunk| !running.log.is_kept(chunk.sequence));
             if try_ref.session == self.session {
                 self.slots[running.queue].unanswered += 1;
                 self.queue_of.insert(try_ref.token, running.queue);
@@ -185,7 +187,8 @@ impl Book {
         if answer == Answer::Superseded || waiting.chunks.is_empty() {
             return true;
         }
-        self.logs.insert(try_ref.token, waiting.chunks);
+        let log = UnkeptLog { chunks: waiting.chunks, since: waiting.since };
+        self.logs.insert(try_ref.token, log);
         false
     }
 
@@ -197,9 +200,9 @@ impl Book {
             Some(Entry::Running(running)) => running.log.kept(up_to),
             Some(Entry::Waiting(waiting)) => waiting.chunks.retain(unkept),
             None => {
-                if let Some(chunks) = self.logs.get_mut(&try_ref.token) {
-                    chunks.retain(unkept);
-                    if chunks.is_empty() {
+                if let Some(log) = self.logs.get_mut(&try_ref.token) {
+                    log.chunks.retain(unkept);
+                    if log.chunks.is_empty() {
                         self.logs.remove(&try_ref.token);
                         return true;
                     }
@@ -331,6 +334,26 @@ impl Book {
 
     /// Chunks of answered tries that the server does not keep yet.
     pub(crate) fn logs(&self) -> impl Iterator<Item = &LogChunk> {
-        self.logs.values().flatten()
+        self.logs.values().flat_map(|log| &log.chunks)
+    }
+
+    /// Of these, the ones that have waited since `then`; they wait anew.
+    pub(crate) fn overdue_logs(&mut self, then: Instant, now: Instant) -> Vec<LogChunk> {
+        let overdue = self.logs.values_mut().filter(|log| log.since <= then);
+        overdue
+            .flat_map(|log| {
+                log.since = now;
+                log.chunks.clone()
+            })
+            .collect()
     }
 }
+
+/// The log of an answered try, as far as the server does not keep it.
+struct UnkeptLog {
+    chunks: Vec<LogChunk>,
+    since: Instant,
+}
+
+#[cfg(test)]
+mod tests;

@@ -130,6 +130,10 @@ impl Session {
         let sequence = self.lease.beat(now);
         let (digest, count) = self.book.digest();
         self.send(Message::Heartbeat(Heartbeat { sequence, digest, count }));
+        // A server that could not keep a chunk says nothing.
+        for chunk in self.book.overdue_logs(now - self.lease.patience(), now) {
+            self.send(Message::Log(chunk));
+        }
         self.send_credit_if_due();
     }
 
