@@ -55,7 +55,8 @@ fn dags() -> Vec<(String, String)> {
         (id.to_owned(), text)
     };
     let wide = |id: &str, operator: &str, with: &str, width: usize| {
-        let mut text = format!("dag_id: {id}\nmax_active_tasks: 1000000\ntasks:\n  a: {{operator: noop}}\n");
+        let mut text =
+            format!("dag_id: {id}\nmax_active_tasks: 1000000\ntasks:\n  a: {{operator: noop}}\n");
         for n in 0..width {
             text += &format!("  m{n}: {{operator: {operator}{with}, depends_on: [a]}}\n");
         }
@@ -144,7 +145,13 @@ async fn chain(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Resu
 async fn spawned(stack: &Stack, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let runs = one_by_one(stack, "spawned", 5).await?;
     let mut hops = cycles(stack, &runs).await?;
-    rows.push(less("hop with a process, its run included, p50", quantile(&mut hops, 0.5), "ms", 10.0, 5.0));
+    rows.push(less(
+        "hop with a process, its run included, p50",
+        quantile(&mut hops, 0.5),
+        "ms",
+        10.0,
+        5.0,
+    ));
     let runs = one_by_one(stack, "spawns", 3).await?;
     let mut ends = lasted(stack, &runs).await?;
     let rate = SPAWNS as f64 / quantile(&mut ends, 0.5) * 1e3;

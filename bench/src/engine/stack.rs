@@ -36,7 +36,11 @@ pub struct Usage {
 
 impl Stack {
     /// Starts everything with these DAG files `(name, text)`; `slots` are the worker's.
-    pub async fn start(binary: &Path, dags: &[(String, String)], slots: u32) -> anyhow::Result<Self> {
+    pub async fn start(
+        binary: &Path,
+        dags: &[(String, String)],
+        slots: u32,
+    ) -> anyhow::Result<Self> {
         let postgres = PrivatePostgres::temporary().await?;
         postgres.create_database("bench").await?;
         let url = postgres.url("bench");
@@ -66,8 +70,7 @@ impl Stack {
             lease: Duration::from_secs(60),
             keep_days: 30,
         };
-        let engine =
-            Engine::start(store.clone(), None, config, &mut tasks, stop.clone()).await?;
+        let engine = Engine::start(store.clone(), None, config, &mut tasks, stop.clone()).await?;
         wait(async || Ok(socket.exists()), "the server to listen").await?;
         let worker = Command::new(binary)
             .args(["worker", "--server", &listen, "--slots", &slots.to_string(), "--state"])
@@ -76,7 +79,8 @@ impl Stack {
             .stderr(log(folder.path(), "worker")?)
             .spawn()
             .context("starting the worker")?;
-        let stack = Self { store, engine, server, worker, stop, tasks, folder, _postgres: postgres };
+        let stack =
+            Self { store, engine, server, worker, stop, tasks, folder, _postgres: postgres };
         wait(async || Ok(!stack.store.workers().await?.is_empty()), "the worker to join")
             .await
             .with_context(|| stack.logs())?;

@@ -74,6 +74,9 @@ pub(super) struct Creations {
     sender: mpsc::Sender<Pending>,
 }
 
+/// A DAG's number, its newest version and that version's plan.
+type Newest = (i32, i32, Arc<Plan>);
+
 struct Pending {
     trigger: Trigger,
     /// The run's, known before it is made.
@@ -126,7 +129,7 @@ async fn collect(
 
 /// Makes the runs of a batch and answers each request.
 async fn create(core: &Core, session: &mut EngineSession, batch: Vec<Pending>) {
-    let mut plans: HashMap<DagId, Result<(i32, i32, Arc<Plan>), TriggerError>> = HashMap::new();
+    let mut plans: HashMap<DagId, Result<Newest, TriggerError>> = HashMap::new();
     let mut runs = Vec::new();
     for mut pending in batch {
         let dag_id = &pending.trigger.dag_id;

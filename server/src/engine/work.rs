@@ -550,7 +550,7 @@ impl RunWork {
         let facts = |run: &LockedRun| {
             (run.state, run.tasks_open, run.tasks_active, run.tasks_held, run.leaves_failed)
         };
-        (facts(&self.before) != facts(&self.locked)).then(|| RunUpdate {
+        (facts(&self.before) != facts(&self.locked)).then_some(RunUpdate {
             key: self.locked.key,
             state: self.locked.state,
             tasks_open: self.locked.tasks_open,

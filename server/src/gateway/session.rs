@@ -23,9 +23,9 @@ type Answer = Result<Response<<Gateway as super::WorkerGateway>::SessionStream>,
 
 /// Answers Hello with Welcome and serves the stream until it ends.
 pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMessage>) -> Answer {
-    let hello = match stream.message().await?.and_then(|message| message.message) {
-        Some(worker_message::Message::Hello(hello)) => hello,
-        _ => return Err(Status::invalid_argument("the first message of a stream is Hello")),
+    let first = stream.message().await?.and_then(|message| message.message);
+    let Some(worker_message::Message::Hello(hello)) = first else {
+        return Err(Status::invalid_argument("the first message of a stream is Hello"));
     };
     let opened = Opened::new(&gateway, &hello).await.map_err(|error| {
         warn!(error = format!("{error:#}"), worker.name = hello.worker, "a worker could not join");

@@ -111,7 +111,8 @@ pub(crate) fn work(
             for told in told {
                 if let Told::Run(assignment) = told {
                     let outcome = script(&assignment.task_id, assignment.try_number);
-                    let fence = fence(assignment.r#try.as_ref().unwrap());
+                    let fence =
+                        fence(assignment.r#try.as_ref().expect("an assignment names its try"));
                     let answer = worker.report(TryReport::bare(fence, outcome, None)).await;
                     assert_ne!(answer, Answer::Later, "{}", assignment.task_id);
                 }
