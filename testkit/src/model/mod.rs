@@ -1,7 +1,7 @@
 //! A naive model of a run: what the engine should do, worked out the slow way.
 //!
 //! It keeps one status a task and, at every look, judges each task that has none from the statuses
-//! of *all* its direct upstreams, by the table in [`table`]. No counters, no deltas, no queues, and
+//! of *all* its direct upstreams, by the table in `table`. No counters, no deltas, no queues, and
 //! no code of `subak_core::decide`: what the two agree on, they found separately.
 
 mod run;
