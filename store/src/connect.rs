@@ -18,6 +18,12 @@ pub struct Store {
     options: PgConnectOptions,
 }
 
+/// How long the engine waits for a connection; whoever gets none tries again.
+///
+/// While PostgreSQL starts, the pool looks every fifth of this at least: with a longer one, leases
+/// that might be renewed already would run out.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// A page's query may take this long.
 const PAGE_STATEMENT_TIMEOUT: &str = "10s";
 
@@ -31,7 +37,9 @@ impl Store {
         let pages =
             options.clone().options([("statement_timeout", PAGE_STATEMENT_TIMEOUT), IDLE_LIMIT]);
         let pool = pool_options(8).connect_with(pages).await?;
-        let engine = pool_options(6).connect_lazy_with(engine_options(&options));
+        let engine = pool_options(6)
+            .acquire_timeout(ENGINE_PATIENCE)
+            .connect_lazy_with(engine_options(&options));
         Ok(Self { pool, engine, options })
     }
 
