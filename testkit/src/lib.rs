@@ -1,5 +1,5 @@
 //! What tests are made of: random DAGs, a naive model to hold the engine against, a checker of the
-//! database's history, and PostgreSQL itself.
+//! database's history, PostgreSQL itself, and the product's processes.
 //!
 //! Nothing here is part of the product, and the judges share no code with what they judge.
 
@@ -8,5 +8,6 @@ pub mod dag_gen;
 pub mod model;
 pub mod peek;
 pub mod postgres;
+pub mod stack;
 
 pub use postgres::{TestDatabase, database};

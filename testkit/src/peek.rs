@@ -52,3 +52,15 @@ pub async fn left_behind(store: &Store) -> anyhow::Result<(i64, i64)> {
         .fetch_one(store.pool())
         .await?)
 }
+
+/// How many tries of a run workers hold.
+pub async fn running(store: &Store, run: RunKey) -> anyhow::Result<i64> {
+    let held = "SELECT count(*) FROM live WHERE run_key = $1 AND state = 'running'";
+    Ok(sqlx::query_scalar(held).bind(run.0).fetch_one(store.pool()).await?)
+}
+
+/// How many tries of a run were lost with their worker.
+pub async fn lost(store: &Store, run: RunKey) -> anyhow::Result<i64> {
+    let lost = "SELECT count(*) FROM try_history WHERE run_key = $1 AND cause = 'worker_lost'";
+    Ok(sqlx::query_scalar(lost).bind(run.0).fetch_one(store.pool()).await?)
+}

@@ -17,8 +17,7 @@ pub(super) struct Node {
     pub(super) upstream: Vec<i32>,
     pub(super) rule: String,
     pub(super) is_leaf: bool,
-    /// Settled by the server without a worker.
-    pub(super) is_empty: bool,
+    pub(super) operator: String,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +31,13 @@ struct CanonicalTask {
     operator: String,
     upstream: Vec<String>,
     trigger_rule: String,
+}
+
+impl Node {
+    /// Whether the server settles it without a worker.
+    pub(super) fn is_empty(&self) -> bool {
+        self.operator == "empty"
+    }
 }
 
 impl Graph {
@@ -49,7 +55,7 @@ impl Graph {
                     upstream: task.upstream.iter().map(|up| numbers[up]).collect(),
                     rule: task.trigger_rule,
                     is_leaf: true,
-                    is_empty: task.operator == "empty",
+                    operator: task.operator,
                     id: task.task_id,
                 };
                 (numbers[&node.id], node)

@@ -40,6 +40,8 @@ pub enum Event {
 #[derive(Debug, Default)]
 pub struct Journal {
     entries: Vec<Entry>,
+    /// The operator whose tries are noted; `None`: all are.
+    operator: Option<&'static str>,
 }
 
 /// What is known of one token.
@@ -54,7 +56,13 @@ impl Journal {
     /// A journal of these lines.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries }
+        Self { entries, operator: None }
+    }
+
+    /// A journal that only the tasks of one operator keep.
+    #[must_use]
+    pub fn of_operator(operator: &'static str, entries: Vec<Entry>) -> Self {
+        Self { entries, operator: Some(operator) }
     }
 
     /// Reads a file of lines; a last line that a kill cut short is left out.
@@ -63,7 +71,7 @@ impl Journal {
         for line in io::BufReader::new(std::fs::File::open(path)?).lines() {
             entries.extend(serde_json::from_str::<Entry>(&line?));
         }
-        Ok(Self { entries })
+        Ok(Self::new(entries))
     }
 
     /// Appends one line in one write, so that writers do not mix.
@@ -102,8 +110,29 @@ impl Journal {
                 });
             }
         }
-        check_reported(&notes, snapshot, found);
+        self.check_reported(&notes, snapshot, found);
         check_upstreams(&notes, snapshot, found);
+    }
+
+    /// I2: a result that was accepted under a token is one that this token's function gave.
+    fn check_reported(
+        &self,
+        notes: &HashMap<(i64, i32), BTreeMap<i64, Noted>>,
+        snapshot: &Snapshot,
+        found: &mut Findings,
+    ) {
+        for (run, task, row) in
+            snapshot.tries(self.operator).filter(|(.., row)| row.cause.is_none())
+        {
+            let noted = notes.get(&(run, task)).and_then(|tokens| tokens.get(&row.token));
+            let ended = noted.is_some_and(|noted| noted.ended.is_some());
+            found.add_if(!ended, "I2", || {
+                format!(
+                    "run {run}, task {task}: {} under token {}, whose function did not end",
+                    row.state, row.token
+                )
+            });
+        }
     }
 }
 
@@ -115,24 +144,6 @@ fn check_overlaps(run: i64, task: i32, tokens: &BTreeMap<i64, Noted>, found: &mu
         let overlap = before.ended.zip(after.started).is_some_and(|(end, start)| start < end);
         found.add_if(overlap, "I3", || {
             format!("run {run}, task {task}: the functions of {first} and {next} overlap")
-        });
-    }
-}
-
-/// I2: a result that was accepted under a token is one that this token's function gave.
-fn check_reported(
-    notes: &HashMap<(i64, i32), BTreeMap<i64, Noted>>,
-    snapshot: &Snapshot,
-    found: &mut Findings,
-) {
-    for (run, task, row) in snapshot.tries().filter(|(_, _, row)| row.cause.is_none()) {
-        let noted = notes.get(&(run, task)).and_then(|tokens| tokens.get(&row.token));
-        let ended = noted.is_some_and(|noted| noted.ended.is_some());
-        found.add_if(!ended, "I2", || {
-            format!(
-                "run {run}, task {task}: {} under token {}, whose function did not end",
-                row.state, row.token
-            )
         });
     }
 }

@@ -88,7 +88,7 @@ pub(super) struct Reset {
 }
 
 /// One run with everything of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct RunView<'a> {
     pub(super) row: &'a RunRow,
     pub(super) graph: &'a Graph,
@@ -171,14 +171,18 @@ impl Snapshot {
         of_task.iter().find(|row| row.token == token)
     }
 
-    /// Every try that a worker ended, with its run and task.
-    pub(super) fn tries(&self) -> impl Iterator<Item = (i64, i32, &Ended)> {
-        self.history
-            .values()
-            .flat_map(BTreeMap::values)
-            .flatten()
-            .filter(|row| row.session.is_some())
-            .map(|row| (row.run_key, row.task, row))
+    /// Every try that a worker ended, with its run and task; of one operator, where it is named.
+    pub(super) fn tries<'a>(
+        &'a self,
+        operator: Option<&'a str>,
+    ) -> impl Iterator<Item = (i64, i32, &'a Ended)> {
+        self.runs().flat_map(move |run| {
+            run.tasks()
+                .filter(move |(_, node)| operator.is_none_or(|operator| node.operator == operator))
+                .flat_map(move |(task, _)| run.history(task))
+                .filter(|row| row.session.is_some())
+                .map(|row| (row.run_key, row.task, row))
+        })
     }
 }
 
@@ -227,7 +231,7 @@ impl<'a> RunView<'a> {
         self.history(task).iter().filter(move |row| row.is_final() && row.token > since)
     }
 
-    pub(super) fn tasks(&self) -> impl Iterator<Item = (i32, &'a Node)> {
+    pub(super) fn tasks(&self) -> impl Iterator<Item = (i32, &'a Node)> + use<'a> {
         self.graph.tasks.iter().map(|(&task, node)| (task, node))
     }
 }

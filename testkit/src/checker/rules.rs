@@ -40,7 +40,7 @@ fn ends_above(run: &RunView<'_>, node: &Node) -> Option<Vec<End>> {
 }
 
 fn fits(node: &Node, own: &Ended, allowed: &BTreeSet<Judgement>) -> bool {
-    let ran = own.session.is_some() || (node.is_empty && own.state == "success");
+    let ran = own.session.is_some() || (node.is_empty() && own.state == "success");
     if ran {
         return allowed.contains(&Judgement::Runs);
     }

@@ -142,8 +142,11 @@ mod journal {
     }
 
     async fn found_with(entries: Vec<Entry>) -> Vec<&'static str> {
+        found_by(Journal::new(entries)).await
+    }
+
+    async fn found_by(journal: Journal) -> Vec<&'static str> {
         let database = with(&[GOOD]).await;
-        let journal = Journal::new(entries);
         let found = check(database.store.pool(), &journal, Moment::AtTheEnd).await.unwrap();
         found.iter().map(|violation| violation.invariant).collect()
     }
@@ -165,6 +168,14 @@ mod journal {
         let mut entries = entries();
         entries.retain(|entry| (entry.event, entry.token) != (Event::End, 12));
         assert_eq!(found_with(entries).await, ["I2"]);
+    }
+
+    #[tokio::test]
+    async fn only_the_operator_that_keeps_the_journal_is_missed_in_it() {
+        let mut entries = entries();
+        entries.retain(|entry| entry.token != 12);
+        assert_eq!(found_by(Journal::of_operator("bash", entries.clone())).await, [""; 0]);
+        assert_eq!(found_by(Journal::of_operator("noop", entries)).await, ["I2"]);
     }
 
     #[tokio::test]

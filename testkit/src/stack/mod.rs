@@ -1,0 +1,229 @@
+//! The product as it is run: PostgreSQL, servers and workers, each a process of its own, to be killed
+//! at any moment.
+
+mod notes;
+mod process;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use subak_core::ids::{DagId, RunKey};
+use subak_postgres::PrivatePostgres;
+use subak_store::Store;
+use tempfile::TempDir;
+
+pub use notes::Notes;
+pub use process::{Process, Remains};
+
+/// Nothing that is waited for may take longer: the machine of the tests is busy.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two looks at what is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How a stack is wanted.
+#[derive(Debug, Clone)]
+pub struct StackOptions {
+    /// The command `subak`.
+    pub binary: PathBuf,
+    pub servers: usize,
+    pub workers: usize,
+    /// Of each worker.
+    pub slots: u32,
+    pub lease_secs: u64,
+}
+
+/// See the module. Every server, and every worker, is known by its place.
+#[derive(Debug)]
+pub struct Stack {
+    pub store: Store,
+    options: StackOptions,
+    servers: Vec<Process>,
+    workers: Vec<Process>,
+    /// The state folder of each worker.
+    states: Vec<PathBuf>,
+    started: usize,
+    url: String,
+    /// What the tries of `bash` noted.
+    pub notes: Notes,
+    // The last two: they outlive whoever uses them.
+    postgres: PrivatePostgres,
+    folder: TempDir,
+}
+
+impl Stack {
+    /// Starts everything, and returns once all workers have joined.
+    pub async fn start(options: StackOptions) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        fs::create_dir(folder.path().join("dags"))?;
+        let postgres = PrivatePostgres::temporary().await?;
+        postgres.create_database("subak").await?;
+        let url = postgres.url("subak");
+        let store = Store::connect(&url).await?;
+        store.migrate().await?;
+        let mut stack = Self {
+            store,
+            servers: Vec::new(),
+            workers: Vec::new(),
+            states: Vec::new(),
+            started: 0,
+            url,
+            notes: Notes::make(folder.path())?,
+            postgres,
+            folder,
+            options,
+        };
+        for place in 0..stack.options.servers {
+            let server = stack.new_server(place)?;
+            stack.servers.push(server);
+        }
+        for place in 0..stack.options.workers {
+            let state = stack.new_state();
+            stack.states.push(state);
+            let worker = stack.new_worker(place)?;
+            stack.workers.push(worker);
+        }
+        stack.joined().await?;
+        Ok(stack)
+    }
+
+    /// Puts a DAG file into the folder, and waits until a server has read it.
+    pub async fn add_dag(&self, dag_id: &str, text: &str) -> anyhow::Result<()> {
+        fs::write(self.folder.path().join("dags").join(format!("{dag_id}.yaml")), text)?;
+        let id = DagId::from(dag_id);
+        self.until("a DAG to be read", async || Ok(self.store.dag_head(&id).await?.is_some())).await
+    }
+
+    /// Starts a run as people do, by `subak runs trigger`.
+    pub async fn trigger(&self, dag_id: &str, run_id: &str) -> anyhow::Result<RunKey> {
+        let mut command =
+            process::command(&self.options.binary, &[("SUBAK_DATABASE_URL", &self.url)]);
+        command.args(["runs", "trigger", dag_id, "--run-id", run_id]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(output.status.success(), "triggering: {}", String::from_utf8_lossy(&output.stderr));
+        let key = sqlx::query_scalar("SELECT run_key FROM run WHERE run_id = $1");
+        Ok(RunKey(key.bind(run_id).fetch_one(self.store.pool()).await?))
+    }
+
+    /// Waits until the run has ended; returns how.
+    pub async fn ended(&self, run: RunKey) -> anyhow::Result<String> {
+        let mut state = String::new();
+        self.until("a run to end", async || {
+            state = crate::peek::run_state(&self.store, run).await?;
+            Ok(matches!(state.as_str(), "success" | "failed"))
+        })
+        .await?;
+        Ok(state)
+    }
+
+    /// Waits until each worker has a live session, and no dead one has.
+    pub async fn joined(&self) -> anyhow::Result<()> {
+        self.until("the workers to join", async || {
+            Ok(self.store.workers().await?.len() == self.workers.len())
+        })
+        .await
+    }
+
+    /// Kills a server.
+    pub fn kill_server(&mut self, place: usize) -> anyhow::Result<()> {
+        self.servers.remove(place).kill().with_context(|| format!("server {place}"))?;
+        Ok(())
+    }
+
+    /// Starts a server in the place of a killed one.
+    pub fn start_server(&mut self, place: usize) -> anyhow::Result<()> {
+        let server = self.new_server(place)?;
+        self.servers.insert(place, server);
+        Ok(())
+    }
+
+    /// Kills a worker.
+    pub fn kill_worker(&mut self, place: usize) -> anyhow::Result<Remains> {
+        self.workers.remove(place).kill().with_context(|| format!("worker {place}"))
+    }
+
+    /// Starts a worker in the place of a killed one: with its state, or as one that nobody knows.
+    pub fn start_worker(&mut self, place: usize, keeps_state: bool) -> anyhow::Result<()> {
+        if !keeps_state {
+            self.states[place] = self.new_state();
+        }
+        let worker = self.new_worker(place)?;
+        self.workers.insert(place, worker);
+        Ok(())
+    }
+
+    /// Kills PostgreSQL, and starts it again.
+    pub async fn crash_postgres(&mut self) -> anyhow::Result<()> {
+        self.postgres.kill().await;
+        Ok(self.postgres.restart().await?)
+    }
+
+    /// Waits until a condition holds; one that cannot be read now is looked at again.
+    pub async fn until(
+        &self,
+        what: &str,
+        mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let looked = holds().await;
+            if matches!(looked, Ok(true)) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}: {looked:?}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// The end of every log.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let processes = self.servers.iter().chain(&self.workers);
+        processes.map(Process::log_tail).collect::<Vec<_>>().join("\n")
+    }
+
+    fn new_server(&mut self, place: usize) -> anyhow::Result<Process> {
+        let (listen, dags) = (self.socket(place), self.folder.path().join("dags"));
+        let lease = self.options.lease_secs.to_string();
+        let arguments = ["server", "--listen", "127.0.0.1:0", "--lease-secs", &lease, "--name"];
+        let name = format!("server-{place}");
+        let mut arguments = arguments.map(OsStr::new).to_vec();
+        arguments.extend([&name, "--workers-listen", &listen, "--dags"].map(OsStr::new));
+        arguments.push(dags.as_os_str());
+        let home = self.new_home(&name);
+        let key = "00".repeat(32);
+        let env = [("SUBAK_DATABASE_URL", self.url.as_str()), ("SUBAK_SECRET_KEY", &key)];
+        Process::start(&self.options.binary, home, &arguments, &env)
+    }
+
+    fn new_worker(&mut self, place: usize) -> anyhow::Result<Process> {
+        let name = format!("worker-{place}");
+        let queue = format!("default={}", self.options.slots);
+        let listen: Vec<String> = (0..self.options.servers).map(|n| self.socket(n)).collect();
+        let mut arguments = ["worker", "--name", &name, "--queue", &queue].map(OsStr::new).to_vec();
+        for socket in &listen {
+            arguments.extend(["--server", socket].map(OsStr::new));
+        }
+        let home = self.new_home(&name);
+        arguments.extend([OsStr::new("--state"), self.states[place].as_os_str()]);
+        Process::start(&self.options.binary, home, &arguments, &[])
+    }
+
+    fn socket(&self, place: usize) -> String {
+        format!("unix://{}", self.folder.path().join(format!("{place}.sock")).display())
+    }
+
+    /// A folder that no other process has.
+    fn new_home(&mut self, name: &str) -> PathBuf {
+        self.started += 1;
+        self.folder.path().join(format!("{}-{name}", self.started))
+    }
+
+    fn new_state(&mut self) -> PathBuf {
+        self.started += 1;
+        self.folder.path().join(format!("state-{}", self.started))
+    }
+}
