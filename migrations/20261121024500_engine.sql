@@ -149,7 +149,6 @@ CREATE TABLE live (
 CREATE INDEX live_ready ON live (queue, priority DESC, run_key, task, map_index) WHERE state = 'queued';
 CREATE INDEX live_held ON live (run_key, priority DESC, task, map_index) WHERE state = 'scheduled';
 CREATE INDEX live_due ON live (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX live_session ON live (session) WHERE session IS NOT NULL;
 
 -- Counters of a task that waits for several upstreams. The row stays until every upstream was seen,
 -- also after an eager rule has decided: later upstreams then only count.

@@ -10,12 +10,9 @@ step "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-# A test that hangs fails the run instead of holding it up.
-timeout --kill-after=30 40m \
-    cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
+cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
 step "a broken engine is found out"
-timeout --kill-after=30 15m \
-    cargo test --workspace --locked --features subak-testkit/mutate --test mutation </dev/null 2>&1 |
+cargo test --workspace --locked --features subak-testkit/mutate --test mutation </dev/null 2>&1 |
     tee -a "$log" || status=$?
 step ""
 

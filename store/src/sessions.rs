@@ -126,16 +126,32 @@ impl Store {
     }
 
     /// Tries still held by dead sessions, at most `most`.
-    pub async fn tries_orphaned(&self, most: i64) -> Result<Vec<SessionTry>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT l.run_key, l.task, l.map_index, l.session, l.token, l.try_number, l.resets,
-                    l.queue, l.started_at, l.state = 'restarting' AS restarting
-             FROM worker_session AS s
-             CROSS JOIN LATERAL (SELECT * FROM live WHERE live.session = s.session LIMIT $1) AS l
-             WHERE s.dead_at IS NOT NULL
-             ORDER BY l.run_key
-             LIMIT $1",
+    ///
+    /// There is no index on sessions: every hand-over would pay for what is asked only when a worker
+    /// has died. A hand-over to a session that dies commits soon after its death, so that only the
+    /// lately dead are looked for in every cycle; `all` looks for every one.
+    pub async fn tries_orphaned(
+        &self,
+        most: i64,
+        all: bool,
+    ) -> Result<Vec<SessionTry>, StoreError> {
+        let dead: Vec<(i64,)> = sqlx::query_as(
+            "SELECT session FROM worker_session
+             WHERE dead_at IS NOT NULL AND ($1 OR dead_at > now() - interval '5 minutes')",
         )
+        .bind(all)
+        .fetch_all(&self.engine)
+        .await?;
+        if dead.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dead: Vec<i64> = dead.into_iter().map(|(session,)| session).collect();
+        Ok(sqlx::query_as(
+            "SELECT run_key, task, map_index, session, token, try_number, resets, queue, started_at,
+                    state = 'restarting' AS restarting
+             FROM live WHERE session = ANY ($1) ORDER BY run_key LIMIT $2",
+        )
+        .bind(dead)
         .bind(most)
         .fetch_all(&self.engine)
         .await?)

@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     let sizes = if options.quick {
         Sizes {
             chains: 3,
-            sustained_runs: 50,
+            sustained_runs: 1000,
             created: 500,
             parked_runs: 1_000,
             idle: Duration::from_secs(5),

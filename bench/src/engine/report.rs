@@ -8,6 +8,7 @@ pub struct Row {
     pub what: &'static str,
     pub measured: f64,
     pub unit: &'static str,
+    /// Infinite: the figure has no target, it is for comparison.
     pub must: f64,
     pub aim: f64,
     /// Whether more is better.
@@ -35,6 +36,9 @@ impl Row {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, measured, unit, must, aim, .. } = self;
+        if must.is_infinite() {
+            return write!(f, "| {what} | {measured:.2} {unit} | – | – | – |");
+        }
         let verdict = self.verdict();
         write!(f, "| {what} | {measured:.2} {unit} | {must} | {aim} | {verdict} |")
     }

@@ -73,7 +73,14 @@ impl Stack {
         let engine = Engine::start(store.clone(), None, config, &mut tasks, stop.clone()).await?;
         wait(async || Ok(socket.exists()), "the server to listen").await?;
         let worker = Command::new(binary)
-            .args(["worker", "--server", &listen, "--slots", &slots.to_string(), "--state"])
+            .args([
+                "worker",
+                "--server",
+                &listen,
+                "--queue",
+                &format!("default={slots}"),
+                "--state",
+            ])
             .arg(folder.path().join("worker"))
             .stdout(Stdio::null())
             .stderr(log(folder.path(), "worker")?)
@@ -139,7 +146,10 @@ impl Stack {
 
     fn logs(&self) -> String {
         ["server", "worker"]
-            .map(|name| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default())
+            .map(|name| {
+                std::fs::read_to_string(self.folder.path().join(format!("{name}.log")))
+                    .unwrap_or_default()
+            })
             .join("\n")
     }
 
@@ -167,7 +177,7 @@ impl Drop for Stack {
 }
 
 fn log(folder: &Path, name: &str) -> anyhow::Result<std::fs::File> {
-    Ok(std::fs::File::create(folder.join(name) as PathBuf)?)
+    Ok(std::fs::File::create(folder.join(format!("{name}.log")) as PathBuf)?)
 }
 
 async fn wait(

@@ -33,6 +33,8 @@ struct Session {
     free: BTreeMap<String, u32>,
     held: HashMap<i64, (InstanceKey, String)>,
     digest: u64,
+    /// Counts slots taken and tries that began or ended: unchanged, nothing is on its way.
+    activity: u64,
     draining: bool,
     /// Assignments sent since the session connected here.
     assignments: u64,
@@ -48,6 +50,7 @@ impl Sessions {
             free: new.free,
             held: held.collect(),
             digest,
+            activity: 0,
             draining: false,
             assignments: 0,
         };
@@ -71,6 +74,9 @@ impl Sessions {
             .filter_map(|(id, session)| session.free.get_mut(queue).map(|free| (*id, free)))
             .max_by_key(|(id, free)| (**free, *id))?;
         *slots = slots.checked_sub(1)?;
+        if let Some(session) = sessions.get_mut(&id) {
+            session.activity += 1;
+        }
         Some(id)
     }
 
@@ -90,6 +96,7 @@ impl Sessions {
             if let Some(session) = sessions.get_mut(&try_.session) {
                 session.held.insert(try_.token, (try_.key, try_.queue.clone()));
                 session.digest ^= mix(try_.token);
+                session.activity += 1;
                 session.assignments += 1;
             }
         }
@@ -101,6 +108,7 @@ impl Sessions {
             && let Some((_, queue)) = session.held.remove(&token)
         {
             session.digest ^= mix(token);
+            session.activity += 1;
             if let Some(free) = session.free.get_mut(&queue) {
                 *free += 1;
             }
@@ -113,19 +121,32 @@ impl Sessions {
             && session.held.remove(&token).is_some()
         {
             session.digest ^= mix(token);
+            session.activity += 1;
         }
     }
 
-    /// Replaces what a session holds by what the database says.
-    pub(crate) fn replace_held(
+    /// Sets what a session holds to what the database said, with the slots that this takes or gives,
+    /// unless a try was handed over or ended since `activity`: then the word is about the past.
+    pub(crate) fn reconcile(
         &self,
         session: i64,
+        activity: u64,
         held: impl Iterator<Item = (i64, InstanceKey, String)>,
-    ) {
-        if let Some(session) = self.lock().get_mut(&session) {
-            session.held = held.map(|(token, key, queue)| (token, (key, queue))).collect();
-            session.digest = subak_proto::digest(session.held.keys());
+    ) -> bool {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(&session).filter(|s| s.activity == activity) else {
+            return false;
+        };
+        let held = held.map(|(token, key, queue)| (token, (key, queue))).collect();
+        let before = std::mem::replace(&mut session.held, held);
+        for (_, queue) in before.values() {
+            session.free.entry(queue.clone()).and_modify(|free| *free += 1);
         }
+        for (_, queue) in session.held.values() {
+            session.free.entry(queue.clone()).and_modify(|free| *free = free.saturating_sub(1));
+        }
+        session.digest = subak_proto::digest(session.held.keys());
+        true
     }
 
     /// All queues that some session here serves.
@@ -152,9 +173,12 @@ impl Sessions {
         }
     }
 
-    /// Digest and number of the tries that a session holds by this server's count.
-    pub(crate) fn digest(&self, session: i64) -> Option<(u64, usize)> {
-        self.lock().get(&session).map(|session| (session.digest, session.held.len()))
+    /// Digest and number of the tries that a session holds by this server's count, and how much
+    /// went on before.
+    pub(crate) fn digest(&self, session: i64) -> Option<(u64, usize, u64)> {
+        let sessions = self.lock();
+        let session = sessions.get(&session)?;
+        Some((session.digest, session.held.len(), session.activity))
     }
 
     /// Whether some slot of `queue` is free here.

@@ -1,6 +1,7 @@
 //! Records a batch of ended tries and what follows from them, in one transaction.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use subak_core::decide::{TryEnd, after_failure};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
@@ -8,6 +9,7 @@ use subak_store::engine::{
     EngineSession, EngineTx, Fence, HeldTry, HistoryRow, LiveRetry, LiveRow,
 };
 use subak_store::{NewDataset, NewLogChunk, NewXCom, StoreError};
+use tracing::{debug, warn};
 
 use super::Core;
 use super::lanes::{Pending, Reply};
@@ -27,6 +29,7 @@ pub(super) async fn complete(core: &Core, session: &mut EngineSession, batch: Ve
     for report in &reports {
         core.sessions.finish(report.fence.session, report.fence.token);
     }
+    let began = Instant::now();
     let mut answers = vec![Answer::Later; batch.len()];
     let mut after = None;
     if record_chunks(core, &reports).await {
@@ -40,7 +43,7 @@ pub(super) async fn complete(core: &Core, session: &mut EngineSession, batch: Ve
                     session.reset();
                     let transient =
                         error.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient);
-                    tracing::warn!(
+                    warn!(
                         error = format!("{error:#}"),
                         reports = reports.len(),
                         round,
@@ -55,6 +58,7 @@ pub(super) async fn complete(core: &Core, session: &mut EngineSession, batch: Ve
             }
         }
     }
+    debug!(reports = batch.len(), micros = began.elapsed().as_micros(), "a batch was recorded");
     // Answers before hand-overs: the worker then counts its slots as this server does.
     answer(core, batch, &answers);
     if let Some(after) = after {
@@ -112,7 +116,7 @@ async fn record_chunks(core: &Core, reports: &[&TryReport]) -> bool {
     }
     let kept = core.store.log_append(&chunks).await;
     if let Err(error) = &kept {
-        tracing::warn!(error = format!("{error:#}"), "logs of ended tries could not be kept");
+        warn!(error = format!("{error:#}"), "logs of ended tries could not be kept");
     }
     kept.is_ok()
 }

@@ -25,8 +25,8 @@ pub(super) struct Inbound {
     gateway: Gateway,
     session: i64,
     outbound: Outbound,
-    /// Heartbeats in a row whose digest did not match: one may have crossed a hand-over.
-    mismatches: u32,
+    /// How much had gone on when the last heartbeat's digest did not match.
+    differed_at: Option<u64>,
     /// Logs are kept beside the stream, so that a slow disk holds up no report.
     logs: mpsc::Sender<proto::LogChunk>,
 }
@@ -35,7 +35,7 @@ impl Inbound {
     pub(super) fn new(gateway: Gateway, session: i64, outbound: Outbound) -> Self {
         let (logs, waiting) = mpsc::channel(LOG_CHUNKS_MOST * 4);
         tokio::spawn(keep_logs(gateway.clone(), outbound.clone(), waiting));
-        Self { gateway, session, outbound, mismatches: 0, logs }
+        Self { gateway, session, outbound, differed_at: None, logs }
     }
 
     /// Reads messages until the stream ends.
@@ -100,32 +100,32 @@ impl Inbound {
             core.sessions.disconnect(self.session, &self.outbound);
             anyhow::bail!("the session is dead: its stream is ended");
         };
-        let ours = core.sessions.digest(self.session);
-        let matches = ours.is_some_and(|(digest, count)| {
-            digest == beat.digest && u32::try_from(count).is_ok_and(|count| count == beat.count)
-        });
-        self.mismatches = if matches { 0 } else { self.mismatches + 1 };
+        let (digest, count, activity) = core.sessions.digest(self.session).unwrap_or_default();
+        let matches = digest == beat.digest && u32::try_from(count).is_ok_and(|n| n == beat.count);
+        // While tries come and go a heartbeat crosses them, and the two counts differ for a moment:
+        // only a difference that stays while nothing moves is one.
+        let stays = !matches && self.differed_at == Some(activity);
+        self.differed_at = (!matches && !stays).then_some(activity);
         self.send(Out::HeartbeatAck(proto::HeartbeatAck {
             sequence: beat.sequence,
-            digest_matches: self.mismatches < 2,
+            digest_matches: !stays,
             now_micros: now.timestamp_micros(),
         }));
-        if self.mismatches >= 2 {
-            self.mismatches = 0;
-            self.reconcile().await?;
+        if stays {
+            self.reconcile(activity).await?;
         }
         Ok(())
     }
 
-    /// The two sides' books differ for longer than a message takes: the database's is sent.
-    async fn reconcile(&self) -> anyhow::Result<()> {
+    /// The two sides' books differ: the database's is sent.
+    async fn reconcile(&self, activity: u64) -> anyhow::Result<()> {
         let core = &self.gateway.engine.core;
         let held = core.store.tries_of_session(self.session).await?;
-        debug!(worker.session = self.session, tries = held.len(), "the books of a worker differ");
-        core.sessions.replace_held(
-            self.session,
-            held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone())),
-        );
+        let books = held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone()));
+        if !core.sessions.reconcile(self.session, activity, books) {
+            return Ok(());
+        }
+        debug!(worker.session = self.session, tries = held.len(), "the books of a worker differed");
         let tries = held.iter().map(|t| crate::engine::try_ref(&t.fence())).collect();
         self.send(Out::Held(proto::Held { tries }));
         // Duplicates are ignored by the worker.
@@ -138,6 +138,8 @@ impl Inbound {
         let fences: Vec<_> = refused.tries.iter().map(fence).collect();
         let mut session = EngineSession::new(core.store.clone());
         let mut tx = session.begin().await?;
+        let runs: Vec<_> = fences.iter().map(|fence| fence.instance.run).collect();
+        tx.runs_lock(&runs).await?;
         tx.tasks_refuse(&fences).await?;
         tx.commit().await?;
         for fence in &fences {

@@ -31,7 +31,7 @@ pub struct Fence {
     pub token: i64,
 }
 
-/// A try that its fence still holds; its live row is locked.
+/// A try that its fence still holds; its run is locked.
 #[derive(Debug, Clone)]
 pub struct HeldTry {
     /// Place in the list that was asked for.
@@ -110,6 +110,7 @@ const RUNS_LOCK_FREE: &str = "
         SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
     ) AS r";
 
+/// Takes no row lock: whoever changes a row that a session holds has locked its run, as the caller has.
 pub(super) const TRIES_FENCE: &str = "
     SELECT want.n, l.*
     FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
@@ -121,7 +122,6 @@ pub(super) const TRIES_FENCE: &str = "
         WHERE live.run_key = want.run_key AND live.task = want.task
           AND live.map_index = want.map_index AND live.session = want.session
           AND live.token = want.token
-        FOR UPDATE
     ) AS l";
 
 const LIVE_LOCK_RUN: &str = "
@@ -169,7 +169,7 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().map(LockedRun::from).collect())
     }
 
-    /// Locks the live rows that these fences still hold. A fence without a row was superseded, or its
+    /// The live rows that these fences still hold, in runs that this transaction has locked. A fence without a row was superseded, or its
     /// end is recorded already.
     pub async fn tries_fence(&mut self, fences: &[Fence]) -> Result<Vec<HeldTry>, StoreError> {
         let rows: Vec<LiveSqlRow> = sqlx::query_as(mutation::statement(TRIES_FENCE))

@@ -17,29 +17,44 @@ const BUSY_FOR: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Other servers are told of ready work at most this often.
-const TELL_EVERY: Duration = Duration::from_millis(100);
+const TELL_EVERY: Duration = Duration::from_millis(20);
 
 /// Rows that one transaction claims.
 const MOST: usize = 100;
+
+/// Why the loop goes round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Because {
+    /// This server left ready work, or slots became free here.
+    Own,
+    /// Another server has ready work and no slot.
+    News,
+    /// Other servers were to be told, but had been told just before.
+    Owed,
+    /// Time has passed.
+    Look,
+}
 
 pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
     let core = &engine.core;
     let mut news = ReadyNews::new(core.store.clone());
     let mut seen = Instant::now();
-    let mut told = None;
+    let mut told: Option<Instant> = None;
+    let mut owed = false;
     loop {
-        let wait = if seen.elapsed() < BUSY_FOR { BUSY } else { IDLE };
-        let looks = select! {
+        let look = if seen.elapsed() < BUSY_FOR { BUSY } else { IDLE };
+        let because = select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            () = core.claims.notified() => false,
+            () = core.claims.notified() => Because::Own,
             queue = news.next() => {
                 core.backlog.raise(&queue);
-                false
+                Because::News
             }
-            () = tokio::time::sleep(wait) => true,
+            () = tokio::time::sleep(TELL_EVERY), if owed => Because::Owed,
+            () = tokio::time::sleep(look) => Because::Look,
         };
-        if looks {
+        if because == Because::Look {
             // A wake-up may have been lost: whatever queue has a free slot is looked at.
             for queue in core.sessions.free_queues() {
                 core.backlog.raise(&queue);
@@ -50,25 +65,26 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
             Ok(_) => {}
             Err(error) => warn!(error = format!("{error:#}"), "ready work could not be claimed"),
         }
-        let homeless: Vec<String> = core
-            .backlog
-            .raised()
-            .into_iter()
-            .map(|(queue, _)| queue)
-            .filter(|queue| !core.sessions.has_free(queue))
-            .collect();
-        if !looks
-            && !homeless.is_empty()
-            && told.is_none_or(|at: Instant| at.elapsed() > TELL_EVERY)
-        {
+        // News are not passed on: two servers without slots would tell each other for ever.
+        owed |= because == Because::Own;
+        if owed && told.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            owed = false;
             told = Some(Instant::now());
-            if let Err(error) = core.store.ready_tell(&homeless).await {
-                warn!(
-                    error = format!("{error:#}"),
-                    "other servers could not be told of ready work"
-                );
-            }
+            tell(&engine).await;
         }
+    }
+}
+
+/// Tells other servers of queues that have ready work and no free slot here.
+async fn tell(engine: &Engine) {
+    let core = &engine.core;
+    let raised = core.backlog.raised().into_iter().map(|(queue, _)| queue);
+    let homeless: Vec<String> = raised.filter(|queue| !core.sessions.has_free(queue)).collect();
+    if homeless.is_empty() {
+        return;
+    }
+    if let Err(error) = core.store.ready_tell(&homeless).await {
+        warn!(error = format!("{error:#}"), "other servers could not be told of ready work");
     }
 }
 

@@ -16,6 +16,9 @@ use crate::engine::{Answer, Engine, Outcome, TryReport};
 /// Tries that one look ends.
 const MOST: i64 = 500;
 
+/// Looks between two for the tries of every dead session, however long dead.
+const LOOKS_BETWEEN_ALL: u32 = 100;
+
 /// Looks in a lease: a session is found dead this much late at most.
 const LOOKS: u32 = 12;
 
@@ -23,13 +26,16 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
     let lease = engine.core.config.lease;
     let period = (lease / LOOKS).clamp(Duration::from_millis(50), Duration::from_secs(5));
     let mut holds_off_until = Instant::now() + lease;
+    let mut looks = 0_u32;
     loop {
         select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(period) => {}
         }
-        if let Err(error) = tick(&engine, Instant::now() >= holds_off_until).await {
+        let all = looks.is_multiple_of(LOOKS_BETWEEN_ALL);
+        looks = looks.wrapping_add(1);
+        if let Err(error) = tick(&engine, Instant::now() >= holds_off_until, all).await {
             error!(error = format!("{error:#}"), "reaper: will try again");
             holds_off_until = Instant::now() + lease;
         }
@@ -38,14 +44,14 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 
 /// Marks sessions whose lease is over, and ends what dead ones hold. The second part runs in every
 /// look: a server may have died between the two.
-async fn tick(engine: &Engine, may_mark: bool) -> anyhow::Result<()> {
+async fn tick(engine: &Engine, may_mark: bool, all: bool) -> anyhow::Result<()> {
     let store = &engine.core.store;
     if may_mark {
         for (session, worker) in store.sessions_expire().await? {
             info!(worker.session = session, worker.name = worker, "a worker is lost");
         }
     }
-    let orphans = store.tries_orphaned(MOST).await?;
+    let orphans = store.tries_orphaned(MOST, all).await?;
     let reports = orphans.into_iter().map(|try_| {
         let error = Some("the worker was lost while it ran this try".to_owned());
         let outcome = Outcome::Failed(TryEnd::WorkerLost);
