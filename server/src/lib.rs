@@ -1,15 +1,29 @@
 //! The server: scheduler, worker gateway, REST API and pages. Stateless: any number of servers run
 //! side by side on one metadata database.
 
+mod actions;
+mod api;
+mod app;
+pub mod auth;
+mod clock;
 pub mod connections;
 mod dispatch;
 pub mod engine;
+mod extract;
 mod folder;
 mod gateway;
 mod listen;
+mod observe;
+mod pages;
+mod problem;
+pub mod router;
+mod selection;
 mod server;
+mod versions;
 
+pub use app::App;
 pub use folder::Folder;
 pub use gateway::{RequestError, Requests};
 pub use listen::{Certificate, WorkerListen};
+pub use router::router;
 pub use server::{Server, ServerConfig};

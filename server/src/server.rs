@@ -15,6 +15,7 @@ use crate::engine::{Engine, EngineConfig};
 use crate::folder::Folder;
 use crate::gateway::{Gateway, JoinCheck, Requests};
 use crate::listen::WorkerListen;
+use crate::{App, router};
 
 /// Settings of a server.
 #[derive(Debug, Clone)]
@@ -81,7 +82,10 @@ impl Server {
             tasks.spawn(folder.run(stop.clone()));
         }
         let address = http.as_ref().and_then(|listener| listener.local_addr().ok());
-        drop(http);
+        if let Some(listener) = http {
+            let app = App::new(store, engine.clone(), config.https, stop.clone());
+            tasks.spawn(serve_http(listener, app, stop.clone()));
+        }
         info!(http = address.map(tracing::field::display), "the server runs");
         Ok(Self { engine, requests, tasks, stop, http: address, workers })
     }
@@ -134,4 +138,17 @@ impl Server {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(10), drained).await;
         ended
     }
+}
+
+/// Serves API and pages until `stop`; answers that were begun are finished.
+async fn serve_http(
+    listener: TcpListener,
+    app: App,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .context("serving browsers")
 }

@@ -1,1 +1,32 @@
-//! Filled in by its own change.
+//! The pages: view models, templates and assets. Receives values, returns HTML; no queries, no clock.
+//!
+//! View models hold display-ready values; templates only lay them out. Everything that came from
+//! somebody is escaped by the template engine; the two places that build markup themselves are
+//! [`log`] and [`graph`], which escape what they are given.
+
+pub mod assets;
+mod badge;
+pub mod bars;
+pub mod dag;
+pub mod dags;
+pub mod dataset;
+pub mod error;
+pub mod format;
+pub mod frame;
+pub mod graph;
+pub mod log;
+pub mod pager;
+pub mod run;
+pub mod sign_in;
+pub mod source;
+pub mod task;
+pub mod text;
+pub mod trigger;
+pub mod url;
+
+pub use badge::Badge;
+
+/// Renders a template. Writing into a string fails only where a value's `Display` does.
+fn render(template: &impl askama::Template) -> String {
+    template.render().unwrap_or_else(|_| text::ENGLISH.internal.to_owned())
+}

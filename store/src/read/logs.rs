@@ -78,6 +78,26 @@ impl Store {
         Ok(part)
     }
 
+    /// Returns where the last `most` lines of a try's log begin, and whether there are earlier ones.
+    pub async fn log_tail(
+        &self,
+        run: RunKey,
+        task: i32,
+        map_index: MapIndex,
+        try_number: i32,
+        most: i64,
+    ) -> Result<(LogCursor, bool), StoreError> {
+        let pieces = self.log_pieces(run, task, map_index, try_number, 0).await?;
+        let Some(last) = pieces.last() else { return Ok((LogCursor::default(), false)) };
+        let before = self.log_lines_before(run, task, map_index, last.token).await?;
+        let beside = last.log.as_deref().map_or(0, line_count);
+        let from = before + beside - most;
+        if from <= 0 {
+            return Ok((LogCursor::default(), false));
+        }
+        Ok((LogCursor { token: last.token, line: from }, true))
+    }
+
     /// The tokens under which a try ran, from `token` on, with the logs that lie beside them.
     async fn log_pieces(
         &self,
@@ -176,6 +196,12 @@ impl LogPart {
             }
         }
     }
+}
+
+fn line_count(lz4: &[u8]) -> i64 {
+    let text = decompress(lz4);
+    let text = text.strip_suffix(b"\n").unwrap_or(&text);
+    i64::try_from(text.split(|byte| *byte == b'\n').count()).unwrap_or(i64::MAX)
 }
 
 /// Returns a chunk's text, or a line that says that it is broken: the rest of the log still shows.

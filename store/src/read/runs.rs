@@ -162,6 +162,16 @@ impl Store {
         let row: Option<RunRow> = query.build_query_as().fetch_optional(&self.pool).await?;
         row.map(RunRow::into_record).transpose()
     }
+
+    /// Sets what people noted about a run.
+    pub async fn run_note_set(&self, run: RunKey, note: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE run SET note = $2 WHERE run_key = $1")
+            .bind(run.0)
+            .bind(note)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
 }
 
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {

@@ -1,0 +1,84 @@
+//! What people may do to runs, as the engine does it, with errors that the API shows.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use subak_core::ids::{RunKey, TaskNo};
+use tokio::sync::broadcast;
+use tracing::error;
+
+use crate::engine::{CancelError, ClearError, Engine, Trigger, TriggerError};
+use crate::problem::{ApiError, FieldProblem};
+
+/// Loops that have not gone round for this long are stuck: they never sleep longer than 5 s.
+const STUCK_AFTER: TimeDelta = TimeDelta::seconds(30);
+
+/// The engine's handle for people.
+#[derive(Clone)]
+pub(crate) struct Actions {
+    engine: Engine,
+}
+
+impl Actions {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// Runs of which something changed on this server; other servers' changes are not among them.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<RunKey> {
+        self.engine.changes()
+    }
+
+    /// When the engine's timers last went round.
+    pub(crate) fn last_beat(&self) -> Option<DateTime<Utc>> {
+        self.engine.last_beat()
+    }
+
+    /// Whether the engine's loops go round.
+    pub(crate) fn is_progressing(&self, now: DateTime<Utc>) -> bool {
+        self.last_beat().is_some_and(|beat| now - beat < STUCK_AFTER)
+    }
+
+    /// Starts a run and returns its run id.
+    pub(crate) async fn run_trigger(&self, wanted: Trigger) -> Result<String, ApiError> {
+        let made = self.engine.run_trigger(wanted).await;
+        made.map(|run| run.run_id).map_err(|error| match error {
+            TriggerError::DagNotFound(dag) => ApiError::DagNotFound(dag.0),
+            TriggerError::DagStale(_) | TriggerError::Exists { .. } => {
+                ApiError::Conflict(error.to_string())
+            }
+            TriggerError::Conf(problem) => {
+                ApiError::Invalid(vec![FieldProblem::body("conf", problem)])
+            }
+            TriggerError::Internal(cause) => internal(&cause),
+        })
+    }
+
+    /// Cancels a run.
+    pub(crate) async fn run_cancel(&self, run: RunKey, user: &str) -> Result<(), ApiError> {
+        let done = self.engine.run_cancel(run, &format!("cancelled by {user}")).await;
+        done.map_err(|error| match error {
+            CancelError::NotFound => ApiError::NotFound("the run".to_owned()),
+            CancelError::Ended(_) => ApiError::Conflict(error.to_string()),
+            CancelError::Internal(cause) => internal(&cause),
+        })
+    }
+
+    /// Clears tasks of a run: they run again. `None`: all of them.
+    pub(crate) async fn tasks_clear(
+        &self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+    ) -> Result<(), ApiError> {
+        let done = self.engine.tasks_clear(run, tasks).await;
+        done.map(drop).map_err(|error| match error {
+            ClearError::NotFound => ApiError::NotFound("the run".to_owned()),
+            ClearError::NoTask(task) => ApiError::TaskNotFound(task),
+            ClearError::HistoryGone => ApiError::Conflict(error.to_string()),
+            ClearError::Internal(cause) => internal(&cause),
+        })
+    }
+}
+
+fn internal(cause: &anyhow::Error) -> ApiError {
+    error!(error = format!("{cause:#}"), "request failed");
+    ApiError::Internal
+}

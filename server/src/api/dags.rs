@@ -1,0 +1,242 @@
+//! DAGs.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use subak_core::dag::model::Schedule;
+use subak_core::ids::DagId;
+use subak_store::read::{DagFilter, DagRecord};
+
+use super::paging::{Part, bad_order, order};
+use super::runs::DagVersionView;
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::problem::ApiError;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    #[serde(default)]
+    tags: Vec<String>,
+    dag_id_pattern: Option<String>,
+    dag_id_prefix_pattern: Option<String>,
+    paused: Option<bool>,
+    exclude_stale: Option<bool>,
+    #[serde(default)]
+    order_by: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Collection {
+    dags: Vec<View>,
+    total_entries: i64,
+}
+
+/// Airflow's `DAGResponse`.
+#[derive(Serialize)]
+pub(super) struct View {
+    dag_id: String,
+    dag_display_name: String,
+    is_paused: bool,
+    is_stale: bool,
+    last_parsed_time: DateTime<Utc>,
+    last_parse_duration: Option<f64>,
+    last_expired: Option<DateTime<Utc>>,
+    bundle_name: Option<String>,
+    bundle_version: Option<String>,
+    relative_fileloc: String,
+    fileloc: String,
+    description: Option<String>,
+    timetable_summary: Option<String>,
+    timetable_description: String,
+    timetable_partitioned: bool,
+    timetable_periodic: bool,
+    tags: Vec<Tag>,
+    max_active_tasks: u32,
+    max_active_runs: u32,
+    max_consecutive_failed_dag_runs: u32,
+    has_task_concurrency_limits: bool,
+    has_import_errors: bool,
+    next_dagrun_logical_date: Option<DateTime<Utc>>,
+    next_dagrun_data_interval_start: Option<DateTime<Utc>>,
+    next_dagrun_data_interval_end: Option<DateTime<Utc>>,
+    next_dagrun_run_after: Option<DateTime<Utc>>,
+    allowed_run_types: Option<Vec<String>>,
+    owners: Vec<String>,
+    is_backfillable: bool,
+    file_token: String,
+}
+
+#[derive(Serialize)]
+struct Tag {
+    name: String,
+    dag_id: String,
+    dag_display_name: String,
+}
+
+/// What `DAGDetailsResponse` has more.
+#[derive(Serialize)]
+pub(super) struct Details {
+    #[serde(flatten)]
+    dag: View,
+    catchup: bool,
+    dag_run_timeout: Option<String>,
+    asset_expression: Option<Value>,
+    doc_md: Option<String>,
+    start_date: Option<DateTime<Utc>>,
+    end_date: Option<DateTime<Utc>>,
+    is_paused_upon_creation: bool,
+    params: Map<String, Value>,
+    render_template_as_native_obj: bool,
+    template_search_path: Option<Vec<String>>,
+    timezone: String,
+    last_parsed: DateTime<Utc>,
+    default_args: Option<Value>,
+    owner_links: Map<String, Value>,
+    is_favorite: bool,
+    active_runs_count: i64,
+    concurrency: u32,
+    latest_dag_version: DagVersionView,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Patch {
+    is_paused: bool,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let part = Part::of(query.limit, query.offset)?;
+    let descending = match order(&query.order_by) {
+        None => false,
+        Some(("dag_id" | "dag_display_name", descending)) => descending,
+        Some((other, _)) => return Err(bad_order(other, "`dag_id`")),
+    };
+    let filter = DagFilter {
+        // Airflow's patterns are LIKE's; `%` at the ends is what people write.
+        name: query.dag_id_pattern.map(|it| it.trim_matches('%').to_owned()),
+        prefix: query.dag_id_prefix_pattern,
+        tags: query.tags,
+        paused: query.paused,
+        with_stale: !query.exclude_stale.unwrap_or(true),
+        descending,
+    };
+    let page = app.store.dag_list(&filter, part.limit, part.offset).await?;
+    let dags = page.items.into_iter().map(View::from).collect();
+    Ok(Json(Collection { dags, total_entries: page.total }))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+) -> Result<Json<View>, ApiError> {
+    Ok(Json(find(&app, &dag_id).await?.into()))
+}
+
+pub(super) async fn details(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+) -> Result<Json<Details>, ApiError> {
+    Ok(Json(find(&app, &dag_id).await?.into()))
+}
+
+pub(super) async fn patch(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+    Json(Patch { is_paused }): Json<Patch>,
+) -> Result<Json<View>, ApiError> {
+    app.store.dag_pause(&DagId(dag_id.clone()), is_paused).await?;
+    get(State(app), Path(dag_id)).await
+}
+
+async fn find(app: &App, dag_id: &str) -> Result<DagRecord, ApiError> {
+    app.store.dag_get(dag_id).await?.ok_or_else(|| ApiError::DagNotFound(dag_id.to_owned()))
+}
+
+impl From<DagRecord> for View {
+    fn from(dag: DagRecord) -> Self {
+        let tag = |name: String| Tag {
+            name,
+            dag_id: dag.dag_id.clone(),
+            dag_display_name: dag.dag_id.clone(),
+        };
+        let summary = dag.head.schedule.map(|Schedule::Cron(cron)| cron);
+        Self {
+            tags: dag.head.tags.into_iter().map(tag).collect(),
+            dag_display_name: dag.dag_id.clone(),
+            dag_id: dag.dag_id,
+            is_paused: dag.is_paused,
+            is_stale: dag.is_stale,
+            last_parsed_time: dag.parsed_at,
+            last_parse_duration: None,
+            last_expired: None,
+            bundle_name: None,
+            bundle_version: None,
+            relative_fileloc: dag.file.clone(),
+            fileloc: dag.file.clone(),
+            description: dag.head.description,
+            timetable_description: summary.as_ref().map_or_else(
+                || "Never, external triggers only".to_owned(),
+                |cron| format!("Cron: {cron} (UTC)"),
+            ),
+            timetable_partitioned: false,
+            timetable_periodic: summary.is_some(),
+            timetable_summary: summary,
+            max_active_tasks: dag.head.max_active_tasks,
+            max_active_runs: dag.head.max_active_runs,
+            max_consecutive_failed_dag_runs: 0,
+            has_task_concurrency_limits: false,
+            has_import_errors: dag.has_import_error,
+            next_dagrun_logical_date: dag.next_run_at,
+            next_dagrun_data_interval_start: dag.next_run_at,
+            next_dagrun_data_interval_end: dag.next_run_at,
+            next_dagrun_run_after: dag.next_run_at,
+            allowed_run_types: None,
+            owners: dag.owners,
+            is_backfillable: false,
+            file_token: dag.file,
+        }
+    }
+}
+
+impl From<DagRecord> for Details {
+    fn from(dag: DagRecord) -> Self {
+        let version = DagVersionView::new(&dag.dag_id, dag.version, dag.version_created_at);
+        let head = dag.head.clone();
+        let params = head
+            .params
+            .into_iter()
+            .map(|(name, param)| {
+                let shown = json!({"value": param.default, "schema": param.schema});
+                (name, shown)
+            })
+            .collect();
+        let timeout = head.dagrun_timeout.map(|timeout| format!("PT{}S", timeout.as_secs_f64()));
+        Self {
+            catchup: head.catchup,
+            dag_run_timeout: timeout,
+            asset_expression: None,
+            doc_md: head.doc_md,
+            start_date: head.start_date,
+            end_date: head.end_date,
+            is_paused_upon_creation: head.is_paused_upon_creation,
+            params,
+            render_template_as_native_obj: false,
+            template_search_path: None,
+            timezone: "UTC".to_owned(),
+            last_parsed: dag.parsed_at,
+            default_args: None,
+            owner_links: Map::new(),
+            is_favorite: false,
+            active_runs_count: dag.runs_active,
+            concurrency: head.max_active_tasks,
+            latest_dag_version: version,
+            dag: dag.into(),
+        }
+    }
+}

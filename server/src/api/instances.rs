@@ -1,0 +1,259 @@
+//! Task instances.
+
+use std::collections::BTreeSet;
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use subak_core::dag::model::Task;
+use subak_core::ids::{MapIndex, TaskId, TaskNo};
+use subak_core::state::TaskState;
+use subak_store::read::{InstanceRecord, RunRecord, VersionRecord};
+use uuid::Uuid;
+
+use super::paging::Part;
+use super::runs::{DagVersionView, derived_id, find, seconds};
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::problem::{ApiError, FieldProblem};
+use crate::selection::{with_downstream, with_upstream};
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    #[serde(default)]
+    state: Vec<String>,
+    task_id: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Collection {
+    task_instances: Vec<View>,
+    total_entries: usize,
+}
+
+/// Airflow's `TaskInstanceResponse`.
+#[derive(Serialize)]
+pub(super) struct View {
+    id: Uuid,
+    task_id: String,
+    dag_id: String,
+    dag_run_id: String,
+    map_index: i32,
+    logical_date: Option<DateTime<Utc>>,
+    run_after: DateTime<Utc>,
+    start_date: Option<DateTime<Utc>>,
+    end_date: Option<DateTime<Utc>>,
+    duration: Option<f64>,
+    state: Option<TaskState>,
+    try_number: i32,
+    max_tries: u32,
+    task_display_name: String,
+    dag_display_name: String,
+    hostname: Option<String>,
+    unixname: Option<String>,
+    pool: String,
+    pool_slots: u32,
+    queue: String,
+    priority_weight: i32,
+    operator: String,
+    operator_name: String,
+    queued_when: Option<DateTime<Utc>>,
+    scheduled_when: Option<DateTime<Utc>>,
+    pid: Option<i32>,
+    executor: Option<String>,
+    executor_config: String,
+    note: Option<String>,
+    rendered_map_index: Option<String>,
+    rendered_fields: Map<String, Value>,
+    trigger: Option<Value>,
+    triggerer_job: Option<Value>,
+    dag_version: DagVersionView,
+}
+
+/// The part of Airflow's `ClearTaskInstancesBody` that is built.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClearBody {
+    #[serde(default = "yes")]
+    dry_run: bool,
+    #[serde(default = "yes")]
+    only_failed: bool,
+    #[serde(default)]
+    only_running: bool,
+    #[serde(default = "yes", rename = "reset_dag_runs")]
+    _reset_dag_runs: bool,
+    task_ids: Option<Vec<String>>,
+    dag_run_id: Option<String>,
+    #[serde(default)]
+    include_upstream: bool,
+    #[serde(default)]
+    include_downstream: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let part = Part::of(query.limit, query.offset)?;
+    let states = states(&query.state)?;
+    let run = find(&app, &dag_id, &run_id).await?;
+    let version = app.versions.of_run(&run).await?;
+    let mut all = app.store.instance_list(&run, &version.record).await?;
+    all.retain(|it| {
+        (states.is_empty() || states.contains(&it.state))
+            && query.task_id.as_ref().is_none_or(|id| it.task_id.0 == *id)
+    });
+    let total_entries = all.len();
+    let Json(page) = collection(&run, &version.record, part.of_list(all));
+    Ok(Json(Collection { total_entries, ..page }))
+}
+
+/// Reads states to filter by; `none` and `no_status` are those without one.
+fn states(texts: &[String]) -> Result<Vec<Option<TaskState>>, ApiError> {
+    let parse = |text: &String| match text.as_str() {
+        "none" | "no_status" => Ok(None),
+        known => TaskState::parse(known).map(Some).ok_or_else(|| {
+            let msg = format!("`{known}` is not a task instance's state");
+            ApiError::Invalid(vec![FieldProblem::query("state", msg)])
+        }),
+    };
+    texts.iter().map(parse).collect()
+}
+
+#[derive(Deserialize)]
+pub(super) struct OneQuery {
+    pub(super) map_index: Option<i32>,
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Query(query): Query<OneQuery>,
+) -> Result<Json<View>, ApiError> {
+    let run = find(&app, &dag_id, &run_id).await?;
+    let version = app.versions.of_run(&run).await?;
+    let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
+    let all = app.store.instance_list(&run, &version.record).await?;
+    let found = all.into_iter().find(|it| it.task_id.0 == task_id && it.map_index == map_index);
+    let instance = found.ok_or(ApiError::TaskNotFound(task_id))?;
+    View::new(&run, &version.record, instance).map(Json)
+}
+
+pub(super) async fn clear(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+    Json(body): Json<ClearBody>,
+) -> Result<Json<Collection>, ApiError> {
+    let Some(run_id) = &body.dag_run_id else {
+        let msg = "name the run: clearing by dates is not supported yet";
+        return Err(ApiError::Invalid(vec![FieldProblem::body("dag_run_id", msg)]));
+    };
+    let run = find(&app, &dag_id, run_id).await?;
+    let version = app.versions.of_run(&run).await?;
+    let chosen = chosen_tasks(&version.record, &body)?;
+    let mut all = app.store.instance_list(&run, &version.record).await?;
+    all.retain(|it| {
+        let failed = matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed));
+        chosen.contains(&it.task_id)
+            && (!body.only_failed || failed)
+            && (!body.only_running || it.is_held())
+    });
+    if !body.dry_run && !all.is_empty() {
+        let tasks: Vec<TaskNo> = all.iter().map(|it| TaskNo(it.task)).collect();
+        app.actions.tasks_clear(run.run_key, Some(&tasks)).await?;
+    }
+    Ok(collection(&run, &version.record, all))
+}
+
+/// The tasks that a request names, with those up- and downstream as it asks.
+fn chosen_tasks(version: &VersionRecord, body: &ClearBody) -> Result<BTreeSet<TaskId>, ApiError> {
+    let tasks = &version.model.tasks;
+    let Some(named) = &body.task_ids else {
+        return Ok(tasks.iter().map(|task| task.task_id.clone()).collect());
+    };
+    let named: Vec<TaskId> = named.iter().map(|id| TaskId(id.clone())).collect();
+    if let Some(unknown) = named.iter().find(|id| version.model.task(id).is_none()) {
+        return Err(ApiError::TaskNotFound(unknown.0.clone()));
+    }
+    let mut chosen: BTreeSet<TaskId> = named.iter().cloned().collect();
+    if body.include_downstream {
+        chosen.extend(with_downstream(version, &named));
+    }
+    if body.include_upstream {
+        chosen.extend(with_upstream(version, &named));
+    }
+    Ok(chosen)
+}
+
+/// Returns the collection of these instances.
+pub(super) fn collection(
+    run: &RunRecord,
+    version: &VersionRecord,
+    instances: Vec<InstanceRecord>,
+) -> Json<Collection> {
+    let views: Vec<View> =
+        instances.into_iter().filter_map(|it| View::new(run, version, it).ok()).collect();
+    Json(Collection { total_entries: views.len(), task_instances: views })
+}
+
+impl View {
+    fn new(
+        run: &RunRecord,
+        version: &VersionRecord,
+        instance: InstanceRecord,
+    ) -> Result<Self, ApiError> {
+        let task: &Task = version
+            .model
+            .task(&instance.task_id)
+            .ok_or_else(|| ApiError::TaskNotFound(instance.task_id.0.clone()))?;
+        let key = [
+            &run.uuid.to_string(),
+            &instance.task_id.0,
+            &instance.map_index.0.to_string(),
+        ];
+        Ok(Self {
+            id: derived_id(&key.map(String::as_str)),
+            task_display_name: instance.task_id.0.clone(),
+            task_id: instance.task_id.0,
+            dag_id: run.dag_id.clone(),
+            dag_run_id: run.run_id.clone(),
+            map_index: instance.map_index.0,
+            logical_date: run.logical_date,
+            run_after: run.run_after,
+            start_date: instance.started_at,
+            end_date: instance.ended_at,
+            duration: seconds(instance.started_at, instance.ended_at),
+            state: instance.state,
+            try_number: instance.try_number,
+            max_tries: task.retries,
+            dag_display_name: run.dag_id.clone(),
+            hostname: instance.worker,
+            unixname: None,
+            pool: task.pool.clone(),
+            pool_slots: task.pool_slots,
+            queue: task.queue.clone(),
+            priority_weight: task.priority_weight,
+            operator: task.operator.clone(),
+            operator_name: task.operator.clone(),
+            queued_when: instance.queued_at,
+            scheduled_when: instance.queued_at,
+            pid: None,
+            executor: None,
+            executor_config: "{}".to_owned(),
+            note: None,
+            rendered_map_index: None,
+            rendered_fields: Map::new(),
+            trigger: None,
+            triggerer_job: None,
+            dag_version: DagVersionView::new(&run.dag_id, run.version, run.version_created_at),
+        })
+    }
+}

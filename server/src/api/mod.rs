@@ -1,0 +1,52 @@
+//! The REST API at `/api/v2`, in the shapes of Airflow 3.3: one file per resource.
+
+mod dags;
+mod import_errors;
+mod instances;
+mod logs;
+mod monitor;
+mod paging;
+mod runs;
+mod sources;
+mod time;
+mod xcoms;
+
+use axum::http::Method;
+use subak_store::access::Role;
+
+use crate::router::Routes;
+
+pub(crate) fn routes(routes: Routes) -> Routes {
+    let (get, post, patch) = (Method::GET, Method::POST, Method::PATCH);
+    routes
+        .public(get.clone(), "/api/v2/version", monitor::version)
+        .public(get, "/api/v2/monitor/health", monitor::health)
+        .viewer("/api/v2/schemas/dag.json", sources::schema)
+        .viewer("/api/v2/dags", dags::list)
+        .viewer("/api/v2/dags/{dag_id}", dags::get)
+        .role(Role::Op, patch.clone(), "/api/v2/dags/{dag_id}", dags::patch)
+        .viewer("/api/v2/dags/{dag_id}/details", dags::details)
+        .viewer("/api/v2/dagSources/{dag_id}", sources::get)
+        .viewer("/api/v2/importErrors", import_errors::list)
+        .viewer("/api/v2/importErrors/{import_error_id}", import_errors::get)
+        .viewer("/api/v2/dags/{dag_id}/dagRuns", runs::list)
+        .role(Role::User, post.clone(), "/api/v2/dags/{dag_id}/dagRuns", runs::trigger)
+        .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::get)
+        .role(Role::User, patch, "/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::patch)
+        .role(Role::User, post.clone(), "/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear", runs::clear)
+        .role(Role::User, post, "/api/v2/dags/{dag_id}/clearTaskInstances", instances::clear)
+        .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instances::list)
+        .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", instances::get)
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}",
+            logs::get,
+        )
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries",
+            xcoms::list,
+        )
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}",
+            xcoms::get,
+        )
+}

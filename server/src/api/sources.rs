@@ -1,0 +1,44 @@
+//! A DAG's source, and the schema of DAG files.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::problem::ApiError;
+
+#[derive(Deserialize)]
+pub(super) struct SourceQuery {
+    version_number: Option<i32>,
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+    Query(query): Query<SourceQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let not_found = || ApiError::DagNotFound(dag_id.clone());
+    let dag = app.store.dag_get(&dag_id).await?.ok_or_else(not_found)?;
+    let number = query.version_number.unwrap_or(dag.version);
+    let version = app.store.version_get(dag.dag, number).await?.ok_or_else(not_found)?;
+    let accepts = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
+    if accepts.starts_with("text/plain") {
+        return Ok(version.source.into_response());
+    }
+    let body = json!({
+        "content": version.source,
+        "dag_id": dag_id,
+        "dag_display_name": dag_id,
+        "version_number": number,
+    });
+    Ok(Json(body).into_response())
+}
+
+/// The JSON Schema that editors check DAG files with.
+pub(super) async fn schema() -> Json<Value> {
+    Json(subak_core::dag::schema())
+}

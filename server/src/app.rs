@@ -1,0 +1,39 @@
+//! What handlers share.
+
+use std::sync::Arc;
+
+use subak_store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::actions::Actions;
+use crate::auth::{LoginLimits, SessionCookie};
+use crate::engine::Engine;
+use crate::versions::Versions;
+
+/// The state of the router. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) store: Store,
+    pub(crate) actions: Actions,
+    pub(crate) versions: Arc<Versions>,
+    pub(crate) logins: Arc<LoginLimits>,
+    pub(crate) cookie: SessionCookie,
+    /// Streams end when the server does.
+    pub(crate) stop: CancellationToken,
+}
+
+impl App {
+    /// Joins what handlers need. `https`: browsers reach the server by TLS, its own or a proxy's;
+    /// streams to browsers end at `stop`.
+    #[must_use]
+    pub fn new(store: Store, engine: Engine, https: bool, stop: CancellationToken) -> Self {
+        Self {
+            versions: Arc::new(Versions::new(store.clone())),
+            store,
+            actions: Actions::new(engine),
+            logins: Arc::new(LoginLimits::default()),
+            cookie: SessionCookie { https },
+            stop,
+        }
+    }
+}

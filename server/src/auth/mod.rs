@@ -1,0 +1,42 @@
+//! Who asks, and may they: the gate before every route, sign-in, sign-out and API tokens.
+
+mod caller;
+mod cookie;
+mod cross_site;
+mod gate;
+mod limits;
+mod sign_in;
+mod token;
+
+use axum::http::Method;
+use secrecy::SecretString;
+use serde::{Deserialize as _, Deserializer};
+use subak_store::access::Role;
+
+pub(crate) use caller::Caller;
+pub(crate) use cookie::SessionCookie;
+pub(crate) use gate::{Gate, gate};
+pub(crate) use limits::LoginLimits;
+
+use crate::router::Routes;
+
+/// Where the sign-in link of standalone and of `users link` leads, below the server's address.
+#[must_use]
+pub fn sign_in_path(secret: &str) -> String {
+    format!("/sign-in/link?token={secret}")
+}
+
+pub(crate) fn routes(routes: Routes) -> Routes {
+    routes
+        .public(Method::GET, "/sign-in", sign_in::form)
+        .public(Method::POST, "/sign-in", sign_in::submit)
+        .public(Method::GET, "/sign-in/link", sign_in::link)
+        .role(Role::Viewer, Method::POST, "/sign-out", sign_in::sign_out)
+        .public(Method::POST, "/auth/token", token::create)
+        .public(Method::POST, "/auth/token/cli", token::create)
+}
+
+/// Reads a password into what does not print it.
+fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    String::deserialize(from).map(SecretString::from)
+}

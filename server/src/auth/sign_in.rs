@@ -1,0 +1,149 @@
+//! Signing in by password or link, and signing out.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::{Extension, Form};
+use secrecy::SecretString;
+use serde::Deserialize;
+use subak_store::access::User;
+use subak_web::sign_in::SignIn;
+use subak_web::url::encode;
+
+use crate::app::App;
+use crate::extract::Query;
+use crate::problem::ApiError;
+
+type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+
+#[derive(Deserialize)]
+pub(super) struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Credentials {
+    username: String,
+    #[serde(deserialize_with = "super::secret")]
+    password: SecretString,
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Link {
+    #[serde(default)]
+    token: String,
+}
+
+/// Where a browser signs in before it goes on to `back`.
+pub(super) fn sign_in_location(back: &str) -> String {
+    if back == "/" { "/sign-in".to_owned() } else { format!("/sign-in?next={}", encode(back)) }
+}
+
+pub(super) async fn form(Query(Next { next }): Query<Next>) -> Html<String> {
+    Html(SignIn { next: &next, username: "", problem: None }.page())
+}
+
+pub(super) async fn submit(
+    State(app): State<App>,
+    peer: Peer,
+    headers: HeaderMap,
+    Form(given): Form<Credentials>,
+) -> Result<Response, ApiError> {
+    let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
+    match check_password(&app, &given.username, &given.password, address).await {
+        Ok(user) => begin(&app, &headers, &user, &given.next).await,
+        Err(error @ (ApiError::BadPassword | ApiError::TooManySignIns(_))) => {
+            let status = error.shape().status;
+            let problem = error.to_string();
+            let page =
+                SignIn { next: &given.next, username: &given.username, problem: Some(&problem) };
+            Ok((status, Html(page.page())).into_response())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) async fn link(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Query(Link { token }): Query<Link>,
+) -> Result<Response, ApiError> {
+    match app.store.sign_in_link_redeem(&token).await? {
+        Some(user) => begin(&app, &headers, &user, "/").await,
+        None => {
+            let problem = ApiError::BadLink.to_string();
+            let page = SignIn { next: "", username: "", problem: Some(&problem) }.page();
+            Ok((StatusCode::UNAUTHORIZED, Html(page)).into_response())
+        }
+    }
+}
+
+pub(super) async fn sign_out(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(session) = app.cookie.read(&headers) {
+        app.store.web_session_end(&session).await?;
+    }
+    Ok(([app.cookie.clear()], Redirect::to("/sign-in")).into_response())
+}
+
+/// Checks a password within the limits.
+pub(super) async fn check_password(
+    app: &App,
+    name: &str,
+    password: &SecretString,
+    address: Option<IpAddr>,
+) -> Result<User, ApiError> {
+    let _turn = app.logins.admit(name, address).await?;
+    if let Some(user) = app.store.user_check(name, password).await? {
+        app.logins.succeeded(name);
+        return Ok(user);
+    }
+    app.logins.failed(name, address);
+    Err(ApiError::BadPassword)
+}
+
+/// Begins a new session, whatever the browser had before, and goes on.
+async fn begin(
+    app: &App,
+    headers: &HeaderMap,
+    user: &User,
+    next: &str,
+) -> Result<Response, ApiError> {
+    if let Some(old) = app.cookie.read(headers) {
+        app.store.web_session_end(&old).await?;
+    }
+    let session = app.store.web_session_create(user).await?;
+    let location = header::HeaderValue::try_from(local(next))
+        .unwrap_or_else(|_| header::HeaderValue::from_static("/"));
+    let headers = [app.cookie.set(session.expose()), (header::LOCATION, location)];
+    Ok((StatusCode::SEE_OTHER, headers).into_response())
+}
+
+/// A path of this site, never another site: `//evil`, `/\evil` and the like lead home.
+fn local(next: &str) -> &str {
+    let mut chars = next.chars();
+    let is_path = chars.next() == Some('/') && !matches!(chars.next(), Some('/' | '\\'));
+    if is_path && !next.chars().any(char::is_control) { next } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_in_never_leads_to_another_site() {
+        for path in ["/", "/dags/a?b=c"] {
+            assert_eq!(local(path), path);
+        }
+        for other in ["", "dags", "//evil", "/\\evil", "https://evil", "/\t/evil"] {
+            assert_eq!(local(other), "/");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Extractors that refuse with problems, in the shapes that Airflow's clients know.
+
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::problem::{ApiError, FieldProblem};
+
+/// A JSON body, read or written.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match axum::Json::<T>::from_request(request, state).await {
+            Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(rejection) => Err(json_problem(&rejection)),
+        }
+    }
+}
+
+fn json_problem(rejection: &JsonRejection) -> ApiError {
+    match rejection {
+        JsonRejection::BytesRejection(_) => ApiError::TooLarge,
+        JsonRejection::MissingJsonContentType(_) => {
+            ApiError::BadRequest("send JSON, with `Content-Type: application/json`".into())
+        }
+        other => ApiError::Invalid(vec![FieldProblem {
+            loc: vec!["body".into()],
+            msg: deepest(other),
+            kind: "json_invalid",
+        }]),
+    }
+}
+
+/// The innermost cause: where and what, without the frames around it.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// The path's parameters.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        axum::extract::Path::<T>::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(value)| Self(value))
+            .map_err(|_: PathRejection| ApiError::NotFound(parts.uri.path().to_owned()))
+    }
+}
+
+/// The query's parameters; a repeated one is a list.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        axum_extra::extract::Query::<T>::from_request_parts(parts, state)
+            .await
+            .map(|axum_extra::extract::Query(value)| Self(value))
+            .map_err(|error| {
+                ApiError::Invalid(vec![FieldProblem {
+                    loc: vec!["query".into()],
+                    msg: deepest(&error),
+                    kind: "query_invalid",
+                }])
+            })
+    }
+}

@@ -1,0 +1,64 @@
+//! Errors as pages.
+
+use axum::body::to_bytes;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use rust_embed::RustEmbed;
+use serde::Deserialize;
+use subak_web::error::ErrorPage;
+
+use crate::extract::Path;
+use crate::problem::ApiError;
+
+/// Returns an error as a page.
+pub(crate) fn page(error: &ApiError) -> Response {
+    let shape = error.shape();
+    let status = shape.status.as_u16();
+    let html = ErrorPage { status, title: shape.title, detail: &error.to_string() }.page();
+    (shape.status, Html(html)).into_response()
+}
+
+#[derive(RustEmbed)]
+#[folder = "../docs/errors"]
+struct Docs;
+
+/// What a problem's `type` leads to.
+pub(super) async fn explain(Path(kind): Path<String>) -> Result<Response, ApiError> {
+    let page = Docs::get(&format!("{kind}.md"))
+        .ok_or_else(|| ApiError::NotFound(format!("/docs/errors/{kind}")))?;
+    let headers = [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")];
+    Ok((headers, page.data.into_owned()).into_response())
+}
+
+/// A problem is a few hundred bytes.
+const PROBLEM_BYTES_MOST: usize = 64 << 10;
+
+#[derive(Deserialize)]
+struct Problem {
+    title: String,
+    detail: serde_json::Value,
+}
+
+/// Turns a handler's problem into a page, and leaves every other answer as it is.
+pub(crate) async fn dress(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
+    if kind != Some(b"application/problem+json") {
+        return response;
+    }
+    let status = response.status();
+    let body = to_bytes(response.into_body(), PROBLEM_BYTES_MOST).await.unwrap_or_default();
+    dressed(status, serde_json::from_slice(&body).ok())
+}
+
+fn dressed(status: StatusCode, problem: Option<Problem>) -> Response {
+    let (title, detail) = match problem {
+        Some(problem) => {
+            let detail = problem.detail;
+            let text = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
+            (problem.title, text)
+        }
+        None => (status.to_string(), String::new()),
+    };
+    let page = ErrorPage { status: status.as_u16(), title: &title, detail: &detail }.page();
+    (status, Html(page)).into_response()
+}

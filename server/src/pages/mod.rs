@@ -1,0 +1,39 @@
+//! The pages: handlers extract, ask the store, and hand values to `web`.
+
+mod assets;
+mod dag;
+mod dags;
+pub(crate) mod errors;
+mod pulse;
+mod run;
+mod run_live;
+mod task;
+mod task_events;
+mod task_live;
+mod trigger;
+mod viewer;
+
+use axum::http::Method;
+use subak_store::access::Role;
+
+use crate::router::Routes;
+
+pub(crate) fn routes(routes: Routes) -> Routes {
+    let post = Method::POST;
+    routes
+        .public(Method::GET, "/assets/{hash}/{name}", assets::get)
+        .public(Method::GET, "/docs/errors/{kind}", errors::explain)
+        .viewer("/", dags::list)
+        .viewer("/dags/{dag_id}", dag::show)
+        .role(Role::Op, post.clone(), "/dags/{dag_id}/pause", dag::pause)
+        .role(Role::User, Method::GET, "/dags/{dag_id}/trigger", trigger::form)
+        .role(Role::User, post.clone(), "/dags/{dag_id}/runs", trigger::submit)
+        .viewer("/dags/{dag_id}/runs/{run_id}", run::show)
+        .viewer("/dags/{dag_id}/runs/{run_id}/events", run::events)
+        .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/cancel", run::cancel)
+        .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/clear", run::clear)
+        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)
+        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
+        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
+        .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/clear", task::clear)
+}

@@ -1,0 +1,152 @@
+//! One run: its page, its stream, its buttons.
+
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{Html, Redirect};
+use futures::Stream;
+use futures::stream::unfold;
+use serde::Deserialize;
+use serde_json::Value;
+use subak_core::ids::TaskNo;
+use subak_core::state::TaskState;
+use subak_store::read::{InstanceRecord, RunRecord};
+use subak_web::run::RunPage;
+use subak_web::url;
+
+use super::pulse::Pulse;
+use super::run_live::run_live;
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::clock;
+use crate::extract::Path;
+use crate::problem::ApiError;
+use crate::versions::Version;
+
+/// A run as it stands.
+pub(super) struct Look {
+    pub(super) run: RunRecord,
+    pub(super) version: Arc<Version>,
+    pub(super) instances: Vec<InstanceRecord>,
+}
+
+impl Look {
+    /// Looks at a run.
+    pub(super) async fn at(app: &App, dag_id: &str, run_id: &str) -> Result<Self, ApiError> {
+        let found = app.store.run_get(dag_id, run_id).await?;
+        let run = found.ok_or_else(|| ApiError::RunNotFound {
+            dag_id: dag_id.to_owned(),
+            run_id: run_id.to_owned(),
+        })?;
+        let version = app.versions.of_run(&run).await?;
+        let instances = app.store.instance_list(&run, &version.record).await?;
+        Ok(Self { run, version, instances })
+    }
+
+    /// A number that differs when something differs that is shown.
+    fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let run = &self.run;
+        (run.state, run.started_at, run.ended_at, run.cancelled_at).hash(&mut hasher);
+        for it in &self.instances {
+            (it.task, it.map_index, it.state, it.try_number).hash(&mut hasher);
+            (it.started_at, it.ended_at, &it.error).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn markup(&self, viewer: &Viewer) -> String {
+        let (now, t) = (clock::now(), viewer.t);
+        run_live(&self.run, &self.version, &self.instances, viewer.can_run(), now, t).markup()
+    }
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id)): Path<(String, String)>,
+) -> Result<Html<String>, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let (now, t) = (clock::now(), viewer.t);
+    let conf = match &look.run.conf {
+        Value::Object(conf) if conf.is_empty() => String::new(),
+        conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
+    };
+    let live =
+        run_live(&look.run, &look.version, &look.instances, viewer.can_run(), now, t);
+    let note = look.run.note.unwrap_or_default();
+    Ok(Html(RunPage { frame: viewer.frame(), live, note, conf }.page()))
+}
+
+/// What the stream of a run's page carries from look to look.
+struct Watch {
+    app: App,
+    viewer: Viewer,
+    names: (String, String),
+    pulse: Pulse,
+    print: Option<u64>,
+}
+
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(names): Path<(String, String)>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let look = Look::at(&app, &names.0, &names.1).await?;
+    // Listens before it looks again, so that no change is missed.
+    let pulse = Pulse::of(&app, look.run.run_key);
+    let watch = Watch { app, viewer, names, pulse, print: None };
+    let stream = unfold(watch, |mut watch| async move {
+        loop {
+            let look = Look::at(&watch.app, &watch.names.0, &watch.names.1).await;
+            // A database that is away for a moment: the next look may see it.
+            if let Ok(look) = look
+                && watch.print != Some(look.print())
+            {
+                watch.print = Some(look.print());
+                let event = Event::default().data(look.markup(&watch.viewer));
+                return Some((Ok(event), watch));
+            }
+            if !watch.pulse.beat().await {
+                return None;
+            }
+        }
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+pub(super) async fn cancel(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id)): Path<(String, String)>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    app.actions.run_cancel(look.run.run_key, viewer.name()).await?;
+    Ok(Redirect::to(&url::run(&dag_id, &run_id)))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Clear {
+    #[serde(default)]
+    only_failed: bool,
+}
+
+pub(super) async fn clear(
+    State(app): State<App>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Form(Clear { only_failed }): Form<Clear>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let failed: Vec<TaskNo> = look
+        .instances
+        .iter()
+        .filter(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)))
+        .map(|it| TaskNo(it.task))
+        .collect();
+    app.actions.tasks_clear(look.run.run_key, only_failed.then_some(&*failed)).await?;
+    Ok(Redirect::to(&url::run(&dag_id, &run_id)))
+}

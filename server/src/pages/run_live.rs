@@ -1,0 +1,142 @@
+//! The part of a run's page that lives.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use subak_core::state::{RunState, TaskState};
+use subak_store::read::{InstanceRecord, RunRecord};
+use subak_web::Badge;
+use subak_web::format::{Stamp, cut, duration};
+use subak_web::graph::GraphView;
+use subak_web::run::{Progress, RunLive, Span, TaskRow};
+use subak_web::text::Text;
+use subak_web::url;
+
+use super::dag::who;
+use crate::versions::Version;
+
+/// Rows of the list; of a larger run those in trouble and at work come first.
+const ROWS_MOST: usize = 500;
+const ERROR_CHARS: usize = 300;
+
+/// Returns the live part of a run's page.
+pub(super) fn run_live(
+    run: &RunRecord,
+    version: &Version,
+    instances: &[InstanceRecord],
+    can_run: bool,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> RunLive {
+    let href = url::run(&run.dag_id, &run.run_id);
+    let states: HashMap<String, Option<TaskState>> =
+        instances.iter().map(|it| (it.task_id.0.clone(), it.state)).collect();
+    let graph = GraphView::of_run(
+        version.layout(),
+        &states,
+        |task| url::task(&run.dag_id, &run.run_id, task, -1),
+        t,
+    );
+    let shown = shown(instances);
+    let hidden = instances.len() - shown.len();
+    let is_final = run.state.is_final();
+    let failed = |it: &InstanceRecord| {
+        matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed))
+    };
+    RunLive {
+        t,
+        dag_href: url::dag(&run.dag_id),
+        badge: Badge::run(run.state, t),
+        who: who(run),
+        logical_date: run.logical_date.map(|at| Stamp::new(at, now, t)),
+        started: run.started_at.map(|at| Stamp::new(at, now, t)),
+        ended: run.ended_at.map(|at| Stamp::new(at, now, t)),
+        took: took(run.started_at, run.ended_at, now),
+        since: since(run.started_at, run.ended_at),
+        cancelled: run.cancelled_at.map(|_| {
+            t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())
+        }),
+        progress: progress(instances, t),
+        graph,
+        tasks: shown.into_iter().map(|it| row(run, version, it, now, t)).collect(),
+        not_shown: (hidden > 0).then(|| t.fill(t.tasks_not_shown, hidden)),
+        can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
+        can_clear: can_run && is_final,
+        can_clear_failed: can_run && run.state == RunState::Failed && instances.iter().any(failed),
+        version: run.version,
+        dag_id: run.dag_id.clone(),
+        run_id: run.run_id.clone(),
+        href,
+    }
+}
+
+fn shown(instances: &[InstanceRecord]) -> Vec<&InstanceRecord> {
+    let mut shown: Vec<&InstanceRecord> = instances.iter().collect();
+    if shown.len() > ROWS_MOST {
+        shown.sort_by_key(|it| match it.state {
+            Some(TaskState::Failed | TaskState::UpForRetry) => 0,
+            Some(TaskState::Running | TaskState::Restarting) => 1,
+            Some(TaskState::UpstreamFailed) => 2,
+            Some(state) if !state.is_final() => 3,
+            Some(_) => 4,
+            None => 5,
+        });
+        shown.truncate(ROWS_MOST);
+    }
+    shown
+}
+
+fn progress(instances: &[InstanceRecord], t: &'static Text) -> Progress {
+    let badges: Vec<Badge> = instances.iter().map(|it| Badge::task(it.state, t)).collect();
+    let done = instances.iter().filter(|it| it.state.is_some_and(TaskState::is_final)).count();
+    Progress::of(&badges, done, t)
+}
+
+fn row(
+    run: &RunRecord,
+    version: &Version,
+    it: &InstanceRecord,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> TaskRow {
+    let task = version.record.model.task(&it.task_id);
+    let name = match it.map_index.0 {
+        ..0 => it.task_id.0.clone(),
+        index => format!("{} [{index}]", it.task_id),
+    };
+    let span = it.started_at.zip(run.started_at).map(|(start, from)| {
+        let to = run.ended_at.unwrap_or(now);
+        let end = it.ended_at.unwrap_or(now);
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        Span::within(micros(from), micros(to), micros(start), micros(end))
+    });
+    TaskRow {
+        href: url::task(&run.dag_id, &run.run_id, &it.task_id.0, it.map_index.0),
+        operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
+        badge: Badge::task(it.state, t),
+        tries: if it.try_number > 0 { it.try_number.to_string() } else { String::new() },
+        started: it.started_at.map(|at| Stamp::new(at, now, t)),
+        took: took(it.started_at, it.ended_at, now),
+        since: if it.is_held() { since(it.started_at, it.ended_at) } else { String::new() },
+        span,
+        error: cut(it.error.as_deref().unwrap_or_default(), ERROR_CHARS),
+        name,
+    }
+}
+
+/// How long something took, or takes so far.
+pub(super) fn took(
+    from: Option<DateTime<Utc>>,
+    to: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> String {
+    from.map_or_else(String::new, |from| duration(to.unwrap_or(now) - from))
+}
+
+/// Since when something goes on, for a clock that ticks.
+pub(super) fn since(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> String {
+    match (from, to) {
+        (Some(from), None) => from.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,250 @@
+//! One task instance: its log, its tries, what it handed on.
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use futures::TryStreamExt as _;
+use futures::stream::try_unfold;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subak_core::ids::{MapIndex, TaskId, TaskNo};
+use subak_store::read::{InstanceRecord, LogCursor, TryRecord};
+use subak_web::Badge;
+use subak_web::dataset::DatasetView;
+use subak_web::format::cut;
+use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
+use subak_web::url::{self, encode};
+
+use super::run::Look;
+use super::task_live::task_live;
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::clock;
+use crate::extract::{Path, Query};
+use crate::problem::ApiError;
+use crate::selection::with_downstream;
+
+/// Lines of a log that the page starts with; the rest is a link away.
+const LINES_MOST: i64 = 2000;
+/// XComs are cut at this many characters.
+const XCOM_CHARS: usize = 4000;
+
+#[derive(Deserialize, Clone, Copy)]
+pub(super) struct Which {
+    pub(super) map_index: Option<i32>,
+    /// A try to look at; without one, the newest.
+    #[serde(rename = "try")]
+    pub(super) try_number: Option<i32>,
+}
+
+/// A task instance's names in an address.
+pub(super) type Names = (String, String, String);
+
+/// Finds an instance of a run.
+pub(super) fn instance<'a>(
+    look: &'a Look,
+    task_id: &str,
+    which: Which,
+) -> Result<&'a InstanceRecord, ApiError> {
+    let found = look.instances.iter().find(|it| {
+        it.task_id.0 == task_id
+            && which.map_index.is_none_or(|index| it.map_index == MapIndex(index))
+    });
+    found.ok_or_else(|| ApiError::TaskNotFound(task_id.to_owned()))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id, task_id)): Path<Names>,
+    Query(which): Query<Which>,
+) -> Result<Html<String>, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let it = instance(&look, &task_id, which)?;
+    let (now, t, run) = (clock::now(), viewer.t, look.run.run_key);
+    let tries = app.store.try_list(&look.run, it.task, it.map_index).await?;
+    let shown = which.try_number.unwrap_or(it.try_number);
+    let (mut cursor, log_cut) =
+        app.store.log_tail(run, it.task, it.map_index, shown, LINES_MOST).await?;
+    let mut log = String::new();
+    let mut number = u64::try_from(cursor.line).unwrap_or(0) + 1;
+    loop {
+        let part = app.store.log_read(run, it.task, it.map_index, shown, cursor).await?;
+        log.push_str(&subak_web::log::markup(&part.lines, number));
+        number += part.lines.len() as u64;
+        cursor = part.next;
+        if !part.more {
+            break;
+        }
+    }
+    let address = url::task(&dag_id, &run_id, &task_id, -1);
+    let page = TaskPage {
+        frame: viewer.frame(),
+        dag_href: url::dag(&dag_id),
+        run_href: url::run(&dag_id, &run_id),
+        live: task_live(&look, it, viewer.can_run(), now, t),
+        tries: try_links(&tries, &address, it, shown, &viewer),
+        log,
+        log_cut,
+        log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
+        events: events_address(&address, it, which, cursor, number),
+        settings: settings(&look, &it.task_id),
+        upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
+        downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
+        xcoms: app.store.xcom_list(run, it.task, it.map_index).await?.into_iter().map(xcom).collect(),
+        datasets: app
+            .store
+            .dataset_list(run, it.task, it.map_index)
+            .await?
+            .into_iter()
+            .map(|it| DatasetView::new(&it.name, &it.reference, &it.stats, &it.preview, t))
+            .collect(),
+        dag_id,
+        run_id,
+        task_id,
+    };
+    Ok(Html(page.page()))
+}
+
+fn try_links(
+    tries: &[TryRecord],
+    address: &str,
+    it: &InstanceRecord,
+    shown: i32,
+    viewer: &Viewer,
+) -> Vec<TryLink> {
+    let mut links: Vec<TryLink> = Vec::new();
+    for one in tries {
+        let link = TryLink {
+            label: viewer.t.fill(viewer.t.try_label, one.try_number),
+            href: format!("{address}?try={}&map_index={}", one.try_number, it.map_index.0),
+            badge: Badge::task(Some(one.state), viewer.t),
+            is_shown: one.try_number == shown,
+        };
+        // A try that was deferred has several rows: the last one says how it stands.
+        match links.last_mut() {
+            Some(last) if last.label == link.label => *last = link,
+            _ => links.push(link),
+        }
+    }
+    links
+}
+
+fn events_address(
+    address: &str,
+    it: &InstanceRecord,
+    which: Which,
+    cursor: LogCursor,
+    number: u64,
+) -> String {
+    let index = it.map_index.0;
+    let mut query = format!("map_index={index}&after={cursor}&number={number}");
+    match which.try_number {
+        // An old try changes no more.
+        Some(shown) if shown != it.try_number => return String::new(),
+        Some(shown) => query.push_str(&format!("&try={shown}")),
+        None => query.push_str(&format!("&seen={}", it.try_number)),
+    }
+    format!("{address}/events?{query}")
+}
+
+/// The task as its version has it, for people.
+fn settings(look: &Look, task_id: &TaskId) -> String {
+    let Some(task) = look.version.record.model.task(task_id) else { return String::new() };
+    let mut shown = json!(task);
+    if let Value::Object(fields) = &mut shown {
+        for dull in ["task_id", "operator", "upstream"] {
+            fields.remove(dull);
+        }
+        fields.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!({}));
+        for delay in ["retry_delay", "execution_timeout", "max_retry_delay"] {
+            if let Some(value) = fields.get_mut(delay)
+                && let Some(seconds) = value["secs"].as_u64()
+            {
+                *value = json!(format!("{seconds} s"));
+            }
+        }
+    }
+    serde_json::to_string_pretty(&shown).unwrap_or_default()
+}
+
+fn upstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
+    look.version.record.model.task(task_id).map(|task| task.upstream.clone()).unwrap_or_default()
+}
+
+fn downstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
+    let tasks = look.version.record.model.tasks.iter();
+    tasks.filter(|task| task.upstream.contains(task_id)).map(|task| task.task_id.clone()).collect()
+}
+
+fn neighbours(look: &Look, ids: &[TaskId], viewer: &Viewer) -> Vec<Neighbour> {
+    let state = |id: &TaskId| {
+        look.instances.iter().find(|it| it.task_id == *id).and_then(|it| it.state)
+    };
+    ids.iter()
+        .map(|id| Neighbour {
+            name: id.0.clone(),
+            href: url::task(&look.run.dag_id, &look.run.run_id, &id.0, -1),
+            badge: Badge::task(state(id), viewer.t),
+        })
+        .collect()
+}
+
+fn xcom(it: subak_store::read::XComRecord) -> XComView {
+    let value = serde_json::to_string_pretty(&it.value).unwrap_or_default();
+    XComView { key: it.key, value: cut(&value, XCOM_CHARS) }
+}
+
+/// The whole log of a try as text, part by part.
+pub(super) async fn log(
+    State(app): State<App>,
+    Path((dag_id, run_id, task_id)): Path<Names>,
+    Query(which): Query<Which>,
+) -> Result<Response, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let it = instance(&look, &task_id, which)?.clone();
+    let try_number = which.try_number.unwrap_or(it.try_number);
+    let run = look.run.run_key;
+    let parts = try_unfold(Some(LogCursor::default()), move |cursor| {
+        let (store, it) = (app.store.clone(), it.clone());
+        async move {
+            let Some(cursor) = cursor else { return Ok(None) };
+            let part = store.log_read(run, it.task, it.map_index, try_number, cursor).await?;
+            let mut text = part.lines.join(&b'\n');
+            if !text.is_empty() {
+                text.push(b'\n');
+            }
+            Ok::<_, subak_store::StoreError>(Some((text, part.more.then_some(part.next))))
+        }
+    });
+    let name = format!("inline; filename=\"{}.log\"", encode(&task_id));
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, name),
+    ];
+    let body = axum::body::Body::from_stream(parts.map_err(std::io::Error::other));
+    Ok((headers, body).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+/// Clears a task instance and those after it.
+pub(super) async fn clear(
+    State(app): State<App>,
+    Path((dag_id, run_id, task_id)): Path<Names>,
+    Form(Nothing {}): Form<Nothing>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let task = TaskId(task_id.clone());
+    let record = &look.version.record;
+    if record.model.task(&task).is_none() {
+        return Err(ApiError::TaskNotFound(task_id));
+    }
+    let chosen = with_downstream(record, &[task]);
+    let numbers: Vec<TaskNo> =
+        chosen.iter().filter_map(|id| record.numbers.get(id)).map(|number| TaskNo(*number)).collect();
+    app.actions.tasks_clear(look.run.run_key, Some(&numbers)).await?;
+    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, -1)))
+}

@@ -1,0 +1,53 @@
+//! The part of a task instance's page that lives.
+
+use chrono::{DateTime, Utc};
+use subak_core::state::TaskState;
+use subak_store::read::InstanceRecord;
+use subak_web::Badge;
+use subak_web::format::{Stamp, count};
+use subak_web::task::TaskLive;
+use subak_web::text::Text;
+use subak_web::url;
+
+use super::run::Look;
+use super::run_live::{since, took};
+
+/// Returns the live part of a task instance's page.
+pub(super) fn task_live(
+    look: &Look,
+    it: &InstanceRecord,
+    can_run: bool,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> TaskLive {
+    let task = look.version.record.model.task(&it.task_id);
+    let stamp = |at: DateTime<Utc>| Stamp::new(at, now, t);
+    let retries = task.map_or(0, |task| task.retries);
+    let is_final = it.state.is_some_and(TaskState::is_final);
+    let can_clear = can_run && (is_final || it.is_held());
+    let address = url::task(&look.run.dag_id, &look.run.run_id, &it.task_id.0, -1);
+    TaskLive {
+        t,
+        badge: Badge::task(it.state, t),
+        operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
+        tries: match (it.try_number, retries) {
+            (..1, _) => String::new(),
+            (number, 0) => number.to_string(),
+            (number, retries) => format!("{number} / {}", i64::from(retries) + 1),
+        },
+        started: it.started_at.map(stamp),
+        ended: it.ended_at.map(stamp),
+        due: it.due_at.map(stamp),
+        took: took(it.started_at, it.ended_at, now),
+        since: if it.is_held() { since(it.started_at, it.ended_at) } else { String::new() },
+        worker: it.worker.clone().unwrap_or_default(),
+        exit_code: it.exit_code.map(|code| t.fill(t.exit_code, code)),
+        error: it.error.clone().unwrap_or_default(),
+        rejected: it
+            .rows_rejected
+            .and_then(|rows| u64::try_from(rows).ok())
+            .filter(|rows| *rows > 0)
+            .map(|rows| t.fill(t.rows_rejected, count(rows))),
+        clear_action: can_clear.then(|| format!("{address}/clear")),
+    }
+}

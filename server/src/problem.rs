@@ -1,0 +1,163 @@
+//! Errors as problem details (RFC 9457); every `type` has a page in `docs/errors/`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use subak_store::StoreError;
+use tracing::{error, warn};
+
+/// What went wrong, as the caller is told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("DAG `{0}` does not exist")]
+    DagNotFound(String),
+    #[error("DAG `{dag_id}` has no run `{run_id}`")]
+    RunNotFound { dag_id: String, run_id: String },
+    #[error("the run has no task instance `{0}`")]
+    TaskNotFound(String),
+    #[error("there is nothing at `{0}`")]
+    NotFound(String),
+    #[error("`{0}` is not offered here")]
+    MethodNotAllowed(String),
+    #[error("{0}")]
+    Conflict(String),
+    #[error("the request is not valid")]
+    Invalid(Vec<FieldProblem>),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("sign in, or send an API token as `Authorization: Bearer …`")]
+    SignInNeeded,
+    #[error("user name and password do not fit")]
+    BadPassword,
+    #[error("this link was used before, or it is too old: ask for a new one")]
+    BadLink,
+    #[error("role `{needed}` is needed, yours is `{has}`")]
+    NotAllowed { needed: &'static str, has: &'static str },
+    #[error("the request came from another site")]
+    CrossSite,
+    #[error("too many failed sign-ins: try again in {0} s")]
+    TooManySignIns(u64),
+    #[error("the request's body is larger than 4 MiB")]
+    TooLarge,
+    #[error("the answer took too long")]
+    TimedOut,
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("something went wrong on the server: its log has the cause under this request's id")]
+    Internal,
+}
+
+/// A part of a request that is not valid, as FastAPI reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldProblem {
+    pub(crate) loc: Vec<String>,
+    pub(crate) msg: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+}
+
+impl FieldProblem {
+    /// A value in the body that is not as it must be.
+    pub(crate) fn body(field: &str, msg: impl Into<String>) -> Self {
+        Self { loc: vec!["body".into(), field.into()], msg: msg.into(), kind: "value_error" }
+    }
+
+    /// A value in the query that is not as it must be.
+    pub(crate) fn query(field: &str, msg: impl Into<String>) -> Self {
+        Self { loc: vec!["query".into(), field.into()], msg: msg.into(), kind: "value_error" }
+    }
+}
+
+/// Status, `type` and title of an error.
+pub(crate) struct Shape {
+    pub(crate) status: StatusCode,
+    pub(crate) kind: &'static str,
+    pub(crate) title: &'static str,
+}
+
+impl ApiError {
+    /// Returns how the error is shown.
+    pub(crate) fn shape(&self) -> Shape {
+        use StatusCode as S;
+        let (status, kind, title) = match self {
+            Self::DagNotFound(_) => (S::NOT_FOUND, "dag-not-found", "DAG not found"),
+            Self::RunNotFound { .. } => (S::NOT_FOUND, "run-not-found", "Run not found"),
+            Self::TaskNotFound(_) => (S::NOT_FOUND, "task-not-found", "Task instance not found"),
+            Self::NotFound(_) => (S::NOT_FOUND, "not-found", "Not found"),
+            Self::MethodNotAllowed(_) => {
+                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
+            }
+            Self::Conflict(_) => (S::CONFLICT, "conflict", "Conflict"),
+            Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid-request", "Invalid request"),
+            Self::BadRequest(_) => (S::BAD_REQUEST, "bad-request", "Bad request"),
+            Self::SignInNeeded => (S::UNAUTHORIZED, "sign-in-needed", "Sign-in needed"),
+            Self::BadPassword => (S::UNAUTHORIZED, "bad-password", "Sign-in failed"),
+            Self::BadLink => (S::UNAUTHORIZED, "bad-link", "Sign-in failed"),
+            Self::NotAllowed { .. } => (S::FORBIDDEN, "not-allowed", "Not allowed"),
+            Self::CrossSite => (S::FORBIDDEN, "cross-site", "Request from another site"),
+            Self::TooManySignIns(_) => {
+                (S::TOO_MANY_REQUESTS, "too-many-sign-ins", "Too many sign-ins")
+            }
+            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Request too large"),
+            Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
+            Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        };
+        Shape { status, kind, title }
+    }
+
+    /// `detail`: a text, or for an invalid request the list that FastAPI's clients expect.
+    fn detail(&self) -> Value {
+        match self {
+            Self::Invalid(fields) => json!(fields),
+            other => json!(other.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Shape { status, kind, title } = self.shape();
+        let body = json!({
+            "type": format!("/docs/errors/{kind}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": self.detail(),
+        });
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Self::TooManySignIns(seconds) = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let chain = format!("{:#}", anyhow::Error::from(error_ref(&error)));
+        if error.is_transient() {
+            warn!(error = chain, "the metadata database did not answer");
+            return Self::Unavailable("the metadata database does not answer: try again".into());
+        }
+        error!(error = chain, "request failed");
+        Self::Internal
+    }
+}
+
+/// The error's whole chain as one that `anyhow` can print.
+fn error_ref(error: &StoreError) -> std::io::Error {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    std::io::Error::other(text)
+}

@@ -1,0 +1,137 @@
+//! The router: every route says who may use it, or it is not one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::http::request::Parts;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodFilter, on};
+use subak_store::access::Role;
+use tower_http::compression::CompressionLayer;
+
+use crate::app::App;
+use crate::problem::ApiError;
+use crate::{api, auth, observe, pages};
+
+/// The largest body of a request.
+const BODY_BYTES_MOST: usize = 4 << 20;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Public,
+    /// Who is signed in with this role or a higher one.
+    Role(Role),
+}
+
+/// Routes, each with who may use it.
+#[derive(Default)]
+pub(crate) struct Routes {
+    router: Router<App>,
+    table: HashMap<(Method, &'static str), Access>,
+}
+
+impl Routes {
+    /// Adds a route for everybody. The list of these is short; a test knows it.
+    pub(crate) fn public<H, T>(self, method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.add(Access::Public, method, path, handler)
+    }
+
+    /// Adds a route that looks.
+    pub(crate) fn viewer<H, T>(self, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.add(Access::Role(Role::Viewer), Method::GET, path, handler)
+    }
+
+    /// Adds a route for one role and those above it.
+    pub(crate) fn role<H, T>(
+        self,
+        role: Role,
+        method: Method,
+        path: &'static str,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.add(Access::Role(role), method, path, handler)
+    }
+
+    fn add<H, T>(mut self, access: Access, method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("a method that HTTP knows");
+        self.router = self.router.route(path, on(filter, handler));
+        self.table.insert((method, path), access);
+        self
+    }
+}
+
+fn routes() -> Routes {
+    let routes = auth::routes(Routes::default());
+    let routes = api::routes(routes);
+    pages::routes(routes)
+}
+
+/// Returns the router of REST API and pages.
+pub fn router(app: App) -> Router {
+    let Routes { router, table } = routes();
+    let gate = auth::Gate { app: app.clone(), table: Arc::new(table) };
+    let https = app.cookie.https;
+    router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MOST))
+        .layer(from_fn_with_state(gate, auth::gate))
+        .layer(CompressionLayer::new())
+        .layer(from_fn(observe::time_limit))
+        .layer(from_fn_with_state(https, observe::security_headers))
+        .layer(from_fn(observe::observe))
+        .with_state(app)
+}
+
+/// Returns every route with who may use it, sorted: for tests and documents.
+#[must_use]
+pub fn route_table() -> Vec<(Method, &'static str, Access)> {
+    let mut all: Vec<_> =
+        routes().table.into_iter().map(|((method, path), access)| (method, path, access)).collect();
+    all.sort_by_key(|(method, path, _)| (*path, method.to_string()));
+    all
+}
+
+/// Who may do what the request asks; `None` where no route is.
+pub(crate) fn access_of(
+    table: &HashMap<(Method, &'static str), Access>,
+    request: &Parts,
+) -> Option<Access> {
+    let path = request.extensions.get::<MatchedPath>()?;
+    // axum answers HEAD by the route of GET.
+    let method = if request.method == Method::HEAD { &Method::GET } else { &request.method };
+    table
+        .iter()
+        .find(|((known, route), _)| known == method && *route == path.as_str())
+        .map(|(_, access)| *access)
+}
+
+async fn not_found(request: Request) -> ApiError {
+    ApiError::NotFound(request.uri().path().to_owned())
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    ApiError::MethodNotAllowed(format!("{} {}", request.method(), request.uri().path()))
+}

@@ -1,0 +1,69 @@
+//! Versions of DAGs, kept: they never change, and a page asks for one several times a second.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use subak_store::read::{RunRecord, VersionRecord};
+use subak_store::{Store, StoreError};
+use subak_web::graph::{Layout, layout};
+
+/// How many versions are kept; the one used longest ago goes first.
+const KEPT: usize = 64;
+
+/// A version with the layout of its graph.
+pub(crate) struct Version {
+    pub(crate) record: VersionRecord,
+    layout: OnceLock<Layout>,
+}
+
+impl Version {
+    /// Returns the graph's layout, computed when it is first asked for.
+    pub(crate) fn layout(&self) -> &Layout {
+        self.layout.get_or_init(|| layout(&self.record.model))
+    }
+}
+
+/// The versions asked for last.
+pub(crate) struct Versions {
+    store: Store,
+    kept: Mutex<VecDeque<Arc<Version>>>,
+}
+
+impl Versions {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, kept: Mutex::default() }
+    }
+
+    /// Returns the version that a run is pinned to.
+    pub(crate) async fn of_run(&self, run: &RunRecord) -> Result<Arc<Version>, StoreError> {
+        self.get(run.dag, run.version).await
+    }
+
+    /// Returns a version of a DAG.
+    pub(crate) async fn get(&self, dag: i32, version: i32) -> Result<Arc<Version>, StoreError> {
+        if let Some(known) = self.known(dag, version) {
+            return Ok(known);
+        }
+        let record = self.store.version_get(dag, version).await?.ok_or_else(|| {
+            StoreError::Corrupt {
+                what: format!("version {version} of DAG {dag}"),
+                source: serde::de::Error::custom("there is no such row"),
+            }
+        })?;
+        let made = Arc::new(Version { record, layout: OnceLock::new() });
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_front(made.clone());
+        kept.truncate(KEPT);
+        Ok(made)
+    }
+
+    fn known(&self, dag: i32, version: i32) -> Option<Arc<Version>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept
+            .iter()
+            .position(|it| it.record.dag == dag && it.record.version == version)?;
+        let found = kept.remove(at)?;
+        kept.push_front(found.clone());
+        Some(found)
+    }
+}

@@ -1,0 +1,58 @@
+//! The page of one DAG: its runs, its graph, its source.
+
+use askama::Template;
+
+use crate::badge::Badge;
+use crate::dags::PauseToggle;
+use crate::format::Stamp;
+use crate::frame::Frame;
+use crate::graph::GraphView;
+use crate::pager::Pager;
+use crate::render;
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "dag.html")]
+pub struct DagPage<'a> {
+    pub frame: Frame<'a>,
+    pub dag_id: String,
+    pub href: String,
+    pub description: String,
+    pub toggle: PauseToggle,
+    pub tags: Vec<String>,
+    pub schedule: Option<String>,
+    pub next_run: Option<Stamp>,
+    pub owners: String,
+    pub file: String,
+    pub version: i32,
+    pub version_made: Stamp,
+    pub is_stale: bool,
+    pub broken: Option<String>,
+    pub has_params: bool,
+    pub graph: GraphView,
+    /// Markup made by [`crate::source::markup`].
+    pub source: String,
+    pub runs: Vec<RunRow>,
+    pub pager: Pager,
+}
+
+/// A run in a list.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    pub run_id: String,
+    pub href: String,
+    pub badge: Badge,
+    pub run_type: String,
+    pub who: String,
+    pub started: Option<Stamp>,
+    pub took: String,
+    pub note: String,
+}
+
+impl DagPage<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}

@@ -1,0 +1,108 @@
+//! The list of DAGs.
+
+use askama::Template;
+
+use crate::badge::Badge;
+use crate::bars::Bar;
+use crate::format::Stamp;
+use crate::frame::Frame;
+use crate::pager::Pager;
+use crate::render;
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "dags.html")]
+pub struct DagsPage<'a> {
+    pub frame: Frame<'a>,
+    pub filter: Filter,
+    pub tags: Vec<String>,
+    pub rows: Vec<DagRow>,
+    pub pager: Pager,
+    /// There is no DAG at all, whatever the filter.
+    pub is_empty: bool,
+    pub broken: Vec<BrokenFile>,
+    pub broken_title: String,
+}
+
+/// What the list is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub name: String,
+    pub tag: String,
+    /// `""`, `active` or `paused`.
+    pub shown: String,
+}
+
+/// A file that does not parse.
+#[derive(Debug, Clone)]
+pub struct BrokenFile {
+    pub file: String,
+    pub message: String,
+}
+
+/// One DAG.
+#[derive(Debug, Clone)]
+pub struct DagRow {
+    pub dag_id: String,
+    pub href: String,
+    pub description: String,
+    pub tags: Vec<String>,
+    /// As the file has it; `None`: by hand.
+    pub schedule: Option<String>,
+    pub next_run: Option<Stamp>,
+    pub toggle: PauseToggle,
+    pub bars: Vec<Bar>,
+    pub last: Option<LastRun>,
+    pub has_params: bool,
+    pub is_stale: bool,
+    pub is_broken: bool,
+    pub can_run: bool,
+}
+
+/// The newest run.
+#[derive(Debug, Clone)]
+pub struct LastRun {
+    pub badge: Badge,
+    pub href: String,
+    pub when: Stamp,
+}
+
+/// The switch that pauses a DAG.
+#[derive(Debug, Clone, Template)]
+#[template(path = "pause.html")]
+pub struct PauseToggle {
+    pub dag_id: String,
+    pub action: String,
+    pub is_paused: bool,
+    pub label: String,
+    pub can_pause: bool,
+}
+
+impl PauseToggle {
+    /// Returns the switch of a DAG.
+    #[must_use]
+    pub fn new(dag_id: &str, is_paused: bool, frame: &Frame<'_>) -> Self {
+        let t = frame.t;
+        Self {
+            dag_id: dag_id.to_owned(),
+            action: format!("{}/pause", crate::url::dag(dag_id)),
+            is_paused,
+            label: t.fill(if is_paused { t.resume } else { t.pause }, dag_id),
+            can_pause: frame.can_pause,
+        }
+    }
+
+    /// Returns its markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        render(self)
+    }
+}
+
+impl DagsPage<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}

@@ -1,0 +1,109 @@
+//! A graph with the states of a run, as markup.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use subak_core::state::TaskState;
+
+use super::{Layout, NODE_HEIGHT};
+use crate::badge::Badge;
+use crate::text::Text;
+
+/// Space around the drawing, for lines and shadows.
+const MARGIN: f64 = 6.0;
+
+/// A graph to be shown.
+#[derive(Debug, Clone, Template)]
+#[template(path = "graph.html")]
+pub struct GraphView {
+    t: &'static Text,
+    is_too_large: bool,
+    width: String,
+    height: String,
+    nodes: Vec<NodeView>,
+    edges: Vec<EdgeView>,
+}
+
+#[derive(Debug, Clone)]
+struct NodeView {
+    id: String,
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+    name: String,
+    operator: String,
+    title: String,
+    class: &'static str,
+    href: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct EdgeView {
+    path: String,
+    class: &'static str,
+}
+
+impl GraphView {
+    /// Shows a version without a run.
+    #[must_use]
+    pub fn plain(layout: &Layout, t: &'static Text) -> Self {
+        Self::new(layout, t, |_| ("", None), |_| None)
+    }
+
+    /// Shows a run: each task in its state's colour, with a link to its page.
+    #[must_use]
+    pub fn of_run(
+        layout: &Layout,
+        states: &HashMap<String, Option<TaskState>>,
+        href: impl Fn(&str) -> String,
+        t: &'static Text,
+    ) -> Self {
+        let state = |id: &str| {
+            let badge = Badge::task(states.get(id).copied().flatten(), t);
+            (badge.class, Some(badge.label))
+        };
+        Self::new(layout, t, state, |id| Some(href(id)))
+    }
+
+    fn new(
+        layout: &Layout,
+        t: &'static Text,
+        state: impl Fn(&str) -> (&'static str, Option<&'static str>),
+        href: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let nodes = layout.nodes.iter().map(|node| {
+            let (class, label) = state(&node.task_id);
+            let label = label.map(|label| format!(" · {label}")).unwrap_or_default();
+            NodeView {
+                id: node.task_id.clone(),
+                x: node.x + MARGIN,
+                y: node.y + MARGIN,
+                width: node.width,
+                height: NODE_HEIGHT,
+                name: node.name.clone(),
+                operator: node.operator.clone(),
+                title: format!("{} · {}{label}", node.task_id, node.operator),
+                class,
+                href: href(&node.task_id),
+            }
+        });
+        let edges = layout.edges.iter().map(|edge| {
+            EdgeView { path: edge.path.clone(), class: state(&edge.from).0 }
+        });
+        Self {
+            t,
+            is_too_large: layout.is_too_large,
+            width: format!("{:.0}", layout.width + 2.0 * MARGIN),
+            height: format!("{:.0}", layout.height + 2.0 * MARGIN),
+            nodes: nodes.collect(),
+            edges: edges.collect(),
+        }
+    }
+
+    /// Returns its markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        crate::render(self)
+    }
+}

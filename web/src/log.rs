@@ -1,0 +1,184 @@
+//! Log lines as markup: text nodes, with the terminal's colours as classes and nothing else.
+
+use std::fmt::Write as _;
+
+/// Returns lines as markup: one element each, numbered from `first`.
+#[must_use]
+pub fn markup(lines: &[Vec<u8>], first: u64) -> String {
+    let mut out = String::new();
+    for (number, line) in (first..).zip(lines) {
+        let _infallible = write!(out, "<div class=\"l\"><i>{number}</i><span>");
+        push_line(&mut out, &readable(line));
+        out.push_str("</span></div>");
+    }
+    out
+}
+
+/// Bytes that are not UTF-8 are shown as `\xNN`, other control characters as their pictures.
+fn readable(line: &[u8]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for chunk in line.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _infallible = write!(text, "\\x{byte:02X}");
+        }
+    }
+    // A progress bar that rewrites its line: what a terminal would show last.
+    let end = text.trim_end_matches('\r').len();
+    text.truncate(end);
+    match text.rfind('\r') {
+        Some(at) => text.split_off(at + 1),
+        None => text,
+    }
+}
+
+/// How text looks now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Style {
+    colour: Option<u8>,
+    bold: bool,
+    faint: bool,
+}
+
+impl Style {
+    fn classes(self) -> String {
+        let mut classes = String::new();
+        if let Some(colour) = self.colour {
+            let _infallible = write!(classes, "c{colour} ");
+        }
+        if self.bold {
+            classes.push_str("b ");
+        }
+        if self.faint {
+            classes.push_str("f ");
+        }
+        classes.truncate(classes.trim_end().len());
+        classes
+    }
+
+    /// Takes a select-graphic-rendition code; those unknown change nothing.
+    fn apply(&mut self, codes: &str) {
+        let mut codes = codes.split(';').map(|code| code.parse::<u8>().unwrap_or(0));
+        while let Some(code) = codes.next() {
+            match code {
+                0 => *self = Self::default(),
+                1 => self.bold = true,
+                2 => self.faint = true,
+                22 => (self.bold, self.faint) = (false, false),
+                30..=37 => self.colour = Some(code - 30),
+                90..=97 => self.colour = Some(code - 90 + 8),
+                39 => self.colour = None,
+                // 256 and true colours: their arguments are not codes.
+                38 | 48 => match codes.next() {
+                    Some(5) => drop(codes.next()),
+                    Some(2) => drop(codes.nth(2)),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+    }
+}
+
+fn push_line(out: &mut String, line: &str) {
+    let mut style = Style::default();
+    let mut rest = line;
+    while let Some(at) = rest.find('\x1b') {
+        push_text(out, &rest[..at], style);
+        let (codes, after) = escape_sequence(&rest[at..]);
+        if let Some(codes) = codes {
+            style.apply(codes);
+        }
+        rest = after;
+    }
+    push_text(out, rest, style);
+}
+
+/// Splits an escape sequence off: its codes if it is about looks, and what follows.
+fn escape_sequence(text: &str) -> (Option<&str>, &str) {
+    if let Some(body) = text.strip_prefix("\x1b[") {
+        let end = body.find(|c: char| ('\x40'..='\x7e').contains(&c));
+        return match end {
+            Some(end) => {
+                let is_look = body.as_bytes()[end] == b'm';
+                (is_look.then_some(&body[..end]), &body[end + 1..])
+            }
+            None => (None, ""),
+        };
+    }
+    // A window title or a link: up to its end mark.
+    if let Some(body) = text.strip_prefix("\x1b]") {
+        let end = body.find(['\x07', '\x1b']).unwrap_or(body.len());
+        let rest = &body[end..];
+        let rest = rest.strip_prefix('\x07').or_else(|| rest.strip_prefix("\x1b\\"));
+        return (None, rest.unwrap_or(""));
+    }
+    let mut chars = text.chars();
+    chars.next();
+    chars.next();
+    (None, chars.as_str())
+}
+
+fn push_text(out: &mut String, text: &str, style: Style) {
+    if text.is_empty() {
+        return;
+    }
+    let classes = style.classes();
+    if !classes.is_empty() {
+        let _infallible = write!(out, "<span class=\"{classes}\">");
+    }
+    for c in text.chars() {
+        push_char(out, c);
+    }
+    if !classes.is_empty() {
+        out.push_str("</span>");
+    }
+}
+
+fn push_char(out: &mut String, c: char) {
+    match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        '"' => out.push_str("&quot;"),
+        '\'' => out.push_str("&#39;"),
+        '\t' => out.push('\t'),
+        // Control characters by their pictures; marks that turn text around by their number.
+        '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}')),
+        '\x7f' => out.push('\u{2421}'),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            let _infallible = write!(out, "\\u{{{:04X}}}", c as u32);
+        }
+        other => out.push(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &[u8], markup_of_text: &str) {
+        let all = markup(&[line.to_vec()], 1);
+        let text = all.strip_prefix("<div class=\"l\"><i>1</i><span>").unwrap();
+        assert_eq!(text.strip_suffix("</span></div>").unwrap(), markup_of_text);
+    }
+
+    #[test]
+    fn a_log_line_is_text_whatever_it_holds() {
+        check(b"rows: 12", "rows: 12");
+        check(b"<script>alert('x')</script>", "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;");
+        check(b"caf\xc3\xa9 \xff\xfe", "café \\xFF\\xFE");
+        check(b"a\0b\x07", "a\u{2400}b\u{2407}");
+        check("safe\u{202e}evil".as_bytes(), "safe\\u{202E}evil");
+        check(b" 10%\r 50%\r100%\r", "100%");
+    }
+
+    #[test]
+    fn colours_are_classes() {
+        check(b"\x1b[1;31mred\x1b[0m plain", "<span class=\"c1 b\">red</span> plain");
+        check(b"\x1b[38;5;200mx\x1b[38;2;1;2;3my\x1b[92mz", "xy<span class=\"c10\">z</span>");
+        check(b"\x1b]0;title\x07shown\x1b]8;;http://x\x1b\\link", "shownlink");
+        check(b"\x1b[2Jclean\x1b[", "clean");
+        check(b"\x1b[31m\"><b>", "<span class=\"c1\">&quot;&gt;&lt;b&gt;</span>");
+    }
+}

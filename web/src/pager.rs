@@ -1,0 +1,29 @@
+//! Links to the pages before and after the one shown.
+
+/// Where a list goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pager {
+    /// `51–100 of 340`.
+    pub range: String,
+    pub previous: Option<String>,
+    pub next: Option<String>,
+}
+
+impl Pager {
+    /// Returns the pager of a list: `address` makes the link of the page that starts at an offset.
+    #[must_use]
+    pub fn new(offset: i64, shown: usize, total: i64, size: i64, address: impl Fn(i64) -> String) -> Self {
+        let shown = i64::try_from(shown).unwrap_or(0);
+        Self {
+            range: format!("{}–{} / {total}", (offset + 1).min(total), offset + shown),
+            previous: (offset > 0).then(|| address((offset - size).max(0))),
+            next: (offset + shown < total).then(|| address(offset + size)),
+        }
+    }
+
+    /// Whether there is more than this page.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.previous.is_some() || self.next.is_some()
+    }
+}

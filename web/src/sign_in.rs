@@ -1,0 +1,37 @@
+//! The sign-in page.
+
+use askama::Template;
+
+use crate::render;
+use crate::text::{ENGLISH, Text};
+
+/// The form, and what was wrong with what was sent before.
+#[derive(Debug)]
+pub struct SignIn<'a> {
+    /// Where to go afterwards.
+    pub next: &'a str,
+    pub username: &'a str,
+    pub problem: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct Page<'a> {
+    t: &'static Text,
+    next: &'a str,
+    username: &'a str,
+    problem: Option<&'a str>,
+}
+
+impl SignIn<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(&Page {
+            t: &ENGLISH,
+            next: self.next,
+            username: self.username,
+            problem: self.problem,
+        })
+    }
+}

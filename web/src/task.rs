@@ -1,0 +1,123 @@
+//! The page of one task instance: its log as it comes, its tries, and what it handed on.
+
+use askama::Template;
+
+use crate::badge::Badge;
+use crate::dataset::DatasetView;
+use crate::format::Stamp;
+use crate::frame::Frame;
+use crate::render;
+use crate::text::Text;
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "task.html")]
+pub struct TaskPage<'a> {
+    pub frame: Frame<'a>,
+    pub dag_id: String,
+    pub dag_href: String,
+    pub run_id: String,
+    pub run_href: String,
+    pub task_id: String,
+    pub live: TaskLive,
+    pub tries: Vec<TryLink>,
+    /// Markup made by [`crate::log::markup`].
+    pub log: String,
+    pub log_cut: bool,
+    /// The whole log as text.
+    pub log_href: String,
+    /// Where its rest comes from; empty when it is complete.
+    pub events: String,
+    pub settings: String,
+    pub upstream: Vec<Neighbour>,
+    pub downstream: Vec<Neighbour>,
+    pub xcoms: Vec<XComView>,
+    pub datasets: Vec<DatasetView>,
+}
+
+/// The part of the page that changes while the task runs.
+#[derive(Debug, Clone, PartialEq, Template)]
+#[template(path = "task_live.html")]
+pub struct TaskLive {
+    pub t: &'static Text,
+    pub badge: Badge,
+    pub operator: String,
+    pub tries: String,
+    pub started: Option<Stamp>,
+    pub ended: Option<Stamp>,
+    pub due: Option<Stamp>,
+    pub took: String,
+    pub since: String,
+    pub worker: String,
+    pub exit_code: Option<String>,
+    pub error: String,
+    pub rejected: Option<String>,
+    pub clear_action: Option<String>,
+}
+
+/// A try to look at.
+#[derive(Debug, Clone)]
+pub struct TryLink {
+    pub label: String,
+    pub href: String,
+    pub badge: Badge,
+    pub is_shown: bool,
+}
+
+/// A task beside this one.
+#[derive(Debug, Clone)]
+pub struct Neighbour {
+    pub name: String,
+    pub href: String,
+    pub badge: Badge,
+}
+
+/// A value that was handed on.
+#[derive(Debug, Clone)]
+pub struct XComView {
+    pub key: String,
+    pub value: String,
+}
+
+impl TaskLive {
+    /// Drops what changes by time alone, so that two looks can be compared.
+    pub fn forget_clock(&mut self) {
+        for stamp in [&mut self.started, &mut self.ended, &mut self.due].into_iter().flatten() {
+            stamp.relative.clear();
+        }
+        self.took.clear();
+    }
+
+    /// Returns its markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        render(self)
+    }
+}
+
+impl TaskPage<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+/// Returns a message of the page's stream: the part that changed and new lines of the log, in the
+/// place of the old ones when a new try has begun.
+#[must_use]
+pub fn update(lines: &str, is_new_try: bool, live: &TaskLive) -> String {
+    let mut message = format!(
+        "<hx-partial hx-target=\"#task-live\" hx-swap=\"innerMorph\">{}</hx-partial>",
+        live.markup()
+    );
+    if is_new_try || !lines.is_empty() {
+        let swap = if is_new_try { "innerHTML" } else { "beforeend" };
+        message.push_str("<hx-partial hx-target=\"#log\" hx-swap=\"");
+        message.push_str(swap);
+        message.push_str("\">");
+        message.push_str(lines);
+        message.push_str("</hx-partial>");
+    }
+    message
+}

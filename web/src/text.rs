@@ -1,0 +1,176 @@
+//! All texts of the pages, one table a language.
+
+macro_rules! texts {
+    ($($name:ident: $english:literal, $indonesian:literal;)*) => {
+        /// The texts of one language. `{}` stands for a value.
+        #[derive(Debug, PartialEq, Eq)]
+        pub struct Text {
+            $(pub $name: &'static str,)*
+        }
+
+        /// English.
+        pub static ENGLISH: Text = Text { $($name: $english,)* };
+
+        /// Indonesian.
+        pub static INDONESIAN: Text = Text { $($name: $indonesian,)* };
+    };
+}
+
+texts! {
+    language: "en", "id";
+    just_now: "just now", "baru saja";
+    ago: "{} ago", "{} lalu";
+    within: "in {}", "dalam {}";
+    internal: "something went wrong", "terjadi kesalahan";
+
+    skip_to_content: "Skip to content", "Langsung ke isi";
+    theme: "Light or dark", "Terang atau gelap";
+    sign_out: "Sign out", "Keluar";
+    sign_in: "Sign in", "Masuk";
+    sign_in_lead: "One schedule, many channels, nothing spilled.", "Satu jadwal, banyak saluran, tak setetes pun tumpah.";
+    username: "User name", "Nama pengguna";
+    password: "Password", "Kata sandi";
+    sign_in_hint: "No account yet? An administrator makes one with “subak users add”.", "Belum punya akun? Administrator membuatnya dengan “subak users add”.";
+    back_home: "Back to the DAGs", "Kembali ke DAG";
+
+    dags: "DAGs", "DAG";
+    dag: "DAG", "DAG";
+    search_dags: "Search by name", "Cari nama";
+    search: "Search", "Cari";
+    all: "All", "Semua";
+    active: "Active", "Aktif";
+    paused: "Paused", "Dijeda";
+    all_tags: "All tags", "Semua tag";
+    no_dags: "No DAG yet. Put a YAML file into the DAG folder: it appears here within seconds.", "Belum ada DAG. Letakkan berkas YAML di folder DAG: ia muncul di sini dalam hitungan detik.";
+    no_match: "No DAG matches.", "Tidak ada DAG yang cocok.";
+    schedule: "Schedule", "Jadwal";
+    by_hand: "by hand", "manual";
+    next_run: "Next run", "Run berikutnya";
+    last_runs: "Last runs", "Run terakhir";
+    last_run: "Last run", "Run terakhir";
+    never_ran: "never ran", "belum pernah";
+    trigger: "Trigger", "Jalankan";
+    pause: "Pause {}", "Jeda {}";
+    resume: "Resume {}", "Lanjutkan {}";
+    stale: "file gone", "berkas hilang";
+    broken_file: "file does not parse", "berkas tidak terbaca";
+    broken_files_one: "1 DAG file does not parse; its last good version goes on running.", "1 berkas DAG tidak terbaca; versi baik terakhirnya tetap berjalan.";
+    broken_files_many: "{} DAG files do not parse; their last good versions go on running.", "{} berkas DAG tidak terbaca; versi baik terakhirnya tetap berjalan.";
+    previous: "Previous", "Sebelumnya";
+    next: "Next", "Berikutnya";
+
+    runs: "Runs", "Run";
+    run: "Run", "Run";
+    no_runs: "No run yet.", "Belum ada run.";
+    graph: "Graph", "Graf";
+    graph_too_large: "This graph has too many tasks to be drawn; the table below has them all.", "Graf ini terlalu besar untuk digambar; tabel di bawah memuat semua task.";
+    code: "Code", "Kode";
+    version: "Version", "Versi";
+    file: "File", "Berkas";
+    owner: "Owner", "Pemilik";
+    tasks: "Tasks", "Task";
+    task: "Task", "Task";
+    params: "Parameters", "Parameter";
+    no_params: "This DAG takes no parameters.", "DAG ini tidak punya parameter.";
+    required: "required", "wajib";
+    conf: "Configuration", "Konfigurasi";
+    conf_more: "More configuration, as JSON", "Konfigurasi lain, sebagai JSON";
+    conf_hint: "Merged over the fields above.", "Digabung di atas isian tadi.";
+    note: "Note", "Catatan";
+    trigger_title: "Trigger {}", "Jalankan {}";
+    trigger_problem: "The run was not started:", "Run tidak dijalankan:";
+    not_json: "is not JSON: {}", "bukan JSON: {}";
+    not_number: "is not a number", "bukan angka";
+    not_object: "must be a JSON object", "harus berupa objek JSON";
+    value_missing: "needs a value", "harus diisi";
+
+    state: "State", "Status";
+    operator: "Operator", "Operator";
+    started: "Started", "Mulai";
+    ended: "Ended", "Selesai";
+    duration: "Duration", "Durasi";
+    tries: "Tries", "Percobaan";
+    try_label: "Try {}", "Percobaan {}";
+    worker: "Worker", "Worker";
+    triggered_by: "Triggered by", "Dijalankan oleh";
+    logical_date: "Logical date", "Tanggal logis";
+    cancel: "Cancel run", "Batalkan run";
+    cancel_sure: "Cancel this run? Its running tasks are ended.", "Batalkan run ini? Task yang berjalan akan dihentikan.";
+    clear: "Run again", "Jalankan ulang";
+    clear_sure: "Run all tasks of this run again?", "Jalankan ulang semua task dari run ini?";
+    clear_failed: "Run failed ones again", "Ulangi yang gagal";
+    clear_task: "Run this task again", "Jalankan ulang task ini";
+    clear_task_sure: "Run this task and those after it again?", "Jalankan ulang task ini dan task sesudahnya?";
+    cancelled: "Cancelled: {}", "Dibatalkan: {}";
+    tasks_not_shown: "{} more tasks are not shown.", "{} task lain tidak ditampilkan.";
+    progress_done: "{} done", "{} selesai";
+
+    log: "Log", "Log";
+    no_log: "No log yet.", "Belum ada log.";
+    log_earlier: "Earlier lines are left out: this is the end of a long log.", "Baris awal tidak ditampilkan: ini akhir dari log yang panjang.";
+    log_whole: "Whole log", "Log lengkap";
+    find_in_log: "Find in log", "Cari di log";
+    follow: "Follow", "Ikuti";
+    error: "Error", "Galat";
+    exit_code: "exit code {}", "kode keluar {}";
+    settings: "Settings", "Pengaturan";
+    upstream: "Upstream", "Hulu";
+    downstream: "Downstream", "Hilir";
+    xcoms: "XComs", "XCom";
+    dataset: "Dataset {}", "Dataset {}";
+    rows: "Rows", "Baris";
+    size: "Size", "Ukuran";
+    not_counted: "not counted yet", "belum dihitung";
+    column: "Column", "Kolom";
+    data_type: "Type", "Tipe";
+    nulls: "Nulls", "Null";
+    distinct: "Distinct", "Berbeda";
+    smallest: "Smallest", "Terkecil";
+    largest: "Largest", "Terbesar";
+    preview: "First rows", "Baris pertama";
+    rows_rejected: "{} rows were rejected.", "{} baris ditolak.";
+    due: "Next try", "Percobaan berikut";
+
+    state_none: "no status", "belum ada";
+    state_scheduled: "scheduled", "terjadwal";
+    state_queued: "queued", "antre";
+    state_running: "running", "berjalan";
+    state_restarting: "restarting", "memulai ulang";
+    state_up_for_retry: "up for retry", "akan diulang";
+    state_up_for_reschedule: "up for reschedule", "akan dijadwal ulang";
+    state_deferred: "deferred", "ditunda";
+    state_awaiting_input: "awaiting input", "menunggu masukan";
+    state_success: "success", "berhasil";
+    state_failed: "failed", "gagal";
+    state_skipped: "skipped", "dilewati";
+    state_upstream_failed: "upstream failed", "hulu gagal";
+    state_removed: "removed", "dihapus";
+}
+
+impl Text {
+    /// Returns the table for a browser's `Accept-Language`.
+    #[must_use]
+    pub fn accepted(accept_language: &str) -> &'static Self {
+        let first = accept_language.split([',', ';']).next().unwrap_or("").trim();
+        let language = first.split('-').next().unwrap_or("");
+        if language.eq_ignore_ascii_case("id") { &INDONESIAN } else { &ENGLISH }
+    }
+
+    /// Fills the place of a pattern.
+    #[must_use]
+    pub fn fill(&self, pattern: &str, value: impl std::fmt::Display) -> String {
+        pattern.replacen("{}", &value.to_string(), 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_gets_its_language_or_english() {
+        assert_eq!(Text::accepted("id-ID,id;q=0.9").language, "id");
+        assert_eq!(Text::accepted("de-DE").language, "en");
+        assert_eq!(Text::accepted("").language, "en");
+    }
+}

@@ -1,0 +1,53 @@
+//! Addresses of pages. Ids of runs and tasks may hold any character; a path segment may not.
+
+use std::fmt::Write as _;
+
+/// Percent-encodes a text for a path segment or a query value.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            let _infallible = write!(encoded, "%{byte:02X}");
+        }
+    }
+    // A segment of dots alone would be taken for a step up.
+    if encoded.chars().all(|c| c == '.') { encoded.replace('.', "%2E") } else { encoded }
+}
+
+/// The page of a DAG.
+#[must_use]
+pub fn dag(dag_id: &str) -> String {
+    format!("/dags/{}", encode(dag_id))
+}
+
+/// The page of a run.
+#[must_use]
+pub fn run(dag_id: &str, run_id: &str) -> String {
+    format!("/dags/{}/runs/{}", encode(dag_id), encode(run_id))
+}
+
+/// The page of a task instance.
+#[must_use]
+pub fn task(dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> String {
+    let base = format!("{}/tasks/{}", run(dag_id, run_id), encode(task_id));
+    if map_index < 0 { base } else { format!("{base}?map_index={map_index}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_stay_within_their_segment() {
+        assert_eq!(
+            run("a b", "manual__2026-11-20T01:02:03+00:00"),
+            "/dags/a%20b/runs/manual__2026-11-20T01%3A02%3A03%2B00%3A00"
+        );
+        assert_eq!(encode("../x?y#z"), "..%2Fx%3Fy%23z");
+        assert_eq!(encode(".."), "%2E%2E");
+        assert_eq!(task("d", "r", "t", 3), "/dags/d/runs/r/tasks/t?map_index=3");
+    }
+}
