@@ -44,12 +44,11 @@ impl Versions {
         if let Some(known) = self.known(dag, version) {
             return Ok(known);
         }
-        let record = self.store.version_get(dag, version).await?.ok_or_else(|| {
-            StoreError::Corrupt {
+        let record =
+            self.store.version_get(dag, version).await?.ok_or_else(|| StoreError::Corrupt {
                 what: format!("version {version} of DAG {dag}"),
                 source: serde::de::Error::custom("there is no such row"),
-            }
-        })?;
+            })?;
         let made = Arc::new(Version { record, layout: OnceLock::new() });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front(made.clone());
@@ -59,9 +58,7 @@ impl Versions {
 
     fn known(&self, dag: i32, version: i32) -> Option<Arc<Version>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept
-            .iter()
-            .position(|it| it.record.dag == dag && it.record.version == version)?;
+        let at = kept.iter().position(|it| it.record.dag == dag && it.record.version == version)?;
         let found = kept.remove(at)?;
         kept.push_front(found.clone());
         Some(found)

@@ -40,7 +40,8 @@ pub struct Bar {
 #[must_use]
 pub fn bars(dag_id: &str, runs: &[BarRun], now: DateTime<Utc>, t: &'static Text) -> Vec<Bar> {
     let took = |run: &BarRun| {
-        run.started_at.map_or(0, |from| (run.ended_at.unwrap_or(now) - from).num_milliseconds().max(0))
+        run.started_at
+            .map_or(0, |from| (run.ended_at.unwrap_or(now) - from).num_milliseconds().max(0))
     };
     let longest = runs.iter().map(took).max().unwrap_or(0).max(1);
     let free = BARS.saturating_sub(runs.len());

@@ -48,7 +48,9 @@ impl DatasetView {
             kind: text(&reference["source"]["kind"]),
             rows: stats["rows"].as_u64().map_or_else(|| t.not_counted.to_owned(), count),
             size: stats["bytes"].as_u64().map_or_else(String::new, bytes),
-            preview: rows.map(|rows| rows.iter().take(ROWS_MOST).map(cells).collect()).unwrap_or_default(),
+            preview: rows
+                .map(|rows| rows.iter().take(ROWS_MOST).map(cells).collect())
+                .unwrap_or_default(),
             columns,
         }
     }
@@ -65,7 +67,8 @@ impl ColumnView {
         let known = &stats["columns"][&name];
         let number = |value: &Value| value.as_u64().map_or_else(String::new, count);
         let data_type = text(&column["type"]);
-        let is_number = ["Int", "UInt", "Float", "Decimal"].iter().any(|it| data_type.starts_with(it));
+        let is_number =
+            ["Int", "UInt", "Float", "Decimal"].iter().any(|it| data_type.starts_with(it));
         Self {
             nulls: number(&known["nulls"]),
             distinct: number(&known["distinct"]),

@@ -12,7 +12,13 @@ pub struct Pager {
 impl Pager {
     /// Returns the pager of a list: `address` makes the link of the page that starts at an offset.
     #[must_use]
-    pub fn new(offset: i64, shown: usize, total: i64, size: i64, address: impl Fn(i64) -> String) -> Self {
+    pub fn new(
+        offset: i64,
+        shown: usize,
+        total: i64,
+        size: i64,
+        address: impl Fn(i64) -> String,
+    ) -> Self {
         let shown = i64::try_from(shown).unwrap_or(0);
         Self {
             range: format!("{}–{} / {total}", (offset + 1).min(total), offset + shown),

@@ -93,8 +93,15 @@ impl Progress {
     #[must_use]
     pub fn of(badges: &[Badge], done: usize, t: &crate::text::Text) -> Self {
         const ORDER: [&str; 9] = [
-            "s-success", "s-skipped", "s-failed", "s-upstream", "s-running", "s-retry",
-            "s-deferred", "s-waiting", "s-none",
+            "s-success",
+            "s-skipped",
+            "s-failed",
+            "s-upstream",
+            "s-running",
+            "s-retry",
+            "s-deferred",
+            "s-waiting",
+            "s-none",
         ];
         let total = badges.len();
         let mut parts = Vec::new();

@@ -78,15 +78,23 @@ impl Field {
             kind = FieldKind::Json;
         }
         let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let bound = |key: &str| schema[key].as_number().map_or_else(String::new, ToString::to_string);
+        let bound =
+            |key: &str| schema[key].as_number().map_or_else(String::new, ToString::to_string);
         Self {
             name: name.to_owned(),
             key: format!("param.{name}"),
             kind,
-            value: param.default.as_ref().filter(|it| !it.is_null()).map_or_else(String::new, shown),
+            value: param
+                .default
+                .as_ref()
+                .filter(|it| !it.is_null())
+                .map_or_else(String::new, shown),
             description: schema["description"].as_str().unwrap_or_default().to_owned(),
             is_required: param.default.is_none(),
-            options: schema["enum"].as_array().map(|all| all.iter().map(shown).collect()).unwrap_or_default(),
+            options: schema["enum"]
+                .as_array()
+                .map(|all| all.iter().map(shown).collect())
+                .unwrap_or_default(),
             minimum: bound("minimum"),
             maximum: bound("maximum"),
         }
@@ -99,7 +107,11 @@ impl Field {
         match self.kind {
             FieldKind::Boolean => Ok(Some(Value::Bool(given_trimmed == "true"))),
             _ if given_trimmed.is_empty() && self.kind != FieldKind::Text => {
-                if self.is_required { Err(problem(t.value_missing)) } else { Ok(None) }
+                if self.is_required {
+                    Err(problem(t.value_missing))
+                } else {
+                    Ok(None)
+                }
             }
             FieldKind::Text if given.is_empty() && self.is_required => {
                 Err(problem(t.value_missing))
@@ -112,7 +124,9 @@ impl Field {
                 .ok_or_else(|| problem(t.not_number)),
             FieldKind::Choice => {
                 let known = schema["enum"].as_array().into_iter().flatten();
-                let same = |it: &&Value| it.as_str().map_or_else(|| it.to_string() == given, |it| it == given);
+                let same = |it: &&Value| {
+                    it.as_str().map_or_else(|| it.to_string() == given, |it| it == given)
+                };
                 Ok(Some(known.clone().find(same).cloned().unwrap_or_else(|| Value::from(given))))
             }
             FieldKind::Json => serde_json::from_str(given)

@@ -214,11 +214,7 @@ impl View {
             .model
             .task(&instance.task_id)
             .ok_or_else(|| ApiError::TaskNotFound(instance.task_id.0.clone()))?;
-        let key = [
-            &run.uuid.to_string(),
-            &instance.task_id.0,
-            &instance.map_index.0.to_string(),
-        ];
+        let key = [&run.uuid.to_string(), &instance.task_id.0, &instance.map_index.0.to_string()];
         Ok(Self {
             id: derived_id(&key.map(String::as_str)),
             task_display_name: instance.task_id.0.clone(),

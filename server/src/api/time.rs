@@ -8,9 +8,9 @@ pub(super) fn optional<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
     let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
-    parse(&text)
-        .map(Some)
-        .ok_or_else(|| de::Error::custom(format!("`{text}` is not an instant as RFC 3339 writes it")))
+    parse(&text).map(Some).ok_or_else(|| {
+        de::Error::custom(format!("`{text}` is not an instant as RFC 3339 writes it"))
+    })
 }
 
 fn parse(text: &str) -> Option<DateTime<Utc>> {

@@ -40,7 +40,8 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
 impl Gate {
     async fn admit(&self, request: &mut Parts) -> Result<(), ApiError> {
         let access = access_of(&self.table, request);
-        let caller = if access == Some(Access::Public) { None } else { self.caller(request).await? };
+        let caller =
+            if access == Some(Access::Public) { None } else { self.caller(request).await? };
         let with_cookie = caller.as_ref().is_some_and(|caller| caller.via == Via::Cookie);
         let with_token = caller.as_ref().is_some_and(|caller| caller.via == Via::Token);
         if !with_token && !is_same_site(request, with_cookie) {
@@ -102,7 +103,8 @@ fn sign_in_needed(request: &Parts) -> Response {
         let location = sign_in_location(back);
         return (StatusCode::UNAUTHORIZED, [("hx-redirect", location)]).into_response();
     }
-    let back = if is_get { request.uri.path_and_query().map_or("/", |it| it.as_str()) } else { "/" };
+    let back =
+        if is_get { request.uri.path_and_query().map_or("/", |it| it.as_str()) } else { "/" };
     let location = sign_in_location(back);
     let location =
         HeaderValue::try_from(location).unwrap_or_else(|_| HeaderValue::from_static("/sign-in"));

@@ -7,9 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::extract::Path;
 use crate::problem::ApiError;
 
-pub(super) async fn get(
-    Path((hash, name)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
+pub(super) async fn get(Path((hash, name)): Path<(String, String)>) -> Result<Response, ApiError> {
     let asset = subak_web::assets::get(&hash, &name)
         .ok_or_else(|| ApiError::NotFound(format!("/assets/{hash}/{name}")))?;
     let bytes = match asset.bytes {

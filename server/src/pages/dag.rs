@@ -91,9 +91,9 @@ fn row(run: RunRecord, now: DateTime<Utc>, t: &'static Text) -> RunRow {
         badge: Badge::run(run.state, t),
         who: who(&run),
         started: run.started_at.map(|at| Stamp::new(at, now, t)),
-        took: run.started_at.map_or_else(String::new, |from| {
-            duration(run.ended_at.unwrap_or(now) - from)
-        }),
+        took: run
+            .started_at
+            .map_or_else(String::new, |from| duration(run.ended_at.unwrap_or(now) - from)),
         note: run.note.unwrap_or_default(),
         run_type: run.run_type,
         run_id: run.run_id,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use subak_core::ids::RunKey;
 use tokio::select;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 

@@ -76,8 +76,7 @@ pub(super) async fn show(
         Value::Object(conf) if conf.is_empty() => String::new(),
         conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
     };
-    let live =
-        run_live(&look.run, &look.version, &look.instances, viewer.can_run(), now, t);
+    let live = run_live(&look.run, &look.version, &look.instances, viewer.can_run(), now, t);
     let note = look.run.note.unwrap_or_default();
     Ok(Html(RunPage { frame: viewer.frame(), live, note, conf }.page()))
 }

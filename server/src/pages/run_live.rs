@@ -53,9 +53,9 @@ pub(super) fn run_live(
         ended: run.ended_at.map(|at| Stamp::new(at, now, t)),
         took: took(run.started_at, run.ended_at, now),
         since: since(run.started_at, run.ended_at),
-        cancelled: run.cancelled_at.map(|_| {
-            t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())
-        }),
+        cancelled: run
+            .cancelled_at
+            .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
         progress: progress(instances, t),
         graph,
         tasks: shown.into_iter().map(|it| row(run, version, it, now, t)).collect(),

@@ -92,7 +92,13 @@ pub(super) async fn show(
         settings: settings(&look, &it.task_id),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
-        xcoms: app.store.xcom_list(run, it.task, it.map_index).await?.into_iter().map(xcom).collect(),
+        xcoms: app
+            .store
+            .xcom_list(run, it.task, it.map_index)
+            .await?
+            .into_iter()
+            .map(xcom)
+            .collect(),
         datasets: app
             .store
             .dataset_list(run, it.task, it.map_index)
@@ -179,9 +185,8 @@ fn downstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
 }
 
 fn neighbours(look: &Look, ids: &[TaskId], viewer: &Viewer) -> Vec<Neighbour> {
-    let state = |id: &TaskId| {
-        look.instances.iter().find(|it| it.task_id == *id).and_then(|it| it.state)
-    };
+    let state =
+        |id: &TaskId| look.instances.iter().find(|it| it.task_id == *id).and_then(|it| it.state);
     ids.iter()
         .map(|id| Neighbour {
             name: id.0.clone(),
@@ -243,8 +248,11 @@ pub(super) async fn clear(
         return Err(ApiError::TaskNotFound(task_id));
     }
     let chosen = with_downstream(record, &[task]);
-    let numbers: Vec<TaskNo> =
-        chosen.iter().filter_map(|id| record.numbers.get(id)).map(|number| TaskNo(*number)).collect();
+    let numbers: Vec<TaskNo> = chosen
+        .iter()
+        .filter_map(|id| record.numbers.get(id))
+        .map(|number| TaskNo(*number))
+        .collect();
     app.actions.tasks_clear(look.run.run_key, Some(&numbers)).await?;
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, -1)))
 }

@@ -36,16 +36,20 @@ pub(super) async fn submit(
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
     let dag = find(&app, dag_id).await?;
-    let problems = match conf_of_form(dag.head.params.iter(), |key| given.get(key).cloned(), viewer.t)
-    {
-        Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
-            Ok(run_id) => return Ok(Redirect::to(&url::run(&dag.dag_id, &run_id)).into_response()),
-            Err(ApiError::Invalid(fields)) => fields.into_iter().map(|field| field.msg).collect(),
-            Err(ApiError::Conflict(problem)) => vec![problem],
-            Err(other) => return Err(other),
-        },
-        Err(problems) => problems,
-    };
+    let problems =
+        match conf_of_form(dag.head.params.iter(), |key| given.get(key).cloned(), viewer.t) {
+            Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
+                Ok(run_id) => {
+                    return Ok(Redirect::to(&url::run(&dag.dag_id, &run_id)).into_response());
+                }
+                Err(ApiError::Invalid(fields)) => {
+                    fields.into_iter().map(|field| field.msg).collect()
+                }
+                Err(ApiError::Conflict(problem)) => vec![problem],
+                Err(other) => return Err(other),
+            },
+            Err(problems) => problems,
+        };
     let html = page(&dag, &viewer, &given, problems);
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response())
 }

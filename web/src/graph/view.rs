@@ -88,9 +88,10 @@ impl GraphView {
                 href: href(&node.task_id),
             }
         });
-        let edges = layout.edges.iter().map(|edge| {
-            EdgeView { path: edge.path.clone(), class: state(&edge.from).0 }
-        });
+        let edges = layout
+            .edges
+            .iter()
+            .map(|edge| EdgeView { path: edge.path.clone(), class: state(&edge.from).0 });
         Self {
             t,
             is_too_large: layout.is_too_large,
