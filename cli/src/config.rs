@@ -101,7 +101,7 @@ pub(crate) fn machine_name() -> String {
 
 /// The address that signs in once.
 pub(crate) fn sign_in_url(server: &str, secret: &str) -> String {
-    format!("{server}/sign-in/link?token={secret}")
+    format!("{server}{}", subak_server::auth::sign_in_path(secret))
 }
 
 /// Where a running `subak standalone` is to be found.

@@ -70,9 +70,9 @@ enum Command {
 }
 
 impl Command {
-    /// Whether it runs until a signal.
+    /// Whether its log is read later: it runs until a signal, and nobody may be watching.
     fn serves(&self) -> bool {
-        matches!(self, Self::Standalone(_) | Self::Demo(_) | Self::Server(_) | Self::Worker(_))
+        matches!(self, Self::Standalone(_) | Self::Server(_) | Self::Worker(_))
     }
 }
 

@@ -25,7 +25,7 @@ pub struct BarRun {
     pub ended_at: Option<DateTime<Utc>>,
 }
 
-/// One bar of a picture [`TALLEST`] high.
+/// One bar of a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bar {
     pub x: usize,

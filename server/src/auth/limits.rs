@@ -98,7 +98,7 @@ fn keys(name: &str, address: Option<IpAddr>) -> impl Iterator<Item = Key> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_name_that_fails_too_often_waits_and_then_may_again() {
         let limits = LoginLimits::default();
         for _ in 0..FAILURES_PER_NAME {
@@ -107,7 +107,9 @@ mod tests {
         }
         assert!(matches!(limits.admit("MADE", None).await, Err(ApiError::TooManySignIns(300..))));
         assert!(limits.admit("wayan", None).await.is_ok());
-        tokio::time::advance(WINDOW).await;
+        for failures in limits.failures.lock().unwrap().values_mut() {
+            failures.since -= WINDOW;
+        }
         assert!(limits.admit("made", None).await.is_ok());
     }
 

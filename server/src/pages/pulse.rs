@@ -57,7 +57,7 @@ impl Pulse {
             () = sleep_until(self.looked + APART) => {}
         }
         // What happened until now is what the look will see.
-        while !matches!(self.changes.try_recv(), Err(_)) {}
+        while self.changes.try_recv().is_ok() {}
         self.looked = Instant::now();
         true
     }
