@@ -48,7 +48,7 @@ pub(crate) enum ApiError {
     Internal,
 }
 
-/// A part of a request that is not valid, as FastAPI reports it.
+/// A part of a request that is not valid, as `FastAPI` reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FieldProblem {
     pub(crate) loc: Vec<String>,
@@ -107,7 +107,7 @@ impl ApiError {
         Shape { status, kind, title }
     }
 
-    /// `detail`: a text, or for an invalid request the list that FastAPI's clients expect.
+    /// `detail`: a text, or for an invalid request the list that `FastAPI`'s clients expect.
     fn detail(&self) -> Value {
         match self {
             Self::Invalid(fields) => json!(fields),

@@ -124,7 +124,9 @@ impl Field {
                 .ok_or_else(|| problem(t.not_number)),
             FieldKind::Choice => {
                 let known = schema["enum"].as_array().into_iter().flatten();
-                let same = |it: &&Value| it.as_str().map_or_else(|| *it == given, |it| it == given);
+                let same = |it: &&Value| {
+                    it.as_str().map_or_else(|| it.to_string(), str::to_owned) == given
+                };
                 Ok(Some(known.clone().find(same).cloned().unwrap_or_else(|| Value::from(given))))
             }
             FieldKind::Json => serde_json::from_str(given)
