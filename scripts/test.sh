@@ -10,9 +10,12 @@ step "tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
-cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
+# A test that hangs fails the run instead of holding it up.
+timeout --kill-after=30 40m \
+    cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
 step "a broken engine is found out"
-cargo test --workspace --locked --features subak-testkit/mutate --test mutation </dev/null 2>&1 |
+timeout --kill-after=30 15m \
+    cargo test --workspace --locked --features subak-testkit/mutate --test mutation </dev/null 2>&1 |
     tee -a "$log" || status=$?
 step ""
 

@@ -211,7 +211,9 @@ fn decompress(lz4: &[u8]) -> Vec<u8> {
         return b"(a part of this log cannot be read)".to_vec();
     }
     lz4_flex::block::decompress_size_prepended(lz4)
-        .unwrap_or_else(|_| b"(a part of this log cannot be read)".to_vec())
+        .ok()
+        .filter(|text| text.len() == size)
+        .unwrap_or_else(|| b"(a part of this log cannot be read)".to_vec())
 }
 
 #[cfg(test)]
