@@ -18,7 +18,7 @@ use super::{Core, Outcome, TryReport};
 impl Core {
     /// Sends committed hand-overs. One that can't be made ready to run ends as failed, with the
     /// reason.
-    pub(crate) async fn assign(&self, handed: Vec<HandedOver>) -> anyhow::Result<()> {
+    pub(crate) async fn assign(&self, handed: &[HandedOver]) -> anyhow::Result<()> {
         if handed.is_empty() {
             return Ok(());
         }
@@ -26,7 +26,7 @@ impl Core {
         let mut by_session: BTreeMap<i64, Vec<proto::Assignment>> = BTreeMap::new();
         for try_ in handed {
             let Some(facts) = facts.get(&try_.key.run) else { continue };
-            match self.assignment(&try_, facts).await {
+            match self.assignment(try_, facts).await {
                 Ok(assignment) => by_session.entry(try_.session).or_default().push(assignment),
                 Err(error) => self.fail_assignment(try_, &error),
             }
@@ -124,7 +124,7 @@ impl Core {
     }
 
     /// Reports a try as failed that never reached its worker.
-    fn fail_assignment(&self, try_: HandedOver, error: &anyhow::Error) {
+    fn fail_assignment(&self, try_: &HandedOver, error: &anyhow::Error) {
         let message = format!("the task could not be handed over: {error:#}");
         tracing::error!(run.key = try_.key.run.0, task = try_.key.task.0, error = message);
         let outcome = Outcome::Failed(subak_core::decide::TryEnd::Transient);

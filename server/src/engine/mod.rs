@@ -218,12 +218,21 @@ impl Core {
         Ok(())
     }
 
+    /// Sends committed hand-overs; while the database does not answer, again and again for a while.
+    /// What is not sent even then, the worker's heartbeat finds missing.
+    async fn assign_surely(&self, handed: &[HandedOver]) {
+        const ROUNDS: u32 = 6;
+        for round in 0..ROUNDS {
+            let Err(error) = self.assign(handed).await else { return };
+            tracing::warn!(error = format!("{error:#}"), round, "hand-overs could not be sent");
+            tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(round)).await;
+        }
+    }
+
     /// What follows a commit: hand-overs are sent, and whoever waits is woken.
     async fn committed(&self, after: work::After) {
         self.sessions.hold(&after.handed);
-        if let Err(error) = self.assign(after.handed).await {
-            tracing::error!(error = format!("{error:#}"), "hand-overs could not be sent");
-        }
+        self.assign_surely(&after.handed).await;
         for queue in &after.backlog {
             self.backlog.raise(queue);
         }

@@ -129,8 +129,8 @@ impl Inbound {
         let tries = held.iter().map(|t| crate::engine::try_ref(&t.fence())).collect();
         self.send(Out::Held(proto::Held { tries }));
         // Duplicates are ignored by the worker.
-        let again = held.iter().filter(|held| !held.restarting).map(handed_over).collect();
-        core.assign(again).await
+        let again: Vec<_> = held.iter().filter(|held| !held.restarting).map(handed_over).collect();
+        core.assign(&again).await
     }
 
     async fn refused(&self, refused: proto::Refused) -> anyhow::Result<()> {

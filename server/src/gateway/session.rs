@@ -48,7 +48,8 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
     // What it should hold and does not: never arrived, or its report still waits there.
     let known: HashSet<i64> = hello.held.iter().map(|held| held.token).collect();
     let missing = opened.held.iter().filter(|t| !t.restarting && !known.contains(&t.token));
-    if let Err(error) = core.assign(missing.map(handed_over).collect()).await {
+    let missing: Vec<_> = missing.map(handed_over).collect();
+    if let Err(error) = core.assign(&missing).await {
         warn!(error = format!("{error:#}"), "hand-overs could not be sent again");
     }
     for held in opened.held.iter().filter(|held| held.restarting) {
