@@ -1,4 +1,4 @@
-//! States as people see them: a word and a colour.
+//! States as people see them: a word, a colour and a sign, because not everybody sees colours.
 
 use subak_core::state::{RunState, TaskState};
 
@@ -34,6 +34,12 @@ impl Badge {
         Self { class, label }
     }
 
+    /// Returns the sign of the state, as markup.
+    #[must_use]
+    pub fn icon(&self) -> &'static str {
+        icon(self.class)
+    }
+
     /// Describes a run's state.
     #[must_use]
     pub fn run(state: RunState, t: &'static Text) -> Self {
@@ -44,5 +50,44 @@ impl Badge {
             RunState::Failed => ("s-failed", t.state_failed),
         };
         Self { class, label }
+    }
+}
+
+/// Wraps a drawing of 16 by 16. `d`: a disc in the state's colour, `k`: a line cut out of it, `o`: a
+/// line in the colour.
+macro_rules! icon {
+    ($class:literal, $drawing:literal) => {
+        concat!(
+            "<svg class=\"",
+            $class,
+            "\" viewBox=\"0 0 16 16\" width=\"14\" height=\"14\" aria-hidden=\"true\">",
+            $drawing,
+            "</svg>"
+        )
+    };
+    ($line:literal) => {
+        concat!(
+            "<svg class=\"ic\" viewBox=\"0 0 16 16\" width=\"14\" height=\"14\" aria-hidden=\"true\">",
+            "<circle class=\"d\" cx=\"8\" cy=\"8\" r=\"7\"/><path class=\"k\" d=\"",
+            $line,
+            "\"/></svg>"
+        )
+    };
+}
+
+pub(crate) fn icon(class: &str) -> &'static str {
+    match class {
+        "s-success" => icon!("M4.8 8.3 7 10.5l4.2-4.8"),
+        "s-failed" => icon!("m5.5 5.5 5 5m0-5-5 5"),
+        "s-waiting" => icon!("M8 4.5V8l2.3 1.5"),
+        "s-retry" => icon!("M11 8a3 3 0 1 1-1-2.2M10.6 3.9v2.2H8.4"),
+        "s-deferred" => icon!("M6.3 5.5v5m3.4-5v5"),
+        "s-skipped" => icon!("m5 5.5 2.5 2.5L5 10.5m3.5-5L11 8l-2.5 2.5"),
+        "s-upstream" => icon!("M8 11.2V5M5.4 7.4 8 4.8l2.6 2.6"),
+        "s-running" => icon!(
+            "ic spin",
+            "<circle class=\"o w\" cx=\"8\" cy=\"8\" r=\"6\"/><path class=\"o\" d=\"M8 2a6 6 0 0 1 6 6\"/>"
+        ),
+        _ => icon!("ic", "<circle class=\"o dash\" cx=\"8\" cy=\"8\" r=\"6\"/>"),
     }
 }

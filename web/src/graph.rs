@@ -20,7 +20,7 @@ const NAME_CHARS: usize = 26;
 pub(crate) const NODE_HEIGHT: f64 = 46.0;
 const NODE_WIDTH_LEAST: f64 = 116.0;
 const CHAR_WIDTH: f64 = 7.4;
-const NODE_PADDING: f64 = 44.0;
+const NODE_PADDING: f64 = 48.0;
 const LAYER_GAP: f64 = 56.0;
 
 /// A graph with places.

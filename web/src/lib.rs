@@ -7,6 +7,8 @@
 pub mod assets;
 mod badge;
 pub mod bars;
+#[cfg(test)]
+mod contrast;
 pub mod dag;
 pub mod dags;
 pub mod dataset;

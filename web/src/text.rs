@@ -89,6 +89,7 @@ texts! {
     started: "Started", "Mulai";
     ended: "Ended", "Selesai";
     duration: "Duration", "Durasi";
+    timeline: "When it ran", "Kapan berjalan";
     tries: "Tries", "Percobaan";
     try_label: "Try {}", "Percobaan {}";
     worker: "Worker", "Worker";

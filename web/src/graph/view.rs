@@ -6,11 +6,20 @@ use askama::Template;
 use subak_core::state::TaskState;
 
 use super::{Layout, NODE_HEIGHT};
-use crate::badge::Badge;
+use crate::badge::{Badge, icon};
 use crate::text::Text;
 
 /// Space around the drawing, for lines and shadows.
 const MARGIN: f64 = 6.0;
+
+/// Where texts of a box begin.
+const TEXT_X: u32 = 14;
+const TEXT_X_BESIDE_ICON: u32 = 32;
+
+/// Puts an icon where a box has it.
+fn placed(icon: &str) -> String {
+    icon.replacen("<svg ", "<svg x=\"11\" y=\"9\" ", 1)
+}
 
 /// A graph to be shown.
 #[derive(Debug, Clone, Template)]
@@ -35,6 +44,9 @@ struct NodeView {
     operator: String,
     title: String,
     class: &'static str,
+    /// The state's sign, placed; empty without a run.
+    icon: String,
+    text_x: u32,
     href: Option<String>,
 }
 
@@ -85,6 +97,8 @@ impl GraphView {
                 operator: node.operator.clone(),
                 title: format!("{} · {}{label}", node.task_id, node.operator),
                 class,
+                icon: if class.is_empty() { String::new() } else { placed(icon(class)) },
+                text_x: if class.is_empty() { TEXT_X } else { TEXT_X_BESIDE_ICON },
                 href: href(&node.task_id),
             }
         });
