@@ -8,6 +8,7 @@ pub mod dag_gen;
 pub mod model;
 pub mod peek;
 pub mod postgres;
+pub mod settle;
 pub mod stack;
 
 pub use postgres::{TestDatabase, database};

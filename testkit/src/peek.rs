@@ -64,3 +64,18 @@ pub async fn lost(store: &Store, run: RunKey) -> anyhow::Result<i64> {
     let lost = "SELECT count(*) FROM try_history WHERE run_key = $1 AND cause = 'worker_lost'";
     Ok(sqlx::query_scalar(lost).bind(run.0).fetch_one(store.pool()).await?)
 }
+
+/// Everything that people change: runs and their states, pauses, users and how often they are
+/// signed in.
+pub async fn runs_and_users(store: &Store) -> anyhow::Result<Vec<String>> {
+    let rows = sqlx::query_scalar(
+        "SELECT 'run ' || run_id || ' ' || state::text || ' ' || coalesce(note, '') FROM run
+         UNION ALL SELECT 'dag ' || dag_id || ' ' || is_paused FROM dag
+         UNION ALL SELECT 'user ' || username FROM app_user
+         UNION ALL SELECT 'sessions ' || count(*) FROM web_session
+         UNION ALL SELECT 'tokens ' || count(*) FROM api_token
+         UNION ALL SELECT 'resets ' || count(*) FROM task_reset
+         ORDER BY 1",
+    );
+    Ok(rows.fetch_all(store.pool()).await?)
+}

@@ -1,4 +1,7 @@
-//! The engine on a real PostgreSQL, driven by workers in the same process.
+//! The engine and the router on a real PostgreSQL, driven by workers in the same process.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod chain;
+mod surface;
 mod world;

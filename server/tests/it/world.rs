@@ -73,6 +73,16 @@ impl World {
         }
     }
 
+    /// Waits until the engine's loops have gone round.
+    pub(crate) async fn beating(&self) -> anyhow::Result<()> {
+        let began = std::time::Instant::now();
+        while self.engine.last_beat().is_none() {
+            anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "the loops do not go round");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// `task_id state` of every task of a run that has ended, sorted.
     pub(crate) async fn states(&self, run: RunKey) -> anyhow::Result<Vec<String>> {
         peek::ended_tasks(&self.store, run).await

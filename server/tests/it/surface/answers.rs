@@ -1,0 +1,164 @@
+//! The REST API's answers, in Airflow's shapes; the snapshots are the contract.
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use subak_store::access::Role;
+
+use super::site::{Answer, Sender, Site, request};
+use super::steady;
+
+/// Status and body, as a snapshot shows them.
+fn shown(answer: &Answer) -> Value {
+    json!({ "status": answer.status.as_u16(), "body": steady::json(answer.json()) })
+}
+
+macro_rules! check {
+    ($name:literal, $answer:expr) => {
+        insta::assert_json_snapshot!($name, shown(&$answer));
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anybody_may_ask_for_version_and_health_and_a_token() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let stranger = Sender::Stranger;
+    check!("version", site.get(&stranger, "/api/v2/version").await?);
+    // The loops go round once they have begun.
+    site.world.beating().await?;
+    check!("health", site.get(&stranger, "/api/v2/monitor/health").await?);
+
+    let password = secrecy::SecretString::from("correct horse battery");
+    site.world.store.user_create("ana", Some(&password), Role::User).await?;
+    let given = json!({"username": "ana", "password": "correct horse battery"});
+    let made = site.json(&stranger, Method::POST, "/auth/token", &given).await?;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let keys: Vec<String> = made.json().as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["access_token"]);
+    let token = Sender::Token(made.json()["access_token"].as_str().unwrap().to_owned());
+    assert_eq!(site.get(&token, "/api/v2/dags").await?.status, StatusCode::OK);
+
+    let wrong = json!({"username": "ana", "password": "guess"});
+    check!("token-wrong", site.json(&stranger, Method::POST, "/auth/token", &wrong).await?);
+    let half = json!({"username": "ana"});
+    check!("token-half", site.json(&stranger, Method::POST, "/auth/token", &half).await?);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dags() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let op = site.program(Role::Op).await?;
+    check!("dags", site.get(&op, "/api/v2/dags").await?);
+    check!("dags-one", site.get(&op, "/api/v2/dags?limit=1&offset=1&order_by=-dag_id").await?);
+    check!("dags-of-tag", site.get(&op, "/api/v2/dags?tags=retail&limit=1").await?);
+    check!("dag", site.get(&op, "/api/v2/dags/shop").await?);
+    check!("dag-details", site.get(&op, "/api/v2/dags/shop/details").await?);
+    check!("dag-source", site.get(&op, "/api/v2/dagSources/idle").await?);
+    check!("dag-not-found", site.get(&op, "/api/v2/dags/none").await?);
+    check!("dags-bad-order", site.get(&op, "/api/v2/dags?order_by=owner").await?);
+    check!("dags-bad-limit", site.get(&op, "/api/v2/dags?limit=many").await?);
+    check!("import-errors", site.get(&op, "/api/v2/importErrors").await?);
+    let paused = json!({"is_paused": true});
+    let patched = site.json(&op, Method::PATCH, "/api/v2/dags/idle", &paused).await?;
+    assert_eq!(patched.json()["is_paused"], true);
+    let wrong = json!({"paused": true});
+    check!("dag-bad-patch", site.json(&op, Method::PATCH, "/api/v2/dags/idle", &wrong).await?);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let user = site.program(Role::User).await?;
+    let runs = "/api/v2/dags/shop/dagRuns";
+    check!("runs", site.get(&user, runs).await?);
+    check!("run", site.get(&user, &format!("{runs}/good")).await?);
+    check!("run-not-found", site.get(&user, &format!("{runs}/none")).await?);
+    check!("runs-bad-state", site.get(&user, &format!("{runs}?state=done")).await?);
+
+    let post = async |body: &Value| site.json(&user, Method::POST, runs, body).await;
+    let given = json!({
+        "dag_run_id": "asked", "logical_date": "2026-11-01T00:00:00Z", "conf": {"most": 3},
+        "note": "by hand",
+    });
+    check!("run-triggered", post(&given).await?);
+    check!("run-exists", post(&given).await?);
+    check!("run-bad-conf", post(&json!({"logical_date": null, "conf": {"most": 0}})).await?);
+    check!("run-unknown-field", post(&json!({"logical_date": null, "when": "now"})).await?);
+    let bad_date = json!({"logical_date": "yesterday"});
+    check!("run-bad-date", post(&bad_date).await?);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_are_paged_without_a_gap() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    for number in 0..5 {
+        site.run("idle", &format!("run-{number}")).await?;
+    }
+    let mut seen = Vec::new();
+    for offset in [0, 2, 4, 6] {
+        let path =
+            format!("/api/v2/dags/idle/dagRuns?limit=2&offset={offset}&order_by=-dag_run_id");
+        let page = site.get(&viewer, &path).await?.json();
+        assert_eq!(page["total_entries"], 5);
+        let ids = page["dag_runs"].as_array().unwrap().iter().map(|run| run["dag_run_id"].clone());
+        seen.extend(ids);
+    }
+    assert_eq!(seen, ["run-4", "run-3", "run-2", "run-1", "run-0"]);
+    let all = site.get(&viewer, "/api/v2/dags/~/dagRuns?state=failed&state=success").await?.json();
+    assert_eq!(all["total_entries"], 7);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let tasks = "/api/v2/dags/shop/dagRuns/bad/taskInstances";
+    check!("instances", site.get(&viewer, tasks).await?);
+    check!("instances-failed", site.get(&viewer, &format!("{tasks}?state=failed&limit=1")).await?);
+    check!("instance", site.get(&viewer, &format!("{tasks}/extract")).await?);
+    check!("instance-not-found", site.get(&viewer, &format!("{tasks}/none")).await?);
+    check!("instances-bad-state", site.get(&viewer, &format!("{tasks}?state=done")).await?);
+    check!("log-1", site.get(&viewer, &format!("{tasks}/extract/logs/1")).await?);
+    check!("log-2", site.get(&viewer, &format!("{tasks}/extract/logs/2")).await?);
+    check!("log-bad-token", site.get(&viewer, &format!("{tasks}/extract/logs/1?token=x")).await?);
+    check!("xcoms", site.get(&viewer, &format!("{tasks}/extract/xcomEntries")).await?);
+    check!("xcom", site.get(&viewer, &format!("{tasks}/extract/xcomEntries/return_value")).await?);
+
+    let log = format!("{tasks}/extract/logs/2");
+    for (kind, text) in [
+        ("text/plain", "opening sales.csv\n3 rows\n"),
+        ("application/x-ndjson", "{\"event\":\"opening sales.csv\"}\n{\"event\":\"3 rows\"}\n"),
+    ] {
+        let asked = request(&viewer, &Method::GET, &log, &[("accept", kind)])?;
+        let answer = Answer::read(site.send(asked).await?).await?;
+        assert!(answer.header("content-type").starts_with(kind));
+        assert_eq!(answer.text(), text);
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_say_what_and_where() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let runs = "/api/v2/dags/shop/dagRuns";
+    check!("error-sign-in", site.get(&Sender::Stranger, runs).await?);
+    check!("error-role", site.json(&viewer, Method::POST, runs, &json!({})).await?);
+    check!("error-no-route", site.get(&viewer, "/api/v2/nothing").await?);
+    let put = site.json(&viewer, Method::PUT, runs, &json!({})).await?;
+    check!("error-method", put);
+    let user = site.program(Role::User).await?;
+    let no_json = request(&user, &Method::POST, runs, &[("content-type", "text/plain")])?;
+    check!("error-no-json", Answer::read(site.send(no_json).await?).await?);
+    let mut broken = request(&user, &Method::POST, runs, &[("content-type", "application/json")])?;
+    *broken.body_mut() = "{\"conf\": [}".into();
+    check!("error-broken-json", Answer::read(site.send(broken).await?).await?);
+    let mut large = request(&user, &Method::POST, runs, &[("content-type", "application/json")])?;
+    *large.body_mut() = vec![b' '; (4 << 20) + 1].into();
+    check!("error-too-large", Answer::read(site.send(large).await?).await?);
+    site.world.close().await
+}

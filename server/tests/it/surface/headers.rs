@@ -1,0 +1,96 @@
+//! What every answer tells browsers, and what no page has in it.
+
+use axum::http::{Method, header};
+use subak_server::router::{Access, route_table};
+use subak_store::access::Role;
+
+use super::doors::address;
+use super::markup::{assert_harmless, tags};
+use super::site::{Answer, Sender, Site, request};
+
+/// Nothing inline, nothing from elsewhere, no frame around it.
+const POLICY: &[&str] = &[
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "manifest-src 'self'",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+];
+
+fn assert_guarded(what: &str, headers: &axum::http::HeaderMap) {
+    let get = |name: &str| headers.get(name).and_then(|it| it.to_str().ok()).unwrap_or("");
+    let policy: Vec<&str> = get("content-security-policy").split(';').map(str::trim).collect();
+    assert_eq!(policy, POLICY, "{what}");
+    assert_eq!(get("x-content-type-options"), "nosniff", "{what}");
+    assert_eq!(get("x-frame-options"), "DENY", "{what}");
+    assert_eq!(get("referrer-policy"), "no-referrer", "{what}");
+    assert_eq!(get("cross-origin-opener-policy"), "same-origin", "{what}");
+    assert_eq!(get("cross-origin-resource-policy"), "same-origin", "{what}");
+    assert!(!get("x-request-id").is_empty(), "{what}");
+    let is_asset = what.contains("/assets/");
+    let caching = if is_asset { "public, max-age=31536000, immutable" } else { "no-store" };
+    let is_stream = get("content-type").starts_with("text/event-stream");
+    assert!(get("cache-control") == caching || is_stream, "{what}: {}", get("cache-control"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_is_guarded_and_no_page_has_anything_inline() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let admin = site.browser(Role::Admin).await?;
+    let mut pages = 0;
+    for (method, path, access) in route_table() {
+        if path == "/sign-out" {
+            continue;
+        }
+        let sender = if access == Access::Public { &Sender::Stranger } else { &admin };
+        let what = format!("{method} {}", address(path));
+        let response = site.send(request(sender, &method, &address(path), &[])?).await?;
+        assert_guarded(&what, response.headers());
+        let kind = response.headers().get(header::CONTENT_TYPE).cloned();
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+            pages += 1;
+            assert_harmless(&what, &Answer::read(response).await?.text());
+        }
+    }
+    assert!(pages > 5, "{pages} pages");
+    for (sender, path) in [(&Sender::Stranger, "/nothing"), (&admin, "/nothing")] {
+        let response = site.send(request(sender, &Method::GET, path, &[])?).await?;
+        assert_guarded(path, response.headers());
+    }
+    site.world.close().await
+}
+
+/// Bytes that travel before the first page is whole: it, its styles, its scripts, its pictures.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_load_is_small() -> anyhow::Result<()> {
+    const BYTES_MOST: usize = 60 << 10;
+    let site = Site::with_runs().await?;
+    let admin = site.browser(Role::Admin).await?;
+    let get = async |path: &str| {
+        let gzip = [("accept-encoding", "gzip"), ("sec-fetch-site", "same-origin")];
+        Answer::read(site.send(request(&admin, &Method::GET, path, &gzip)?).await?).await
+    };
+    let page = get("/").await?;
+    assert_eq!(page.header("content-encoding"), "gzip");
+    let mut size = page.body.len();
+    let html = site.get(&admin, "/").await?.text();
+    let mut loaded = 0;
+    for tag in tags(&html) {
+        let source = match tag.name.as_str() {
+            "script" => tag.attribute("src"),
+            "link" => tag.attribute("href"),
+            _ => None,
+        };
+        if let Some(source) = source {
+            size += get(source).await?.body.len();
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 5, "{loaded} parts");
+    assert!(size <= BYTES_MOST, "{size} bytes");
+    site.world.close().await
+}

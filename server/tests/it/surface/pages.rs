@@ -1,0 +1,55 @@
+//! The pages' markup. A snapshot shows what a change of a template or a handler does to people.
+
+use axum::http::StatusCode;
+use subak_store::access::Role;
+
+use super::site::{Sender, Site};
+use super::steady;
+
+async fn check(site: &Site, sender: &Sender, name: &str, path: &str) -> anyhow::Result<()> {
+    let answer = site.get(sender, path).await?;
+    assert!(answer.header("content-type").starts_with("text/html"), "{path}");
+    insta::assert_snapshot!(name, steady::page(&answer.text()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_as_reviewed() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let admin = site.browser(Role::Admin).await?;
+    check(&site, &Sender::Stranger, "sign-in", "/sign-in?next=%2Fdags%2Fshop").await?;
+    check(&site, &admin, "dags", "/").await?;
+    check(&site, &admin, "dags-no-match", "/?name=zzz").await?;
+    check(&site, &admin, "dag", "/dags/shop").await?;
+    check(&site, &admin, "dag-without-runs", "/dags/idle").await?;
+    check(&site, &admin, "trigger", "/dags/shop/trigger").await?;
+    check(&site, &admin, "run-good", "/dags/shop/runs/good").await?;
+    check(&site, &admin, "run-bad", "/dags/shop/runs/bad").await?;
+    check(&site, &admin, "task", "/dags/shop/runs/good/tasks/extract").await?;
+    check(&site, &admin, "task-first-try", "/dags/shop/runs/good/tasks/extract?try=1").await?;
+    check(&site, &admin, "task-failed", "/dags/shop/runs/bad/tasks/load").await?;
+    check(&site, &admin, "error", "/dags/none").await?;
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_only_look_sees_no_button() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let viewer = site.browser(Role::Viewer).await?;
+    for path in ["/", "/dags/shop", "/dags/shop/runs/bad", "/dags/shop/runs/bad/tasks/load"] {
+        let text = site.get(&viewer, path).await?.text();
+        for action in ["/runs\"", "/trigger\"", "/cancel\"", "/clear\""] {
+            assert!(!text.contains(action), "{path} offers {action}");
+        }
+    }
+    assert_eq!(site.get(&viewer, "/dags/shop/trigger").await?.status, StatusCode::FORBIDDEN);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_installation_says_what_to_do() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let admin = site.browser(Role::Admin).await?;
+    check(&site, &admin, "no-dags", "/").await?;
+    site.world.close().await
+}
