@@ -9,13 +9,18 @@ use crate::copy::{Field, ddl_type};
 use crate::load::catalog::Table;
 use crate::name::{self, Identifier, did_you_mean};
 
-/// Returns pairs of table column and dataset column: those that the user names, or the same names.
+/// Returns pairs of table column and dataset column: those that the user names, or the same names; in
+/// the dataset's order, which a created table has too.
 pub(crate) fn pairs(named: &BTreeMap<String, String>, schema: &SchemaRef) -> Vec<(String, String)> {
     if named.is_empty() {
         let names = schema.fields().iter().map(|field| field.name());
         return names.map(|name| (name.clone(), name.clone())).collect();
     }
-    named.iter().map(|(target, source)| (target.clone(), source.clone())).collect()
+    let mut pairs: Vec<_> =
+        named.iter().map(|(target, source)| (target.clone(), source.clone())).collect();
+    // A column that the dataset does not have is reported later.
+    pairs.sort_by_key(|(_, source)| schema.index_of(source).unwrap_or(usize::MAX));
+    pairs
 }
 
 /// Checks the pairs against table and dataset, and returns the columns to fill.

@@ -226,6 +226,16 @@ async fn create_makes_the_table_once_however_many_ask() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_created_table_has_the_datasets_order_of_columns() -> Result<()> {
+    let database = Database::new().await?;
+    let a_try = Try::with(database.connection(), vec![monthly(&[(1, 948)])]);
+    let columns = json!({ "which_month": "month", "how_many": "customers" });
+    a_try.load("made", json!({ "create": true, "columns": columns })).await?;
+    assert_eq!(database.rows("SELECT * FROM made").await?, ["1|948"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn create_for_an_upsert_makes_its_key() -> Result<()> {
     let database = Database::new().await?;
     for run in 1..=2 {
