@@ -6,6 +6,7 @@ mod dags;
 mod errors;
 mod kills;
 mod operators;
+mod retail;
 mod standalone;
 mod test_command;
 

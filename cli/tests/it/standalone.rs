@@ -30,7 +30,7 @@ tasks:
 ";
 
 /// A folder with DAG files and room for data.
-fn place() -> TempDir {
+pub(crate) fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     // PostgreSQL runs as another user where the test runs as root.
     fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
@@ -39,7 +39,8 @@ fn place() -> TempDir {
     place
 }
 
-struct Standalone {
+/// A running `subak standalone`. Dropped, it is killed.
+pub(crate) struct Standalone {
     child: Child,
     folder: PathBuf,
     ready_after: Duration,
@@ -48,7 +49,7 @@ struct Standalone {
 
 impl Standalone {
     /// Starts it and waits until it has said all there is to say.
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let since = Instant::now();
         let mut child = command(folder)
             .args(["standalone", "--listen", "127.0.0.1:0", "--log", "warn"])
@@ -65,12 +66,21 @@ impl Standalone {
         Self { child, folder: folder.to_owned(), ready_after: since.elapsed(), said }
     }
 
-    fn subak(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn subak(&self, arguments: &[&str]) -> Output {
         command(&self.folder).args(arguments).output().unwrap()
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it printed when it was ready.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
+    }
+
     /// Asks it to end, and returns its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
     }
