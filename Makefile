@@ -29,9 +29,9 @@ fmt: ## lays out Rust and TOML files
 	cargo fmt --all
 	@scripts/tool.sh taplo fmt
 
-soak: ## the tests that have counts, with high ones; takes hours
+soak: ## the tests that have counts, with high ones; takes hours, can be stopped
 	@scripts/setup.sh test
-	@SUBAK_ENGINE_DAGS=100000 SUBAK_RANDOM_DAGS=1000000 SUBAK_KILLS=100 scripts/test.sh
+	@scripts/soak.sh
 
 bench: ## measures the engine and the retail pipeline
 	@scripts/setup.sh test

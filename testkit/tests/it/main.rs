@@ -8,3 +8,9 @@ mod checker;
 mod engine;
 #[cfg(test)]
 mod random;
+
+/// The first seed of random DAGs: `SUBAK_FIRST_SEED`, or 0.
+#[cfg(test)]
+fn first_seed() -> u64 {
+    std::env::var("SUBAK_FIRST_SEED").map_or(0, |text| text.parse().unwrap())
+}

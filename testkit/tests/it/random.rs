@@ -15,11 +15,18 @@ use subak_testkit::model::{ModelRun, Status, TryEnd};
 /// How many DAGs; `SUBAK_RANDOM_DAGS` asks for more.
 const DAGS: u64 = 20_000;
 
+/// DAGs between two signs of life.
+const SHOWN_EVERY: u64 = 50_000;
+
 #[test]
 fn random_dags_in_memory_end_as_the_model_says() {
     let dags = std::env::var("SUBAK_RANDOM_DAGS").map_or(DAGS, |text| text.parse().unwrap());
-    for seed in 0..dags {
+    let first = crate::first_seed();
+    for seed in first..first + dags {
         Play::new(&Sample::new(seed, Shape::default())).finish();
+        if (seed + 1 - first).is_multiple_of(SHOWN_EVERY) {
+            eprintln!("{} of {dags} DAGs in memory, up to seed {seed}", seed + 1 - first);
+        }
     }
 }
 

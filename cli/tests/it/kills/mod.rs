@@ -61,6 +61,8 @@ async fn kill_again_and_again(victim: Victim) {
             Ok(hit) => {
                 running += hit.running;
                 lost += hit.lost;
+                let number = number + 1;
+                eprintln!("{number} of {kills} kills of a {victim}, SUBAK_KILL_SEED={seed}");
             }
             Err(error) => {
                 let logs = stack.logs();

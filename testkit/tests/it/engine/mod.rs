@@ -24,7 +24,7 @@ const PER_DATABASE: u64 = 2_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn random_dags_on_four_servers_end_as_the_model_says() {
     let dags = std::env::var("SUBAK_ENGINE_DAGS").map_or(DAGS, |text| text.parse().unwrap());
-    let first = std::env::var("SUBAK_ENGINE_SEED").map_or(0, |text| text.parse().unwrap());
+    let first = crate::first_seed();
     for start in (first..first + dags).step_by(usize::try_from(PER_DATABASE).unwrap()) {
         let fleet = Fleet::start(4, 24).await;
         let end = (start + PER_DATABASE).min(first + dags);
@@ -32,6 +32,7 @@ async fn random_dags_on_four_servers_end_as_the_model_says() {
             .for_each_concurrent(AT_ONCE, |seed| play(&fleet, seed))
             .await;
         fleet.finish().await;
+        eprintln!("{} of {dags} DAGs on four servers, up to seed {}", end - first, end - 1);
     }
 }
 

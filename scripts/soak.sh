@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs the tests that have counts with high ones, and says after each piece how far it is. Takes hours;
+# Ctrl-C stops it at any moment. A failure shows its seed.
+# usage: scripts/soak.sh [random|engine|kills]…
+# SUBAK_RANDOM_DAGS (1,000,000) in memory, SUBAK_ENGINE_DAGS (100,000) on four servers, both from
+# SUBAK_FIRST_SEED (0); SUBAK_KILLS (100) of each of worker, server and PostgreSQL.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/tools.sh
+export SUBAK_RANDOM_DAGS=${SUBAK_RANDOM_DAGS:-1000000}
+export SUBAK_ENGINE_DAGS=${SUBAK_ENGINE_DAGS:-100000}
+export SUBAK_KILLS=${SUBAK_KILLS:-100}
+
+declare -A tests=(
+    [random]=random::random_dags_in_memory_end_as_the_model_says
+    [engine]=engine::random_dags_on_four_servers_end_as_the_model_says
+    [kills]=kills::a_killed_
+)
+names=("$@")
+if [ ${#names[@]} -eq 0 ]; then names=(random engine kills); fi
+
+step "build"
+cargo build --workspace --all-targets --locked
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for name in "${names[@]}"; do
+    filter=${tests[$name]:?"there is no soak of that name"}
+    step "soak: $name"
+    cargo test --workspace --locked --test it -- --nocapture "$filter" </dev/null 2>&1 |
+        grep --line-buffered -v -E '^(running 0 tests|test result: ok\. 0 passed.*|     Running .*|)$' | tee "$log"
+    if ! grep -q '^test result: ok\. [1-9]' "$log"; then
+        echo "no test is named like $filter" >&2
+        exit 1
+    fi
+done
+step ""
