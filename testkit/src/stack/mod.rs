@@ -3,6 +3,7 @@
 
 mod notes;
 mod process;
+mod usage;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 
 pub use notes::Notes;
 pub use process::{Process, Remains};
+pub use usage::Usage;
 
 /// Nothing that is waited for may take longer: the machine of the tests is busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -176,6 +178,12 @@ impl Stack {
             ensure!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}: {looked:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// What servers and workers have used so far.
+    pub fn usage(&self) -> anyhow::Result<Usage> {
+        let mut processes = self.servers.iter().chain(&self.workers);
+        processes.try_fold(Usage::default(), |all, one| Ok(all + Usage::of(one.id())?))
     }
 
     /// The end of every log.
