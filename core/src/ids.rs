@@ -84,6 +84,12 @@ pub struct MapIndex(pub i32);
 impl MapIndex {
     /// Airflow's `-1`: not mapped.
     pub const NONE: Self = Self(-1);
+
+    /// Whether it is [`Self::NONE`].
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 < 0
+    }
 }
 
 /// One task instance of one run.
@@ -92,6 +98,41 @@ pub struct InstanceKey {
     pub run: RunKey,
     pub task: TaskNo,
     pub map_index: MapIndex,
+}
+
+/// One task instance within its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Instance {
+    pub task: TaskNo,
+    pub map_index: MapIndex,
+}
+
+impl Instance {
+    /// The one instance of a task that is not mapped, or not yet expanded.
+    #[must_use]
+    pub const fn single(task: TaskNo) -> Self {
+        Self { task, map_index: MapIndex::NONE }
+    }
+
+    /// The instance with this map index.
+    #[must_use]
+    pub const fn mapped(task: TaskNo, index: i32) -> Self {
+        Self { task, map_index: MapIndex(index) }
+    }
+}
+
+impl From<TaskNo> for Instance {
+    fn from(task: TaskNo) -> Self {
+        Self::single(task)
+    }
+}
+
+impl InstanceKey {
+    /// The instance within its run.
+    #[must_use]
+    pub const fn instance(self) -> Instance {
+        Instance { task: self.task, map_index: self.map_index }
+    }
 }
 
 /// Drawn from a sequence at each hand-over and never reused: a later token supersedes an earlier.

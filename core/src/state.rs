@@ -45,6 +45,8 @@ pub enum TaskEvent {
     Refused,
     /// Its try ended, or a rule settled it.
     Settled(FinalState),
+    /// A branch, or a failure that stops everything, skips what an upstream had failed.
+    Overruled,
     /// Its try failed and another follows later.
     RetryLater,
     /// Its try waits for an event or an instant without a slot.
@@ -129,6 +131,7 @@ impl TaskState {
                 ),
                 E::Settled(end),
             ) => end.into(),
+            (Some(S::UpstreamFailed), E::Overruled) => S::Skipped,
             (Some(S::Running), E::RetryLater) => S::UpForRetry,
             (Some(S::Running), E::Deferred) => S::Deferred,
             (Some(S::Running | S::Restarting), E::Cleared) => S::Restarting,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
-use serde_json::json;
 use subak_core::dag::model::{Dag, Task};
 use subak_core::decide::TriggerRule;
 use subak_core::ids::DagId;
@@ -82,24 +81,12 @@ fn task(rng: &mut StdRng, place: usize, reach: usize, fan_in: usize, tame: bool)
     let keeps_default = rng.random_bool(if tame { 0.7 } else { 0.2 });
     let rule = *TriggerRule::ALL.choose(rng).expect("there are thirteen");
     Task {
-        task_id: name(place).as_str().into(),
-        operator: "noop".into(),
-        with: json!({}),
         upstream: upstream.into_iter().map(|up| name(up).as_str().into()).collect(),
         trigger_rule: if keeps_default { TriggerRule::AllSuccess } else { rule },
         retries: if rng.random_bool(0.3) { rng.random_range(1..4) } else { 0 },
         retry_delay: Duration::ZERO,
-        retry_exponential_backoff: false,
-        max_retry_delay: None,
-        retry_jitter: 0.0,
-        execution_timeout: None,
-        queue: "default".into(),
-        pool: "default_pool".into(),
-        pool_slots: 1,
         priority_weight: rng.random_range(1..5),
-        owner: "airflow".into(),
-        do_xcom_push: true,
-        connections: Vec::new(),
+        ..Task::new(&name(place), "noop")
     }
 }
 
@@ -133,9 +120,11 @@ fn dag(dag_id: DagId, tasks: Vec<Task>, max_active_tasks: u32) -> Dag {
         max_active_runs: 16,
         max_active_tasks,
         dagrun_timeout: None,
+        fail_fast: false,
         is_paused_upon_creation: false,
         tags: Vec::new(),
         params: BTreeMap::new(),
+        task_groups: BTreeMap::new(),
         tasks,
     }
 }

@@ -64,9 +64,11 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         max_active_runs: raw.max_active_runs.map_or(ACTIVE, |number| number.0),
         max_active_tasks: raw.max_active_tasks.map_or(ACTIVE, |number| number.0),
         dagrun_timeout: raw.dagrun_timeout.map(|span| span.0),
+        fail_fast: false,
         is_paused_upon_creation: raw.is_paused_upon_creation.unwrap_or(false),
         tags: raw.tags,
         params,
+        task_groups: BTreeMap::new(),
         tasks,
     })
 }

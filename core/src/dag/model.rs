@@ -34,11 +34,70 @@ pub struct Dag {
     pub max_active_tasks: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dagrun_timeout: Option<Duration>,
+    /// A task that fails stops all others but teardowns.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fail_fast: bool,
     pub is_paused_upon_creation: bool,
     pub tags: Vec<String>,
     pub params: BTreeMap<String, Param>,
+    /// Groups of tasks by their full id, outer groups before the dot.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub task_groups: BTreeMap<String, TaskGroup>,
     /// In topological order, ties in the file's order; ids are unique.
     pub tasks: Vec<Task>,
+}
+
+/// Tasks that are shown, and perhaps mapped, together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskGroup {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tooltip: Option<String>,
+    /// What the whole group is mapped over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<Expand>,
+}
+
+/// What a task, or a group of tasks, is mapped over: one instance for each combination of items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Expand {
+    /// By name, in the file's order: the last one's items change fastest.
+    pub arguments: Vec<(String, Source)>,
+}
+
+/// Something with items.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A list, or a map whose items are pairs of key and value.
+    Literal(Value),
+    /// A list or map that a task hands on under this key.
+    Task { task_id: TaskId, key: String },
+    /// One item of each at a time, as a list.
+    Zip {
+        of: Vec<Source>,
+        /// Goes on to the end of the longest, with this for what is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fill: Option<Value>,
+    },
+}
+
+impl Source {
+    /// The tasks whose results it needs.
+    pub fn tasks(&self) -> Vec<&TaskId> {
+        match self {
+            Self::Literal(_) => Vec::new(),
+            Self::Task { task_id, .. } => vec![task_id],
+            Self::Zip { of, .. } => of.iter().flat_map(Self::tasks).collect(),
+        }
+    }
+}
+
+impl Expand {
+    /// The tasks whose results it needs.
+    pub fn tasks(&self) -> impl Iterator<Item = &TaskId> {
+        self.arguments.iter().flat_map(|(_, source)| source.tasks())
+    }
 }
 
 /// When runs start by themselves.
@@ -87,6 +146,61 @@ pub struct Task {
     pub do_xcom_push: bool,
     /// Connections that the task names; it is handed these and no others.
     pub connections: Vec<String>,
+    /// It makes what others need: they run only if it succeeds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub setup: bool,
+    /// It puts away what its setups made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teardown: Option<Teardown>,
+    /// The full id of the innermost group that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<Expand>,
+}
+
+/// What is special about a teardown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Teardown {
+    /// Whether the run fails if it does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_failure_fail_dagrun: bool,
+}
+
+/// Left out of the canonical form: a key that is not given makes no new version.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Task {
+    /// A task without upstreams, all else as Airflow has it by default.
+    #[must_use]
+    pub fn new(task_id: &str, operator: &str) -> Self {
+        Self {
+            task_id: task_id.into(),
+            operator: operator.to_owned(),
+            with: Value::Object(serde_json::Map::new()),
+            upstream: Vec::new(),
+            trigger_rule: TriggerRule::AllSuccess,
+            retries: 0,
+            retry_delay: Duration::from_secs(300),
+            retry_exponential_backoff: false,
+            max_retry_delay: None,
+            retry_jitter: 0.0,
+            execution_timeout: None,
+            queue: "default".to_owned(),
+            pool: "default_pool".to_owned(),
+            pool_slots: 1,
+            priority_weight: 1,
+            owner: "airflow".to_owned(),
+            do_xcom_push: true,
+            connections: Vec::new(),
+            setup: false,
+            teardown: None,
+            task_group: None,
+            expand: None,
+        }
+    }
 }
 
 impl Dag {

@@ -1,7 +1,6 @@
 //! The tasks of a DAG: operators, templates, edges.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -18,9 +17,6 @@ use crate::template::{self, Known};
 
 /// More tasks than this make no DAG.
 const MAX_TASKS: usize = 20_000;
-
-/// Airflow's delay between tries.
-const RETRY_DELAY: Duration = Duration::from_secs(300);
 
 /// A task as it stands in the file.
 struct Written<'a> {
@@ -303,24 +299,22 @@ fn task(
     connections: Vec<String>,
     controls: Controls,
 ) -> Task {
+    let plain = Task::new(id, operator.name);
     Task {
-        task_id: TaskId(id.to_owned()),
-        operator: operator.name.to_owned(),
         with,
         upstream,
+        connections,
         trigger_rule: controls.trigger_rule.unwrap_or_default(),
-        retries: controls.retries.unwrap_or(0),
-        retry_delay: controls.retry_delay.map_or(RETRY_DELAY, |span| span.0),
+        retries: controls.retries.unwrap_or(plain.retries),
+        retry_delay: controls.retry_delay.map_or(plain.retry_delay, |span| span.0),
         retry_exponential_backoff: controls.retry_exponential_backoff.unwrap_or(false),
         max_retry_delay: controls.max_retry_delay.map(|span| span.0),
         retry_jitter: controls.retry_jitter.map_or(0.0, |share| share.0),
         execution_timeout: controls.execution_timeout.map(|span| span.0),
-        queue: controls.queue.unwrap_or_else(|| "default".to_owned()),
-        pool: "default_pool".to_owned(),
-        pool_slots: 1,
-        priority_weight: controls.priority_weight.unwrap_or(1),
-        owner: controls.owner.unwrap_or_else(|| "airflow".to_owned()),
+        queue: controls.queue.unwrap_or(plain.queue),
+        priority_weight: controls.priority_weight.unwrap_or(plain.priority_weight),
+        owner: controls.owner.unwrap_or(plain.owner),
         do_xcom_push: controls.do_xcom_push.unwrap_or(true),
-        connections,
+        ..plain
     }
 }

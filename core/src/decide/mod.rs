@@ -10,12 +10,16 @@ mod plan;
 mod rebuild;
 mod retry;
 mod rule;
+mod says;
+mod shape;
 
-pub use counts::{Deltas, JoinDelta, UpstreamCounts};
-pub use plan::{Plan, PlanError, PlanTask};
+pub use counts::{Deltas, Ended, JoinDelta, UpstreamCounts};
+pub use plan::{Factor, Kind, Mapping, MappingNo, Plan, PlanError, PlanTask};
 pub use rebuild::{Current, Rebuilt, rebuild};
 pub use retry::{RetryPolicy, TryEnd, after_failure};
 pub use rule::{Reason, TriggerRule, Verdict, judge};
+pub use says::{Says, Skips};
+pub use shape::{Mapped, Shape};
 
 #[cfg(test)]
 mod sample;

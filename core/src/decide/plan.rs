@@ -1,12 +1,13 @@
 //! The compiled graph of one DAG version: what the engine keeps in memory of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{RetryPolicy, TriggerRule};
+use super::{RetryPolicy, TriggerRule, UpstreamCounts, Verdict, judge};
 use crate::dag::model::{Dag, Task};
 use crate::ids::{TaskId, TaskNo};
+use crate::state::FinalState;
 
 /// A DAG version, its tasks by number.
 #[derive(Debug)]
@@ -14,6 +15,30 @@ pub struct Plan {
     pub dag: Arc<Dag>,
     tasks: BTreeMap<TaskNo, PlanTask>,
     numbers: HashMap<TaskId, TaskNo>,
+    /// What tasks and groups are mapped over.
+    mappings: Vec<Mapping>,
+}
+
+/// What a task, or a group of tasks, is mapped over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// Each is crossed with the others.
+    pub factors: Vec<Factor>,
+    /// Of a group: its tasks follow each other index by index.
+    pub is_group: bool,
+}
+
+/// Something with a number of items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Factor {
+    Literal(i32),
+    /// What this task returns.
+    Task(TaskNo),
+    /// One item of each at a time, until the shortest or the longest ends.
+    Zip {
+        of: Vec<Factor>,
+        longest: bool,
+    },
 }
 
 /// What the engine needs of one task.
@@ -29,8 +54,24 @@ pub struct PlanTask {
     pub needed: i32,
     pub setups: i32,
     pub is_setup: bool,
-    /// Its end counts for the run's: nothing comes after it.
+    pub is_teardown: bool,
+    /// Tasks that wait for this one without being direct downstreams, see
+    /// [`super::UpstreamCounts::guards`].
+    pub watchers: Vec<TaskNo>,
+    /// How many tasks it watches.
+    pub guards: i32,
+    /// Its end counts for the run's: nothing comes after it but teardowns that don't count.
     pub is_leaf: bool,
+    /// What its result decides about the tasks below it.
+    pub kind: Kind,
+    /// Mapped tasks whose length its result gives.
+    pub feeds: Vec<TaskNo>,
+    /// What it, or its group, is mapped over.
+    pub mapping: Option<MappingNo>,
+    /// Upstreams that it follows index by index: they are in the same mapped group.
+    pub by_index: Vec<TaskNo>,
+    /// Until it is expanded it waits for one of all their instances.
+    pub gathers: bool,
     pub retry: RetryPolicy,
     pub execution_timeout: Option<Duration>,
     /// Larger first: its own weight and that of all downstream tasks (Airflow's `downstream`).
@@ -39,6 +80,25 @@ pub struct PlanTask {
     /// Settled by the server without a worker.
     pub is_empty: bool,
 }
+
+/// What a task's result decides about the tasks below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// Its result names the tasks to follow.
+    Branch,
+    /// Without a true result it skips what is below: everything, or, if rules below are to decide,
+    /// the direct downstreams.
+    ShortCircuit {
+        everything: bool,
+    },
+    /// Its result says whether the run is the newest of its schedule.
+    LatestOnly,
+}
+
+/// A place in the plan's list of mappings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MappingNo(usize);
 
 /// A DAG version that cannot be compiled: a task has no number, or an edge leads nowhere.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +113,40 @@ impl PlanTask {
     #[must_use]
     pub fn starts_with_run(&self) -> bool {
         self.upstream.is_empty() || self.rule == TriggerRule::Always
+    }
+
+    /// Judges it by its rule.
+    #[must_use]
+    pub fn judge(&self, counts: &UpstreamCounts) -> Verdict {
+        let needs_one = self.rule == TriggerRule::AllDoneMinOneSuccess;
+        if needs_one
+            && counts.needed == 0
+            && counts.sources_failed == 0
+            && !self.upstream.is_empty()
+        {
+            // A member of a mapped group that is not expanded has nothing above it: Airflow finds no
+            // success there.
+            return Verdict::Settle(FinalState::UpstreamFailed);
+        }
+        judge(self.rule, counts)
+    }
+
+    /// Whether it has one instance for each item of something.
+    #[must_use]
+    pub fn is_mapped(&self) -> bool {
+        self.mapping.is_some()
+    }
+
+    /// Whether its counters must be kept: one ended task alone does not complete them.
+    #[must_use]
+    pub fn waits_for_several(&self) -> bool {
+        self.upstream.len() > 1 || self.guards > 0
+    }
+
+    /// Whether its instances have counters of their own, once it is expanded.
+    #[must_use]
+    pub fn counts_each_index(&self) -> bool {
+        !self.by_index.is_empty()
     }
 }
 
@@ -76,10 +170,12 @@ impl Plan {
         for (up, down) in edges {
             if let Some(task) = tasks.get_mut(&up) {
                 task.downstream.push(down);
-                task.is_leaf = false;
             }
         }
-        let mut plan = Self { dag, tasks, numbers };
+        let mut plan = Self { dag, tasks, numbers, mappings: Vec::new() };
+        plan.find_leaves();
+        plan.guard();
+        plan.map()?;
         plan.weigh();
         Ok(plan)
     }
@@ -107,6 +203,17 @@ impl Plan {
     #[must_use]
     pub fn spec(&self, task: &PlanTask) -> &Task {
         &self.dag.tasks[task.index]
+    }
+
+    /// What a task is mapped over.
+    #[must_use]
+    pub fn mapping(&self, task: &PlanTask) -> Option<&Mapping> {
+        task.mapping.map(|no| &self.mappings[no.0])
+    }
+
+    /// Whether `to` follows `from` index by index.
+    pub(super) fn by_index(&self, from: TaskNo, to: &PlanTask) -> bool {
+        to.by_index.contains(&from)
     }
 
     /// All tasks, by number.
@@ -155,12 +262,22 @@ impl Plan {
 
     /// The task and everything downstream of it.
     #[must_use]
-    pub fn reachable(&self, from: TaskNo) -> std::collections::BTreeSet<TaskNo> {
-        let mut seen = std::collections::BTreeSet::from([from]);
+    pub fn reachable(&self, from: TaskNo) -> BTreeSet<TaskNo> {
+        self.closure(from, |task| &task.downstream)
+    }
+
+    /// The task and everything upstream of it.
+    #[must_use]
+    pub fn reaching(&self, to: TaskNo) -> BTreeSet<TaskNo> {
+        self.closure(to, |task| &task.upstream)
+    }
+
+    fn closure(&self, from: TaskNo, step: impl Fn(&PlanTask) -> &Vec<TaskNo>) -> BTreeSet<TaskNo> {
+        let mut seen = BTreeSet::from([from]);
         let mut next = vec![from];
         while let Some(no) = next.pop() {
             let Some(task) = self.tasks.get(&no) else { continue };
-            next.extend(task.downstream.iter().copied().filter(|down| seen.insert(*down)));
+            next.extend(step(task).iter().copied().filter(|other| seen.insert(*other)));
         }
         seen
     }
@@ -176,8 +293,16 @@ impl PlanTask {
             downstream: Vec::new(),
             rule: task.trigger_rule,
             setups: 0,
-            is_setup: false,
+            is_setup: task.setup,
+            is_teardown: task.teardown.is_some(),
+            watchers: Vec::new(),
+            guards: 0,
             is_leaf: true,
+            kind: Kind::of(task),
+            feeds: Vec::new(),
+            mapping: None,
+            by_index: Vec::new(),
+            gathers: false,
             retry: RetryPolicy::of(task),
             execution_timeout: task.execution_timeout,
             priority: task.priority_weight,
@@ -187,5 +312,7 @@ impl PlanTask {
     }
 }
 
+mod guards;
+mod mapping;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Deltas, Plan, UpstreamCounts, Verdict, judge};
+use super::{Deltas, Ended, Plan, Shape, UpstreamCounts, Verdict, judge};
 use crate::ids::TaskNo;
 use crate::state::FinalState;
 
@@ -75,12 +75,13 @@ fn gain(
     ended: impl IntoIterator<Item = (TaskNo, FinalState)>,
     counts: &mut BTreeMap<TaskNo, UpstreamCounts>,
 ) -> Vec<TaskNo> {
-    let deltas = Deltas::of(plan, ended);
+    let ended = ended.into_iter().map(|(task, end)| Ended::new(task, end));
+    let deltas = Deltas::of(plan, &Shape::default(), ended);
     let gained: Vec<_> = deltas.joins.into_iter().chain(deltas.singles).collect();
     for delta in &gained {
-        counts.entry(delta.task).or_default().merge(&delta.counts);
+        counts.entry(delta.at.task).or_default().merge(&delta.counts);
     }
-    gained.into_iter().map(|delta| delta.task).collect()
+    gained.into_iter().map(|delta| delta.at.task).collect()
 }
 
 impl Rebuilt {

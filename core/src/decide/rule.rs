@@ -100,9 +100,31 @@ impl TriggerRule {
     }
 }
 
-/// Judges a task by its rule and how its direct upstreams stand.
+/// Judges a task by its rule, how its direct upstreams stand, and what else it waits for.
 #[must_use]
 pub fn judge(rule: TriggerRule, counts: &UpstreamCounts) -> Verdict {
+    use FinalState::{Skipped, UpstreamFailed};
+    let c = counts;
+    if rule == TriggerRule::Always {
+        return Verdict::Run;
+    }
+    if c.guards_failed > 0 {
+        return Verdict::Settle(UpstreamFailed);
+    }
+    if c.guards_skipped > 0 {
+        return Verdict::Settle(Skipped);
+    }
+    match by_rule(rule, counts) {
+        Verdict::Settle(state) => Verdict::Settle(state),
+        _ if c.sources_failed > 0 => Verdict::Settle(UpstreamFailed),
+        _ if c.sources_skipped > 0 => Verdict::Settle(Skipped),
+        Verdict::Run if c.guards_seen < c.guards => Verdict::Wait,
+        verdict => verdict,
+    }
+}
+
+/// Judges a task by its rule and how its direct upstreams stand.
+fn by_rule(rule: TriggerRule, counts: &UpstreamCounts) -> Verdict {
     use FinalState::{Skipped, UpstreamFailed};
     let c = counts;
     let broken = c.failed + c.upstream_failed;

@@ -2,37 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
-use serde_json::json;
 
-use super::{Plan, TriggerRule};
+use super::Plan;
 use crate::dag::model::{Dag, Task};
 use crate::ids::TaskNo;
 
 /// A task of the operator `noop` with these upstreams.
 pub(super) fn task(id: &str, upstream: &[&str]) -> Task {
-    Task {
-        task_id: id.into(),
-        operator: "noop".into(),
-        with: json!({}),
-        upstream: upstream.iter().map(|&id| id.into()).collect(),
-        trigger_rule: TriggerRule::AllSuccess,
-        retries: 0,
-        retry_delay: Duration::from_secs(300),
-        retry_exponential_backoff: false,
-        max_retry_delay: None,
-        retry_jitter: 0.0,
-        execution_timeout: None,
-        queue: "default".into(),
-        pool: "default_pool".into(),
-        pool_slots: 1,
-        priority_weight: 1,
-        owner: "airflow".into(),
-        do_xcom_push: true,
-        connections: Vec::new(),
-    }
+    let upstream = upstream.iter().map(|&id| id.into()).collect();
+    Task { upstream, ..Task::new(id, "noop") }
 }
 
 /// A DAG of these tasks.
@@ -48,9 +28,11 @@ pub(super) fn dag(tasks: Vec<Task>) -> Dag {
         max_active_runs: 16,
         max_active_tasks: 16,
         dagrun_timeout: None,
+        fail_fast: false,
         is_paused_upon_creation: false,
         tags: Vec::new(),
         params: BTreeMap::new(),
+        task_groups: BTreeMap::new(),
         tasks,
     }
 }

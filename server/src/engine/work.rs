@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::json;
-use subak_core::decide::{Deltas, JoinDelta, Plan, UpstreamCounts, Verdict, judge};
+use subak_core::decide::{Deltas, Ended, JoinDelta, Plan, Shape, UpstreamCounts, Verdict, judge};
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskEvent, TaskState};
 use subak_store::engine::{
@@ -187,8 +187,9 @@ impl<'e> Work<'e> {
                     self.after.timer = true;
                     continue;
                 }
-                let deltas = Deltas::of(&work.plan, ended);
-                let of_run = |delta: JoinDelta| (instance(*run, delta.task), delta.counts);
+                let ended = ended.into_iter().map(|(task, end)| Ended::new(task, end));
+                let deltas = Deltas::of(&work.plan, &Shape::default(), ended);
+                let of_run = |delta: JoinDelta| (instance(*run, delta.at.task), delta.counts);
                 joins.extend(deltas.joins.into_iter().map(of_run));
                 judged.extend(deltas.singles.into_iter().map(of_run));
             }

@@ -152,6 +152,7 @@ impl From<JoinSqlRow> for JoinRow {
                 setups: row.setups,
                 setup_success: row.setup_success,
                 setup_skipped: row.setup_skipped,
+                ..UpstreamCounts::default()
             },
             decided: row.decided,
         }

@@ -1,13 +1,15 @@
 //! The engine's decisions against the naive model and Airflow's own runs, and the checker itself.
 
 #[cfg(test)]
-mod airflow;
-#[cfg(test)]
 mod checker;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+#[path = "../../../core/tests/it/vectors.rs"]
+#[allow(dead_code, reason = "each of the two crates that read the vectors needs a part of it")]
+mod vectors;
 
 /// The first seed of random DAGs: `SUBAK_FIRST_SEED`, or 0.
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::seq::{IteratorRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
-use subak_core::decide::memory::{MemoryRun, Step, TryOutcome};
+use subak_core::decide::memory::{MemoryRun, Report, Step, TryOutcome};
 use subak_core::decide::{Plan, TryEnd as Failure};
 use subak_core::ids::TaskNo;
 use subak_core::state::{RunState, TaskState};
@@ -85,7 +85,8 @@ impl<'a> Play<'a> {
             .map(|task| (task, self.sample.outcome(task, self.model.tries(task))))
             .collect();
         self.model.ended(&ended);
-        let reports: Vec<_> = ended.iter().map(|&(task, end)| (no(task), outcome(end))).collect();
+        let report = |&(task, end): &(usize, TryEnd)| Report::plain(no(task), outcome(end));
+        let reports: Vec<_> = ended.iter().map(report).collect();
         let step = self.ours.ended(&reports, 0.0);
         self.take(step);
     }
@@ -94,17 +95,18 @@ impl<'a> Play<'a> {
         let index = self.rng.random_range(0..self.retrying.len());
         let task = self.retrying.swap_remove(index);
         self.model.retry_due(task);
-        let step = self.ours.retry_due(no(task));
+        let step = self.ours.retry_due(no(task).into());
         self.take(step);
     }
 
     fn take(&mut self, step: Step) {
-        self.running.extend(step.started().map(|start| place(start.task)));
+        self.running.extend(step.started().map(|start| place(start.at.task)));
         self.ended = step.run;
-        for (task, _) in step.retries {
+        for (at, _) in step.retries {
+            let task = at.task;
             // After the loss of a worker there is no delay.
             if self.model.status(place(task)) == Status::Started {
-                let again = self.ours.retry_due(task);
+                let again = self.ours.retry_due(at);
                 self.take(again);
             } else {
                 self.retrying.push(place(task));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use subak_core::dag::model::Dag;
-use subak_core::decide::memory::{MemoryRun, Start, Step, TryOutcome};
+use subak_core::decide::memory::{MemoryRun, Report, Start, Step, TryOutcome};
 use subak_core::decide::{Plan, TryEnd};
-use subak_core::ids::TaskNo;
+use subak_core::ids::Instance;
 use subak_core::state::{RunState, TaskState};
 use subak_core::template::{RunContext, XComKey, references};
 use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
@@ -25,15 +25,15 @@ pub(super) struct LocalRun {
     connections: BTreeMap<String, Connection>,
     xcoms: BTreeMap<XComKey, Value>,
     events: JoinSet<Event>,
-    running: BTreeMap<TaskNo, String>,
+    running: BTreeMap<Instance, String>,
     progress: Arc<Progress>,
     quiet: bool,
 }
 
 /// What the run waits for.
 enum Event {
-    Ended(TaskNo, Box<LocalEnd>),
-    RetryDue(TaskNo),
+    Ended(Instance, Box<LocalEnd>),
+    RetryDue(Instance),
 }
 
 impl LocalRun {
@@ -69,11 +69,11 @@ impl LocalRun {
             }
             let Some(event) = self.events.join_next().await else { break RunState::Failed };
             let ended = match event? {
-                Event::RetryDue(task) => {
-                    step = run.retry_due(task);
+                Event::RetryDue(at) => {
+                    step = run.retry_due(at);
                     continue;
                 }
-                Event::Ended(task, end) => (task, self.ended(task, *end)),
+                Event::Ended(at, end) => Report::plain(at, self.ended(at, *end)),
             };
             if cancel.is_cancelled() {
                 self.events.shutdown().await;
@@ -94,26 +94,26 @@ impl LocalRun {
         cancel: &CancellationToken,
     ) -> Option<RunState> {
         loop {
-            for (task, end) in step.settled() {
-                self.show(task, TaskState::from(end), "-", "");
+            for (at, end) in step.settled() {
+                self.show(at, TaskState::from(end), "-", "");
             }
-            for &(task, delay) in &step.retries {
+            for &(at, delay) in &step.retries {
                 self.progress.above(&format!(
                     "{:<16} {:>8}  {}: the next try in {delay:?}",
                     "up_for_retry",
                     "",
-                    self.name(task)
+                    self.name(at)
                 ));
                 self.events.spawn(async move {
                     tokio::time::sleep(delay).await;
-                    Event::RetryDue(task)
+                    Event::RetryDue(at)
                 });
             }
             let mut done = Vec::new();
             for start in step.started() {
-                if self.plan.task(start.task).is_some_and(|task| task.is_empty) {
-                    self.show(start.task, TaskState::Success, "-", "");
-                    done.push((start.task, TryOutcome::Success));
+                if self.plan.task(start.at.task).is_some_and(|task| task.is_empty) {
+                    self.show(start.at, TaskState::Success, "-", "");
+                    done.push(Report::plain(start.at, TryOutcome::Success));
                 } else {
                     self.start(start, cancel);
                 }
@@ -126,7 +126,7 @@ impl LocalRun {
     }
 
     fn start(&mut self, start: Start, cancel: &CancellationToken) {
-        let Some(planned) = self.plan.task(start.task) else { return };
+        let Some(planned) = self.plan.task(start.at.task) else { return };
         let task = self.plan.spec(planned).clone();
         let needed = references(&task.with).needed_xcoms();
         let xcoms = needed.into_iter().filter_map(|key| {
@@ -144,7 +144,7 @@ impl LocalRun {
             .iter()
             .filter_map(|id| Some((id.clone(), self.connections.get(id)?.clone())))
             .collect();
-        self.running.insert(start.task, task.task_id.to_string());
+        self.running.insert(start.at, task.task_id.to_string());
         self.progress.running(&Vec::from_iter(self.running.values().cloned()));
         let (runner, progress, cancel) =
             (self.runner.clone(), self.progress.clone(), cancel.clone());
@@ -157,13 +157,13 @@ impl LocalRun {
         let this = LocalTry { task, context, connections };
         self.events.spawn(async move {
             let end = runner.run(this, line, |_, _, _| {}, &cancel).await;
-            Event::Ended(start.task, Box::new(end))
+            Event::Ended(start.at, Box::new(end))
         });
     }
 
     /// Shows how a try ended and keeps its results.
-    fn ended(&mut self, task: TaskNo, end: LocalEnd) -> TryOutcome {
-        self.running.remove(&task);
+    fn ended(&mut self, at: Instance, end: LocalEnd) -> TryOutcome {
+        self.running.remove(&at);
         self.progress.running(&Vec::from_iter(self.running.values().cloned()));
         let took = output::span(chrono::TimeDelta::from_std(end.took).unwrap_or_default());
         let (state, outcome) = match end.outcome {
@@ -174,19 +174,19 @@ impl LocalRun {
                 (TaskState::Failed, TryOutcome::Failed(TryEnd::Permanent))
             }
         };
-        self.show(task, state, &took, &end.error);
+        self.show(at, state, &took, &end.error);
         if end.rows_rejected > 0 {
             self.progress.above(&format!("    {} rows rejected", end.rows_rejected));
         }
         if end.outcome == LocalOutcome::Success {
-            self.keep(task, end);
+            self.keep(at, end);
         }
         outcome
     }
 
     /// Keeps what a successful try hands on.
-    fn keep(&mut self, task: TaskNo, end: LocalEnd) {
-        let Some(spec) = self.plan.task(task).map(|task| self.plan.spec(task)) else { return };
+    fn keep(&mut self, at: Instance, end: LocalEnd) {
+        let Some(spec) = self.plan.task(at.task).map(|task| self.plan.spec(task)) else { return };
         let key = |key: &str| XComKey { task_id: spec.task_id.to_string(), key: key.to_owned() };
         if let Some(value) = end.value.filter(|_| spec.do_xcom_push) {
             self.xcoms.insert(key(XComKey::RETURN_VALUE), value);
@@ -197,14 +197,14 @@ impl LocalRun {
         }
     }
 
-    fn show(&self, task: TaskNo, state: TaskState, took: &str, error: &str) {
-        let line = format!("{:<16} {took:>8}  {}", state.as_str(), self.name(task));
+    fn show(&self, at: Instance, state: TaskState, took: &str, error: &str) {
+        let line = format!("{:<16} {took:>8}  {}", state.as_str(), self.name(at));
         let error = if error.is_empty() { String::new() } else { format!("\n    {error}") };
         self.progress.ended(&(line + &error));
     }
 
-    fn name(&self, task: TaskNo) -> String {
-        let spec = self.plan.task(task).map(|task| self.plan.spec(task));
+    fn name(&self, at: Instance) -> String {
+        let spec = self.plan.task(at.task).map(|task| self.plan.spec(task));
         spec.map(|task| task.task_id.to_string()).unwrap_or_default()
     }
 

@@ -11,7 +11,12 @@ fn with_rule(mut task: Task, rule: TriggerRule) -> Task {
 }
 
 fn starts(step: &Step) -> Vec<(TaskNo, u32)> {
-    step.started().map(|start| (start.task, start.try_number)).collect()
+    step.started().map(|start| (start.at.task, start.try_number)).collect()
+}
+
+fn ended(run: &mut MemoryRun, tries: &[(TaskNo, TryOutcome)]) -> Step {
+    let reports: Vec<_> = tries.iter().map(|&(task, end)| Report::plain(task, end)).collect();
+    run.ended(&reports, 0.0)
 }
 
 #[test]
@@ -19,9 +24,9 @@ fn a_chain_runs_to_its_end() {
     let (mut run, step) = MemoryRun::start(plan(vec![task("a", &[]), task("b", &["a"])]));
     assert_eq!(starts(&step), [(no(0), 1)]);
     assert_eq!(step.run, None);
-    let step = run.ended(&[(no(0), TryOutcome::Success)], 0.0);
+    let step = ended(&mut run, &[(no(0), TryOutcome::Success)]);
     assert_eq!(starts(&step), [(no(1), 1)]);
-    let step = run.ended(&[(no(1), TryOutcome::Success)], 0.0);
+    let step = ended(&mut run, &[(no(1), TryOutcome::Success)]);
     assert_eq!(step, Step { run: Some(RunState::Success), ..Step::default() });
 }
 
@@ -30,11 +35,11 @@ fn a_failed_try_waits_for_its_retry() {
     let mut flaky = task("flaky", &[]);
     flaky.retries = 1;
     let (mut run, _) = MemoryRun::start(plan(vec![flaky]));
-    let step = run.ended(&[(no(0), TryOutcome::Failed(TryEnd::Transient))], 0.0);
-    assert_eq!(step.retries, [(no(0), Duration::from_secs(300))]);
+    let step = ended(&mut run, &[(no(0), TryOutcome::Failed(TryEnd::Transient))]);
+    assert_eq!(step.retries, [(no(0).into(), Duration::from_secs(300))]);
     assert_eq!(run.state(no(0)), Some(TaskState::UpForRetry));
-    assert_eq!(starts(&run.retry_due(no(0))), [(no(0), 2)]);
-    let step = run.ended(&[(no(0), TryOutcome::Failed(TryEnd::Transient))], 0.0);
+    assert_eq!(starts(&run.retry_due(no(0).into())), [(no(0), 2)]);
+    let step = ended(&mut run, &[(no(0), TryOutcome::Failed(TryEnd::Transient))]);
     assert_eq!(step.run, Some(RunState::Failed));
     assert_eq!(run.tries(no(0)), 2);
 }
@@ -44,7 +49,7 @@ fn a_permanent_error_is_not_tried_again() {
     let mut task = task("a", &[]);
     task.retries = 5;
     let (mut run, _) = MemoryRun::start(plan(vec![task]));
-    let step = run.ended(&[(no(0), TryOutcome::Failed(TryEnd::Permanent))], 0.0);
+    let step = ended(&mut run, &[(no(0), TryOutcome::Failed(TryEnd::Permanent))]);
     assert_eq!(step.run, Some(RunState::Failed));
 }
 
@@ -52,9 +57,9 @@ fn a_permanent_error_is_not_tried_again() {
 fn a_cascade_moves_one_level_a_look() {
     let tasks = vec![task("a", &[]), task("b", &["a"]), task("c", &["b"]), task("d", &["c"])];
     let (mut run, _) = MemoryRun::start(plan(tasks));
-    let step = run.ended(&[(no(0), TryOutcome::Skipped)], 0.0);
+    let step = ended(&mut run, &[(no(0), TryOutcome::Skipped)]);
     let levels: Vec<_> = step.looks.iter().map(|look| look.settled.clone()).collect();
-    let skipped = |place| vec![(no(place), FinalState::Skipped)];
+    let skipped = |place| vec![(no(place).into(), FinalState::Skipped)];
     assert_eq!(levels, [skipped(1), skipped(2), skipped(3)]);
     assert_eq!(step.run, Some(RunState::Success));
 }
@@ -70,7 +75,7 @@ fn the_nearer_end_decides() {
     ];
     let (mut run, _) = MemoryRun::start(plan(tasks));
     let broken = (no(0), TryOutcome::Failed(TryEnd::Permanent));
-    run.ended(&[broken, (no(1), TryOutcome::Skipped)], 0.0);
+    ended(&mut run, &[broken, (no(1), TryOutcome::Skipped)]);
     assert_eq!(run.state(no(2)), Some(TaskState::UpstreamFailed));
     assert_eq!(run.state(no(3)), Some(TaskState::Skipped));
 }
@@ -95,7 +100,7 @@ fn an_eager_rule_starts_once_whenever_the_late_upstream_ends() {
                 _ => &[&[(no(0), first)], &[(no(2), TryOutcome::Success)], &[(no(1), first)]],
             };
             for report in reports {
-                started.extend(starts(&run.ended(report, 0.0)));
+                started.extend(starts(&ended(&mut run, report)));
             }
             let joins = started.iter().filter(|(task, _)| *task == no(2)).count();
             assert_eq!(joins, 1, "{rule:?}, late {late}");
@@ -114,9 +119,9 @@ fn the_limit_holds_tasks_back_and_lets_the_heaviest_go_first() {
     let (mut run, step) = MemoryRun::start(plan);
     assert_eq!(starts(&step), [(no(0), 1)]);
     assert_eq!(run.state(no(1)), Some(TaskState::Scheduled));
-    assert_eq!(starts(&run.ended(&[(no(0), TryOutcome::Success)], 0.0)), [(no(2), 1)]);
-    assert_eq!(starts(&run.ended(&[(no(2), TryOutcome::Success)], 0.0)), [(no(1), 1)]);
-    assert_eq!(run.ended(&[(no(1), TryOutcome::Success)], 0.0).run, Some(RunState::Success));
+    assert_eq!(starts(&ended(&mut run, &[(no(0), TryOutcome::Success)])), [(no(2), 1)]);
+    assert_eq!(starts(&ended(&mut run, &[(no(2), TryOutcome::Success)])), [(no(1), 1)]);
+    assert_eq!(ended(&mut run, &[(no(1), TryOutcome::Success)]).run, Some(RunState::Success));
 }
 
 #[test]
@@ -124,7 +129,7 @@ fn empty_tasks_need_nobody() {
     let mut empty = task("empty", &["a"]);
     empty.operator = "empty".into();
     let (mut run, _) = MemoryRun::start(plan(vec![task("a", &[]), empty, task("b", &["empty"])]));
-    let step = run.ended(&[(no(0), TryOutcome::Success)], 0.0);
-    assert_eq!(step.settled().collect::<Vec<_>>(), [(no(1), FinalState::Success)]);
+    let step = ended(&mut run, &[(no(0), TryOutcome::Success)]);
+    assert_eq!(step.settled().collect::<Vec<_>>(), [(no(1).into(), FinalState::Success)]);
     assert_eq!(starts(&step), [(no(2), 1)]);
 }

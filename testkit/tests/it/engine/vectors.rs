@@ -7,13 +7,13 @@ use tokio::time::timeout;
 
 use super::AT_ONCE;
 use super::fleet::{Fleet, Held, PATIENCE};
-use crate::airflow::{Vector, VectorRun, vectors};
+use crate::vectors::{Vector, VectorRun, runs};
 use subak_server::engine::Outcome;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_go_through_the_engine_as_airflow_played_them() {
     let fleet = Fleet::start(2, 64).await;
-    let vectors = vectors();
+    let vectors = runs();
     let plain = vectors.iter().filter(|vector| vector.is_plain());
     let singles: Vec<_> = plain
         .flat_map(|vector| vector.runs.iter().map(move |run| (vector, run)))

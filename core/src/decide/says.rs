@@ -1,0 +1,99 @@
+//! What a successful try says about the tasks below it: which to follow, and how many instances to
+//! make of them.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Kind, Plan, PlanTask};
+use crate::ids::{TaskId, TaskNo};
+
+/// What a result means beyond that the task succeeded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Says {
+    pub skips: Skips,
+    /// How many items it returned; `None`: nothing that can be mapped over.
+    pub returned: Option<i32>,
+}
+
+/// Which tasks below are skipped.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Skips {
+    #[default]
+    None,
+    /// Direct downstreams, but for these and whatever is below these.
+    AllBut(Vec<TaskNo>),
+    /// What is below, teardowns left out.
+    Below,
+}
+
+impl Says {
+    /// Reads a task's result; an error says what is wrong with it.
+    pub fn of(plan: &Plan, task: &PlanTask, result: Option<&Value>) -> Result<Self, String> {
+        let skips = match task.kind {
+            Kind::Plain => Skips::None,
+            Kind::Branch => Skips::AllBut(plan.followed(result)?),
+            Kind::ShortCircuit { .. } if is_true(result) => Skips::None,
+            Kind::ShortCircuit { .. } => Skips::Below,
+            Kind::LatestOnly if is_true(result) => Skips::None,
+            Kind::LatestOnly => Skips::AllBut(Vec::new()),
+        };
+        Ok(Self { skips, ..Self::default() })
+    }
+}
+
+impl Plan {
+    /// The tasks that a task skips by what it says.
+    #[must_use]
+    pub fn skipped_by(&self, task: TaskNo, skips: &Skips) -> BTreeSet<TaskNo> {
+        let Some(task) = self.task(task) else { return BTreeSet::new() };
+        match skips {
+            Skips::None => BTreeSet::new(),
+            Skips::AllBut(followed) => {
+                let kept: BTreeSet<TaskNo> =
+                    followed.iter().flat_map(|no| self.reachable(*no)).collect();
+                task.downstream.iter().copied().filter(|down| !kept.contains(down)).collect()
+            }
+            Skips::Below => {
+                let mut below = match task.kind {
+                    Kind::ShortCircuit { everything: true } => self.reachable(task.no),
+                    _ => task.downstream.iter().copied().collect(),
+                };
+                below.remove(&task.no);
+                below.retain(|no| !self.task(*no).is_some_and(|task| task.is_teardown));
+                below
+            }
+        }
+    }
+
+    /// The tasks that a branch's result names: an id, a list of ids, or nothing.
+    fn followed(&self, result: Option<&Value>) -> Result<Vec<TaskNo>, String> {
+        let named = match result {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items.iter().collect(),
+            Some(one) => vec![one],
+        };
+        named.into_iter().map(|id| self.followed_one(id)).collect()
+    }
+
+    fn followed_one(&self, id: &Value) -> Result<TaskNo, String> {
+        let Some(text) = id.as_str() else {
+            return Err(format!("a branch follows task ids, and its result holds {id}"));
+        };
+        self.number(&TaskId(text.to_owned())).ok_or_else(|| {
+            format!("the branch is to follow {text:?}, and the DAG has no such task")
+        })
+    }
+}
+
+/// As Python takes a value for true.
+fn is_true(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(value)) => *value,
+        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(entries)) => !entries.is_empty(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Which mapped tasks of a run are expanded, and what the mappings below them are made of.
+//!
+//! A mapped task has one instance without map index until its length is known; then it has as many as
+//! that. Tasks inside a mapped group follow each other index by index.
+
+use std::collections::BTreeMap;
+
+use super::{Factor, Plan, PlanTask, UpstreamCounts};
+use crate::ids::{Instance, MapIndex, TaskNo};
+
+/// The mapped tasks of one run, and the tasks that feed them. Empty for a DAG without mapping.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shape {
+    tasks: BTreeMap<TaskNo, Mapped>,
+}
+
+/// What is known of one mapped or feeding task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mapped {
+    /// Instances, once it is expanded.
+    pub instances: Option<i32>,
+    /// Instances of it that have ended.
+    pub ended: i32,
+    /// Of a task that is not expanded: how many items it returned. Of one that is: how many of its
+    /// instances returned something.
+    pub returned: Option<i32>,
+}
+
+impl Shape {
+    /// The shape of a run that starts: what is mapped over literals is expanded at once.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Self {
+        let mut shape = Self::default();
+        for task in plan.tasks().filter(|task| task.is_mapped()) {
+            if let Some(count) = shape.length(plan, task).filter(|count| *count > 0) {
+                shape.expand(task.no, count);
+            }
+        }
+        shape
+    }
+
+    /// What is known of a task.
+    #[must_use]
+    pub fn of(&self, task: TaskNo) -> Mapped {
+        self.tasks.get(&task).copied().unwrap_or_default()
+    }
+
+    /// Changes what is known of a task.
+    pub fn set(&mut self, task: TaskNo, mapped: Mapped) {
+        self.tasks.insert(task, mapped);
+    }
+
+    /// Into how many instances a task is expanded; `None`: it is not.
+    #[must_use]
+    pub fn instances(&self, task: TaskNo) -> Option<i32> {
+        self.tasks.get(&task).and_then(|mapped| mapped.instances)
+    }
+
+    /// All instances that a task has now.
+    pub fn all(&self, task: TaskNo) -> impl Iterator<Item = Instance> + use<> {
+        let range = self.instances(task).map_or(-1..0, |count| 0..count);
+        range.map(move |index| Instance::mapped(task, index))
+    }
+
+    /// The instances of `to` whose counters change when `from` ends.
+    pub(super) fn below(
+        &self,
+        plan: &Plan,
+        from: Instance,
+        to: &PlanTask,
+    ) -> impl Iterator<Item = Instance> + use<> {
+        let instances = self.instances(to.no);
+        let own =
+            (!from.map_index.is_none() && plan.by_index(from.task, to)).then_some(from.map_index.0);
+        let indexes = match (own, instances) {
+            (Some(index), _) => index..index + 1,
+            (None, Some(count)) if to.counts_each_index() => 0..count,
+            _ => -1..0,
+        };
+        let summary = own.is_some() && to.gathers && instances.is_none();
+        let task = to.no;
+        indexes.chain(summary.then_some(-1)).map(move |index| Instance::mapped(task, index))
+    }
+
+    /// A task has this many instances from now on.
+    pub fn expand(&mut self, task: TaskNo, count: i32) {
+        self.set(task, Mapped { instances: Some(count), ended: 0, returned: None });
+    }
+
+    /// An instance has ended.
+    pub(super) fn ended(&mut self, at: Instance) {
+        if let Some(mapped) = self.tasks.get_mut(&at.task).filter(|m| m.instances.is_some()) {
+            mapped.ended += 1;
+        }
+    }
+
+    /// An instance has succeeded and returned this many items.
+    pub(super) fn returned(&mut self, plan: &Plan, at: Instance, items: Option<i32>) {
+        let Some(task) = plan.task(at.task).filter(|task| !task.feeds.is_empty()) else { return };
+        let mut mapped = self.of(task.no);
+        mapped.returned = match mapped.instances {
+            None => items,
+            Some(_) => Some(mapped.returned.unwrap_or(0) + i32::from(items.is_some())),
+        };
+        self.set(task.no, mapped);
+    }
+
+    /// Into how many instances a mapped task is to be expanded; `None`: it is not known yet.
+    pub(super) fn length(&self, plan: &Plan, task: &PlanTask) -> Option<i32> {
+        let factors = plan.mapping(task)?.factors.iter();
+        factors
+            .map(|factor| self.items(factor))
+            .try_fold(1, |all, items| Some(i32::saturating_mul(all, items?)))
+    }
+
+    /// How many items a factor of a mapping has.
+    fn items(&self, factor: &Factor) -> Option<i32> {
+        match factor {
+            Factor::Literal(count) => Some(*count),
+            Factor::Task(task) => self.handed_on(*task),
+            Factor::Zip { of, longest } => {
+                let items = of.iter().map(|factor| self.items(factor));
+                let items = items.collect::<Option<Vec<i32>>>()?.into_iter();
+                if *longest { items.max() } else { items.min() }
+            }
+        }
+    }
+
+    /// How many items a task hands on: those that it returned, or one for each instance that returned
+    /// something once all have ended.
+    fn handed_on(&self, task: TaskNo) -> Option<i32> {
+        let mapped = self.of(task);
+        match mapped.instances {
+            Some(count) if mapped.ended < count => None,
+            Some(_) => Some(mapped.returned.unwrap_or(0)),
+            None => mapped.returned,
+        }
+    }
+
+    /// Counters with what the plan and this shape know.
+    pub(super) fn complete(
+        &self,
+        plan: &Plan,
+        task: &PlanTask,
+        map_index: MapIndex,
+        counts: UpstreamCounts,
+    ) -> UpstreamCounts {
+        let needed = self.needed(plan, task, map_index);
+        UpstreamCounts { needed, setups: task.setups, guards: task.guards, ..counts }
+    }
+
+    /// Whether an instance has counters before it is there: its task is not expanded yet.
+    pub(super) fn is_ahead(&self, at: Instance) -> bool {
+        !at.map_index.is_none() && self.instances(at.task).is_none()
+    }
+
+    /// How many upstreams an instance waits for.
+    pub(super) fn needed(&self, plan: &Plan, task: &PlanTask, map_index: MapIndex) -> i32 {
+        if self.tasks.is_empty() {
+            return task.needed;
+        }
+        let of = |&up: &TaskNo| match self.instances(up) {
+            Some(_) if plan.by_index(up, task) && !map_index.is_none() => 1,
+            // Once it is expanded, each of its instances has its own below it.
+            Some(_) if plan.by_index(up, task) && !task.gathers => 0,
+            Some(count) => count,
+            None => 1,
+        };
+        task.upstream.iter().map(of).sum()
+    }
+}

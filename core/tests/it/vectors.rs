@@ -1,0 +1,182 @@
+//! Whole runs that Airflow 3.3 played, as the files have them.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use subak_core::dag::model::{Dag, Task, Teardown};
+use subak_core::decide::memory::{Report, TryOutcome};
+use subak_core::decide::{Plan, Says, TriggerRule, TryEnd};
+use subak_core::ids::{Instance, TaskId};
+
+#[derive(Deserialize)]
+struct File<V> {
+    vectors: Vec<V>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Vector {
+    pub(crate) id: u32,
+    dag: VectorDag,
+    pub(crate) runs: Vec<VectorRun>,
+}
+
+#[derive(Deserialize)]
+struct VectorDag {
+    tasks: Vec<VectorTask>,
+    #[serde(default)]
+    fail_fast: bool,
+}
+
+#[derive(Deserialize)]
+struct VectorTask {
+    id: String,
+    up: Vec<String>,
+    rule: TriggerRule,
+    retries: u32,
+    outcomes: Vec<String>,
+    kind: Option<String>,
+    #[serde(default)]
+    follow: Vec<String>,
+    #[serde(default)]
+    condition: bool,
+    #[serde(default)]
+    ignore_downstream_trigger_rules: bool,
+    #[serde(default)]
+    setup: bool,
+    #[serde(default)]
+    teardown: bool,
+    #[serde(default)]
+    on_failure_fail_dagrun: bool,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct VectorRun {
+    pub(crate) order: String,
+    pub(crate) steps: Vec<VectorStep>,
+    pub(crate) r#final: Final,
+    #[serde(default)]
+    pub(crate) quirks: Vec<String>,
+}
+
+pub(crate) type Changes = BTreeMap<String, String>;
+
+#[derive(Deserialize)]
+pub(crate) struct VectorStep {
+    pub(crate) complete: Vec<(String, String)>,
+    #[serde(default)]
+    pub(crate) effects: Changes,
+    pub(crate) passes: Vec<Changes>,
+    pub(crate) run: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Final {
+    pub(crate) run: String,
+    pub(crate) states: BTreeMap<String, Option<String>>,
+    pub(crate) tries: BTreeMap<String, u32>,
+}
+
+impl Vector {
+    /// Whether it has no branches, setups, teardowns or failures that stop everything.
+    pub(crate) fn is_plain(&self) -> bool {
+        let plain = |task: &VectorTask| task.kind.is_none() && !task.setup && !task.teardown;
+        !self.dag.fail_fast && self.dag.tasks.iter().all(plain)
+    }
+
+    /// The task's place in the DAG.
+    pub(crate) fn place(&self, id: &str) -> usize {
+        self.dag.tasks.iter().position(|task| task.id == id).unwrap()
+    }
+
+    /// How a try of the task at this place ends.
+    pub(crate) fn outcome(&self, place: usize, try_number: u32) -> TryOutcome {
+        outcome(&self.dag.tasks[place].outcomes, try_number)
+    }
+
+    pub(crate) fn dag(&self, id: &str) -> Dag {
+        let tasks = self.dag.tasks.iter().map(VectorTask::task).collect();
+        Dag { fail_fast: self.dag.fail_fast, ..dag_of(id, tasks) }
+    }
+
+    /// How a try of a task ends, and what its result says.
+    pub(crate) fn report(&self, plan: &Plan, id: &str, try_number: u32) -> Report {
+        let task = self.dag.tasks.iter().find(|task| task.id == id).unwrap();
+        let spec = plan.task(plan.number(&TaskId(id.to_owned())).unwrap()).unwrap();
+        let outcome = outcome(&task.outcomes, try_number);
+        let result = match task.kind.as_deref() {
+            Some("branch") => json!(task.follow),
+            Some("short_circuit") => json!(task.condition),
+            _ => json!(null),
+        };
+        let says = Says::of(plan, spec, Some(&result)).unwrap();
+        Report { at: Instance::single(spec.no), outcome, says }
+    }
+}
+
+impl VectorTask {
+    fn task(&self) -> Task {
+        let ignore = self.ignore_downstream_trigger_rules;
+        let fails_run = Teardown { on_failure_fail_dagrun: self.on_failure_fail_dagrun };
+        Task {
+            upstream: self.up.iter().map(|up| up.as_str().into()).collect(),
+            trigger_rule: self.rule,
+            retries: self.retries,
+            retry_delay: Duration::ZERO,
+            with: json!({ "ignore_downstream_trigger_rules": ignore }),
+            setup: self.setup,
+            teardown: self.teardown.then_some(fails_run),
+            ..Task::new(&self.id, self.kind.as_deref().unwrap_or("noop"))
+        }
+    }
+}
+
+/// How try `try_number` ends, by a script whose last word repeats.
+pub(crate) fn outcome(script: &[String], try_number: u32) -> TryOutcome {
+    let index = usize::try_from(try_number).unwrap() - 1;
+    match script.get(index).or(script.last()).unwrap().as_str() {
+        "success" => TryOutcome::Success,
+        "skipped" => TryOutcome::Skipped,
+        "failed" => TryOutcome::Failed(TryEnd::Transient),
+        "failed_final" => TryOutcome::Failed(TryEnd::Permanent),
+        word => panic!("unknown outcome `{word}`"),
+    }
+}
+
+/// A DAG of these tasks that may all run at once.
+pub(crate) fn dag_of(id: &str, tasks: Vec<Task>) -> Dag {
+    Dag {
+        dag_id: id.into(),
+        description: None,
+        doc_md: None,
+        schedule: None,
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: 16,
+        max_active_tasks: 1_000,
+        dagrun_timeout: None,
+        fail_fast: false,
+        is_paused_upon_creation: false,
+        tags: Vec::new(),
+        params: BTreeMap::new(),
+        task_groups: BTreeMap::new(),
+        tasks,
+    }
+}
+
+/// The vectors of a packed file.
+pub(crate) fn read<V: DeserializeOwned>(packed: &[u8]) -> Vec<V> {
+    let mut text = String::new();
+    GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+    serde_json::from_str::<File<V>>(&text).unwrap().vectors
+}
+
+/// All vectors of whole runs.
+pub(crate) fn runs() -> Vec<Vector> {
+    read(include_bytes!("../data/airflow-run-vectors.json.gz"))
+}
