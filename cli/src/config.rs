@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use subak_store::{EncryptionKey, Store};
+use subak_store::{EncryptionKey, Storage, Store};
 
 use crate::key;
 
@@ -18,10 +18,17 @@ pub(crate) struct Metadata {
     /// Folder of `subak standalone`.
     #[arg(long, env = "SUBAK_DATA", default_value = ".data", value_name = "FOLDER")]
     data: PathBuf,
+    /// Where datasets and the rest of large logs are kept: a folder or file:// URL that all servers
+    /// and workers reach; left out: `storage` in --data.
+    #[arg(long, env = "SUBAK_STORAGE", value_name = "URL")]
+    storage: Option<String>,
 }
 
 /// Written by `subak standalone` for the other subcommands; readable by its user only.
 pub(crate) const STANDALONE_FILE: &str = "standalone.json";
+
+/// Datasets and large logs, in the data folder.
+pub(crate) const STORAGE_FOLDER: &str = "storage";
 
 impl Metadata {
     /// Returns the database's URL, or says how to name one.
@@ -46,6 +53,23 @@ impl Metadata {
     pub(crate) fn server_url(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.data.join(STANDALONE_FILE)).ok()?;
         serde_json::from_str(&text).ok().map(|standalone: Standalone| standalone.url)
+    }
+
+    /// Opens the storage for a server.
+    pub(crate) async fn store_and_storage(&self) -> anyhow::Result<Store> {
+        let store = self.store().await?;
+        let installation = store
+            .installation()
+            .await
+            .context("reading the schema: bring it up to date with `subak db migrate`")?;
+        let storage = Storage::open(&self.storage(), &installation.to_string())?;
+        Ok(store.with_storage(storage))
+    }
+
+    /// Where the storage is.
+    pub(crate) fn storage(&self) -> String {
+        let inside = || self.data.join(STORAGE_FOLDER).display().to_string();
+        self.storage.clone().unwrap_or_else(inside)
     }
 
     /// Connects to the metadata database.

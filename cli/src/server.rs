@@ -109,7 +109,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
     let stop = CancellationToken::new();
     let mut services = Services::new(stop.clone())?;
     let key = options.key.load(&options.metadata)?;
-    let store = options.metadata.store().await?;
+    let store = options.metadata.store_and_storage().await?;
     let listen = |at: ListenAt| match at {
         ListenAt::Unix(path) => WorkerListen::Unix(path),
         ListenAt::Tcp(address) if address.ip().is_loopback() => {

@@ -43,9 +43,9 @@ pub(crate) struct Options {
     /// Folder of what this worker must not forget; its own.
     #[arg(long, env = "SUBAK_STATE", default_value = ".data/worker", value_name = "FOLDER")]
     state: PathBuf,
-    /// Where datasets are kept, an URL that all workers reach; left out: below the state folder.
-    #[arg(long, env = "SUBAK_STORAGE", value_name = "URL")]
-    storage: Option<String>,
+    /// Where datasets are kept: a folder or file:// URL that all workers and servers reach.
+    #[arg(long, env = "SUBAK_STORAGE", default_value = ".data/storage", value_name = "URL")]
+    storage: String,
 }
 
 /// How much a worker takes on.
@@ -98,15 +98,22 @@ pub(crate) async fn run(options: Options) -> Outcome {
         ),
         None => std::env::var("SUBAK_JOIN_TOKEN").ok(),
     };
-    if let Some(storage) = options.storage {
-        config.storage_url = storage;
-    }
+    config.storage_url = storage_url(&options.storage)?;
     options.work.apply(&mut config);
     let stop = CancellationToken::new();
     let mut services = Services::new(stop.clone())?;
     services.spawn("the worker", Worker::new(config).run(stop));
     services.run(options.work.grace()).await?;
     Ok(Ended::Success)
+}
+
+/// The URL of a storage that may be given as a folder.
+fn storage_url(storage: &str) -> anyhow::Result<String> {
+    if storage.contains("://") {
+        return Ok(storage.to_owned());
+    }
+    let folder = std::path::absolute(storage).context("the storage folder")?;
+    Ok(format!("file://{}/", folder.display()))
 }
 
 impl FromStr for QueueSlots {

@@ -1,12 +1,13 @@
 //! Connections to the metadata database: a pool for people, and sessions for the engine.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
 
-use crate::{MIGRATOR, StoreError};
+use crate::{MIGRATOR, Storage, StoreError};
 
 /// The metadata database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -15,7 +16,9 @@ pub struct Store {
     pub(crate) pool: PgPool,
     /// For loops and the engine's transactions.
     pub(crate) engine: PgPool,
-    options: PgConnectOptions,
+    pub(crate) options: PgConnectOptions,
+    /// `None`: everything stays in the database.
+    pub(crate) storage: Option<Arc<Storage>>,
 }
 
 /// How long the engine waits for a connection; whoever gets none tries again.
@@ -40,7 +43,7 @@ impl Store {
         let engine = pool_options(6)
             .acquire_timeout(ENGINE_PATIENCE)
             .connect_lazy_with(engine_options(&options));
-        Ok(Self { pool, engine, options })
+        Ok(Self { pool, engine, options, storage: None })
     }
 
     /// Brings the schema up to date. Safe to run on several servers at once.

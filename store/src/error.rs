@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("migrating the metadata database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The storage URL refused or could not be reached.
+    #[error(transparent)]
+    Storage(#[from] crate::StorageError),
     /// A row that this version cannot read.
     #[error("{what} in the metadata database cannot be read")]
     Corrupt {

@@ -1,4 +1,5 @@
 //! The metadata database: every query on it, and its migrations. Nothing else holds SQL on metadata.
+//! What is too large for it (the rest of large logs) lies under the storage URL, behind the same calls.
 
 pub mod access;
 mod connect;
@@ -6,6 +7,7 @@ mod connections;
 mod dags;
 pub mod engine;
 mod error;
+mod log_append;
 pub mod mutation;
 mod news;
 pub mod read;
@@ -13,6 +15,7 @@ mod results;
 mod retention;
 mod runs;
 mod sessions;
+mod storage;
 mod timers;
 
 pub use access::PasswordProblem;
@@ -24,6 +27,7 @@ pub use news::ReadyNews;
 pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewXCom, XComRow};
 pub use runs::RunFacts;
 pub use sessions::{NewSession, SessionTry, WorkerRow, leases_renew};
+pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};
 
 /// The schema, embedded.

@@ -54,7 +54,7 @@ pub struct XComRow {
     pub value: Value,
 }
 
-fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
+pub(crate) fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
@@ -116,27 +116,6 @@ impl EngineTx<'_> {
 }
 
 impl Store {
-    /// Keeps chunks of logs; a chunk that is there already is left alone.
-    pub async fn log_append(&self, chunks: &[NewLogChunk]) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO log_chunk (run_key, task, map_index, token, sequence, first_line, lines, lz4)
-             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[],
-                                  $5::integer[], $6::bigint[], $7::integer[], $8::bytea[])
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(column(chunks, |c| c.fence.instance.run.0))
-        .bind(column(chunks, |c| c.fence.instance.task.0))
-        .bind(column(chunks, |c| c.fence.instance.map_index.0))
-        .bind(column(chunks, |c| c.fence.token))
-        .bind(column(chunks, |c| c.sequence))
-        .bind(column(chunks, |c| c.first_line))
-        .bind(column(chunks, |c| c.lines))
-        .bind(column(chunks, |c| c.lz4.clone()))
-        .execute(&self.engine)
-        .await?;
-        Ok(())
-    }
-
     /// Keeps rejected records of a try that still holds its task; false if it was superseded.
     pub async fn dead_letters_put(
         &self,

@@ -6,7 +6,7 @@ use subak_core::ids::RunKey;
 use crate::{Store, StoreError};
 
 /// Tables partitioned by the day of the run.
-const PARTITIONED: [&str; 4] = ["try_history", "xcom", "dataset", "log_chunk"];
+const PARTITIONED: [&str; 5] = ["try_history", "xcom", "dataset", "log_chunk", "log_spill"];
 
 impl Store {
     /// Makes the partitions of `days` days from today on.

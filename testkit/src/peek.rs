@@ -79,3 +79,27 @@ pub async fn runs_and_users(store: &Store) -> anyhow::Result<Vec<String>> {
     );
     Ok(rows.fetch_all(store.pool()).await?)
 }
+
+/// Bytes of a run's logs in the database, and how many objects have the rest.
+pub async fn log_places(store: &Store, run: RunKey) -> anyhow::Result<(i64, i64)> {
+    let places =
+        "SELECT (SELECT coalesce(sum(length(lz4)), 0)::bigint FROM log_chunk WHERE run_key = $1),
+                         (SELECT count(*) FROM log_spill WHERE run_key = $1)";
+    Ok(sqlx::query_as(places).bind(run.0).fetch_one(store.pool()).await?)
+}
+
+/// Name and rows of each dataset of a run, as far as they are known, sorted.
+pub async fn dataset_rows(
+    store: &Store,
+    run: RunKey,
+) -> anyhow::Result<Vec<(String, Option<i64>)>> {
+    let rows =
+        "SELECT name, (stats->>'rows')::bigint FROM dataset WHERE run_key = $1 ORDER BY name";
+    Ok(sqlx::query_as(rows).bind(run.0).fetch_all(store.pool()).await?)
+}
+
+/// Position, reasons and bytes of the dead letters that are visible.
+pub async fn dead_letters(store: &Store) -> anyhow::Result<Vec<(i64, serde_json::Value, Vec<u8>)>> {
+    let letters = "SELECT position, reasons, raw FROM dead_letter WHERE visible ORDER BY position";
+    Ok(sqlx::query_as(letters).fetch_all(store.pool()).await?)
+}

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use subak_task::{DatasetReader, ProcessGroups};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use subak_task::{DatasetReader, ProcessGroups, TaskIdentity};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -81,9 +81,12 @@ impl Host {
         self.scratch.join(token.to_string())
     }
 
-    /// Where a try's dataset goes: under the run, so that it is dropped with it.
-    pub(crate) fn storage(&self, run: &str, task: &str, map_index: i32, token: i64) -> String {
-        format!("{}/runs/{run}/{task}/{map_index}/{token}/", self.storage_url)
+    /// Where a try's dataset goes: under the day of the run's creation, so that the servers drop it
+    /// with the run (`store::storage` has the layout).
+    pub(crate) fn storage(&self, of: &TaskIdentity, day: NaiveDate, token: i64) -> String {
+        let TaskIdentity { installation, run_uuid, task_id, map_index, .. } = of;
+        let run = format!("{}/{installation}/{day}/runs/{run_uuid}", self.storage_url);
+        format!("{run}/{task_id}/{map_index}/{token}/")
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use serde_json::Value;
 use subak_core::dag::model::Task;
 use subak_core::template::RunContext;
@@ -106,8 +107,12 @@ impl LocalRunner {
         let task_id = this.task.task_id.to_string();
         let state = TaskShelf { shelf: Arc::clone(&self.state), task_id: task_id.clone() };
         let stop = Arc::new(StopOrder::default());
+        let identity = self.identity(&this.context, &task_id);
+        let today =
+            DateTime::from_timestamp_micros(self.host.clock.now_micros()).unwrap_or_default();
+        let storage = self.host.storage(&identity, today.date_naive(), token);
         let ctx = TaskContext {
-            identity: Arc::new(self.identity(&this.context, &task_id)),
+            identity: Arc::new(identity),
             cancel: stop.token.clone(),
             log: Arc::clone(&log) as _,
             progress: Arc::new(Progress { show: Box::new(progress) }),
@@ -117,7 +122,7 @@ impl LocalRunner {
             processes: Arc::clone(&self.host.processes),
             connections: Arc::new(this.connections),
             scratch: self.host.scratch(token),
-            storage: self.host.storage(&self.run_uuid, &task_id, this.context.map_index, token),
+            storage,
             memory_bytes: self.host.memory_per_try,
             env: Arc::new(self.environment(&this.context, &task_id)),
         };

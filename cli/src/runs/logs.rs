@@ -41,7 +41,7 @@ pub(crate) struct Options {
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
+    let store = options.metadata.store_and_storage().await?;
     let run = options.which.find(&store).await?;
     let instances = instances(&store, &run, options.task.as_deref()).await?;
     let several = instances.len() > 1;

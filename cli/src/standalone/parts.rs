@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use subak_server::engine::Engine;
 use subak_server::{Server, ServerConfig, WorkerListen};
-use subak_store::{EncryptionKey, Store};
+use subak_store::{EncryptionKey, Storage, Store};
 use subak_worker::{Config, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ use super::Options;
 use super::announcement::Announcement;
 use super::database::{Database, WAREHOUSE};
 use super::folder::DataFolder;
-use crate::config::{Standalone, machine_name};
+use crate::config::{STORAGE_FOLDER, Standalone, machine_name};
 use crate::services::Services;
 
 /// PostgreSQL, server and worker, all running.
@@ -54,13 +54,16 @@ impl Parts {
             workers: vec![WorkerListen::Unix(socket.clone())],
             dags: Some(dags.clone()),
         };
-        let server = Server::start(config, database.store.clone(), Some(Arc::new(key))).await?;
+        let storage = folder.path().join(STORAGE_FOLDER).display().to_string();
+        let installation = database.store.installation().await?.to_string();
+        let store = database.store.clone().with_storage(Storage::open(&storage, &installation)?);
+        let server = Server::start(config, store, Some(Arc::new(key))).await?;
         let engine = server.engine().clone();
         let url = format!("http://{}", server.http().unwrap_or(options.listen));
 
         let servers = vec![format!("unix://{}", socket.display())];
         let mut worker = Config::new(&machine_name(), servers, folder.path().join("worker"));
-        worker.storage_url = format!("file://{}/", folder.path().join("storage").display());
+        worker.storage_url = format!("file://{storage}/");
         options.work.apply(&mut worker);
 
         services.spawn("the server", server.run(stop.clone()));

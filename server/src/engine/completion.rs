@@ -114,7 +114,7 @@ async fn record_chunks(core: &Core, reports: &[&TryReport]) -> bool {
     if chunks.is_empty() {
         return true;
     }
-    let kept = core.store.log_append(&chunks).await;
+    let kept = core.store.log_keep(&chunks).await;
     if let Err(error) = &kept {
         warn!(error = format!("{error:#}"), "logs of ended tries could not be kept");
     }

@@ -1,6 +1,7 @@
 //! What a worker says: heartbeats, reports, logs, state, dead letters, replies.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::Value;
@@ -19,6 +20,8 @@ use crate::engine::{DatasetReport, LogTail, Outcome, TryReport, fence};
 
 /// Chunks of logs that wait to be kept together.
 const LOG_CHUNKS_MOST: usize = 64;
+/// Before logs that could not be kept are tried again.
+const LOG_PAUSE: Duration = Duration::from_millis(500);
 
 /// One stream's receiving side.
 pub(super) struct Inbound {
@@ -219,11 +222,15 @@ async fn keep_logs(
     let mut chunks = Vec::new();
     while waiting.recv_many(&mut chunks, LOG_CHUNKS_MOST).await > 0 {
         let rows: Vec<NewLogChunk> = chunks.iter().filter_map(log_chunk).collect();
-        // Not acknowledged, not lost: the worker sends again when it reconnects.
-        if let Err(error) = core.store.log_append(&rows).await {
-            warn!(error = format!("{error:#}"), "logs could not be kept");
-            chunks.clear();
-            continue;
+        // Later chunks must not be acknowledged before these: that would tell of these, too. The
+        // worker holds its tries up when too many chunks wait, and sends all of them again to the
+        // server that it joins next.
+        while let Err(error) = core.store.log_append(&rows).await {
+            warn!(error = format!("{error:#}"), "logs could not be kept, trying again");
+            if waiting.is_closed() {
+                return;
+            }
+            tokio::time::sleep(LOG_PAUSE).await;
         }
         let mut acks: BTreeMap<i64, proto::LogAck> = BTreeMap::new();
         for chunk in chunks.drain(..) {

@@ -36,10 +36,12 @@ pub struct LogPart {
     pub more: bool,
 }
 
-/// A chunk holds at most 64 KiB of lines; the database is not trusted to say so.
+/// A chunk holds at most 64 KiB of lines, an object 1 MiB; the database is not trusted to say so.
 const CHUNK_BYTES_MOST: usize = 4 << 20;
 /// Chunks of one part.
 const CHUNKS_AT_ONCE: i64 = 16;
+/// Bytes of one part, give or take a chunk.
+const PART_BYTES: usize = 1 << 20;
 
 #[derive(sqlx::FromRow)]
 struct Piece {
@@ -47,10 +49,14 @@ struct Piece {
     log: Option<Vec<u8>>,
 }
 
+/// Some lines: a chunk of the database, a part under the storage URL, or one that was lost.
 #[derive(sqlx::FromRow)]
 struct Chunk {
     first_line: i64,
-    lz4: Vec<u8>,
+    lines: i64,
+    lz4: Option<Vec<u8>>,
+    object: Option<String>,
+    problem: Option<String>,
 }
 
 impl Store {
@@ -138,10 +144,15 @@ impl Store {
         part: &mut LogPart,
     ) -> Result<bool, StoreError> {
         let chunks: Vec<Chunk> = sqlx::query_as(
-            "SELECT first_line, lz4 FROM log_chunk
+            "SELECT first_line, lines::bigint AS lines, lz4, NULL AS object, NULL AS problem
+             FROM log_chunk
              WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
                AND first_line + lines > $5
-             ORDER BY sequence LIMIT $6",
+             UNION ALL
+             SELECT first_line, lines, NULL, object, problem FROM log_spill
+             WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
+               AND first_line + lines > $5
+             ORDER BY first_line LIMIT $6",
         )
         .bind(run.0)
         .bind(task)
@@ -151,9 +162,15 @@ impl Store {
         .bind(CHUNKS_AT_ONCE)
         .fetch_all(&self.pool)
         .await?;
-        let more = i64::try_from(chunks.len()).unwrap_or(i64::MAX) >= CHUNKS_AT_ONCE;
-        for chunk in &chunks {
-            part.add(chunk.first_line, &chunk.lz4);
+        let mut more = i64::try_from(chunks.len()).unwrap_or(i64::MAX) >= CHUNKS_AT_ONCE;
+        let mut bytes = 0;
+        let last = chunks.len();
+        for (index, chunk) in chunks.into_iter().enumerate() {
+            bytes += self.log_chunk(chunk, part).await;
+            if bytes >= PART_BYTES && index + 1 < last {
+                more = true;
+                break;
+            }
         }
         // A short log travels with its report: it is the last chunk, or the only one.
         if !more && let Some(log) = &piece.log {
@@ -161,6 +178,31 @@ impl Store {
             part.add(first, log);
         }
         Ok(more)
+    }
+
+    /// Adds a chunk's lines; returns how many bytes these are.
+    async fn log_chunk(&self, chunk: Chunk, part: &mut LogPart) -> usize {
+        let lz4 = match (chunk.lz4, chunk.object, &self.storage) {
+            (Some(lz4), ..) => Ok(lz4),
+            (None, Some(object), Some(storage)) => storage
+                .get(&object)
+                .await
+                .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
+            (None, Some(_), None) => {
+                Err("they lie under the storage URL: name it with SUBAK_STORAGE".to_owned())
+            }
+            (None, None, _) => Err(chunk.problem.unwrap_or_default()),
+        };
+        match lz4 {
+            Ok(lz4) => part.add(chunk.first_line, &lz4),
+            Err(why) => {
+                let (from, to) = (chunk.first_line + 1, chunk.first_line + chunk.lines);
+                let note = format!("[lines {from} to {to} cannot be shown: {why}]");
+                part.lines.push(note.into_bytes());
+                part.next.line = chunk.first_line + chunk.lines;
+                0
+            }
+        }
     }
 
     /// How many lines the chunks of a token hold.
@@ -172,8 +214,12 @@ impl Store {
         token: i64,
     ) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(
-            "SELECT coalesce(max(first_line + lines), 0) FROM log_chunk
-             WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4",
+            "SELECT greatest(
+                 (SELECT max(first_line + lines) FROM log_chunk
+                  WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4),
+                 (SELECT max(first_line + lines) FROM log_spill
+                  WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4),
+                 0)",
         )
         .bind(run.0)
         .bind(task)
@@ -185,9 +231,10 @@ impl Store {
 }
 
 impl LogPart {
-    /// Adds the lines of a chunk that lie at or after the cursor.
-    fn add(&mut self, first_line: i64, lz4: &[u8]) {
+    /// Adds the lines of a chunk that lie at or after the cursor; returns the size of the chunk.
+    fn add(&mut self, first_line: i64, lz4: &[u8]) -> usize {
         let text = decompress(lz4);
+        let bytes = text.len();
         let text = text.strip_suffix(b"\n").unwrap_or(&text);
         for (at, line) in (first_line..).zip(text.split(|byte| *byte == b'\n')) {
             if at >= self.next.line {
@@ -195,6 +242,7 @@ impl LogPart {
                 self.next.line = at + 1;
             }
         }
+        bytes
     }
 }
 
@@ -205,7 +253,7 @@ fn line_count(lz4: &[u8]) -> i64 {
 }
 
 /// Returns a chunk's text, or a line that says that it is broken: the rest of the log still shows.
-fn decompress(lz4: &[u8]) -> Vec<u8> {
+pub(crate) fn decompress(lz4: &[u8]) -> Vec<u8> {
     let size = lz4.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize);
     if size > CHUNK_BYTES_MOST {
         return b"(a part of this log cannot be read)".to_vec();

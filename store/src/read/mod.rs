@@ -13,6 +13,7 @@ mod versions;
 pub use dags::{DagFilter, DagRecord, ImportError, RecentRun};
 pub use datasets::{DatasetRecord, XComRecord};
 pub use instances::{InstanceRecord, TryRecord};
+pub(crate) use logs::decompress;
 pub use logs::{LogCursor, LogPart};
 pub use runs::{RunFilter, RunOrder, RunRecord};
 pub use versions::VersionRecord;

@@ -8,6 +8,7 @@ mod usage;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -101,10 +102,7 @@ impl Stack {
 
     /// Starts a run as people do, by `subak runs trigger`.
     pub async fn trigger(&self, dag_id: &str, run_id: &str) -> anyhow::Result<RunKey> {
-        let mut command =
-            process::command(&self.options.binary, &[("SUBAK_DATABASE_URL", &self.url)]);
-        command.args(["runs", "trigger", dag_id, "--run-id", run_id]);
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let output = self.subak(&["runs", "trigger", dag_id, "--run-id", run_id]).await?;
         ensure!(output.status.success(), "triggering: {}", String::from_utf8_lossy(&output.stderr));
         let key = sqlx::query_scalar("SELECT run_key FROM run WHERE run_id = $1");
         Ok(RunKey(key.bind(run_id).fetch_one(self.store.pool()).await?))
@@ -203,7 +201,12 @@ impl Stack {
         arguments.push(dags.as_os_str());
         let home = self.new_home(&name);
         let key = "00".repeat(32);
-        let env = [("SUBAK_DATABASE_URL", self.url.as_str()), ("SUBAK_SECRET_KEY", &key)];
+        let storage = self.storage().display().to_string();
+        let env = [
+            ("SUBAK_DATABASE_URL", self.url.as_str()),
+            ("SUBAK_SECRET_KEY", &key),
+            ("SUBAK_STORAGE", &storage),
+        ];
         Process::start(&self.options.binary, home, &arguments, &env)
     }
 
@@ -217,7 +220,23 @@ impl Stack {
         }
         let home = self.new_home(&name);
         arguments.extend([OsStr::new("--state"), self.states[place].as_os_str()]);
-        Process::start(&self.options.binary, home, &arguments, &[])
+        let storage = self.storage().display().to_string();
+        Process::start(&self.options.binary, home, &arguments, &[("SUBAK_STORAGE", &storage)])
+    }
+
+    /// The storage that all of them share.
+    #[must_use]
+    pub fn storage(&self) -> PathBuf {
+        self.folder.path().join("storage")
+    }
+
+    /// Runs `subak` on this installation as people do, from any folder.
+    pub async fn subak(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        let storage = self.storage().display().to_string();
+        let env = [("SUBAK_DATABASE_URL", self.url.as_str()), ("SUBAK_STORAGE", &storage)];
+        let mut command = process::command(&self.options.binary, &env);
+        command.args(arguments).current_dir(self.folder.path());
+        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
     }
 
     fn socket(&self, place: usize) -> String {

@@ -6,6 +6,7 @@ mod checker;
 mod engine;
 #[cfg(test)]
 mod random;
+mod storage;
 #[cfg(test)]
 #[path = "../../../core/tests/it/vectors.rs"]
 #[allow(dead_code, reason = "each of the two crates that read the vectors needs a part of it")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use subak_core::ids::RunKey;
 use subak_core::template::{RunContext, XComKey};
 use subak_proto::{Assignment, Dataset, Outcome, Report, TryRef, XCom};
 use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
@@ -62,19 +63,20 @@ pub(crate) fn assigned(
             data_interval_end: run.data_interval_end_micros.and_then(instant),
         })
     };
-    let storage = host.storage(&run.uuid, &assignment.task_id, try_ref.map_index, try_ref.token);
+    let identity = TaskIdentity {
+        installation: assignment.installation,
+        dag_id: run.dag_id,
+        run_id: run.run_id,
+        run_uuid: run.uuid,
+        task_id: assignment.task_id,
+        map_index: try_ref.map_index,
+        try_number: assignment.try_number,
+        resets: assignment.resets,
+    };
+    let storage = host.storage(&identity, RunKey(try_ref.run).day(), try_ref.token);
     let stop = Arc::new(StopOrder::default());
     let ctx = TaskContext {
-        identity: Arc::new(TaskIdentity {
-            installation: assignment.installation,
-            dag_id: run.dag_id,
-            run_id: run.run_id,
-            run_uuid: run.uuid,
-            task_id: assignment.task_id,
-            map_index: try_ref.map_index,
-            try_number: assignment.try_number,
-            resets: assignment.resets,
-        }),
+        identity: Arc::new(identity),
         cancel: stop.token.clone(),
         log: Arc::clone(&log) as _,
         progress: Arc::clone(&line) as _,

@@ -34,6 +34,9 @@ async fn tick(engine: &Engine) -> anyhow::Result<()> {
         store.day_drop(day).await?;
         info!(%day, "the runs of a day were dropped: they were kept long enough");
     }
+    for day in store.storage_sweep(engine.core.config.keep_days).await? {
+        info!(%day, "datasets and large logs of a day were dropped from the storage");
+    }
     store.sessions_forget().await?;
     Ok(())
 }
