@@ -182,6 +182,7 @@ pub struct Credit {
 /// The worker takes no more tries and ends when the running ones have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}
+/// Not built yet in the servers: none sends it. Workers obey it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drain {
     #[prost(string, tag = "1")]
@@ -309,6 +310,17 @@ pub struct Report {
     /// costs no message of its own. Kept when the report is answered; no LogAck.
     #[prost(message, optional, tag = "12")]
     pub log: ::core::option::Option<LogChunk>,
+    #[prost(message, repeated, tag = "13")]
+    pub scans: ::prost::alloc::vec::Vec<ScanCount>,
+}
+/// Rows of another task's scan (files that lie where they lay), counted by reading all of it. Kept with
+/// that task's dataset.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ScanCount {
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub rows: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Dataset {
@@ -429,6 +441,7 @@ pub struct DeadLetters {
     #[prost(message, repeated, tag = "3")]
     pub letters: ::prost::alloc::vec::Vec<DeadLetter>,
 }
+/// A record beyond 1 MiB is cut by the worker, and a reason says so.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeadLetter {
     /// topic, or file

@@ -24,7 +24,7 @@ pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};
 pub use error::StoreError;
 pub use news::ReadyNews;
-pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewXCom, XComRow};
+pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewScanCount, NewXCom, XComRow};
 pub use runs::RunFacts;
 pub use sessions::{NewSession, SessionTry, WorkerRow, leases_renew};
 pub use storage::{Storage, StorageError};

@@ -25,6 +25,15 @@ pub struct NewDataset {
     pub preview: Value,
 }
 
+/// Rows of a scan, counted by a task that has read all of it.
+#[derive(Debug, Clone)]
+pub struct NewScanCount {
+    pub run: RunKey,
+    /// The task whose dataset the scan is.
+    pub task_id: String,
+    pub rows: i64,
+}
+
 /// Some whole lines of a try's log.
 #[derive(Debug, Clone)]
 pub struct NewLogChunk {
@@ -100,6 +109,26 @@ impl EngineTx<'_> {
         .bind(column(datasets, |d| d.reference.clone()))
         .bind(column(datasets, |d| d.stats.clone()))
         .bind(column(datasets, |d| d.preview.clone()))
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Adds rows to the statistics of scans, which had none.
+    pub async fn scans_count(&mut self, scans: &[NewScanCount]) -> Result<(), StoreError> {
+        if scans.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "UPDATE dataset AS d SET stats = jsonb_set(d.stats, '{rows}', to_jsonb(c.counted))
+             FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (run_key, task_id, counted)
+             JOIN run ON run.run_key = c.run_key
+             JOIN dag_task AS t ON t.dag = run.dag AND t.task_id = c.task_id
+             WHERE d.run_key = c.run_key AND d.task = t.task AND d.stats->'rows' IS NULL",
+        )
+        .bind(column(scans, |s| s.run.0))
+        .bind(column(scans, |s| s.task_id.clone()))
+        .bind(column(scans, |s| s.rows))
         .execute(&mut *self.tx)
         .await?;
         Ok(())

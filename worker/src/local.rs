@@ -123,6 +123,7 @@ impl LocalRunner {
             connections: Arc::new(this.connections),
             scratch: self.host.scratch(token),
             storage,
+            counts: Arc::default(),
             memory_bytes: self.host.memory_per_try,
             env: Arc::new(self.environment(&this.context, &task_id)),
         };

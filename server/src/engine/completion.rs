@@ -8,7 +8,7 @@ use subak_core::state::{FinalState, TaskEvent, TaskState};
 use subak_store::engine::{
     EngineSession, EngineTx, Fence, HeldTry, HistoryRow, LiveRetry, LiveRow,
 };
-use subak_store::{NewDataset, NewLogChunk, NewXCom, StoreError};
+use subak_store::{NewDataset, NewLogChunk, NewScanCount, NewXCom, StoreError};
 use tracing::{debug, warn};
 
 use super::Core;
@@ -201,7 +201,8 @@ async fn recorded_before(
 }
 
 async fn keep_results(tx: &mut EngineTx<'_>, accepted: &[&TryReport]) -> Result<(), StoreError> {
-    let (mut xcoms, mut datasets, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut xcoms, mut datasets) = (Vec::new(), Vec::new());
+    let (mut scans, mut letters) = (Vec::new(), Vec::new());
     for report in accepted {
         let key = report.fence.instance;
         xcoms.extend(report.xcoms.iter().map(|(name, value)| NewXCom {
@@ -216,12 +217,18 @@ async fn keep_results(tx: &mut EngineTx<'_>, accepted: &[&TryReport]) -> Result<
             stats: dataset.stats.clone(),
             preview: dataset.preview.clone(),
         }));
+        scans.extend(report.scans.iter().map(|(task_id, rows)| NewScanCount {
+            run: key.run,
+            task_id: task_id.clone(),
+            rows: i64::try_from(*rows).unwrap_or(i64::MAX),
+        }));
         if report.dead_letters {
             letters.push(report.fence.token);
         }
     }
     tx.xcoms_put(&xcoms).await?;
     tx.datasets_put(&datasets).await?;
+    tx.scans_count(&scans).await?;
     if !letters.is_empty() {
         tx.dead_letters_show(&letters).await?;
     }

@@ -25,6 +25,8 @@ pub struct TryReport {
     pub xcoms: Vec<(String, Value)>,
     pub datasets: Vec<DatasetReport>,
     pub rows_rejected: u64,
+    /// Rows of other tasks' scans that the try has counted: task id to rows.
+    pub scans: Vec<(String, u64)>,
     /// Rejected records were sent ahead of this report.
     pub dead_letters: bool,
     /// The log's last chunk, where it was not sent before.
@@ -72,6 +74,7 @@ impl TryReport {
             xcoms: Vec::new(),
             datasets: Vec::new(),
             rows_rejected: 0,
+            scans: Vec::new(),
             dead_letters: false,
             log: None,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -46,6 +46,8 @@ pub struct TaskContext {
     pub scratch: PathBuf,
     /// Where this task's dataset goes: an object store URL ending in `/`, of this try alone.
     pub storage: String,
+    /// Rows of other tasks' scans, where this try counts them.
+    pub counts: Arc<ScanCounts>,
     /// Bytes that the try may hold before it spills or refuses to grow.
     pub memory_bytes: usize,
     /// Values of `env:` and of the DAG's context for processes.
@@ -65,6 +67,27 @@ impl TaskContext {
                 "connection `{id}` does not exist: add it with `subak connections add {id}`"
             ))
         })
+    }
+}
+
+/// Rows of scans that a try has counted, because it read them from beginning to end: what a scan's
+/// own task could not know. By the dataset's name, which is its task's.
+#[derive(Debug, Default)]
+pub struct ScanCounts(Mutex<BTreeMap<String, u64>>);
+
+impl ScanCounts {
+    /// Notes the rows of a whole scan.
+    pub fn note(&self, dataset: &str, rows: u64) {
+        self.lock().insert(dataset.to_owned(), rows);
+    }
+
+    /// Returns what was noted.
+    pub fn noted(&self) -> BTreeMap<String, u64> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,8 +11,8 @@ mod operator;
 
 pub use connection::Connection;
 pub use context::{
-    BadRow, DatasetReader, DeadLetterSink, LogSink, Pipe, ProcessGroups, ProgressSink, StateStore,
-    TaskContext, TaskIdentity,
+    BadRow, DatasetReader, DeadLetterSink, LogSink, Pipe, ProcessGroups, ProgressSink, ScanCounts,
+    StateStore, TaskContext, TaskIdentity,
 };
 pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};
 pub use error::{ErrorClass, TaskError};

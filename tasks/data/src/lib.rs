@@ -42,7 +42,7 @@ pub fn reader() -> Arc<dyn DatasetReader> {
 
 /// Reads the first rows of a dataset, as JSON objects.
 pub async fn preview(dataset: &DatasetRef, rows: usize) -> Result<Vec<Value>, TaskError> {
-    let mut stream = dataset::reader::open(dataset, None)?;
+    let mut stream = dataset::reader::open(dataset, None, None)?;
     let mut batches = Vec::new();
     let mut missing = rows;
     while missing > 0

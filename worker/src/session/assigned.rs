@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::ids::RunKey;
 use subak_core::template::{RunContext, XComKey};
-use subak_proto::{Assignment, Dataset, Outcome, Report, TryRef, XCom};
+use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
 
 use super::outbox::{LetterCount, Outbox, TryLine, packed};
@@ -87,6 +87,7 @@ pub(crate) fn assigned(
         connections: Arc::new(connections),
         scratch: if is_brief { PathBuf::new() } else { host.scratch(try_ref.token) },
         storage,
+        counts: Arc::default(),
         memory_bytes: host.memory_per_try,
         env: Arc::new(env),
     };
@@ -171,6 +172,10 @@ impl Assigned {
     }
 
     fn add_output(&self, report: &mut Report, output: TaskOutput) {
+        if report.outcome() == Outcome::Success {
+            let counted = self.this.ctx.counts.noted().into_iter();
+            report.scans = counted.map(|(task_id, rows)| ScanCount { task_id, rows }).collect();
+        }
         if let Some(value) = output.value.filter(|_| self.do_xcom_push) {
             let value = value.to_string().into_bytes();
             if value.len() > XCOM_LIMIT {

@@ -2,3 +2,4 @@
 
 pub(crate) mod infer;
 pub(crate) mod scan;
+pub(crate) mod whole;

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::whole::{Tally, Whole};
 use crate::error::DataError;
 use crate::runtime::{runtime, threads};
 
@@ -47,6 +48,8 @@ pub(crate) struct CsvFiles {
     pub files: Vec<PathBuf>,
     pub layout: Arc<Layout>,
     pub counters: Arc<Counters>,
+    /// Whom to tell how many rows the files have, once all of them were read.
+    pub whole: Option<Whole>,
 }
 
 impl CsvFiles {
@@ -80,16 +83,19 @@ async fn read_in_order(
     sender: &mpsc::Sender<Result<Parsed, DataError>>,
 ) -> Result<(), DataError> {
     let mut splitter = files.splitter();
+    let tally = Arc::new(Tally::new(files.whole.clone()));
     let mut parsing = VecDeque::new();
     let mut spare: Vec<Chunk> = Vec::new();
     loop {
         let mut chunk = spare.pop().unwrap_or_default();
         let more = splitter.next(&mut chunk)?;
         if more {
-            let files = files.clone();
+            tally.given();
+            let (files, tally) = (files.clone(), Arc::clone(&tally));
             parsing.push_back(AbortOnDropHandle::new(runtime()?.spawn(async move {
                 let parsed = Parser::new(Arc::clone(&files.layout), on_bad).parse(&chunk)?;
                 files.counters.add(&chunk, &parsed);
+                tally.parsed(&parsed);
                 Ok::<_, DataError>((chunk, parsed))
             })));
         }
@@ -104,6 +110,7 @@ async fn read_in_order(
             }
         }
         if !more {
+            tally.ended();
             return Ok(());
         }
     }
@@ -116,6 +123,7 @@ pub(crate) struct CsvTable {
     pub options: CsvOptions,
     pub schema: SchemaRef,
     pub counters: Arc<Counters>,
+    pub whole: Option<Whole>,
 }
 
 #[async_trait::async_trait]
@@ -138,8 +146,12 @@ impl TableProvider for CsvTable {
         let layout =
             Arc::new(self.options.layout(projection.map(Vec::as_slice)).map_err(DataError::from)?);
         let schema = Arc::clone(&layout.schema);
-        let files =
-            CsvFiles { files: self.files.clone(), layout, counters: Arc::clone(&self.counters) };
+        let files = CsvFiles {
+            files: self.files.clone(),
+            layout,
+            counters: Arc::clone(&self.counters),
+            whole: self.whole.clone(),
+        };
         let partitions: Vec<Arc<dyn PartitionStream>> = match state.config().target_partitions() {
             1 => vec![Arc::new(InOrder(files))],
             count => {
@@ -186,13 +198,14 @@ struct Shared {
     executions: Mutex<Vec<SharedSplitter>>,
 }
 
-type SharedSplitter = Arc<Mutex<Splitter>>;
+type SharedSplitter = Arc<(Mutex<Splitter>, Tally)>;
 
 impl Shared {
     fn splitter(&self, execution: usize) -> SharedSplitter {
         let mut executions = self.executions.lock().unwrap_or_else(PoisonError::into_inner);
         while executions.len() <= execution {
-            executions.push(Arc::new(Mutex::new(self.files.splitter())));
+            let tally = Tally::new(self.files.whole.clone());
+            executions.push(Arc::new((Mutex::new(self.files.splitter()), tally)));
         }
         Arc::clone(&executions[execution])
     }
@@ -247,16 +260,19 @@ impl Reading {
             if let Some(batch) = self.pending.next() {
                 return Ok(Some(batch));
             }
-            if !self
-                .splitter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .next(&mut self.chunk)?
+            let (splitter, tally) = &*self.splitter;
             {
-                return Ok(None);
+                let mut splitter = splitter.lock().unwrap_or_else(PoisonError::into_inner);
+                if !splitter.next(&mut self.chunk)? {
+                    tally.ended();
+                    return Ok(None);
+                }
+                // Under the lock: nobody may see the end before this chunk is known.
+                tally.given();
             }
             let parsed = self.parser.parse(&self.chunk)?;
             self.counters.add(&self.chunk, &parsed);
+            tally.parsed(&parsed);
             self.pending = parsed.batches.into_iter();
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{Stream, StreamExt, TryStreamExt};
-use subak_task::{DatasetReader, DatasetRef, RecordBatchStream, Source, TaskContext, TaskError};
+use subak_task::{
+    DatasetReader, DatasetRef, RecordBatchStream, ScanCounts, Source, TaskContext, TaskError,
+};
 use subak_tasks_csv::{CsvOptions, OnBad};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::plain::{plain_batch, plain_schema};
 use super::{ipc, parquet, reference};
 use crate::csv::scan::{self, Counters, CsvFiles};
+use crate::csv::whole::Whole;
 use crate::error::DataError;
 use crate::runtime::runtime;
 
@@ -28,7 +31,7 @@ impl DatasetReader for Reader {
         columns: Option<&[String]>,
         ctx: &TaskContext,
     ) -> Result<RecordBatchStream, TaskError> {
-        let mut stream = open(dataset, columns)?;
+        let mut stream = open(dataset, columns, Some(&ctx.counts))?;
         let cancelled = ctx.cancel.clone().cancelled_owned();
         stream.batches = stream.batches.take_until(cancelled).boxed();
         let cancel = ctx.cancel.clone();
@@ -40,10 +43,12 @@ impl DatasetReader for Reader {
     }
 }
 
-/// Opens a dataset; `columns` names those wanted, in that order.
+/// Opens a dataset; `columns` names those wanted, in that order. The rows of a scan that is read to
+/// its end are noted in `counts`.
 pub(crate) fn open(
     dataset: &DatasetRef,
     columns: Option<&[String]>,
+    counts: Option<&Arc<ScanCounts>>,
 ) -> Result<RecordBatchStream, DataError> {
     match &dataset.source {
         Source::Csv { urls, options } => {
@@ -53,6 +58,10 @@ pub(crate) fn open(
                 files: reference::paths(urls)?,
                 layout: Arc::new(options.layout(Some(&places))?),
                 counters: Arc::new(Counters::default()),
+                whole: counts.map(|counts| Whole {
+                    dataset: dataset.name.clone(),
+                    counts: Arc::clone(counts),
+                }),
             };
             let schema = Arc::clone(&files.layout.schema);
             let batches = scan::batches(files.in_order(OnBad::Fail)?);

@@ -42,6 +42,7 @@ pub(super) async fn copy(
         files: opened.files.clone(),
         layout: opened.layout()?,
         counters: Arc::clone(&counters),
+        whole: None,
     };
     let (sender, rejected) = mpsc::channel(4);
     let name = ctx.identity.task_id.clone();

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::csv::{Writer, WriterBuilder};
@@ -33,8 +34,9 @@ impl Operator for CsvWriter {
         let path = to_path(&params.path)?;
         let target = path.clone();
         let identity = (*ctx.identity).clone();
+        let counts = Arc::clone(&ctx.counts);
         let (rows, bytes) = run(&ctx.cancel, async move {
-            write_dataset(dataset, |stream| {
+            write_dataset(dataset, counts, |stream| {
                 let mut writer = CsvFile::create(&target, &params, &identity)?;
                 // The header stands there even if no row follows.
                 writer.write(&RecordBatch::new_empty(stream.schema.clone()))?;

@@ -7,9 +7,11 @@ pub(crate) mod parquet_read;
 pub(crate) mod parquet_write;
 pub(crate) mod sql_transform;
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use futures::StreamExt;
-use subak_task::{DatasetRef, RecordBatchStream};
+use subak_task::{DatasetRef, RecordBatchStream, ScanCounts};
 
 use crate::dataset::reader;
 use crate::error::DataError;
@@ -24,9 +26,10 @@ trait BatchWriter: Send {
 /// Writes a whole dataset; returns its rows and the file's bytes.
 async fn write_dataset(
     dataset: DatasetRef,
+    counts: Arc<ScanCounts>,
     open: impl FnOnce(&RecordBatchStream) -> Result<Box<dyn BatchWriter>, DataError>,
 ) -> Result<(u64, u64), DataError> {
-    let mut stream = reader::open(&dataset, None)?;
+    let mut stream = reader::open(&dataset, None, Some(&counts))?;
     let mut writer = open(&stream)?;
     let mut rows = 0;
     while let Some(batch) = stream.batches.next().await {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -36,8 +37,9 @@ impl Operator for ParquetWriter {
         let path = to_path(&params.path)?;
         let target = path.clone();
         let identity = (*ctx.identity).clone();
+        let counts = Arc::clone(&ctx.counts);
         let (rows, bytes) = run(&ctx.cancel, async move {
-            write_dataset(dataset, |stream| {
+            write_dataset(dataset, counts, |stream| {
                 Ok(Box::new(ParquetFile::create(
                     &target,
                     params.compression,

@@ -12,7 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
-use subak_task::{DatasetRef, DatasetStats, TaskContext};
+use subak_task::{DatasetRef, DatasetStats, ScanCounts, TaskContext};
 use tokio::task::JoinSet;
 
 use super::explain;
@@ -34,6 +34,7 @@ pub(crate) struct Query {
     pub scratch: PathBuf,
     pub memory_bytes: usize,
     pub counters: Arc<Counters>,
+    pub counts: Arc<ScanCounts>,
 }
 
 impl Query {
@@ -47,6 +48,7 @@ impl Query {
             scratch: ctx.scratch.clone(),
             memory_bytes: ctx.memory_bytes,
             counters: Arc::new(Counters::default()),
+            counts: Arc::clone(&ctx.counts),
         })
     }
 
@@ -75,7 +77,7 @@ impl Query {
     /// Plans the query: on one partition if its rows have an order to keep, else on all threads.
     async fn plan(&self) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataError> {
         let session = self.session(1)?;
-        register(&session, &self.tables, &self.counters).await?;
+        register(&session, &self.tables, &self.counters, &self.counts).await?;
         let logical =
             session.state().create_logical_plan(&self.sql).await.map_err(explain::planning)?;
         let session = if keeps_order(&logical)? { session } else { self.session(threads())? };

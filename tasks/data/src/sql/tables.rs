@@ -5,21 +5,24 @@ use std::sync::Arc;
 
 use datafusion::datasource::file_format::options::ParquetReadOptions;
 use datafusion::prelude::SessionContext;
-use subak_task::{DatasetRef, Source};
+use subak_task::{DatasetRef, ScanCounts, Source};
 
 use super::ipc_table::IpcTable;
 use crate::csv::scan::{Counters, CsvTable};
+use crate::csv::whole::Whole;
 use crate::dataset::{reader, reference};
 use crate::error::DataError;
 
 /// Tables of one query: name to dataset.
 pub(crate) type Tables = BTreeMap<String, DatasetRef>;
 
-/// Registers datasets as tables; what is read of CSV files is counted in `counters`.
+/// Registers datasets as tables; what is read of CSV files is counted in
+/// `counters`, and in `counts` once it was all of them.
 pub(crate) async fn register(
     session: &SessionContext,
     tables: &Tables,
     counters: &Arc<Counters>,
+    counts: &Arc<ScanCounts>,
 ) -> Result<(), DataError> {
     for (name, dataset) in tables {
         // A bare reference: a task id may hold dots and capitals.
@@ -32,6 +35,10 @@ pub(crate) async fn register(
                     schema: options.schema()?,
                     options,
                     counters: Arc::clone(counters),
+                    whole: Some(Whole {
+                        dataset: dataset.name.clone(),
+                        counts: Arc::clone(counts),
+                    }),
                 };
                 session.register_table(table, Arc::new(provider))?;
             }

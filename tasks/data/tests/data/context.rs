@@ -95,6 +95,7 @@ impl Tasks {
             connections: Arc::new(BTreeMap::new()),
             scratch,
             storage: format!("file://{}/", self.path(&format!("storage/{task}")).display()),
+            counts: Arc::default(),
             memory_bytes: self.memory_bytes,
             env: Arc::new(BTreeMap::new()),
         }

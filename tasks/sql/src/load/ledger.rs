@@ -26,6 +26,8 @@ pub(crate) struct Loaded {
     pub(crate) rows_read: i64,
     /// Rows in the table because of it: with `upsert` a repeated key counts once.
     pub(crate) rows_loaded: i64,
+    /// Rows that are not: a later row has the same key, or a trigger of the table left them out.
+    pub(crate) rows_filtered: i64,
     /// An earlier try did it.
     #[sqlx(skip)]
     pub(crate) earlier: bool,
@@ -39,6 +41,7 @@ impl Loaded {
             "mode": self.mode,
             "rows": self.rows_loaded,
             "rows_read": self.rows_read,
+            "rows_filtered": self.rows_filtered,
         })
     }
 }
@@ -46,8 +49,12 @@ impl Loaded {
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows into {} ({})", self.rows_loaded, self.table_name, self.mode)?;
-        if self.rows_read != self.rows_loaded {
-            write!(f, ", from {} rows: later rows replaced earlier ones", self.rows_read)?;
+        if self.rows_filtered > 0 {
+            let why = match self.mode.as_str() {
+                "upsert" => "a later row has the same key, or the table left the row as it was",
+                _ => "a trigger of the table left them out",
+            };
+            write!(f, "; {} of {} rows filtered: {why}", self.rows_filtered, self.rows_read)?;
         }
         Ok(())
     }
@@ -126,7 +133,7 @@ impl Ledger {
     pub(crate) async fn find(&self, db: &mut PgConnection) -> Result<Option<Loaded>, TaskError> {
         let id = &self.identity;
         let find = format!(
-            "SELECT table_name, mode, rows_read, rows_loaded FROM {}
+            "SELECT table_name, mode, rows_read, rows_loaded, rows_filtered FROM {}
              WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
             self.table()
         );
@@ -151,7 +158,8 @@ impl Ledger {
     ) -> Result<(), TaskError> {
         let id = &self.identity;
         let record = format!(
-            "UPDATE {} SET rows_read = $6, rows_loaded = $7, ranges = $8, loaded_at = clock_timestamp()
+            "UPDATE {} SET rows_read = $6, rows_loaded = $7, ranges = $8, rows_filtered = $9,
+                 loaded_at = clock_timestamp()
              WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
             self.table()
         );
@@ -164,6 +172,7 @@ impl Ledger {
             .bind(loaded.rows_read)
             .bind(loaded.rows_loaded)
             .bind(sqlx::types::Json(ranges))
+            .bind(loaded.rows_filtered)
             .execute(db)
             .await
             .map_err(|error| self.refused(error))?;

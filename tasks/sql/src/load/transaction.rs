@@ -42,6 +42,7 @@ impl Load<'_> {
             mode: mode_name(mode).to_owned(),
             rows_read,
             rows_loaded,
+            rows_filtered: (rows_read - rows_loaded).max(0),
             earlier: false,
         };
         self.ledger.record_in_tx(db, &loaded, &self.dataset.provenance).await?;

@@ -144,6 +144,7 @@ impl Try {
             connections: Arc::new(BTreeMap::from([("w".to_owned(), connection)])),
             scratch: PathBuf::new(),
             storage: String::new(),
+            counts: Arc::default(),
             memory_bytes: 64 << 20,
             env: Arc::default(),
         };
