@@ -1,4 +1,4 @@
-//! Results and logs of finished tries, on disk until the server has them or a day has passed.
+//! Results, logs and dead letters of finished tries, on disk until the server has them or a day has passed.
 //!
 //! One small file a try. What it protects from is the death of the worker's process, not of the
 //! machine: the page cache outlives a `kill -9`, so nothing is synced, and a lost file costs one
@@ -9,24 +9,27 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use prost::Message;
-use subak_proto::{LogChunk, Report, TryRef};
+use subak_proto::{DeadLetters, LogChunk, Report, TryRef};
 use tracing::{error, warn};
 
 /// What the server has not asked for by then, it never will.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const REPORT: u8 = 1;
 const LOG: u8 = 2;
+const LETTERS: u8 = 3;
 
 /// A finished try, as it lay on disk.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Spooled {
     pub(crate) report: Report,
+    /// Those that the server did not keep yet, as the letters.
     pub(crate) chunks: Vec<LogChunk>,
+    pub(crate) letters: Vec<Arc<DeadLetters>>,
 }
 
 /// The folder, and a thread that works on it where nobody waits.
@@ -38,7 +41,7 @@ pub(crate) struct Spool {
 }
 
 enum Order {
-    Write(Box<Report>, Vec<LogChunk>),
+    Write(Box<Spooled>),
     Remove(TryRef),
 }
 
@@ -61,8 +64,8 @@ impl Spool {
     }
 
     /// Writes a finished try soon.
-    pub(crate) fn write_soon(&self, report: &Report, chunks: &[LogChunk]) {
-        self.order(Order::Write(Box::new(report.clone()), chunks.to_vec()));
+    pub(crate) fn write_soon(&self, finished: Spooled) {
+        self.order(Order::Write(Box::new(finished)));
     }
 
     /// Removes a try's file, if there is one.
@@ -88,11 +91,19 @@ impl Drop for Spool {
 }
 
 /// Writes a finished try now.
-pub(crate) fn write(folder: &Path, report: &Report, chunks: &[LogChunk]) -> io::Result<()> {
+pub(crate) fn write(
+    folder: &Path,
+    report: &Report,
+    chunks: &[LogChunk],
+    letters: &[Arc<DeadLetters>],
+) -> io::Result<()> {
     let try_ref = report.r#try.unwrap_or_default();
     let mut bytes = Vec::with_capacity(512);
     for chunk in chunks {
         push(&mut bytes, LOG, chunk);
+    }
+    for letters in letters {
+        push(&mut bytes, LETTERS, &**letters);
     }
     // Last: a file without a report is the rest of a write that was cut short.
     push(&mut bytes, REPORT, report);
@@ -113,8 +124,9 @@ fn path(folder: &Path, try_ref: TryRef) -> PathBuf {
 fn work(folder: &Path, orders: mpsc::Receiver<Order>) {
     for order in orders {
         match order {
-            Order::Write(report, chunks) => {
-                if let Err(error) = write(folder, &report, &chunks) {
+            Order::Write(finished) => {
+                let Spooled { report, chunks, letters } = &*finished;
+                if let Err(error) = write(folder, report, chunks, letters) {
                     let folder = folder.display().to_string();
                     error!(folder, error = %error, "a finished try's result could not be written");
                 }
@@ -147,24 +159,27 @@ fn load(folder: &Path) -> io::Result<Vec<Spooled>> {
 fn read(mut file: File) -> io::Result<Spooled> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    let (mut chunks, mut rest) = (Vec::new(), bytes.as_slice());
+    let (mut chunks, mut letters, mut rest) = (Vec::new(), Vec::new(), bytes.as_slice());
     loop {
         let (head, tail) = rest.split_at_checked(5).ok_or(io::ErrorKind::UnexpectedEof)?;
         let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
         let (body, tail) = tail.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
-        if head[0] == REPORT {
-            return Ok(Spooled { report: Report::decode(body)?, chunks });
+        match head[0] {
+            REPORT => return Ok(Spooled { report: Report::decode(body)?, chunks, letters }),
+            LETTERS => letters.push(Arc::new(DeadLetters::decode(body)?)),
+            _ => chunks.push(LogChunk::decode(body)?),
         }
-        chunks.push(LogChunk::decode(body)?);
         rest = tail;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use subak_proto::DeadLetter;
+
     use super::*;
 
-    fn finished(token: i64) -> (Report, Vec<LogChunk>) {
+    fn finished(token: i64) -> Spooled {
         let try_ref = Some(TryRef { session: 7, run: 1, task: 2, map_index: -1, token });
         let chunk = |sequence| LogChunk {
             r#try: try_ref,
@@ -174,7 +189,9 @@ mod tests {
             first_line: sequence,
         };
         let report = Report { r#try: try_ref, error: "no".to_owned(), ..Report::default() };
-        (report, vec![chunk(0), chunk(1)])
+        let letter = DeadLetter { position: 4, raw: b"row".to_vec(), ..DeadLetter::default() };
+        let letters = DeadLetters { r#try: try_ref, sequence: 1, letters: vec![letter] };
+        Spooled { report, chunks: vec![chunk(0), chunk(1)], letters: vec![Arc::new(letters)] }
     }
 
     #[test]
@@ -182,16 +199,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (spool, left) = Spool::open(folder.path().to_owned()).unwrap();
         assert!(left.is_empty());
-        let (report, chunks) = finished(1);
-        spool.write_soon(&report, &chunks);
-        let (other, _) = finished(2);
-        write(spool.folder(), &other, &[]).unwrap();
+        spool.write_soon(finished(1));
+        let other = finished(2).report;
+        write(spool.folder(), &other, &[], &[]).unwrap();
         drop(spool);
 
         let (spool, mut left) = Spool::open(folder.path().to_owned()).unwrap();
         left.sort_by_key(|spooled| spooled.report.r#try.unwrap().token);
-        assert_eq!(left[0], Spooled { report, chunks });
-        assert_eq!(left[1], Spooled { report: other, chunks: vec![] });
+        assert_eq!(left[0], finished(1));
+        assert_eq!(left[1], Spooled { report: other, chunks: vec![], letters: vec![] });
         spool.remove_soon(left[0].report.r#try.unwrap());
         drop(spool);
         let (_, left) = Spool::open(folder.path().to_owned()).unwrap();
@@ -201,8 +217,8 @@ mod tests {
     #[test]
     fn a_file_cut_short_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let (report, chunks) = finished(1);
-        write(folder.path(), &report, &chunks).unwrap();
+        let Spooled { report, chunks, letters } = finished(1);
+        write(folder.path(), &report, &chunks, &letters).unwrap();
         let file = path(folder.path(), report.r#try.unwrap());
         let bytes = fs::read(&file).unwrap();
         fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();

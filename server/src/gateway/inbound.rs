@@ -30,6 +30,8 @@ pub(super) struct Inbound {
     outbound: Outbound,
     /// How much had gone on when the last heartbeat's digest did not match.
     differed_at: Option<u64>,
+    /// What follows on the stream must not be read.
+    broken: bool,
     /// Logs are kept beside the stream, so that a slow disk holds up no report.
     logs: mpsc::Sender<proto::LogChunk>,
 }
@@ -38,7 +40,7 @@ impl Inbound {
     pub(super) fn new(gateway: Gateway, session: i64, outbound: Outbound) -> Self {
         let (logs, waiting) = mpsc::channel(LOG_CHUNKS_MOST * 4);
         tokio::spawn(keep_logs(gateway.clone(), outbound.clone(), waiting));
-        Self { gateway, session, outbound, differed_at: None, logs }
+        Self { gateway, session, outbound, differed_at: None, broken: false, logs }
     }
 
     /// Reads messages until the stream ends.
@@ -51,6 +53,9 @@ impl Inbound {
                     worker.session = self.session,
                     "worker protocol"
                 );
+            }
+            if self.broken {
+                return;
             }
         }
     }
@@ -186,7 +191,7 @@ impl Inbound {
         Ok(())
     }
 
-    async fn dead_letters(&self, letters: proto::DeadLetters) -> anyhow::Result<()> {
+    async fn dead_letters(&mut self, letters: proto::DeadLetters) -> anyhow::Result<()> {
         let Some(try_) = letters.r#try else { return Ok(()) };
         let rows: Vec<NewDeadLetter> = letters
             .letters
@@ -199,8 +204,16 @@ impl Inbound {
                 raw: letter.raw,
             })
             .collect();
+        let core = &self.gateway.engine.core;
+        let kept = core.store.dead_letters_put(&fence(&try_), &rows).await;
+        if kept.is_err() {
+            // The result behind them would make them visible: the worker joins anew and sends them
+            // again, before the result.
+            self.broken = true;
+            core.sessions.disconnect(self.session, &self.outbound);
+        }
         // A superseded try is told by its heartbeat; its letters need no answer.
-        if self.gateway.engine.core.store.dead_letters_put(&fence(&try_), &rows).await? {
+        if kept? {
             let up_to = letters.sequence + 1;
             self.send(Out::DeadLetterAck(proto::DeadLetterAck { r#try: Some(try_), up_to }));
         }

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod chain;
+mod gateway;
 mod surface;
 mod world;

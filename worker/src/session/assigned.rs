@@ -13,7 +13,8 @@ use subak_core::template::{RunContext, XComKey};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
 
-use super::outbox::{LetterCount, Outbox, TryLine, packed};
+use super::letters::LetterCount;
+use super::outbox::{Outbox, TryLine, packed};
 use crate::host::{Host, Place};
 use crate::log::{Chunk, Patterns, Shipper, TryLog};
 use crate::tries::{End, Ended, PreparedTask, StopOrder, Try};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use subak_proto::{Answer, LogChunk, QueueSlots, Report, TryRef, mix};
 
-use super::outbox::LetterCount;
+use super::letters::LetterCount;
 use crate::config::Queue;
 use crate::log::TryLog;
 use crate::spool::Spooled;
@@ -101,7 +101,7 @@ impl Book {
             queue_of: HashMap::new(),
             unsent: Vec::new(),
         };
-        for Spooled { report, chunks } in left {
+        for Spooled { report, chunks, .. } in left {
             book.wait(report, chunks, true, now);
         }
         book

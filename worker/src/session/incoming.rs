@@ -145,7 +145,8 @@ impl Session {
             let report = assigned.report(ended);
             let chunks = assigned.unkept_chunks();
             // On disk before the server hears of it: the work is done, whatever happens now.
-            let written = spool::write(&folder, &report, &chunks);
+            let letters = assigned.letters.unkept();
+            let written = spool::write(&folder, &report, &chunks, &letters);
             if let Err(error) = &written {
                 error!(%error, "a finished try's result could not be written");
             }

@@ -9,6 +9,7 @@ mod book;
 mod connect;
 mod incoming;
 mod lease;
+mod letters;
 mod outbox;
 mod outgoing;
 mod tls;
@@ -82,7 +83,8 @@ pub(crate) struct Session {
     cache: TaskCache,
     requests: Arc<AtomicU64>,
     states: HashMap<u64, (StateRequest, StateReply)>,
-    letters: HashMap<i64, Vec<DeadLetters>>,
+    /// Messages of rejected records that the server does not keep yet, by token.
+    letters: HashMap<i64, Vec<Arc<DeadLetters>>>,
     resend_at: Option<Instant>,
     spool_at: Option<Instant>,
     tries: TaskTracker,
@@ -108,7 +110,11 @@ impl Session {
         let servers: Vec<_> = servers.collect::<Result<_, ConnectError>>()?;
         let (outbox, events, logs) = Outbox::open();
         let now = Instant::now();
+        let letters = left
+            .iter()
+            .map(|left| (left.report.r#try.unwrap_or_default().token, left.letters.clone()));
         let session = Self {
+            letters: letters.collect(),
             book: Book::open(&config.queues, left, now),
             former: folder.former_session(),
             next_server: rand::rng().random_range(0..servers.len()),
@@ -135,7 +141,6 @@ impl Session {
             cache: TaskCache::default(),
             requests: Arc::default(),
             states: HashMap::new(),
-            letters: HashMap::new(),
             resend_at: None,
             spool_at: None,
             tries: TaskTracker::new(),
@@ -397,7 +402,7 @@ impl Session {
         for waiting in self.book.all_waiting().filter(|waiting| !waiting.is_spooled) {
             let due = waiting.since + SPOOL_AFTER;
             if due <= now {
-                write_soon(&self.spool, waiting);
+                write_soon(&self.spool, waiting, &self.letters);
             } else {
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
@@ -407,12 +412,16 @@ impl Session {
 
     fn spool_waiting(&mut self) {
         for waiting in self.book.all_waiting().filter(|waiting| !waiting.is_spooled) {
-            write_soon(&self.spool, waiting);
+            write_soon(&self.spool, waiting, &self.letters);
         }
     }
 }
 
-fn write_soon(spool: &Spool, waiting: &mut Waiting) {
-    spool.write_soon(&waiting.report, &waiting.chunks);
+fn write_soon(spool: &Spool, waiting: &mut Waiting, letters: &HashMap<i64, Vec<Arc<DeadLetters>>>) {
+    spool.write_soon(Spooled {
+        report: waiting.report.clone(),
+        chunks: waiting.chunks.clone(),
+        letters: letters.get(&waiting.token()).cloned().unwrap_or_default(),
+    });
     waiting.is_spooled = true;
 }

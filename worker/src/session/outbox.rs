@@ -6,19 +6,13 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
-use subak_proto::{
-    DeadLetter, DeadLetters, LogChunk, Progress, Report, RequestReply, StateRequest,
-};
+use subak_proto::{DeadLetters, LogChunk, Progress, Report, RequestReply, StateRequest};
 use subak_proto::{TryRef, state_request};
-use subak_task::{BadRow, DeadLetterSink, ProgressSink, StateStore, TaskError};
-use tokio::sync::{Notify, mpsc, oneshot};
+use subak_task::{ProgressSink, StateStore, TaskError};
+use tokio::sync::{mpsc, oneshot};
 
+use super::letters::LetterCount;
 use crate::log::{Chunk, FLUSH_EVERY, Shipper, TryLog};
-
-/// Bytes of rejected records in one message.
-const DEAD_LETTER_BYTES: usize = 512 * 1024;
-/// Messages of rejected records that may wait for the server.
-const DEAD_LETTERS_UNKEPT: u64 = 16;
 
 /// Something for the session to send, and to send again until it is answered.
 pub(crate) enum Event {
@@ -37,7 +31,7 @@ pub(crate) enum Event {
         request: StateRequest,
         reply: oneshot::Sender<Result<Option<Vec<u8>>, String>>,
     },
-    DeadLetters(DeadLetters),
+    DeadLetters(Arc<DeadLetters>),
     Reply(RequestReply),
 }
 
@@ -102,44 +96,11 @@ pub(crate) fn packed(try_ref: TryRef, chunk: Chunk) -> LogChunk {
 
 /// One try's line to the session, for what is neither log nor report.
 pub(crate) struct TryLine {
-    try_ref: TryRef,
-    outbox: Outbox,
+    pub(super) try_ref: TryRef,
+    pub(super) outbox: Outbox,
     log: Arc<TryLog>,
     requests: Arc<AtomicU64>,
-    letters: Arc<LetterCount>,
-}
-
-/// How many messages of rejected records were sent, and how many of them the server keeps.
-#[derive(Debug, Default)]
-pub(crate) struct LetterCount {
-    sent: AtomicU64,
-    kept: AtomicU64,
-    progress: Notify,
-}
-
-impl LetterCount {
-    /// Messages sent.
-    pub(crate) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Acquire)
-    }
-
-    /// Notes that the server keeps the messages below `up_to`.
-    pub(crate) fn kept(&self, up_to: u64) {
-        self.kept.fetch_max(up_to, Ordering::AcqRel);
-        self.progress.notify_waiters();
-    }
-
-    async fn room(&self) {
-        loop {
-            let mut progress = std::pin::pin!(self.progress.notified());
-            progress.as_mut().enable();
-            let unkept = self.sent().saturating_sub(self.kept.load(Ordering::Acquire));
-            if unkept < DEAD_LETTERS_UNKEPT {
-                return;
-            }
-            progress.await;
-        }
-    }
+    pub(super) letters: Arc<LetterCount>,
 }
 
 impl TryLine {
@@ -203,40 +164,5 @@ impl StateStore for TryLine {
 
     async fn delete(&self, key: &str) -> Result<(), TaskError> {
         self.ask(key, state_request::Operation::Delete(true)).await.map(drop)
-    }
-}
-
-#[async_trait]
-impl DeadLetterSink for TryLine {
-    async fn send(&self, rows: Vec<BadRow>) -> Result<(), TaskError> {
-        let mut letters = Vec::new();
-        let mut bytes = 0;
-        for row in rows {
-            bytes += row.raw.len() + row.source.len() + 64;
-            letters.push(DeadLetter {
-                source: row.source,
-                partition: row.partition,
-                position: row.position,
-                reasons: row.reasons,
-                raw: row.raw,
-            });
-            if bytes >= DEAD_LETTER_BYTES {
-                self.send_letters(std::mem::take(&mut letters)).await;
-                bytes = 0;
-            }
-        }
-        if !letters.is_empty() {
-            self.send_letters(letters).await;
-        }
-        Ok(())
-    }
-}
-
-impl TryLine {
-    async fn send_letters(&self, letters: Vec<DeadLetter>) {
-        self.letters.room().await;
-        let sequence = self.letters.sent.fetch_add(1, Ordering::AcqRel);
-        let message = DeadLetters { r#try: Some(self.try_ref), sequence, letters };
-        self.outbox.send(Event::DeadLetters(message));
     }
 }

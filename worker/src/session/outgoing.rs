@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use subak_proto::worker_message::Message;
-use subak_proto::{Credit, Draining, Heartbeat, Refused, Report, Reports, TryRef, WorkerMessage};
+use subak_proto::{
+    Credit, DeadLetters, Draining, Heartbeat, Refused, Report, Reports, TryRef, WorkerMessage,
+};
 
 use super::Session;
 use super::outbox::{Event, packed};
@@ -34,7 +36,7 @@ impl Session {
                 }
                 Event::DeadLetters(letters) => {
                     let token = letters.r#try.unwrap_or_default().token;
-                    self.send(Message::DeadLetters(letters.clone()));
+                    self.send(Message::DeadLetters(DeadLetters::clone(&letters)));
                     self.letters.entry(token).or_default().push(letters);
                 }
                 Event::Reply(reply) => self.send(Message::Reply(reply)),
@@ -112,7 +114,7 @@ impl Session {
         }
         let letters: Vec<_> = self.letters.values().flatten().cloned().collect();
         for letters in letters {
-            self.send(Message::DeadLetters(letters));
+            self.send(Message::DeadLetters(DeadLetters::clone(&letters)));
         }
         let states: Vec<_> = self.states.values().map(|(request, _)| request.clone()).collect();
         for request in states {

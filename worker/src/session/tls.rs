@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest, Sha256};
 
 /// Compares the server's certificate with a SHA-256 of it. Name and validity do not matter: the
@@ -36,7 +36,11 @@ impl ServerCertVerifier for PinnedCertificate {
         if digest == self.pin {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::General(
+            "the server's certificate is not the one that the join token names: take the token of \
+             this installation, or make a new one with `subak workers token`"
+                .to_owned(),
+        ))
     }
 
     fn verify_tls12_signature(

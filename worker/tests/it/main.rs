@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod death;
+mod letters;
 mod local;
 mod operators;
 mod peer;

@@ -171,6 +171,12 @@ impl Running {
         self.stop.cancel();
     }
 
+    /// Ends it without a word, as if its process had died.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         self.stop();
         tokio::time::timeout(PATIENCE, self.task).await.expect("the worker goes on").unwrap()
