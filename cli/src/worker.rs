@@ -58,6 +58,10 @@ pub(crate) struct Work {
     /// Memory of all tasks together, before they spill.
     #[arg(long, env = "SUBAK_MEMORY_MIB", value_name = "MIB")]
     memory_mib: Option<usize>,
+    /// Relative paths of tasks (files, scripts, working directories) are below this folder; left
+    /// out: the folder in which this was started.
+    #[arg(long, env = "SUBAK_WORK_DIR", value_name = "FOLDER")]
+    work_dir: Option<PathBuf>,
     /// How long running tasks may go on after the order to stop.
     #[arg(long, env = "SUBAK_DRAIN_SECS", default_value_t = 30, value_name = "SECONDS")]
     drain_secs: u64,
@@ -77,6 +81,18 @@ impl Work {
             config.memory_bytes = mib.saturating_mul(1 << 20);
         }
         config.drain = Duration::from_secs(self.drain_secs);
+    }
+
+    /// Goes to the folder that relative paths of tasks are below. Last: what else is relative in the
+    /// settings is so to the folder of the start.
+    pub(crate) fn enter(&self) -> anyhow::Result<()> {
+        let Some(folder) = &self.work_dir else { return Ok(()) };
+        std::env::set_current_dir(folder).with_context(|| {
+            format!(
+                "the work folder `{}` cannot be used: make it, or name another with SUBAK_WORK_DIR",
+                folder.display()
+            )
+        })
     }
 
     /// How long a process with such a worker may take to end.
@@ -100,6 +116,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
     };
     config.storage_url = storage_url(&options.storage)?;
     options.work.apply(&mut config);
+    options.work.enter()?;
     let stop = CancellationToken::new();
     let mut services = Services::new(stop.clone())?;
     services.spawn("the worker", Worker::new(config).run(stop));

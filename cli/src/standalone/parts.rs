@@ -65,6 +65,7 @@ impl Parts {
         let mut worker = Config::new(&machine_name(), servers, folder.path().join("worker"));
         worker.storage_url = format!("file://{storage}/");
         options.work.apply(&mut worker);
+        options.work.enter()?;
 
         services.spawn("the server", server.run(stop.clone()));
         services.spawn("the worker", Worker::new(worker).run(stop.clone()));

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod bad_input;
 mod dags;
 mod errors;
 mod kills;
+mod large_logs;
 mod operators;
+mod remote;
 mod retail;
 mod standalone;
 mod test_command;

@@ -66,3 +66,76 @@ tasks:
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("SUBAK_CONN_SALES_DB"), "{}", stderr(&output));
 }
+
+/// Five invoices of two months: one customer comes twice, one is unknown.
+const INVOICES: &str = "\
+InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+536365,85123A,\"HOLDER, \"\"WHITE\"\"\",6,12/1/2010 8:26,2.55,17850,United Kingdom
+536366,71053,LANTERN,6,12/1/2010 8:28,3.39,17850,United Kingdom
+C536379,D,Discount,-1,12/1/2010 9:41,27.5,14527,United Kingdom
+536544,21773,BOX,1,12/1/2010 14:32,2.51,,United Kingdom
+539993,22386,BAG,10,1/4/2011 10:00,1.95,13313,France
+";
+
+/// Prints the table.
+const LOOK: &str = "\
+dag_id: look
+tasks:
+  ask: {operator: sql, with: {connection: warehouse, sql: TABLE retail_retention}}
+  say: {operator: bash, depends_on: [ask], with: {command: 'echo \"$ROWS\"', env: {ROWS: \"{{ ti.xcom_pull('ask') | tojson }}\"}}}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_retail_pipeline_needs_no_more_than_its_target_database() {
+    let postgres = subak_postgres::PrivatePostgres::temporary().await.unwrap();
+    postgres.create_database("shop").await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("in.csv"), INVOICES).unwrap();
+    fs::write(place.path().join("look.yaml"), LOOK).unwrap();
+    let dag = concat!(env!("CARGO_MANIFEST_DIR"), "/../dags/retail_retention.yaml");
+    let test = |arguments: &[&str]| {
+        let mut command = clean();
+        command.current_dir(place.path()).args(["dags", "test"]).args(arguments);
+        command.env("SUBAK_CONN_WAREHOUSE", postgres.url("shop"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        stdout(&output)
+    };
+    // Twice: the second run leaves the same.
+    for _ in 0..2 {
+        let text = test(&[dag, "--conf", r#"{"input": "in.csv", "output": "out.csv"}"#]);
+        assert!(text.contains("retail_retention success in "), "{text}");
+        let written = fs::read_to_string(place.path().join("out.csv")).unwrap();
+        let months = "InvoiceYear,InvoiceMonth,unique_customers\n2010,12,2\n2011,1,1\n";
+        assert_eq!(written, months);
+        let table = test(&["look.yaml"]);
+        for row in [
+            r#"{"invoice_month": 12, "invoice_year": 2010, "unique_customers": 2}"#,
+            r#"{"invoice_month": 1, "invoice_year": 2011, "unique_customers": 1}"#,
+        ] {
+            let said = table.replace("\":", "\": ").replace(":  ", ": ").replace(",\"", ", \"");
+            assert!(said.contains(row), "{said}");
+        }
+    }
+    postgres.stop().await;
+}
+
+#[test]
+fn a_terminal_shows_a_bar_and_the_exit_code_is_the_runs() {
+    let dag = "\
+dag_id: bar
+tasks:
+  first: {operator: bash, with: {command: echo said}}
+  second: {operator: bash, depends_on: [first], with: {command: exit 4}}
+";
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("dag.yaml"), dag).unwrap();
+    let mut command = std::process::Command::new("script");
+    let inside = concat!(env!("CARGO_BIN_EXE_subak"), " dags test dag.yaml");
+    command.args(["-qec", inside, "/dev/null"]).current_dir(place.path()).env("TERM", "xterm");
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("1/2") && text.contains('\u{1b}'), "{text:?}");
+    assert!(text.contains("first | said") && text.contains("bar failed in "), "{text:?}");
+}

@@ -11,7 +11,8 @@ use super::Input;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvRead {
-    /// A file, or a pattern with `*`; `.gz` files are decompressed as they are read.
+    /// A file, or a pattern with `*`; `.gz` files are decompressed as they are read. A relative path
+    /// is below the worker's work folder: `--work-dir`, or where the worker was started.
     pub path: String,
     /// Column name to type. The types of columns left out are taken from the first 1,000 rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +82,7 @@ pub enum OnBadRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetRead {
-    /// A file, or a pattern with `*`.
+    /// A file, or a pattern with `*`. A relative path is below the worker's work folder.
     pub path: String,
 }
 
@@ -104,7 +105,7 @@ pub struct SqlTransform {
 #[serde(deny_unknown_fields)]
 pub struct CsvWrite {
     pub input: Input,
-    /// The file; `.gz` compresses it.
+    /// The file; `.gz` compresses it. A relative path is below the worker's work folder.
     pub path: String,
     /// Whether the first line names the columns.
     #[serde(default = "yes")]
@@ -119,7 +120,7 @@ pub struct CsvWrite {
 #[serde(deny_unknown_fields)]
 pub struct ParquetWrite {
     pub input: Input,
-    /// The file.
+    /// The file. A relative path is below the worker's work folder.
     pub path: String,
     #[serde(default)]
     pub compression: ParquetCompression,

@@ -15,7 +15,8 @@ pub struct Bash {
     /// Environment variables of the command.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Working directory; a private folder of the try if absent.
+    /// Working directory; a private folder of the try if absent. A relative path is below the
+    /// worker's work folder: `--work-dir`, or where the worker was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
 }
@@ -25,13 +26,15 @@ pub struct Bash {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Python {
-    /// Path of a script; either this or `code`.
+    /// Path of a script; either this or `code`. A relative path is below the worker's work folder:
+    /// `--work-dir`, or where the worker was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
     /// Inline code; either this or `script`. Values go in by `input`, never by templates in the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
-    /// The interpreter: a path, or a name on the worker's `PATH`.
+    /// The interpreter: a path (a relative one is below the worker's work folder), or a name on the
+    /// worker's `PATH`.
     #[serde(default = "python3")]
     pub python: String,
     /// Arguments of the script.

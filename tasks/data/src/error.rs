@@ -50,6 +50,12 @@ impl DataError {
                     "{doing} {path}: the disk is full: free some space; a file that was there before is untouched"
                 ),
             ),
+            io::ErrorKind::FileTooLarge => (
+                ErrorClass::Permanent,
+                format!(
+                    "{doing} {path}: the file would be larger than the worker may write: raise its limit (ulimit -f); a file that was there before is untouched"
+                ),
+            ),
             io::ErrorKind::IsADirectory => (
                 ErrorClass::Permanent,
                 format!(
@@ -122,6 +128,9 @@ fn from_io(error: &io::Error) -> TaskError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => TaskError::transient(
             "the disk of the worker's storage or scratch folder is full: free some space",
+        ),
+        io::ErrorKind::FileTooLarge => TaskError::permanent(
+            "a file in the worker's storage or scratch folder would be larger than it may write: raise its limit (ulimit -f)",
         ),
         _ => TaskError::transient(error),
     }

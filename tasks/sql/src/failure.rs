@@ -34,9 +34,10 @@ pub(crate) fn task_error(
                 TaskError::permanent(message)
             }
         }
-        sqlx::Error::Io(error) => {
-            TaskError::transient(format!("{target} cannot be reached: {error}"))
-        }
+        sqlx::Error::Io(error) => TaskError::transient(format!(
+            "{target} cannot be reached: {error}\nwhat to do: see that PostgreSQL runs there, and \
+                 that host and port of the connection are right"
+        )),
         sqlx::Error::Tls(error) => TaskError::permanent(format!(
             "{target}: no encrypted connection: {error}; `sslmode` in the connection's extra says \
              what is asked"

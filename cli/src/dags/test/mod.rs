@@ -34,7 +34,8 @@ Examples:
   subak dags test dags/retail_retention.yaml --conf '{\"input\": \"/data/retail.csv\"}'
 
 Connections come from the environment: `warehouse` is SUBAK_CONN_WAREHOUSE, a URL such as
-postgres://login:password@host:5432/database. The exit code is 3 if the run fails.")]
+postgres://login:password@host:5432/database. Relative paths in the file mean the current
+folder. The exit code is 3 if the run fails.")]
 pub(crate) struct Options {
     file: PathBuf,
     /// Which DAG, if the file has several.

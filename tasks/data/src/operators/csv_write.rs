@@ -1,7 +1,7 @@
 //! `csv.write`.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,15 +93,24 @@ impl CsvFile {
     }
 }
 
+/// The writer of CSV hands an error of the file on as a text.
+fn os_error(why: &str) -> Option<io::Error> {
+    let (_, code) = why.rsplit_once("(os error ")?;
+    Some(io::Error::from_raw_os_error(code.strip_suffix(')')?.parse().ok()?))
+}
+
 impl BatchWriter for CsvFile {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), DataError> {
         self.writer.write(batch).map_err(|error| match error {
             ArrowError::IoError(_, error) => DataError::io("writing", &self.path, error),
             ArrowError::InvalidArgumentError(why) | ArrowError::CsvError(why) => {
-                DataError::permanent(format!(
-                    "writing {}: {why}: turn nested columns into plain ones first (transform)",
-                    self.path.display()
-                ))
+                match os_error(&why) {
+                    Some(error) => DataError::io("writing", &self.path, error),
+                    None => DataError::permanent(format!(
+                        "writing {}: {why}: turn nested columns into plain ones first (transform)",
+                        self.path.display()
+                    )),
+                }
             }
             error => error.into(),
         })
@@ -116,24 +125,24 @@ impl BatchWriter for CsvFile {
 }
 
 impl Output {
-    fn finish(self) -> std::io::Result<File> {
+    fn finish(self) -> io::Result<File> {
         let buffered = match self {
             Self::Plain(buffered) => buffered,
             Self::Gzip(encoder) => encoder.finish()?,
         };
-        buffered.into_inner().map_err(std::io::IntoInnerError::into_error)
+        buffered.into_inner().map_err(io::IntoInnerError::into_error)
     }
 }
 
 impl Write for Output {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(file) => file.write(bytes),
             Self::Gzip(encoder) => encoder.write(bytes),
         }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(file) => file.flush(),
             Self::Gzip(encoder) => encoder.flush(),
