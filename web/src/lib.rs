@@ -1,8 +1,8 @@
 //! The pages: view models, templates and assets. Receives values, returns HTML; no queries, no clock.
 //!
 //! View models hold display-ready values; templates only lay them out. Everything that came from
-//! somebody is escaped by the template engine; the two places that build markup themselves are
-//! [`log`] and [`graph`], which escape what they are given.
+//! somebody is escaped by the template engine; the places that build markup themselves are
+//! [`log`], [`source`] and [`graph`], which escape what they are given.
 
 pub mod assets;
 mod badge;
@@ -19,6 +19,7 @@ pub mod graph;
 pub mod log;
 pub mod pager;
 pub mod run;
+pub mod settings;
 pub mod sign_in;
 pub mod source;
 pub mod task;

@@ -28,6 +28,7 @@ pub struct TaskPage<'a> {
     pub log_href: String,
     /// Where its rest comes from; empty when it is complete.
     pub events: String,
+    /// Markup made by [`crate::settings::markup`].
     pub settings: String,
     pub upstream: Vec<Neighbour>,
     pub downstream: Vec<Neighbour>,

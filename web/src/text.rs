@@ -56,6 +56,7 @@ texts! {
     broken_file: "file does not parse", "berkas tidak terbaca";
     broken_files_one: "1 DAG file does not parse; its last good version goes on running.", "1 berkas DAG tidak terbaca; versi baik terakhirnya tetap berjalan.";
     broken_files_many: "{} DAG files do not parse; their last good versions go on running.", "{} berkas DAG tidak terbaca; versi baik terakhirnya tetap berjalan.";
+    back: "Back", "Kembali";
     previous: "Previous", "Sebelumnya";
     next: "Next", "Berikutnya";
 

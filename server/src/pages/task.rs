@@ -1,5 +1,7 @@
 //! One task instance: its log, its tries, what it handed on.
 
+use std::time::Duration;
+
 use axum::Form;
 use axum::extract::State;
 use axum::http::header;
@@ -155,7 +157,7 @@ fn events_address(
     format!("{address}/events?{query}")
 }
 
-/// The task as its version has it, for people.
+/// The task as its version has it, as markup.
 fn settings(look: &Look, task_id: &TaskId) -> String {
     let Some(task) = look.version.record.model.task(task_id) else { return String::new() };
     let mut shown = json!(task);
@@ -166,13 +168,13 @@ fn settings(look: &Look, task_id: &TaskId) -> String {
         fields.retain(|_, value| !value.is_null() && *value != json!([]) && *value != json!({}));
         for delay in ["retry_delay", "execution_timeout", "max_retry_delay"] {
             if let Some(value) = fields.get_mut(delay)
-                && let Some(seconds) = value["secs"].as_u64()
+                && let Ok(delay) = serde_json::from_value::<Duration>(value.clone())
             {
-                *value = json!(format!("{seconds} s"));
+                *value = json!(format!("{} s", delay.as_secs_f64()));
             }
         }
     }
-    serde_json::to_string_pretty(&shown).unwrap_or_default()
+    subak_web::settings::markup(&shown)
 }
 
 fn upstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
