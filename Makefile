@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/subak/target
 
-.PHONY: help run test lint build fmt soak bench
+.PHONY: help run test lint build fmt pictures soak bench
 
 help: ## lists what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,10 @@ fmt: ## lays out Rust and TOML files
 	@scripts/setup.sh test
 	cargo fmt --all
 	@scripts/tool.sh taplo fmt
+
+pictures: ## takes the pictures of the pages that the documents show
+	@scripts/setup.sh test
+	SUBAK_PICTURES=1 cargo test --workspace --locked --test it -- browser::pictures
 
 soak: ## the tests that have counts, with high ones; takes hours, can be stopped
 	@scripts/setup.sh test

@@ -19,7 +19,9 @@ const NAME_CHARS: usize = 26;
 
 pub(crate) const NODE_HEIGHT: f64 = 46.0;
 const NODE_WIDTH_LEAST: f64 = 116.0;
-const CHAR_WIDTH: f64 = 7.4;
+/// Of the name, and of the operator below it: as wide as the widest of the usual fonts.
+const NAME_CHAR_WIDTH: f64 = 8.4;
+const OPERATOR_CHAR_WIDTH: f64 = 6.7;
 const NODE_PADDING: f64 = 48.0;
 const LAYER_GAP: f64 = 56.0;
 
@@ -81,7 +83,9 @@ fn draw(dag: &Dag, places: &place::Places) -> Layout {
     for (task, name) in names.iter().enumerate() {
         let layer = places.vertices[task].layer;
         #[expect(clippy::cast_precision_loss, reason = "a name is cut short")]
-        let width = name.chars().count() as f64 * CHAR_WIDTH + NODE_PADDING;
+        let width = (name.chars().count() as f64 * NAME_CHAR_WIDTH)
+            .max(dag.tasks[task].operator.chars().count() as f64 * OPERATOR_CHAR_WIDTH)
+            + NODE_PADDING;
         widths[layer] = widths[layer].max(width.ceil());
     }
     let mut left = vec![0.0; places.layers];

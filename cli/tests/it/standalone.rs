@@ -94,7 +94,7 @@ impl Drop for Standalone {
     }
 }
 
-fn command(folder: &Path) -> Command {
+pub(crate) fn command(folder: &Path) -> Command {
     let mut command = clean();
     command.current_dir(folder);
     command

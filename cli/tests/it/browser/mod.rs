@@ -1,0 +1,177 @@
+//! What people see: the pages in a real browser, on a real server with a real worker.
+
+mod dags;
+mod driver;
+mod pictures;
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::standalone::{self, Standalone};
+use driver::{Browser, ENTER, TAB};
+use tempfile::TempDir;
+
+const PASSWORD: &str = "correct horse battery";
+
+/// A server with DAGs, a user `ana`, and a browser that shows nothing yet.
+struct Scene {
+    browser: Browser,
+    subak: Standalone,
+    url: String,
+    place: TempDir,
+}
+
+impl Scene {
+    fn set() -> Self {
+        let browser = Browser::start();
+        let place = dags::place();
+        let subak = Standalone::start(place.path());
+        let url = subak.said().split_whitespace().skip_while(|word| *word != "pages").nth(1);
+        let url = url.unwrap().to_owned();
+        let scene = Self { browser, subak, url, place };
+        scene.add_user();
+        scene
+    }
+
+    fn add_user(&self) {
+        let mut command = standalone::command(self.place.path());
+        command.args(["users", "add", "ana", "--role", "op", "--password-stdin"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+
+    fn open(&self, path: &str) {
+        self.browser.open(&format!("{}{path}", self.url));
+    }
+
+    /// Signs in by the form, with the keyboard alone.
+    fn sign_in(&self) {
+        self.open("/");
+        self.browser.until("document.activeElement.id === 'username'");
+        self.browser.press(&format!("ana{TAB}{PASSWORD}{ENTER}"));
+        self.browser.until("document.querySelector('table.dags')");
+    }
+
+    /// Runs a DAG from the terminal, whatever comes of it.
+    fn run(&self, dag: &str, run_id: &str) {
+        self.subak.subak(&["runs", "trigger", dag, "--run-id", run_id, "--wait"]);
+    }
+
+    /// Lets `greet` go on.
+    fn go(&self) {
+        fs::write(self.place.path().join("go"), "").unwrap();
+    }
+
+    fn text(&self) -> String {
+        self.browser.script("return document.body.innerText").as_str().unwrap().to_owned()
+    }
+
+    fn assert_no_complaint(&self) {
+        assert_eq!(self.browser.complaints(), Vec::<String>::new());
+    }
+
+    fn end(self) {
+        assert_eq!(self.subak.stop(), Some(0));
+    }
+}
+
+#[test]
+fn a_run_is_started_and_followed_with_the_keyboard_alone() {
+    let scene = Scene::set();
+    let browser = &scene.browser;
+    scene.sign_in();
+
+    // The list, the form, the run: Tab and Enter lead there.
+    browser.tab_to("a[href='/dags/greeting/trigger']");
+    browser.press(ENTER);
+    browser.until("document.querySelector('form.form')");
+    browser.tab_to("[name='param.name']");
+    browser.script("document.activeElement.select()");
+    browser.press("Wayan");
+    browser.tab_to("form.form button");
+    browser.press(ENTER);
+    browser.until("document.querySelector('#run-state')");
+
+    // What follows happens on this very page: a reload would lose the mark.
+    browser.script("window.mark = 1");
+    browser.until("document.querySelector('#run-tasks .s-running')");
+    let run = browser.script("return location.pathname").as_str().unwrap().to_owned();
+
+    browser.tab_to("#run-tasks a[href$='/tasks/greet']");
+    browser.press(ENTER);
+    browser.until("document.querySelector('#log')?.innerText.includes('hello Wayan')");
+    browser.script("window.mark = 2");
+    assert_eq!(
+        browser.script("return document.querySelector('#log').innerText.includes('goodbye')"),
+        false
+    );
+    scene.go();
+    browser.until("document.querySelector('#log').innerText.includes('goodbye Wayan')");
+    browser.until("document.querySelector('#task-state.s-success')");
+    assert_eq!(browser.script("return window.mark"), 2);
+    // Colours of the terminal are colours here.
+    assert_eq!(browser.script("return document.querySelector('#log .c2').innerText"), "goodbye");
+
+    scene.open(&run);
+    browser.until("document.querySelector('#run-state.s-success')");
+    scene.assert_no_complaint();
+    scene.end();
+}
+
+#[test]
+fn a_run_page_turns_green_by_itself() {
+    let scene = Scene::set();
+    let browser = &scene.browser;
+    scene.sign_in();
+    scene.open("/dags/greeting/trigger");
+    browser.click("form.form button.primary");
+    browser.until("document.querySelector('#run-tasks .s-running')");
+    browser.script("window.mark = 1");
+    assert_eq!(browser.script("return document.querySelectorAll('.node.s-success').length"), 0);
+    scene.go();
+    browser.until("document.querySelector('#run-state.s-success')");
+    assert_eq!(browser.script("return window.mark"), 1);
+    assert_eq!(browser.script("return document.querySelectorAll('.node.s-success').length"), 2);
+    // The buttons of a run that goes on have left with it.
+    assert_eq!(
+        browser.script("return document.querySelector('form[action$=\"/cancel\"]')"),
+        serde_json::Value::Null
+    );
+
+    // Paused by its switch, without a reload.
+    scene.open("/");
+    browser.script("window.mark = 1");
+    browser.click("form[action='/dags/greeting/pause'] button");
+    browser.until(
+        "document.querySelector(\"form[action='/dags/greeting/pause'] [aria-checked=false]\")",
+    );
+    assert_eq!(browser.script("return window.mark"), 1);
+    scene.assert_no_complaint();
+    scene.end();
+}
+
+#[test]
+fn nothing_that_people_wrote_is_executed() {
+    let scene = Scene::set();
+    let browser = &scene.browser;
+    scene.run("hostile", "evil");
+    scene.sign_in();
+    for path in
+        ["/", "/dags/hostile", "/dags/hostile/runs/evil", "/dags/hostile/runs/evil/tasks/print"]
+    {
+        scene.open(path);
+        browser.until("document.readyState === 'complete'");
+        assert_eq!(browser.script("return typeof hacked"), "undefined", "{path}");
+        assert_eq!(browser.script("return document.images.length"), 0, "{path}");
+    }
+    browser
+        .until("document.querySelector('#log').innerText.includes('<script>hacked = 1</script>')");
+    // A line of 20,000 letters breaks; the page does not.
+    assert!(scene.text().contains("{{ 7*7 }}"));
+    browser.look_through(390, "light");
+    assert_eq!(browser.script("return document.documentElement.scrollWidth"), 390);
+    scene.assert_no_complaint();
+    scene.end();
+}
