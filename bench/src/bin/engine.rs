@@ -28,6 +28,7 @@ async fn main() -> anyhow::Result<()> {
             sustained_runs: 1000,
             created: 500,
             parked_runs: 1_000,
+            settle: Duration::from_secs(3),
             idle: Duration::from_secs(5),
         }
     } else {
@@ -36,6 +37,7 @@ async fn main() -> anyhow::Result<()> {
             sustained_runs: 1_000,
             created: 10_000,
             parked_runs: 100_000,
+            settle: Duration::from_secs(65),
             idle: Duration::from_secs(30),
         }
     };

@@ -15,6 +15,8 @@ pub struct Sizes {
     pub sustained_runs: usize,
     pub created: usize,
     pub parked_runs: usize,
+    /// What starts, settles first; a server that has just started looks for no dead workers yet.
+    pub settle: Duration,
     pub idle: Duration,
 }
 
@@ -43,7 +45,7 @@ pub async fn measure(binary: &Path, sizes: Sizes) -> anyhow::Result<(f64, Vec<Ro
     let rate = sustained(&stack, sizes, &mut rows).await?;
     created(&stack, sizes, &mut rows).await?;
     parked(&stack, sizes, rate, &mut rows).await?;
-    stack.stop().await?;
+    stack.stop().await;
     idle(binary, sizes, &mut rows).await?;
     Ok((commit_ms, rows))
 }
@@ -244,10 +246,10 @@ async fn parked(
 async fn idle(binary: &Path, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     const QUERIES: &str = "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database
          WHERE datname = current_database()";
-    let stack = Stack::start(binary, &dags()[..1], 8).await?;
+    let mut stack = Stack::start(binary, &dags()[..1], 8).await?;
+    stack.leave().await;
     let mut connection = stack.pool().acquire().await?;
-    // What starts, settles first; the client's own engine asks as much as the server does.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    tokio::time::sleep(sizes.settle).await;
     let (before,): (f64,) = sqlx::query_as(QUERIES).fetch_one(&mut *connection).await?;
     let (used, began) = (stack.usage()?, Instant::now());
     tokio::time::sleep(sizes.idle).await;
@@ -256,13 +258,14 @@ async fn idle(binary: &Path, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Resul
     sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *connection).await?;
     let (after,): (f64,) = sqlx::query_as(QUERIES).fetch_one(&mut *connection).await?;
     drop(connection);
-    let queries = (after - before) / secs / 2.0;
+    let queries = (after - before) / secs;
     rows.push(less("idle: queries of the server", queries, "/s", 5.0, 1.0));
     let share = (now.cpu_secs - used.cpu_secs) / secs * 100.0;
     rows.push(less("idle: CPU of a core, server and worker", share, "%", 1.0, 0.3));
     let megabytes = now.rss_bytes as f64 / 1e6;
     rows.push(less("idle: RSS of server and worker", megabytes, "MB", 100.0, 60.0));
-    stack.stop().await
+    stack.stop().await;
+    Ok(())
 }
 
 fn quantile(values: &mut [f64], share: f64) -> f64 {

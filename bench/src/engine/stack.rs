@@ -93,11 +93,15 @@ impl Stack {
         self.processes.usage()
     }
 
-    /// Ends everything.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    /// Ends the client, which asks the database as much as a server does.
+    pub async fn leave(&mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Ends everything.
+    pub async fn stop(mut self) {
+        self.leave().await;
         self.processes.store.close().await;
-        Ok(())
     }
 }
