@@ -11,8 +11,8 @@ use tracing::error;
 use crate::engine::Engine;
 use crate::engine::creation::start_queued;
 
-/// Runs whose wake-up was lost start this late at most.
-const LOOK: Duration = Duration::from_secs(5);
+/// Runs whose wake-up was lost, because their server died, start this late at most.
+const LOOK: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(
     engine: Engine,
