@@ -34,20 +34,22 @@ const FEW: usize = 50;
 
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// Takes one row after another, as they are measured.
+type Rows<'a> = &'a mut dyn FnMut(Row);
+
 /// Measures every row of the table; also the latency of a commit in the same minutes.
-pub async fn measure(binary: &Path, sizes: Sizes) -> anyhow::Result<(f64, Vec<Row>)> {
+pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
     let stack = Stack::start(binary, &dags(), 64).await?;
-    let commit_ms = commit_latency(&stack).await?;
-    let mut rows = Vec::new();
-    chain(&stack, sizes, &mut rows).await?;
-    spawned(&stack, &mut rows).await?;
-    wide(&stack, &mut rows).await?;
-    let rate = sustained(&stack, sizes, &mut rows).await?;
-    created(&stack, sizes, &mut rows).await?;
-    parked(&stack, sizes, rate, &mut rows).await?;
+    let commit = commit_latency(&stack).await?;
+    rows(alone("one commit of PostgreSQL", commit, "ms"));
+    chain(&stack, sizes, rows).await?;
+    spawned(&stack, rows).await?;
+    wide(&stack, rows).await?;
+    let rate = sustained(&stack, sizes, rows).await?;
+    created(&stack, sizes, rows).await?;
+    parked(&stack, sizes, rate, rows).await?;
     stack.stop().await;
-    idle(binary, sizes, &mut rows).await?;
-    Ok((commit_ms, rows))
+    idle(binary, sizes, rows).await
 }
 
 fn dags() -> Vec<(String, String)> {
@@ -137,20 +139,20 @@ async fn one_by_one(stack: &Stack, dag: &str, count: usize) -> anyhow::Result<Ve
     Ok(runs)
 }
 
-async fn chain(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+async fn chain(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
     let runs = one_by_one(stack, "chain", sizes.chains).await?;
     let mut hops = cycles(stack, &runs).await?;
-    rows.push(less("hop of a no-op task, p50", quantile(&mut hops, 0.5), "ms", 3.0, 1.5));
-    rows.push(less("hop of a no-op task, p99", quantile(&mut hops, 0.99), "ms", 15.0, 5.0));
+    rows(less("hop of a no-op task, p50", quantile(&mut hops, 0.5), "ms", 3.0, 1.5));
+    rows(less("hop of a no-op task, p99", quantile(&mut hops, 0.99), "ms", 15.0, 5.0));
     let mut ends = lasted(stack, &runs).await?;
-    rows.push(less("chain of 40 no-op tasks", quantile(&mut ends, 0.5), "ms", 120.0, 60.0));
+    rows(less("chain of 40 no-op tasks", quantile(&mut ends, 0.5), "ms", 120.0, 60.0));
     Ok(())
 }
 
-async fn spawned(stack: &Stack, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+async fn spawned(stack: &Stack, rows: Rows<'_>) -> anyhow::Result<()> {
     let runs = one_by_one(stack, "spawned", 5).await?;
     let mut hops = cycles(stack, &runs).await?;
-    rows.push(less(
+    rows(less(
         "hop with a process, its run included, p50",
         quantile(&mut hops, 0.5),
         "ms",
@@ -160,33 +162,27 @@ async fn spawned(stack: &Stack, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     let runs = one_by_one(stack, "spawns", 3).await?;
     let mut ends = lasted(stack, &runs).await?;
     let rate = SPAWNS as f64 / quantile(&mut ends, 0.5) * 1e3;
-    rows.push(more("processes spawned", rate, "/s", 500.0, 1_000.0));
+    rows(more("processes spawned", rate, "/s", 500.0, 1_000.0));
     Ok(())
 }
 
-async fn wide(stack: &Stack, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+async fn wide(stack: &Stack, rows: Rows<'_>) -> anyhow::Result<()> {
     let runs = one_by_one(stack, "wide", 5).await?;
     let mut ends = lasted(stack, &runs).await?;
-    rows.push(less("1 → 1000 → 1 no-op tasks", quantile(&mut ends, 0.5), "ms", 250.0, 100.0));
+    rows(less("1 → 1000 → 1 no-op tasks", quantile(&mut ends, 0.5), "ms", 250.0, 100.0));
     Ok(())
 }
 
-async fn sustained(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<f64> {
+async fn sustained(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<f64> {
     // As many runs as slots: every task is handed over in the transaction that readies it.
     let mut wals = Vec::new();
     for _ in 0..sizes.sustained_runs.div_ceil(FEW) {
         wals.push(rate(stack, FEW).await?.1);
     }
-    rows.push(less(
-        "WAL of a task handed over at once",
-        quantile(&mut wals, 0.5),
-        "B",
-        800.0,
-        550.0,
-    ));
+    rows(less("WAL of a task handed over at once", quantile(&mut wals, 0.5), "B", 800.0, 550.0));
     let (rate, wal) = rate(stack, sizes.sustained_runs).await?;
-    rows.push(more("no-op tasks, sustained", rate, "/s", 8_000.0, 20_000.0));
-    rows.push(less("WAL of a task that waited for a slot", wal, "B", f64::INFINITY, f64::INFINITY));
+    rows(more("no-op tasks, sustained", rate, "/s", 8_000.0, 20_000.0));
+    rows(alone("WAL of a task that waited for a slot", wal, "B"));
     Ok(rate)
 }
 
@@ -210,27 +206,22 @@ async fn rate(stack: &Stack, count: usize) -> anyhow::Result<(f64, f64)> {
     Ok((tasks / secs, (after - before) / tasks))
 }
 
-async fn created(stack: &Stack, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+async fn created(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
     let began = Instant::now();
     let singles = sizes.created / 10;
     for _ in 0..singles {
         stack.trigger("parked").await?;
     }
     let rate = singles as f64 / began.elapsed().as_secs_f64();
-    rows.push(more("runs created, single calls", rate, "/s", 500.0, 1_000.0));
+    rows(more("runs created, single calls", rate, "/s", 500.0, 1_000.0));
     let began = Instant::now();
     stack.trigger_many("parked", sizes.created).await?;
     let rate = sizes.created as f64 / began.elapsed().as_secs_f64();
-    rows.push(more("runs created, batched", rate, "/s", 10_000.0, 30_000.0));
+    rows(more("runs created, batched", rate, "/s", 10_000.0, 30_000.0));
     Ok(())
 }
 
-async fn parked(
-    stack: &Stack,
-    sizes: Sizes,
-    empty: f64,
-    rows: &mut Vec<Row>,
-) -> anyhow::Result<()> {
+async fn parked(stack: &Stack, sizes: Sizes, empty: f64, rows: Rows<'_>) -> anyhow::Result<()> {
     let mut made = sizes.created + sizes.created / 10;
     while made < sizes.parked_runs {
         let count = 10_000.min(sizes.parked_runs - made);
@@ -239,16 +230,19 @@ async fn parked(
     }
     let (full, _) = rate(stack, sizes.sustained_runs).await?;
     let share = full / empty * 100.0;
-    rows.push(more("rate with 100,000 active runs, of the empty table's", share, "%", 70.0, 90.0));
+    rows(more("rate with 100,000 active runs, of the empty table's", share, "%", 70.0, 90.0));
     Ok(())
 }
 
-async fn idle(binary: &Path, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+async fn idle(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
     const QUERIES: &str = "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database
          WHERE datname = current_database()";
     let mut stack = Stack::start(binary, &dags()[..1], 8).await?;
     stack.leave().await;
     let mut connection = stack.pool().acquire().await?;
+    // What PostgreSQL does by itself counts as transactions too.
+    sqlx::raw_sql("ALTER SYSTEM SET autovacuum = off").execute(&mut *connection).await?;
+    sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut *connection).await?;
     tokio::time::sleep(sizes.settle).await;
     let (before,): (f64,) = sqlx::query_as(QUERIES).fetch_one(&mut *connection).await?;
     let (used, began) = (stack.usage()?, Instant::now());
@@ -259,11 +253,11 @@ async fn idle(binary: &Path, sizes: Sizes, rows: &mut Vec<Row>) -> anyhow::Resul
     let (after,): (f64,) = sqlx::query_as(QUERIES).fetch_one(&mut *connection).await?;
     drop(connection);
     let queries = (after - before) / secs;
-    rows.push(less("idle: queries of the server", queries, "/s", 5.0, 1.0));
+    rows(less("idle: queries of the server", queries, "/s", 5.0, 1.0));
     let share = (now.cpu_secs - used.cpu_secs) / secs * 100.0;
-    rows.push(less("idle: CPU of a core, server and worker", share, "%", 1.0, 0.3));
+    rows(less("idle: CPU of a core, server and worker", share, "%", 1.0, 0.3));
     let megabytes = now.rss_bytes as f64 / 1e6;
-    rows.push(less("idle: RSS of server and worker", megabytes, "MB", 100.0, 60.0));
+    rows(less("idle: RSS of server and worker", megabytes, "MB", 100.0, 60.0));
     stack.stop().await;
     Ok(())
 }
@@ -272,6 +266,11 @@ fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1) as f64;
     values.get((last * share).round() as usize).copied().unwrap_or(f64::NAN)
+}
+
+/// A figure for comparison.
+fn alone(what: &'static str, measured: f64, unit: &'static str) -> Row {
+    less(what, measured, unit, f64::INFINITY, f64::INFINITY)
 }
 
 fn less(what: &'static str, measured: f64, unit: &'static str, must: f64, aim: f64) -> Row {
