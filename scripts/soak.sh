@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
 # Runs the tests that have counts with high ones, and says after each piece how far it is. Takes hours;
 # Ctrl-C stops it at any moment. A failure shows its seed.
-# usage: scripts/soak.sh [random|engine|kills]…
+# usage: scripts/soak.sh [random|engine|kills|plans]…
 # SUBAK_RANDOM_DAGS (1,000,000) in memory, SUBAK_ENGINE_DAGS (100,000) on four servers, both from
-# SUBAK_FIRST_SEED (0); SUBAK_KILLS (100) of each of worker, server and PostgreSQL.
+# SUBAK_FIRST_SEED (0); SUBAK_KILLS (100) of each of worker, server and PostgreSQL; plans on tables of
+# SUBAK_PLAN_ROWS (1,000,000) rows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
 export SUBAK_RANDOM_DAGS=${SUBAK_RANDOM_DAGS:-1000000}
 export SUBAK_ENGINE_DAGS=${SUBAK_ENGINE_DAGS:-100000}
 export SUBAK_KILLS=${SUBAK_KILLS:-100}
+export SUBAK_PLAN_ROWS=${SUBAK_PLAN_ROWS:-1000000}
 
 declare -A tests=(
     [random]=random::random_dags_in_memory_end_as_the_model_says
     [engine]=engine::random_dags_on_four_servers_end_as_the_model_says
     [kills]=kills::a_killed_
+    [plans]=plans::every_statement
 )
 names=("$@")
-if [ ${#names[@]} -eq 0 ]; then names=(random engine kills); fi
+if [ ${#names[@]} -eq 0 ]; then names=(random engine kills plans); fi
 
 step "build"
 cargo build --workspace --all-targets --locked

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool};
+use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{MIGRATOR, Storage, StoreError};
 
@@ -54,6 +54,14 @@ impl Store {
     /// Opens one session for the engine, outside the pools.
     pub async fn engine_session(&self) -> Result<PgConnection, StoreError> {
         Ok(engine_options(&self.options).connect().await?)
+    }
+
+    /// Begins a transaction that may read a whole table, from its first page to its last: without
+    /// this a statement that has no index for its question would walk one from end to end.
+    pub(crate) async fn begin_whole(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let mut tx = self.engine.begin().await?;
+        sqlx::raw_sql("SET LOCAL enable_seqscan = on").execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     /// The pool for pages, API and commands.

@@ -15,6 +15,7 @@ mod results;
 mod retention;
 mod runs;
 mod sessions;
+mod statement;
 mod storage;
 mod timers;
 
@@ -28,6 +29,7 @@ pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewScanCount, NewXCom,
 pub use runs::RunFacts;
 pub use sessions::{NewSession, SessionTry, WorkerRow, leases_renew};
 pub use storage::{Storage, StorageError};
+pub use statement::{Reads, Statement, every_statement};
 pub use timers::{NextDue, OutboxRow};
 
 /// The schema, embedded.

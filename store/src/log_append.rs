@@ -11,6 +11,7 @@ use sqlx::FromRow;
 use tracing::warn;
 
 use crate::results::{NewLogChunk, column};
+use crate::statement::statements;
 use crate::storage::{Storage, StorageError};
 use crate::{Store, StoreError};
 
@@ -23,6 +24,39 @@ const OBJECT_BYTES: usize = 1 << 20;
 /// How often an object is written, and how long is waited in between.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
+
+statements! {
+    Points LOG_APPEND = "
+        INSERT INTO log_chunk (run_key, task, map_index, token, sequence, first_line, lines, lz4)
+        SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[],
+                             $5::integer[], $6::bigint[], $7::integer[], $8::bytea[])
+        ON CONFLICT DO NOTHING";
+
+    Points LOG_SIZE = "
+        SELECT coalesce(sum(length(lz4)), 0) FROM log_chunk
+        WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4";
+
+    Points LOG_SPILL = "
+        INSERT INTO log_spill
+            (run_key, task, map_index, token, first_line, lines, size_bytes, object, problem)
+        SELECT $1, $2, $3, $4, * FROM unnest($5::bigint[], $6::bigint[], $7::bigint[],
+                                             $8::text[], $9::text[])
+        ON CONFLICT (run_key, task, map_index, token, first_line) DO UPDATE
+        SET lines = EXCLUDED.lines, size_bytes = EXCLUDED.size_bytes,
+            object = EXCLUDED.object, problem = EXCLUDED.problem
+        WHERE log_spill.lines < EXCLUDED.lines";
+
+    Points LOG_SPILLED_DROP = "
+        DELETE FROM log_chunk
+        WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
+          AND sequence = ANY ($5)";
+
+    Points LOG_BEYOND = "
+        SELECT sequence, first_line, lines, lz4 FROM (
+            SELECT *, sum(length(lz4)) OVER (ORDER BY sequence) AS so_far FROM log_chunk
+            WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
+        ) AS chunks WHERE so_far > $5 ORDER BY sequence";
+}
 
 /// Some lines that are to go under the storage URL.
 #[derive(Debug, FromRow)]
@@ -88,37 +122,29 @@ impl Store {
         if chunks.is_empty() {
             return Ok(());
         }
-        sqlx::query(
-            "INSERT INTO log_chunk (run_key, task, map_index, token, sequence, first_line, lines, lz4)
-             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[],
-                                  $5::integer[], $6::bigint[], $7::integer[], $8::bytea[])
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(column(chunks, |c| c.fence.instance.run.0))
-        .bind(column(chunks, |c| c.fence.instance.task.0))
-        .bind(column(chunks, |c| c.fence.instance.map_index.0))
-        .bind(column(chunks, |c| c.fence.token))
-        .bind(column(chunks, |c| c.sequence))
-        .bind(column(chunks, |c| c.first_line))
-        .bind(column(chunks, |c| c.lines))
-        .bind(column(chunks, |c| c.lz4.clone()))
-        .execute(&self.engine)
-        .await?;
+        sqlx::query(LOG_APPEND)
+            .bind(column(chunks, |c| c.fence.instance.run.0))
+            .bind(column(chunks, |c| c.fence.instance.task.0))
+            .bind(column(chunks, |c| c.fence.instance.map_index.0))
+            .bind(column(chunks, |c| c.fence.token))
+            .bind(column(chunks, |c| c.sequence))
+            .bind(column(chunks, |c| c.first_line))
+            .bind(column(chunks, |c| c.lines))
+            .bind(column(chunks, |c| c.lz4.clone()))
+            .execute(&self.engine)
+            .await?;
         Ok(())
     }
 
     /// Bytes that the database holds of a try's log.
     async fn log_size(&self, of: &NewLogChunk) -> Result<u64, StoreError> {
-        let bytes: i64 = sqlx::query_scalar(
-            "SELECT coalesce(sum(length(lz4)), 0) FROM log_chunk
-             WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4",
-        )
-        .bind(of.fence.instance.run.0)
-        .bind(of.fence.instance.task.0)
-        .bind(of.fence.instance.map_index.0)
-        .bind(of.fence.token)
-        .fetch_one(&self.engine)
-        .await?;
+        let bytes: i64 = sqlx::query_scalar(LOG_SIZE)
+            .bind(of.fence.instance.run.0)
+            .bind(of.fence.instance.task.0)
+            .bind(of.fence.instance.map_index.0)
+            .bind(of.fence.token)
+            .fetch_one(&self.engine)
+            .await?;
         Ok(bytes.unsigned_abs())
     }
 
@@ -146,58 +172,40 @@ impl Store {
         // A reader sees the lines in one place or in the other. Another server may have moved what
         // had gathered at the same time: the longer part has all of the shorter one's lines.
         let mut tx = self.engine.begin().await?;
-        sqlx::query(
-            "INSERT INTO log_spill
-                 (run_key, task, map_index, token, first_line, lines, size_bytes, object, problem)
-             SELECT $1, $2, $3, $4, * FROM unnest($5::bigint[], $6::bigint[], $7::bigint[],
-                                                  $8::text[], $9::text[])
-             ON CONFLICT (run_key, task, map_index, token, first_line) DO UPDATE
-             SET lines = EXCLUDED.lines, size_bytes = EXCLUDED.size_bytes,
-                 object = EXCLUDED.object, problem = EXCLUDED.problem
-             WHERE log_spill.lines < EXCLUDED.lines",
-        )
-        .bind(fence.instance.run.0)
-        .bind(fence.instance.task.0)
-        .bind(fence.instance.map_index.0)
-        .bind(fence.token)
-        .bind(column(&placed, |part| part.first_line))
-        .bind(column(&placed, |part| part.lines))
-        .bind(column(&placed, |part| part.size_bytes))
-        .bind(column(&placed, |part| part.object.clone()))
-        .bind(column(&placed, |part| part.problem.clone()))
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "DELETE FROM log_chunk
-             WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
-               AND sequence = ANY ($5)",
-        )
-        .bind(fence.instance.run.0)
-        .bind(fence.instance.task.0)
-        .bind(fence.instance.map_index.0)
-        .bind(fence.token)
-        .bind(&moved)
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query(LOG_SPILL)
+            .bind(fence.instance.run.0)
+            .bind(fence.instance.task.0)
+            .bind(fence.instance.map_index.0)
+            .bind(fence.token)
+            .bind(column(&placed, |part| part.first_line))
+            .bind(column(&placed, |part| part.lines))
+            .bind(column(&placed, |part| part.size_bytes))
+            .bind(column(&placed, |part| part.object.clone()))
+            .bind(column(&placed, |part| part.problem.clone()))
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(LOG_SPILLED_DROP)
+            .bind(fence.instance.run.0)
+            .bind(fence.instance.task.0)
+            .bind(fence.instance.map_index.0)
+            .bind(fence.token)
+            .bind(&moved)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }
 
     /// The chunks in the database beyond the first MiB.
     async fn log_gathered(&self, of: &NewLogChunk) -> Result<Vec<Piece>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT sequence, first_line, lines, lz4 FROM (
-                 SELECT *, sum(length(lz4)) OVER (ORDER BY sequence) AS so_far FROM log_chunk
-                 WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
-             ) AS chunks WHERE so_far > $5 ORDER BY sequence",
-        )
-        .bind(of.fence.instance.run.0)
-        .bind(of.fence.instance.task.0)
-        .bind(of.fence.instance.map_index.0)
-        .bind(of.fence.token)
-        .bind(i64::try_from(KEPT_BYTES).unwrap_or(i64::MAX))
-        .fetch_all(&self.engine)
-        .await?)
+        Ok(sqlx::query_as(LOG_BEYOND)
+            .bind(of.fence.instance.run.0)
+            .bind(of.fence.instance.task.0)
+            .bind(of.fence.instance.map_index.0)
+            .bind(of.fence.token)
+            .bind(i64::try_from(KEPT_BYTES).unwrap_or(i64::MAX))
+            .fetch_all(&self.engine)
+            .await?)
     }
 }
 

@@ -41,7 +41,7 @@ pub const fn broken(_: Mutation) -> bool {
 /// The statement, or the broken one that stands for it.
 #[cfg(feature = "mutate")]
 pub(crate) fn statement(sql: &'static str) -> &'static str {
-    const FENCE: &str = "live.session = want.session\n          AND live.token = want.token";
+    const FENCE: &str = "(live.session, live.token) = (want.session, want.token)";
     let (sound, unsound) = if broken(Mutation::NoFence) {
         (FENCE, "live.session IS NOT NULL")
     } else if broken(Mutation::NoRunLock) {

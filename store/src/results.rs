@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use subak_core::ids::{InstanceKey, RunKey};
 
 use crate::engine::{EngineTx, Fence};
+use crate::statement::statements;
 use crate::{Store, StoreError};
 
 /// A value that a try hands on.
@@ -63,6 +64,80 @@ pub struct XComRow {
     pub value: Value,
 }
 
+statements! {
+    Points TASK_STATE_PUT = "
+        WITH holder AS (
+            SELECT run.dag, live.task, live.map_index FROM live
+            JOIN run ON run.run_key = live.run_key
+            WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+              AND live.session = $4 AND live.token = $5
+        ), removed AS (
+            DELETE FROM task_state_store AS s USING holder AS h
+            WHERE (s.dag, s.task, s.map_index, s.key) = (h.dag, h.task, h.map_index, $6)
+              AND $7::jsonb IS NULL
+        ), kept AS (
+            INSERT INTO task_state_store (dag, task, map_index, key, value)
+            SELECT dag, task, map_index, $6, $7::jsonb FROM holder WHERE $7::jsonb IS NOT NULL
+            ON CONFLICT (dag, task, map_index, key)
+            DO UPDATE SET value = EXCLUDED.value, updated_at = now()
+        )
+        SELECT count(*) FROM holder";
+
+    Points XCOMS_PUT = "
+        INSERT INTO xcom (run_key, task, map_index, key, value)
+        SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::jsonb[])
+        ON CONFLICT (run_key, task, map_index, key)
+        DO UPDATE SET value = EXCLUDED.value, created_at = now()";
+
+    Points DATASETS_PUT = "
+        INSERT INTO dataset (run_key, task, map_index, name, ref, stats, preview)
+        SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[],
+                             $5::jsonb[], $6::jsonb[], $7::jsonb[])
+        ON CONFLICT (run_key, task, map_index, name)
+        DO UPDATE SET ref = EXCLUDED.ref, stats = EXCLUDED.stats, preview = EXCLUDED.preview,
+                      created_at = now()";
+
+    Points SCANS_COUNT = "
+        UPDATE dataset AS d SET stats = jsonb_set(d.stats, '{rows}', to_jsonb(c.counted))
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (run_key, task_id, counted)
+        JOIN run ON run.run_key = c.run_key
+        JOIN dag_task AS t ON t.dag = run.dag AND t.task_id = c.task_id
+        WHERE d.run_key = ANY ($1) AND d.run_key = c.run_key AND d.task = t.task AND d.stats->'rows' IS NULL";
+
+    Points DEAD_LETTERS_SHOW = "
+        UPDATE dead_letter SET visible = true WHERE token = ANY ($1) AND NOT visible";
+
+    Points DEAD_LETTERS_PUT = "
+        INSERT INTO dead_letter AS d
+            (dag, task, source, partition, position, reasons, raw, run_key, map_index, token)
+        SELECT run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw,
+               live.run_key, live.map_index, live.token
+        FROM live
+        JOIN run ON run.run_key = live.run_key
+        CROSS JOIN unnest($6::text[], $7::integer[], $8::bigint[], $9::jsonb[], $10::bytea[])
+                   AS w (source, partition, position, reasons, raw)
+        WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+          AND live.session = $4 AND live.token = $5
+        ON CONFLICT (dag, task, source, partition, position) DO UPDATE
+        SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, run_key = EXCLUDED.run_key,
+            map_index = EXCLUDED.map_index, token = EXCLUDED.token, visible = false,
+            state = 'open', created_at = now()";
+
+    Points XCOMS_OF = "
+        SELECT task, map_index, key, value FROM xcom WHERE run_key = $1 AND task = ANY ($2)";
+
+    Points DATASETS_OF = "
+        SELECT task, map_index, ref FROM dataset WHERE run_key = $1 AND task = ANY ($2)";
+
+    Points TASK_STATE_GET = "
+        SELECT s.value FROM live
+        JOIN run ON run.run_key = live.run_key
+        JOIN task_state_store AS s
+          ON s.dag = run.dag AND s.task = live.task AND s.map_index = live.map_index
+        WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+          AND live.session = $4 AND live.token = $5 AND s.key = $6";
+}
+
 pub(crate) fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
@@ -73,19 +148,14 @@ impl EngineTx<'_> {
         if xcoms.is_empty() {
             return Ok(());
         }
-        sqlx::query(
-            "INSERT INTO xcom (run_key, task, map_index, key, value)
-             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::jsonb[])
-             ON CONFLICT (run_key, task, map_index, key)
-             DO UPDATE SET value = EXCLUDED.value, created_at = now()",
-        )
-        .bind(column(xcoms, |x| x.key.run.0))
-        .bind(column(xcoms, |x| x.key.task.0))
-        .bind(column(xcoms, |x| x.key.map_index.0))
-        .bind(column(xcoms, |x| x.name.clone()))
-        .bind(column(xcoms, |x| x.value.clone()))
-        .execute(&mut *self.tx)
-        .await?;
+        sqlx::query(XCOMS_PUT)
+            .bind(column(xcoms, |x| x.key.run.0))
+            .bind(column(xcoms, |x| x.key.task.0))
+            .bind(column(xcoms, |x| x.key.map_index.0))
+            .bind(column(xcoms, |x| x.name.clone()))
+            .bind(column(xcoms, |x| x.value.clone()))
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 
@@ -94,23 +164,16 @@ impl EngineTx<'_> {
         if datasets.is_empty() {
             return Ok(());
         }
-        sqlx::query(
-            "INSERT INTO dataset (run_key, task, map_index, name, ref, stats, preview)
-             SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[],
-                                  $5::jsonb[], $6::jsonb[], $7::jsonb[])
-             ON CONFLICT (run_key, task, map_index, name)
-             DO UPDATE SET ref = EXCLUDED.ref, stats = EXCLUDED.stats, preview = EXCLUDED.preview,
-                           created_at = now()",
-        )
-        .bind(column(datasets, |d| d.key.run.0))
-        .bind(column(datasets, |d| d.key.task.0))
-        .bind(column(datasets, |d| d.key.map_index.0))
-        .bind(column(datasets, |d| d.name.clone()))
-        .bind(column(datasets, |d| d.reference.clone()))
-        .bind(column(datasets, |d| d.stats.clone()))
-        .bind(column(datasets, |d| d.preview.clone()))
-        .execute(&mut *self.tx)
-        .await?;
+        sqlx::query(DATASETS_PUT)
+            .bind(column(datasets, |d| d.key.run.0))
+            .bind(column(datasets, |d| d.key.task.0))
+            .bind(column(datasets, |d| d.key.map_index.0))
+            .bind(column(datasets, |d| d.name.clone()))
+            .bind(column(datasets, |d| d.reference.clone()))
+            .bind(column(datasets, |d| d.stats.clone()))
+            .bind(column(datasets, |d| d.preview.clone()))
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 
@@ -119,27 +182,18 @@ impl EngineTx<'_> {
         if scans.is_empty() {
             return Ok(());
         }
-        sqlx::query(
-            "UPDATE dataset AS d SET stats = jsonb_set(d.stats, '{rows}', to_jsonb(c.counted))
-             FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (run_key, task_id, counted)
-             JOIN run ON run.run_key = c.run_key
-             JOIN dag_task AS t ON t.dag = run.dag AND t.task_id = c.task_id
-             WHERE d.run_key = c.run_key AND d.task = t.task AND d.stats->'rows' IS NULL",
-        )
-        .bind(column(scans, |s| s.run.0))
-        .bind(column(scans, |s| s.task_id.clone()))
-        .bind(column(scans, |s| s.rows))
-        .execute(&mut *self.tx)
-        .await?;
+        sqlx::query(SCANS_COUNT)
+            .bind(column(scans, |s| s.run.0))
+            .bind(column(scans, |s| s.task_id.clone()))
+            .bind(column(scans, |s| s.rows))
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 
     /// Shows the dead letters of accepted tries.
     pub async fn dead_letters_show(&mut self, tokens: &[i64]) -> Result<(), StoreError> {
-        sqlx::query("UPDATE dead_letter SET visible = true WHERE token = ANY ($1) AND NOT visible")
-            .bind(tokens)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(DEAD_LETTERS_SHOW).bind(tokens).execute(&mut *self.tx).await?;
         Ok(())
     }
 }
@@ -151,46 +205,25 @@ impl Store {
         fence: &Fence,
         letters: &[NewDeadLetter],
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "INSERT INTO dead_letter AS d
-                 (dag, task, source, partition, position, reasons, raw, run_key, map_index, token)
-             SELECT run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw,
-                    live.run_key, live.map_index, live.token
-             FROM live
-             JOIN run ON run.run_key = live.run_key
-             CROSS JOIN unnest($6::text[], $7::integer[], $8::bigint[], $9::jsonb[], $10::bytea[])
-                        AS w (source, partition, position, reasons, raw)
-             WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
-               AND live.session = $4 AND live.token = $5
-             ON CONFLICT (dag, task, source, partition, position) DO UPDATE
-             SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, run_key = EXCLUDED.run_key,
-                 map_index = EXCLUDED.map_index, token = EXCLUDED.token, visible = false,
-                 state = 'open', created_at = now()",
-        )
-        .bind(fence.instance.run.0)
-        .bind(fence.instance.task.0)
-        .bind(fence.instance.map_index.0)
-        .bind(fence.session)
-        .bind(fence.token)
-        .bind(column(letters, |l| l.source.clone()))
-        .bind(column(letters, |l| l.partition))
-        .bind(column(letters, |l| l.position))
-        .bind(column(letters, |l| l.reasons.clone()))
-        .bind(column(letters, |l| l.raw.clone()))
-        .execute(&self.engine)
-        .await?;
+        let done = sqlx::query(DEAD_LETTERS_PUT)
+            .bind(fence.instance.run.0)
+            .bind(fence.instance.task.0)
+            .bind(fence.instance.map_index.0)
+            .bind(fence.session)
+            .bind(fence.token)
+            .bind(column(letters, |l| l.source.clone()))
+            .bind(column(letters, |l| l.partition))
+            .bind(column(letters, |l| l.position))
+            .bind(column(letters, |l| l.reasons.clone()))
+            .bind(column(letters, |l| l.raw.clone()))
+            .execute(&self.engine)
+            .await?;
         Ok(done.rows_affected() > 0 || letters.is_empty())
     }
 
     /// XComs of these tasks of a run.
     pub async fn xcoms_of(&self, run: RunKey, tasks: &[i32]) -> Result<Vec<XComRow>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT task, map_index, key, value FROM xcom WHERE run_key = $1 AND task = ANY ($2)",
-        )
-        .bind(run.0)
-        .bind(tasks)
-        .fetch_all(&self.engine)
-        .await?)
+        Ok(sqlx::query_as(XCOMS_OF).bind(run.0).bind(tasks).fetch_all(&self.engine).await?)
     }
 
     /// References of the datasets that these tasks of a run made, by task.
@@ -199,13 +232,7 @@ impl Store {
         run: RunKey,
         tasks: &[i32],
     ) -> Result<Vec<(i32, i32, Value)>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT task, map_index, ref FROM dataset WHERE run_key = $1 AND task = ANY ($2)",
-        )
-        .bind(run.0)
-        .bind(tasks)
-        .fetch_all(&self.engine)
-        .await?)
+        Ok(sqlx::query_as(DATASETS_OF).bind(run.0).bind(tasks).fetch_all(&self.engine).await?)
     }
 
     /// A value of a task's state store, for a try that still holds its task.
@@ -214,22 +241,15 @@ impl Store {
         fence: &Fence,
         key: &str,
     ) -> Result<Option<Value>, StoreError> {
-        let row: Option<(Value,)> = sqlx::query_as(
-            "SELECT s.value FROM live
-             JOIN run ON run.run_key = live.run_key
-             JOIN task_state_store AS s
-               ON s.dag = run.dag AND s.task = live.task AND s.map_index = live.map_index
-             WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
-               AND live.session = $4 AND live.token = $5 AND s.key = $6",
-        )
-        .bind(fence.instance.run.0)
-        .bind(fence.instance.task.0)
-        .bind(fence.instance.map_index.0)
-        .bind(fence.session)
-        .bind(fence.token)
-        .bind(key)
-        .fetch_optional(&self.engine)
-        .await?;
+        let row: Option<(Value,)> = sqlx::query_as(TASK_STATE_GET)
+            .bind(fence.instance.run.0)
+            .bind(fence.instance.task.0)
+            .bind(fence.instance.map_index.0)
+            .bind(fence.session)
+            .bind(fence.token)
+            .bind(key)
+            .fetch_optional(&self.engine)
+            .await?;
         Ok(row.map(|(value,)| value))
     }
 
@@ -240,24 +260,7 @@ impl Store {
         key: &str,
         value: Option<&Value>,
     ) -> Result<bool, StoreError> {
-        const HOLDER: &str = "
-            WITH holder AS (
-                SELECT run.dag, live.task, live.map_index FROM live
-                JOIN run ON run.run_key = live.run_key
-                WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
-                  AND live.session = $4 AND live.token = $5
-            ), removed AS (
-                DELETE FROM task_state_store AS s USING holder AS h
-                WHERE (s.dag, s.task, s.map_index, s.key) = (h.dag, h.task, h.map_index, $6)
-                  AND $7::jsonb IS NULL
-            ), kept AS (
-                INSERT INTO task_state_store (dag, task, map_index, key, value)
-                SELECT dag, task, map_index, $6, $7::jsonb FROM holder WHERE $7::jsonb IS NOT NULL
-                ON CONFLICT (dag, task, map_index, key)
-                DO UPDATE SET value = EXCLUDED.value, updated_at = now()
-            )
-            SELECT count(*) FROM holder";
-        let (held,): (i64,) = sqlx::query_as(HOLDER)
+        let (held,): (i64,) = sqlx::query_as(TASK_STATE_PUT)
             .bind(fence.instance.run.0)
             .bind(fence.instance.task.0)
             .bind(fence.instance.map_index.0)

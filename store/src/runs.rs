@@ -6,6 +6,7 @@ use sqlx::FromRow;
 use subak_core::ids::{DagId, RunKey};
 use uuid::Uuid;
 
+use crate::statement::statements;
 use crate::{Store, StoreError};
 
 /// The immutable part of a run.
@@ -24,18 +25,18 @@ pub struct RunFacts {
     pub conf: Value,
 }
 
+statements! {
+    Points RUN_FACTS = "
+        SELECT run_key, uuid, dag, version, run_id, run_type, logical_date,
+               data_interval_start, data_interval_end, run_after, conf
+        FROM run WHERE run_key = ANY ($1)";
+}
+
 impl Store {
     /// The facts of runs.
     pub async fn run_facts(&self, runs: &[RunKey]) -> Result<Vec<RunFacts>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
-        Ok(sqlx::query_as(
-            "SELECT run_key, uuid, dag, version, run_id, run_type, logical_date,
-                    data_interval_start, data_interval_end, run_after, conf
-             FROM run WHERE run_key = ANY ($1)",
-        )
-        .bind(keys)
-        .fetch_all(&self.engine)
-        .await?)
+        Ok(sqlx::query_as(RUN_FACTS).bind(keys).fetch_all(&self.engine).await?)
     }
 
     /// The key of a run by the names people use.

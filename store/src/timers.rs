@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 
 use crate::engine::EngineTx;
+use crate::statement::statements;
 use crate::{Store, StoreError};
 
 /// Work left for a transaction of its own.
@@ -26,31 +27,44 @@ pub struct NextDue {
     pub due_at: Option<DateTime<Utc>>,
 }
 
+statements! {
+    /// Not `min`: made while there were few timers, its plan would read all of them.
+    Due TIMER_NEXT = "
+        SELECT now() AS now,
+               least((SELECT due_at FROM live WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1),
+                     (SELECT due_at FROM outbox ORDER BY due_at LIMIT 1),
+                     (SELECT deadline_at FROM run
+                      WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1),
+                     (SELECT next_run_at FROM dag
+                      WHERE next_run_at IS NOT NULL AND NOT is_paused AND NOT is_stale
+                      ORDER BY next_run_at LIMIT 1)) AS due_at";
+
+    Due TIMERS_DUE = "
+        SELECT run_key, task, map_index FROM live
+        WHERE due_at IS NOT NULL AND due_at <= now() ORDER BY due_at LIMIT $1";
+
+    Due DEADLINES_DUE = "
+        SELECT run_key FROM run WHERE deadline_at <= now() ORDER BY deadline_at LIMIT $1";
+
+    Due OUTBOX_PEEK = "
+        SELECT id, kind, run_key, dag, payload FROM outbox WHERE due_at <= now()
+        ORDER BY due_at, id LIMIT 1";
+
+    Points OUTBOX_REMOVE = "DELETE FROM outbox WHERE id = $1";
+
+    Points OUTBOX_PUT = "INSERT INTO outbox (kind, run_key, dag, payload) VALUES ($1, $2, $3, $4)";
+}
+
 impl Store {
     /// When the next timer of any kind is due.
     pub async fn timer_next(&self) -> Result<NextDue, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT now() AS now,
-                    least((SELECT min(due_at) FROM live WHERE due_at IS NOT NULL),
-                          (SELECT min(due_at) FROM outbox),
-                          (SELECT min(deadline_at) FROM run WHERE deadline_at IS NOT NULL),
-                          (SELECT min(next_run_at) FROM dag
-                           WHERE next_run_at IS NOT NULL AND NOT is_paused AND NOT is_stale))
-                        AS due_at",
-        )
-        .fetch_one(&self.engine)
-        .await?)
+        Ok(sqlx::query_as(TIMER_NEXT).fetch_one(&self.engine).await?)
     }
 
     /// Task instances whose timer is due, the longest overdue first.
     pub async fn timers_due(&self, most: i64) -> Result<Vec<InstanceKey>, StoreError> {
-        let rows: Vec<(i64, i32, i32)> = sqlx::query_as(
-            "SELECT run_key, task, map_index FROM live
-             WHERE due_at IS NOT NULL AND due_at <= now() ORDER BY due_at LIMIT $1",
-        )
-        .bind(most)
-        .fetch_all(&self.engine)
-        .await?;
+        let rows: Vec<(i64, i32, i32)> =
+            sqlx::query_as(TIMERS_DUE).bind(most).fetch_all(&self.engine).await?;
         Ok(rows
             .into_iter()
             .map(|(run, task, map)| InstanceKey {
@@ -63,12 +77,8 @@ impl Store {
 
     /// Runs whose `dagrun_timeout` has passed.
     pub async fn deadlines_due(&self, most: i64) -> Result<Vec<RunKey>, StoreError> {
-        let rows: Vec<(i64,)> = sqlx::query_as(
-            "SELECT run_key FROM run WHERE deadline_at <= now() ORDER BY deadline_at LIMIT $1",
-        )
-        .bind(most)
-        .fetch_all(&self.engine)
-        .await?;
+        let rows: Vec<(i64,)> =
+            sqlx::query_as(DEADLINES_DUE).bind(most).fetch_all(&self.engine).await?;
         Ok(rows.into_iter().map(|(key,)| RunKey(key)).collect())
     }
 }
@@ -76,18 +86,12 @@ impl Store {
 impl EngineTx<'_> {
     /// The first row of the outbox that is due, not locked.
     pub async fn outbox_peek(&mut self) -> Result<Option<OutboxRow>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT id, kind, run_key, dag, payload FROM outbox WHERE due_at <= now()
-             ORDER BY due_at, id LIMIT 1",
-        )
-        .fetch_optional(&mut *self.tx)
-        .await?)
+        Ok(sqlx::query_as(OUTBOX_PEEK).fetch_optional(&mut *self.tx).await?)
     }
 
     /// Removes a row of the outbox; false if somebody else worked it off.
     pub async fn outbox_remove(&mut self, id: i64) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query("DELETE FROM outbox WHERE id = $1").bind(id).execute(&mut *self.tx).await?;
+        let done = sqlx::query(OUTBOX_REMOVE).bind(id).execute(&mut *self.tx).await?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -99,7 +103,7 @@ impl EngineTx<'_> {
         dag: Option<i32>,
         payload: &Value,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO outbox (kind, run_key, dag, payload) VALUES ($1, $2, $3, $4)")
+        sqlx::query(OUTBOX_PUT)
             .bind(kind)
             .bind(run.map(|run| run.0))
             .bind(dag)

@@ -11,6 +11,7 @@ use subak_core::state::{RunState, TaskState};
 use super::EngineTx;
 use super::fence::column;
 use crate::StoreError;
+use crate::statement::statements;
 
 /// Everything that one transaction changes of its locked runs.
 #[derive(Debug, Default)]
@@ -108,55 +109,57 @@ pub(super) struct HandedOverRow {
     started_at: DateTime<Utc>,
 }
 
-/// Ends, new live rows and counters in one round trip. `started_at` is the clock's, not the
-/// transaction's: the transaction may have waited for locks.
-pub(super) const SETTLE: &str = "
-    WITH gone AS (
-        DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])
-    ), history AS (
-        INSERT INTO try_history
-            (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
-             queued_at, started_at, ended_at, rows_rejected, cause, error, log)
-        SELECT run_key, task, map_index, coalesce(token, nextval('fencing_token')),
-               state::task_state, try_number, resets, exit_code, session, queued_at, started_at,
-               now(), rows_rejected, cause, error, log
-        FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
-                    $7::integer[], $8::integer[], $9::integer[], $10::bigint[],
-                    $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::text[],
-                    $15::text[], $16::bytea[])
-             AS h (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
-                   queued_at, started_at, rows_rejected, cause, error, log)
-    ), counted AS (
-        UPDATE run
-        SET state = u.state::run_state,
-            tasks_open = u.tasks_open, tasks_active = u.tasks_active, tasks_held = u.tasks_held,
-            leaves_failed = u.leaves_failed,
-            ended_at = CASE WHEN u.state IN ('success', 'failed') THEN coalesce(run.ended_at, now()) END,
-            deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END
-        FROM unnest($17::bigint[], $18::text[], $19::integer[], $20::integer[], $21::integer[],
-                    $22::integer[])
-             AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed)
-        WHERE run.run_key = u.run_key
-    )
-    INSERT INTO live
-        (run_key, task, map_index, state, priority, queue, try_number, resets, session, token,
-         queued_at, started_at)
-    SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
-           CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
-           CASE WHEN session IS NOT NULL THEN clock_timestamp() END
-    FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
-                $28::text[], $29::integer[], $30::integer[], $31::bigint[])
-         AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session)
-    RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at";
+statements! {
+    /// Ends, new live rows and counters in one round trip. `started_at` is the clock's, not the
+    /// transaction's: the transaction may have waited for locks.
+    Points SETTLE = "
+        WITH gone AS (
+            DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])
+        ), history AS (
+            INSERT INTO try_history
+                (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
+                 queued_at, started_at, ended_at, rows_rejected, cause, error, log)
+            SELECT run_key, task, map_index, coalesce(token, nextval('fencing_token')),
+                   state::task_state, try_number, resets, exit_code, session, queued_at, started_at,
+                   now(), rows_rejected, cause, error, log
+            FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
+                        $7::integer[], $8::integer[], $9::integer[], $10::bigint[],
+                        $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::text[],
+                        $15::text[], $16::bytea[])
+                 AS h (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
+                       queued_at, started_at, rows_rejected, cause, error, log)
+        ), counted AS (
+            UPDATE run
+            SET state = u.state::run_state,
+                tasks_open = u.tasks_open, tasks_active = u.tasks_active, tasks_held = u.tasks_held,
+                leaves_failed = u.leaves_failed,
+                ended_at = CASE WHEN u.state IN ('success', 'failed') THEN coalesce(run.ended_at, now()) END,
+                deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END
+            FROM unnest($17::bigint[], $18::text[], $19::integer[], $20::integer[], $21::integer[],
+                        $22::integer[])
+                 AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed)
+            WHERE run.run_key = u.run_key
+        )
+        INSERT INTO live
+            (run_key, task, map_index, state, priority, queue, try_number, resets, session, token,
+             queued_at, started_at)
+        SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
+               CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
+               CASE WHEN session IS NOT NULL THEN clock_timestamp() END
+        FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
+                    $28::text[], $29::integer[], $30::integer[], $31::bigint[])
+             AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session)
+        RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at";
 
-pub(super) const LIVE_RETRY: &str = "
-    UPDATE live
-    SET state = u.state::task_state, try_number = u.try_number, failed = u.failed, lost = u.lost,
-        session = NULL, token = NULL, started_at = NULL, queued_at = now(),
-        due_at = now() + u.delay_micros * interval '1 microsecond'
-    FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[])
-         AS u (ctid, state, try_number, failed, lost, delay_micros)
-    WHERE live.ctid = u.ctid::tid";
+    Points LIVE_RETRY = "
+        UPDATE live
+        SET state = u.state::task_state, try_number = u.try_number, failed = u.failed, lost = u.lost,
+            session = NULL, token = NULL, started_at = NULL, queued_at = now(),
+            due_at = now() + u.delay_micros * interval '1 microsecond'
+        FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[])
+             AS u (ctid, state, try_number, failed, lost, delay_micros)
+        WHERE live.ctid = u.ctid::tid";
+}
 
 impl HandedOver {
     /// What fences the try.

@@ -7,51 +7,54 @@ use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use super::fence::column;
 use super::{EngineTx, HandedOver};
 use crate::StoreError;
+use crate::statement::statements;
 
-/// `$1` the queue, `$2` one session for each slot to fill. Concurrent callers never get the same row.
-pub(super) const CLAIM: &str = "
-    WITH next AS MATERIALIZED (
-        SELECT run_key, task, map_index
-        FROM live
-        WHERE state = 'queued' AND queue = $1
-        ORDER BY priority DESC, run_key, task, map_index
-        LIMIT cardinality($2::bigint[])
-        FOR UPDATE SKIP LOCKED
-    ), numbered AS (
-        SELECT *, row_number() OVER () AS n FROM next
-    )
-    UPDATE live
-    SET state = 'running', session = ($2::bigint[])[n], token = nextval('fencing_token'),
-        try_number = live.try_number + 1, started_at = clock_timestamp()
-    FROM numbered AS next
-    WHERE (live.run_key, live.task, live.map_index) = (next.run_key, next.task, next.map_index)
-    RETURNING live.run_key, live.task, live.map_index, live.session, live.token, live.try_number,
-              live.resets, live.queue, live.started_at";
+statements! {
+    /// `$1` the queue, `$2` one session for each slot to fill. Concurrent callers never get the same row.
+    Points CLAIM = "
+        WITH next AS MATERIALIZED (
+            SELECT run_key, task, map_index
+            FROM live
+            WHERE state = 'queued' AND queue = $1
+            ORDER BY priority DESC, run_key, task, map_index
+            LIMIT cardinality($2::bigint[])
+            FOR UPDATE SKIP LOCKED
+        ), numbered AS (
+            SELECT *, row_number() OVER () AS n FROM next
+        )
+        UPDATE live
+        SET state = 'running', session = ($2::bigint[])[n], token = nextval('fencing_token'),
+            try_number = live.try_number + 1, started_at = clock_timestamp()
+        FROM numbered AS next
+        WHERE (live.run_key, live.task, live.map_index) = (next.run_key, next.task, next.map_index)
+        RETURNING live.run_key, live.task, live.map_index, live.session, live.token, live.try_number,
+                  live.resets, live.queue, live.started_at";
 
-/// Lets up to `$2` held-back tasks of each run `$1` become ready.
-pub(super) const PROMOTE: &str = "
-    UPDATE live
-    SET state = 'queued', queued_at = now()
-    FROM unnest($1::bigint[], $2::integer[]) AS want (run_key, most)
-    CROSS JOIN LATERAL (
-        SELECT l.ctid FROM live AS l
-        WHERE l.run_key = want.run_key AND l.state = 'scheduled'
-        ORDER BY l.priority DESC, l.task, l.map_index
-        LIMIT want.most
-        FOR UPDATE
-    ) AS held
-    WHERE live.ctid = held.ctid
-    RETURNING live.run_key, live.queue";
+    /// Lets up to `$2` held-back tasks of each run `$1` become ready.
+    Points PROMOTE = "
+        UPDATE live
+        SET state = 'queued', queued_at = now()
+        FROM unnest($1::bigint[], $2::integer[]) AS want (run_key, most)
+        CROSS JOIN LATERAL (
+            SELECT l.ctid FROM live AS l
+            WHERE l.run_key = want.run_key AND l.state = 'scheduled'
+            ORDER BY l.priority DESC, l.task, l.map_index
+            LIMIT want.most
+            FOR UPDATE
+        ) AS held
+        WHERE live.ctid = held.ctid
+        RETURNING live.run_key, live.queue";
 
-/// A hand-over that the worker refused: ready again, and no try counted.
-const REFUSE: &str = "
-    UPDATE live
-    SET state = 'queued', session = NULL, token = NULL, started_at = NULL,
-        try_number = live.try_number - 1
-    FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
-         AS want (run_key, task, map_index, session, token)
-    WHERE (live.run_key, live.task, live.map_index) = (want.run_key, want.task, want.map_index)
-      AND live.session = want.session AND live.token = want.token AND live.state = 'running'";
+    /// A hand-over that the worker refused: ready again, and no try counted.
+    Points REFUSE = "
+        UPDATE live
+        SET state = 'queued', session = NULL, token = NULL, started_at = NULL,
+            try_number = live.try_number - 1
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
+             AS want (run_key, task, map_index, session, token)
+        WHERE (live.run_key, live.task, live.map_index) = (want.run_key, want.task, want.map_index)
+          AND live.session = want.session AND live.token = want.token AND live.state = 'running'";
+}
 
 #[derive(FromRow)]
 struct ClaimedRow {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::EngineTx;
 use super::fence::column;
 use crate::StoreError;
+use crate::statement::statements;
 
 /// A run to be made.
 #[derive(Debug, Clone)]
@@ -51,26 +52,67 @@ pub struct QueuedRun {
     pub key: RunKey,
 }
 
-const RUNS_INSERT: &str = "
-    INSERT INTO run
-        (run_key, uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
-         logical_date, data_interval_start, data_interval_end, run_after, conf, note, started_at,
-         deadline_at, tasks_open, tasks_active, tasks_held)
-    SELECT (((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint << 40) + nextval('run_key'),
-           uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state::run_state,
-           logical_date, data_interval_start, data_interval_end, run_after, conf, note,
-           CASE WHEN state = 'running' THEN now() END,
-           CASE WHEN state = 'running' THEN now() + timeout_micros * interval '1 microsecond' END,
-           tasks_open, tasks_active, tasks_held
-    FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[],
-                $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                $12::timestamptz[], $13::jsonb[], $14::text[], $15::bigint[], $16::integer[],
-                $17::integer[], $18::integer[])
-         AS r (uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
+statements! {
+    Points RUNS_INSERT = "
+        INSERT INTO run
+            (run_key, uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
+             logical_date, data_interval_start, data_interval_end, run_after, conf, note, started_at,
+             deadline_at, tasks_open, tasks_active, tasks_held)
+        SELECT (((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint << 40) + nextval('run_key'),
+               uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state::run_state,
                logical_date, data_interval_start, data_interval_end, run_after, conf, note,
-               timeout_micros, tasks_open, tasks_active, tasks_held)
-    ON CONFLICT DO NOTHING
-    RETURNING uuid, run_key";
+               CASE WHEN state = 'running' THEN now() END,
+               CASE WHEN state = 'running' THEN now() + timeout_micros * interval '1 microsecond' END,
+               tasks_open, tasks_active, tasks_held
+        FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[],
+                    $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+                    $12::timestamptz[], $13::jsonb[], $14::text[], $15::bigint[], $16::integer[],
+                    $17::integer[], $18::integer[])
+             AS r (uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
+                   logical_date, data_interval_start, data_interval_end, run_after, conf, note,
+                   timeout_micros, tasks_open, tasks_active, tasks_held)
+        ON CONFLICT DO NOTHING
+        RETURNING uuid, run_key";
+
+    /// `$1` DAGs, sorted.
+    Points DAG_LOADS_LOCK = "
+        SELECT l.dag, l.runs_active, l.runs_queued, dag.max_active_runs, dag.is_paused
+        FROM unnest($1::integer[]) AS want (dag)
+        CROSS JOIN LATERAL (
+            SELECT * FROM dag_load WHERE dag_load.dag = want.dag FOR NO KEY UPDATE
+        ) AS l
+        JOIN dag ON dag.dag = l.dag";
+
+    Points DAG_LOADS_ADD = "
+        UPDATE dag_load AS l
+        SET runs_active = l.runs_active + c.active, runs_queued = l.runs_queued + c.queued
+        FROM unnest($1::integer[], $2::integer[], $3::integer[]) AS c (dag, active, queued)
+        WHERE l.dag = c.dag
+        RETURNING l.dag, l.runs_queued > 0";
+
+    Points RUNS_QUEUED_LOCK = "
+        SELECT run_key FROM run
+        WHERE dag = $1 AND state = 'queued'
+        ORDER BY run_key LIMIT $2
+        FOR NO KEY UPDATE SKIP LOCKED";
+
+    Points RUNS_START = "
+        UPDATE run
+        SET state = 'running', started_at = coalesce(run.started_at, now()), ended_at = NULL,
+            deadline_at = now() + r.timeout_micros * interval '1 microsecond'
+        FROM unnest($1::bigint[], $2::bigint[]) AS r (run_key, timeout_micros)
+        WHERE run.run_key = r.run_key";
+
+    Points RUN_CANCEL_MARK = "
+        UPDATE run SET cancelled_at = clock_timestamp(), cancel_cause = $2, deadline_at = NULL
+        WHERE run_key = $1";
+
+    Points RUN_REOPEN = "
+        UPDATE run
+        SET state = $2::run_state, ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
+            has_resets = true
+        WHERE run_key = $1";
+}
 
 impl EngineTx<'_> {
     /// Locks the loads of DAGs, in the order of their numbers.
@@ -78,17 +120,7 @@ impl EngineTx<'_> {
         let mut sorted = dags.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
-        Ok(sqlx::query_as(
-            "SELECT l.dag, l.runs_active, l.runs_queued, dag.max_active_runs, dag.is_paused
-             FROM unnest($1::integer[]) AS want (dag)
-             CROSS JOIN LATERAL (
-                 SELECT * FROM dag_load WHERE dag_load.dag = want.dag FOR NO KEY UPDATE
-             ) AS l
-             JOIN dag ON dag.dag = l.dag",
-        )
-        .bind(sorted)
-        .fetch_all(&mut *self.tx)
-        .await?)
+        Ok(sqlx::query_as(DAG_LOADS_LOCK).bind(sorted).fetch_all(&mut *self.tx).await?)
     }
 
     /// Adds to the loads of DAGs `(dag, active, queued)`; returns those that now have a queued run.
@@ -101,18 +133,12 @@ impl EngineTx<'_> {
         }
         let mut sorted = changes.to_vec();
         sorted.sort_unstable();
-        let rows: Vec<(i32, bool)> = sqlx::query_as(
-            "UPDATE dag_load AS l
-             SET runs_active = l.runs_active + c.active, runs_queued = l.runs_queued + c.queued
-             FROM unnest($1::integer[], $2::integer[], $3::integer[]) AS c (dag, active, queued)
-             WHERE l.dag = c.dag
-             RETURNING l.dag, l.runs_queued > 0",
-        )
-        .bind(column(&sorted, |(dag, _, _)| *dag))
-        .bind(column(&sorted, |(_, active, _)| *active))
-        .bind(column(&sorted, |(_, _, queued)| *queued))
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let rows: Vec<(i32, bool)> = sqlx::query_as(DAG_LOADS_ADD)
+            .bind(column(&sorted, |(dag, _, _)| *dag))
+            .bind(column(&sorted, |(_, active, _)| *active))
+            .bind(column(&sorted, |(_, _, queued)| *queued))
+            .fetch_all(&mut *self.tx)
+            .await?;
         Ok(rows.into_iter().filter(|(_, waits)| *waits).map(|(dag, _)| dag).collect())
     }
 
@@ -151,61 +177,31 @@ impl EngineTx<'_> {
         dag: i32,
         most: i32,
     ) -> Result<Vec<QueuedRun>, StoreError> {
-        let rows: Vec<(i64,)> = sqlx::query_as(
-            "SELECT run_key FROM run
-             WHERE dag = $1 AND state = 'queued'
-             ORDER BY run_key LIMIT $2
-             FOR NO KEY UPDATE SKIP LOCKED",
-        )
-        .bind(dag)
-        .bind(most)
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let rows: Vec<(i64,)> =
+            sqlx::query_as(RUNS_QUEUED_LOCK).bind(dag).bind(most).fetch_all(&mut *self.tx).await?;
         Ok(rows.into_iter().map(|(key,)| QueuedRun { key: RunKey(key) }).collect())
     }
 
     /// Marks locked queued runs as running, with their deadline from now.
     pub async fn runs_start(&mut self, runs: &[(RunKey, Option<i64>)]) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE run
-             SET state = 'running', started_at = coalesce(run.started_at, now()), ended_at = NULL,
-                 deadline_at = now() + r.timeout_micros * interval '1 microsecond'
-             FROM unnest($1::bigint[], $2::bigint[]) AS r (run_key, timeout_micros)
-             WHERE run.run_key = r.run_key",
-        )
-        .bind(column(runs, |(key, _)| key.0))
-        .bind(column(runs, |(_, timeout)| *timeout))
-        .execute(&mut *self.tx)
-        .await?;
+        sqlx::query(RUNS_START)
+            .bind(column(runs, |(key, _)| key.0))
+            .bind(column(runs, |(_, timeout)| *timeout))
+            .execute(&mut *self.tx)
+            .await?;
         Ok(())
     }
 
     /// Remembers that a locked run is cancelled, and why. The instant is the clock's: the transaction
     /// waited for what was being started, and nothing starts after it.
     pub async fn run_cancel_mark(&mut self, run: RunKey, cause: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE run SET cancelled_at = clock_timestamp(), cancel_cause = $2, deadline_at = NULL
-             WHERE run_key = $1",
-        )
-        .bind(run.0)
-        .bind(cause)
-        .execute(&mut *self.tx)
-        .await?;
+        sqlx::query(RUN_CANCEL_MARK).bind(run.0).bind(cause).execute(&mut *self.tx).await?;
         Ok(())
     }
 
     /// Makes a locked run that had ended, or was cancelled, wait for its turn again.
     pub async fn run_reopen(&mut self, run: RunKey, state: RunState) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE run
-             SET state = $2::run_state, ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
-                 has_resets = true
-             WHERE run_key = $1",
-        )
-        .bind(run.0)
-        .bind(state.as_str())
-        .execute(&mut *self.tx)
-        .await?;
+        sqlx::query(RUN_REOPEN).bind(run.0).bind(state.as_str()).execute(&mut *self.tx).await?;
         Ok(())
     }
 }

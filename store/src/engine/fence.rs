@@ -6,6 +6,7 @@ use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{RunState, TaskState};
 
 use super::EngineTx;
+use crate::statement::statements;
 use crate::{StoreError, mutation};
 
 /// A run whose row is locked.
@@ -92,58 +93,72 @@ pub(super) struct LiveSqlRow {
     started_at: Option<DateTime<Utc>>,
 }
 
-/// `$1` keys, sorted: so two transactions lock in the same order.
-pub(super) const RUNS_LOCK: &str = "
-    SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
-           r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
-    FROM unnest($1::bigint[]) AS want (run_key)
-    CROSS JOIN LATERAL (
-        SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
-    ) AS r";
+statements! {
+    /// `$1` keys, sorted: so two transactions lock in the same order.
+    Points RUNS_LOCK = "
+        SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
+               r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
+        FROM unnest($1::bigint[]) AS want (run_key)
+        CROSS JOIN LATERAL (
+            SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
+        ) AS r";
 
-/// The same, leaving out runs that another transaction holds.
-const RUNS_LOCK_FREE: &str = "
-    SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
-           r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
-    FROM unnest($1::bigint[]) AS want (run_key)
-    CROSS JOIN LATERAL (
-        SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
-    ) AS r";
+    /// The same, leaving out runs that another transaction holds.
+    Points RUNS_LOCK_FREE = "
+        SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
+               r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
+        FROM unnest($1::bigint[]) AS want (run_key)
+        CROSS JOIN LATERAL (
+            SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
+        ) AS r";
 
-/// Takes no row lock: whoever changes a row that a session holds has locked its run, as the caller has.
-pub(super) const TRIES_FENCE: &str = "
-    SELECT want.n, l.*
-    FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
-         WITH ORDINALITY AS want (run_key, task, map_index, session, token, n)
-    CROSS JOIN LATERAL (
-        SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
-               try_number, failed, lost, resets, session, token, queued_at, started_at
+    /// Takes no row lock: whoever changes a row that a session holds has locked its run, as the caller has.
+    Points TRIES_FENCE = "
+        SELECT want.n, l.*
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::bigint[])
+             WITH ORDINALITY AS want (run_key, task, map_index, session, token, n)
+        CROSS JOIN LATERAL (
+            SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
+                   try_number, failed, lost, resets, session, token, queued_at, started_at
+            FROM live
+            WHERE live.run_key = want.run_key AND live.task = want.task
+              AND live.map_index = want.map_index
+              AND (live.session, live.token) = (want.session, want.token)
+        ) AS l";
+
+    Points LIVE_LOCK_RUN = "
+        SELECT 0::bigint AS n, live.ctid::text AS ctid, run_key, task, map_index, state::text AS state,
+               priority, queue, try_number, failed, lost, resets, session, token, queued_at, started_at
         FROM live
-        WHERE live.run_key = want.run_key AND live.task = want.task
-          AND live.map_index = want.map_index AND live.session = want.session
-          AND live.token = want.token
-    ) AS l";
+        WHERE run_key = $1
+        ORDER BY task, map_index
+        FOR UPDATE";
 
-const LIVE_LOCK_RUN: &str = "
-    SELECT 0::bigint AS n, live.ctid::text AS ctid, run_key, task, map_index, state::text AS state,
-           priority, queue, try_number, failed, lost, resets, session, token, queued_at, started_at
-    FROM live
-    WHERE run_key = $1
-    ORDER BY task, map_index
-    FOR UPDATE";
+    /// `IS TRUE` keeps the index of timers out of it: the rows are named.
+    Points LIVE_LOCK_DUE = "
+        SELECT want.n, l.*
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[])
+             WITH ORDINALITY AS want (run_key, task, map_index, n)
+        CROSS JOIN LATERAL (
+            SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
+                   try_number, failed, lost, resets, session, token, queued_at, started_at
+            FROM live
+            WHERE live.run_key = want.run_key AND live.task = want.task
+              AND live.map_index = want.map_index AND (live.due_at <= now()) IS TRUE
+            FOR UPDATE
+        ) AS l";
 
-const LIVE_LOCK_DUE: &str = "
-    SELECT want.n, l.*
-    FROM unnest($1::bigint[], $2::integer[], $3::integer[])
-         WITH ORDINALITY AS want (run_key, task, map_index, n)
-    CROSS JOIN LATERAL (
-        SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
-               try_number, failed, lost, resets, session, token, queued_at, started_at
-        FROM live
-        WHERE live.run_key = want.run_key AND live.task = want.task
-          AND live.map_index = want.map_index AND live.due_at <= now()
-        FOR UPDATE
-    ) AS l";
+    /// Which of these tokens have ended before.
+    Points HISTORY_HAS = "
+        SELECT want.n
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[])
+             WITH ORDINALITY AS want (run_key, task, map_index, token, n)
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM try_history h
+            WHERE h.run_key = want.run_key AND h.task = want.task
+              AND h.map_index = want.map_index AND h.token = want.token
+        ) AS h";
+}
 
 impl EngineTx<'_> {
     /// Locks runs, in the order of their keys; those that do not exist are missing in the answer.
@@ -206,22 +221,13 @@ impl EngineTx<'_> {
 
     /// Which of these tokens have a history row already, by their place in the list.
     pub async fn history_has(&mut self, fences: &[Fence]) -> Result<Vec<usize>, StoreError> {
-        let rows: Vec<(i64,)> = sqlx::query_as(
-            "SELECT want.n
-             FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[])
-                  WITH ORDINALITY AS want (run_key, task, map_index, token, n)
-             CROSS JOIN LATERAL (
-                 SELECT 1 FROM try_history h
-                 WHERE h.run_key = want.run_key AND h.task = want.task
-                   AND h.map_index = want.map_index AND h.token = want.token
-             ) AS h",
-        )
-        .bind(column(fences, |f| f.instance.run.0))
-        .bind(column(fences, |f| f.instance.task.0))
-        .bind(column(fences, |f| f.instance.map_index.0))
-        .bind(column(fences, |f| f.token))
-        .fetch_all(&mut *self.tx)
-        .await?;
+        let rows: Vec<(i64,)> = sqlx::query_as(HISTORY_HAS)
+            .bind(column(fences, |f| f.instance.run.0))
+            .bind(column(fences, |f| f.instance.task.0))
+            .bind(column(fences, |f| f.instance.map_index.0))
+            .bind(column(fences, |f| f.token))
+            .fetch_all(&mut *self.tx)
+            .await?;
         Ok(rows.into_iter().map(|(n,)| place(n)).collect())
     }
 }

@@ -7,6 +7,7 @@ use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use super::EngineTx;
 use super::fence::column;
 use crate::StoreError;
+use crate::statement::statements;
 
 /// What ended upstreams add to one waiting task; `counts.needed` and `counts.setups` are the plan's.
 #[derive(Debug, Clone, Copy)]
@@ -41,34 +42,38 @@ struct JoinSqlRow {
     decided: bool,
 }
 
-pub(super) const JOINS_ADD: &str = "
-    INSERT INTO join_state AS j
-        (run_key, task, map_index, needed, success, failed, skipped, upstream_failed, removed,
-         setups, setup_success, setup_skipped)
-    SELECT *
-    FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
-                $6::integer[], $7::integer[], $8::integer[], $9::integer[], $10::integer[],
-                $11::integer[], $12::integer[])
-    ON CONFLICT (run_key, task, map_index) DO UPDATE
-    SET success         = j.success + EXCLUDED.success,
-        failed          = j.failed + EXCLUDED.failed,
-        skipped         = j.skipped + EXCLUDED.skipped,
-        upstream_failed = j.upstream_failed + EXCLUDED.upstream_failed,
-        removed         = j.removed + EXCLUDED.removed,
-        setup_success   = j.setup_success + EXCLUDED.setup_success,
-        setup_skipped   = j.setup_skipped + EXCLUDED.setup_skipped
-    RETURNING j.*";
+statements! {
+    Points JOINS_ADD = "
+        INSERT INTO join_state AS j
+            (run_key, task, map_index, needed, success, failed, skipped, upstream_failed, removed,
+             setups, setup_success, setup_skipped)
+        SELECT *
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
+                    $6::integer[], $7::integer[], $8::integer[], $9::integer[], $10::integer[],
+                    $11::integer[], $12::integer[])
+        ON CONFLICT (run_key, task, map_index) DO UPDATE
+        SET success         = j.success + EXCLUDED.success,
+            failed          = j.failed + EXCLUDED.failed,
+            skipped         = j.skipped + EXCLUDED.skipped,
+            upstream_failed = j.upstream_failed + EXCLUDED.upstream_failed,
+            removed         = j.removed + EXCLUDED.removed,
+            setup_success   = j.setup_success + EXCLUDED.setup_success,
+            setup_skipped   = j.setup_skipped + EXCLUDED.setup_skipped
+        RETURNING j.*";
 
-pub(super) const JOINS_DECIDE: &str = "
-    UPDATE join_state AS j
-    SET decided = true
-    FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, task, map_index)
-    WHERE (j.run_key, j.task, j.map_index) = (want.run_key, want.task, want.map_index)";
+    Points JOINS_DECIDE = "
+        UPDATE join_state AS j
+        SET decided = true
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, task, map_index)
+        WHERE (j.run_key, j.task, j.map_index) = (want.run_key, want.task, want.map_index)";
 
-pub(super) const JOINS_DROP: &str = "
-    DELETE FROM join_state AS j
-    USING unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, task, map_index)
-    WHERE (j.run_key, j.task, j.map_index) = (want.run_key, want.task, want.map_index)";
+    Points JOINS_DROP = "
+        DELETE FROM join_state AS j
+        USING unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, task, map_index)
+        WHERE (j.run_key, j.task, j.map_index) = (want.run_key, want.task, want.map_index)";
+
+    Points JOINS_CLEAR = "DELETE FROM join_state WHERE run_key = $1";
+}
 
 impl EngineTx<'_> {
     /// Adds to counters, making those that are missing, and returns them as they stand then.
@@ -120,10 +125,7 @@ impl EngineTx<'_> {
 
     /// Replaces all counters of a run.
     pub async fn joins_replace(&mut self, run: RunKey, rows: &[JoinRow]) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM join_state WHERE run_key = $1")
-            .bind(run.0)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(JOINS_CLEAR).bind(run.0).execute(&mut *self.tx).await?;
         let adds: Vec<_> =
             rows.iter().map(|row| JoinAdd { key: row.key, counts: row.counts }).collect();
         if !adds.is_empty() {

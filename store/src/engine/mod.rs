@@ -17,3 +17,16 @@ pub use fence::{Fence, HeldTry, LiveRow, LockedRun};
 pub use joins::{JoinAdd, JoinRow};
 pub use reset::{CurrentTask, Reset};
 pub use tx::{EngineSession, EngineTx};
+
+/// The statements of the engine's transactions.
+pub(crate) fn statements() -> Vec<crate::statement::Statement> {
+    [
+        apply::STATEMENTS,
+        claim::STATEMENTS,
+        create::STATEMENTS,
+        fence::STATEMENTS,
+        joins::STATEMENTS,
+        reset::STATEMENTS,
+    ]
+    .concat()
+}

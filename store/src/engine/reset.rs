@@ -8,6 +8,7 @@ use subak_core::state::TaskState;
 use super::EngineTx;
 use super::fence::column;
 use crate::StoreError;
+use crate::statement::statements;
 
 /// What a task instance of a run is now. An instance that has nothing yet is not listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,42 +41,75 @@ struct CurrentSqlRow {
     resets: i32,
 }
 
-/// `$1` the run, `$2` its tasks of interest (null: all).
-const CURRENT: &str = "
-    WITH seen AS (
-        SELECT task, map_index FROM try_history
-        WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
-        UNION
-        SELECT task, map_index FROM live
-        WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
-        UNION
-        SELECT task, map_index FROM task_reset
-        WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
-    )
-    SELECT seen.task, seen.map_index, ended.state AS ended, live.state::text AS live,
-           greatest(coalesce(reset.tries, 0), coalesce(live.try_number, 0), coalesce(tried.most, 0))
-               AS tries,
-           coalesce(reset.resets, 0) AS resets
-    FROM seen
-    LEFT JOIN LATERAL (
-        SELECT * FROM task_reset r
-        WHERE r.run_key = $1 AND r.task = seen.task AND r.map_index = seen.map_index
-    ) AS reset ON true
-    LEFT JOIN LATERAL (
-        SELECT h.state::text AS state FROM try_history h
-        WHERE h.run_key = $1 AND h.task = seen.task AND h.map_index = seen.map_index
-          AND h.token > coalesce(reset.token, 0)
-          AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
-        ORDER BY h.token DESC LIMIT 1
-    ) AS ended ON true
-    LEFT JOIN LATERAL (
-        SELECT max(h.try_number) AS most FROM try_history h
-        WHERE h.run_key = $1 AND h.task = seen.task AND h.map_index = seen.map_index
-    ) AS tried ON true
-    LEFT JOIN LATERAL (
-        SELECT * FROM live l
-        WHERE l.run_key = $1 AND l.task = seen.task AND l.map_index = seen.map_index
-    ) AS live ON true";
+statements! {
+    /// `$1` the run, `$2` its tasks of interest (null: all).
+    Points CURRENT = "
+        WITH seen AS (
+            SELECT task, map_index FROM try_history
+            WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
+            UNION
+            SELECT task, map_index FROM live
+            WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
+            UNION
+            SELECT task, map_index FROM task_reset
+            WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
+        )
+        SELECT seen.task, seen.map_index, ended.state AS ended, live.state::text AS live,
+               greatest(coalesce(reset.tries, 0), coalesce(live.try_number, 0), coalesce(tried.most, 0))
+                   AS tries,
+               coalesce(reset.resets, 0) AS resets
+        FROM seen
+        LEFT JOIN LATERAL (
+            SELECT * FROM task_reset r
+            WHERE r.run_key = $1 AND r.task = seen.task AND r.map_index = seen.map_index
+        ) AS reset ON true
+        LEFT JOIN LATERAL (
+            SELECT h.state::text AS state FROM try_history h
+            WHERE h.run_key = $1 AND h.task = seen.task AND h.map_index = seen.map_index
+              AND h.token > coalesce(reset.token, 0)
+              AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
+            ORDER BY h.token DESC LIMIT 1
+        ) AS ended ON true
+        LEFT JOIN LATERAL (
+            SELECT max(h.try_number) AS most FROM try_history h
+            WHERE h.run_key = $1 AND h.task = seen.task AND h.map_index = seen.map_index
+        ) AS tried ON true
+        LEFT JOIN LATERAL (
+            SELECT * FROM live l
+            WHERE l.run_key = $1 AND l.task = seen.task AND l.map_index = seen.map_index
+        ) AS live ON true";
+
+    Points TASKS_RESET = "
+        INSERT INTO task_reset AS r (run_key, task, map_index, token, tries, resets)
+        SELECT run_key, task, map_index, nextval('fencing_token'), tries, resets
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
+             AS want (run_key, task, map_index, tries, resets)
+        ON CONFLICT (run_key, task, map_index) DO UPDATE
+        SET token = EXCLUDED.token, tries = EXCLUDED.tries, resets = EXCLUDED.resets";
+
+    Points LIVE_RESTART = "
+        UPDATE live SET state = 'restarting' WHERE ctid = ANY ($1::text[]::tid[])";
+
+    Points LIVE_DROP = "DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])";
+
+    Points CASCADE_DROP = "DELETE FROM outbox WHERE run_key = $1 AND kind = 'cascade'";
+
+    /// The first two conditions say by which part of the index: joined with the list alone, all of it
+    /// may be walked.
+    Points XCOMS_DROP = "
+        DELETE FROM xcom
+        WHERE run_key = ANY ($1) AND task = ANY ($2)
+          AND (run_key, task, map_index) IN (
+              SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[])
+          )";
+
+    Points DATASETS_DROP = "
+        DELETE FROM dataset
+        WHERE run_key = ANY ($1) AND task = ANY ($2)
+          AND (run_key, task, map_index) IN (
+              SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[])
+          )";
+}
 
 impl EngineTx<'_> {
     /// What the task instances of a locked run are now; `tasks` narrows it.
@@ -94,61 +128,40 @@ impl EngineTx<'_> {
 
     /// Marks task instances as cleared, and drops what they handed on.
     pub async fn tasks_reset(&mut self, resets: &[Reset]) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO task_reset AS r (run_key, task, map_index, token, tries, resets)
-             SELECT run_key, task, map_index, nextval('fencing_token'), tries, resets
-             FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
-                  AS want (run_key, task, map_index, tries, resets)
-             ON CONFLICT (run_key, task, map_index) DO UPDATE
-             SET token = EXCLUDED.token, tries = EXCLUDED.tries, resets = EXCLUDED.resets",
-        )
-        .bind(column(resets, |r| r.key.run.0))
-        .bind(column(resets, |r| r.key.task.0))
-        .bind(column(resets, |r| r.key.map_index.0))
-        .bind(column(resets, |r| r.tries))
-        .bind(column(resets, |r| r.resets))
-        .execute(&mut *self.tx)
-        .await?;
-        for table in ["xcom", "dataset"] {
-            sqlx::query(sqlx::AssertSqlSafe(format!(
-                "DELETE FROM {table} AS x
-                 USING unnest($1::bigint[], $2::integer[], $3::integer[])
-                       AS want (run_key, task, map_index)
-                 WHERE (x.run_key, x.task, x.map_index) = (want.run_key, want.task, want.map_index)"
-            )))
+        sqlx::query(TASKS_RESET)
             .bind(column(resets, |r| r.key.run.0))
             .bind(column(resets, |r| r.key.task.0))
             .bind(column(resets, |r| r.key.map_index.0))
+            .bind(column(resets, |r| r.tries))
+            .bind(column(resets, |r| r.resets))
             .execute(&mut *self.tx)
             .await?;
+        for sql in [XCOMS_DROP, DATASETS_DROP] {
+            sqlx::query(sql)
+                .bind(column(resets, |r| r.key.run.0))
+                .bind(column(resets, |r| r.key.task.0))
+                .bind(column(resets, |r| r.key.map_index.0))
+                .execute(&mut *self.tx)
+                .await?;
         }
         Ok(())
     }
 
     /// Marks live rows that a worker holds as cleared: they keep session and token until it confirms.
     pub async fn live_restart(&mut self, ctids: &[String]) -> Result<(), StoreError> {
-        sqlx::query("UPDATE live SET state = 'restarting' WHERE ctid = ANY ($1::text[]::tid[])")
-            .bind(ctids)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(LIVE_RESTART).bind(ctids).execute(&mut *self.tx).await?;
         Ok(())
     }
 
     /// Drops locked live rows that no worker holds.
     pub async fn live_drop(&mut self, ctids: &[String]) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])")
-            .bind(ctids)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(LIVE_DROP).bind(ctids).execute(&mut *self.tx).await?;
         Ok(())
     }
 
     /// Drops the rest of cascades of a run: its counters are about to be made anew.
     pub async fn cascade_drop(&mut self, run: RunKey) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM outbox WHERE run_key = $1 AND kind = 'cascade'")
-            .bind(run.0)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(CASCADE_DROP).bind(run.0).execute(&mut *self.tx).await?;
         Ok(())
     }
 }

@@ -1,0 +1,4 @@
+//! Queries on a real PostgreSQL.
+
+#[cfg(test)]
+mod plans;
