@@ -190,9 +190,7 @@ impl Folder {
             .await?
             .with_context(|| format!("DAG `{}` was saved", model.dag_id))?;
         let now = store.timer_next().await?.now;
-        // A schedule begins with the DAG: what was due before it was there is not caught up unasked.
-        let since = head.last_tick.or_else(|| (!model.catchup).then_some(head.created_at));
-        let due = first_due(model, since, now)?;
+        let due = first_due(model, &head, now)?;
         if due != head.next_run_at {
             store.schedule_set(head.dag, due).await?;
         }

@@ -7,6 +7,7 @@ use subak_core::dag::model::{Dag, Schedule};
 use subak_core::ids::DagId;
 use subak_core::schedule::{Cron, Tick, next_run};
 use subak_core::state::RunType;
+use subak_store::DagHead;
 
 use crate::engine::{Engine, Trigger, TriggerError};
 
@@ -19,9 +20,7 @@ pub(super) async fn tick(engine: &Engine, dag: i32) -> anyhow::Result<()> {
     let plan = core.caches.plan(dag, head.version).await?;
     let model = plan.dag.as_ref();
     let next = |last: Option<DateTime<Utc>>| next_tick(model, last, now);
-    // As when it was saved: a schedule without start begins with the DAG. Begun with "now", its first
-    // tick would always lie ahead.
-    let since = head.last_tick.or_else(|| (!model.catchup).then_some(head.created_at));
+    let since = begins_after(model, &head);
     // Without catchup, ticks that were missed since are left out but for the newest.
     let Some(due) = next(since)?.filter(|tick| tick.run_after <= now) else {
         let later = next(since)?.map(|tick| tick.run_after);
@@ -55,10 +54,17 @@ pub(super) async fn tick(engine: &Engine, dag: i32) -> anyhow::Result<()> {
 /// When a DAG's next run is due, for a version that was just saved.
 pub(crate) fn first_due(
     model: &Dag,
-    last: Option<DateTime<Utc>>,
+    head: &DagHead,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Option<DateTime<Utc>>> {
-    Ok(next_tick(model, last, now)?.map(|tick| tick.run_after))
+    Ok(next_tick(model, begins_after(model, head), now)?.map(|tick| tick.run_after))
+}
+
+/// What the next tick comes after. A schedule that never ran and has a start begins there, or without
+/// catchup with its most recent tick, at once; one without a start begins with the DAG itself: begun
+/// with "now", its first tick would always lie ahead.
+fn begins_after(model: &Dag, head: &DagHead) -> Option<DateTime<Utc>> {
+    head.last_tick.or_else(|| model.start_date.is_none().then_some(head.created_at))
 }
 
 fn next_tick(
