@@ -1,0 +1,151 @@
+//! The end of one try: final, to be tried again, or discarded because the try was cleared.
+
+use subak_core::decide::{TryEnd, after_failure};
+use subak_core::state::{FinalState, TaskEvent, TaskState};
+use subak_store::engine::{HistoryRow, LiveRetry, LiveRow};
+
+use super::results::inline_log;
+use crate::engine::report::{Outcome, TryReport};
+use crate::engine::work::Work;
+
+/// Notes the end of one held try; returns whether its results count.
+pub(super) fn end_try(
+    work: &mut Work<'_>,
+    live: LiveRow,
+    report: &TryReport,
+) -> anyhow::Result<bool> {
+    let run = live.key.run;
+    if live.state == TaskState::Restarting {
+        restarted(work, live, report);
+        return Ok(false);
+    }
+    let failed = |end| (FinalState::Failed, Some(end));
+    let (state, failure) = match report.outcome {
+        Outcome::Success => (FinalState::Success, None),
+        Outcome::Skipped => (FinalState::Skipped, None),
+        Outcome::Failed(end) => failed(end),
+        // A stop that nobody asked for here: the worker went away in an orderly fashion.
+        Outcome::Stopped => failed(TryEnd::WorkerLost),
+    };
+    if let Some(end) = failure {
+        let cancelled = work.locked(run).is_some_and(|run| run.cancelled);
+        if cancelled {
+            return fail(work, live, report, Some("cancelled"));
+        }
+        let (failures, lost) = match end {
+            TryEnd::WorkerLost => (live.failed, live.lost + 1),
+            _ => (live.failed + 1, live.lost),
+        };
+        let policy =
+            work.plan(run).and_then(|plan| plan.task(live.key.task)).map(|task| task.retry.clone());
+        let chance = rand::random::<f64>();
+        let delay = policy.and_then(|policy| {
+            let count = |n: i16| u32::try_from(n).unwrap_or(0);
+            after_failure(&policy, end, count(failures), count(lost), chance)
+        });
+        let cause = (end == TryEnd::WorkerLost).then_some("worker_lost");
+        let Some(delay) = delay else { return fail(work, live, report, cause) };
+        TaskState::on(Some(TaskState::Running), TaskEvent::RetryLater)?;
+        work.deactivate(run);
+        let (ctid, try_number, queue) = (live.ctid.clone(), live.try_number, live.queue.clone());
+        work.record_retry(live, report, cause);
+        // A lost worker is no reason to wait.
+        let state = if delay.is_zero() { work.reactivate(run) } else { TaskState::UpForRetry };
+        if state == TaskState::Queued {
+            work.left_ready(&queue);
+        }
+        let waits = state == TaskState::UpForRetry;
+        work.after.timer |= waits;
+        work.apply.live_retry.push(LiveRetry {
+            ctid,
+            state,
+            try_number,
+            failed: failures,
+            lost,
+            delay: waits.then_some(delay),
+        });
+        return Ok(false);
+    }
+    let task = live.key.task;
+    let to = TaskState::on(Some(TaskState::Running), TaskEvent::Settled(state))?;
+    debug_assert!(to.is_some_and(TaskState::is_final));
+    work.record(live, report, state.into(), None);
+    work.deactivate(run);
+    work.ended(run, task, state);
+    Ok(true)
+}
+
+/// Discards what a cleared try did. Its task is judged again, or skipped if the run was cancelled
+/// since.
+fn restarted(work: &mut Work<'_>, live: LiveRow, report: &TryReport) {
+    let (key, tries, resets) = (live.key, live.try_number, live.resets + 1);
+    work.record(live, report, TaskState::Restarting, Some("cleared"));
+    work.deactivate(key.run);
+    if work.locked(key.run).is_some_and(|run| run.cancelled) {
+        // The try's own row is from before the clear: the skip is one of its own.
+        let mut skip = HistoryRow::without_try(key, TaskState::Skipped, tries, resets);
+        skip.cause = Some("cancelled".to_owned());
+        work.apply.history.push(skip);
+        work.ended(key.run, key.task, FinalState::Skipped);
+    } else {
+        work.rebuild(key.run);
+    }
+}
+
+fn fail(
+    work: &mut Work<'_>,
+    live: LiveRow,
+    report: &TryReport,
+    cause: Option<&'static str>,
+) -> anyhow::Result<bool> {
+    let (run, task) = (live.key.run, live.key.task);
+    TaskState::on(Some(live.state), TaskEvent::Settled(FinalState::Failed))?;
+    work.record(live, report, TaskState::Failed, cause);
+    work.deactivate(run);
+    work.ended(run, task, FinalState::Failed);
+    Ok(true)
+}
+
+impl Work<'_> {
+    /// The row goes, and its try is history.
+    fn record(
+        &mut self,
+        live: LiveRow,
+        report: &TryReport,
+        state: TaskState,
+        cause: Option<&'static str>,
+    ) {
+        self.apply.live_gone.push(live.ctid.clone());
+        self.apply.history.push(history(live, report, state, cause));
+    }
+
+    /// The row stays for the next try.
+    fn record_retry(&mut self, live: LiveRow, report: &TryReport, cause: Option<&'static str>) {
+        self.after.changed.insert(live.key.run);
+        self.apply.history.push(history(live, report, TaskState::UpForRetry, cause));
+    }
+}
+
+fn history(
+    live: LiveRow,
+    report: &TryReport,
+    state: TaskState,
+    cause: Option<&'static str>,
+) -> HistoryRow {
+    HistoryRow {
+        key: live.key,
+        token: live.token,
+        state,
+        try_number: live.try_number,
+        resets: live.resets,
+        exit_code: report.exit_code,
+        session: live.session,
+        queued_at: Some(live.queued_at),
+        started_at: live.started_at,
+        rows_rejected: (report.rows_rejected > 0)
+            .then(|| i64::try_from(report.rows_rejected).unwrap_or(i64::MAX)),
+        cause: cause.map(str::to_owned),
+        error: report.error.clone(),
+        log: inline_log(report).map(<[u8]>::to_vec),
+    }
+}

@@ -1,0 +1,81 @@
+//! What ended tries leave: the ends of their logs, XComs, datasets, dead letters.
+
+use subak_store::engine::EngineTx;
+use subak_store::{NewDataset, NewLogChunk, NewScanCount, NewXCom, StoreError};
+use tracing::warn;
+
+use crate::engine::Core;
+use crate::engine::report::TryReport;
+
+/// A log of one chunk up to this size lies in the history row.
+const INLINE_LOG_BYTES: usize = 2_048;
+
+/// Keeps last chunks of logs that do not fit into the history row; false if that failed.
+pub(super) async fn record_chunks(core: &Core, reports: &[&TryReport]) -> bool {
+    let chunks: Vec<NewLogChunk> = reports
+        .iter()
+        .filter_map(|report| {
+            let log = report.log.as_ref().filter(|_| inline_log(report).is_none())?;
+            Some(NewLogChunk {
+                fence: report.fence,
+                sequence: log.sequence,
+                first_line: log.first_line,
+                lines: log.lines,
+                lz4: log.lz4.clone(),
+            })
+        })
+        .collect();
+    if chunks.is_empty() {
+        return true;
+    }
+    let kept = core.store.log_keep(&chunks).await;
+    if let Err(error) = &kept {
+        warn!(error = format!("{error:#}"), "logs of ended tries could not be kept");
+    }
+    kept.is_ok()
+}
+
+/// The log, where it is one small chunk that lies in the history row.
+pub(super) fn inline_log(report: &TryReport) -> Option<&[u8]> {
+    let log = report.log.as_ref()?;
+    (log.sequence == 0 && log.lz4.len() <= INLINE_LOG_BYTES).then_some(&log.lz4)
+}
+
+/// Keeps what accepted tries hand on.
+pub(super) async fn keep_results(
+    tx: &mut EngineTx<'_>,
+    accepted: &[&TryReport],
+) -> Result<(), StoreError> {
+    let (mut xcoms, mut datasets) = (Vec::new(), Vec::new());
+    let (mut scans, mut letters) = (Vec::new(), Vec::new());
+    for report in accepted {
+        let key = report.fence.instance;
+        xcoms.extend(report.xcoms.iter().map(|(name, value)| NewXCom {
+            key,
+            name: name.clone(),
+            value: value.clone(),
+        }));
+        datasets.extend(report.datasets.iter().map(|dataset| NewDataset {
+            key,
+            name: dataset.name.clone(),
+            reference: dataset.reference.clone(),
+            stats: dataset.stats.clone(),
+            preview: dataset.preview.clone(),
+        }));
+        scans.extend(report.scans.iter().map(|(task_id, rows)| NewScanCount {
+            run: key.run,
+            task_id: task_id.clone(),
+            rows: i64::try_from(*rows).unwrap_or(i64::MAX),
+        }));
+        if report.dead_letters {
+            letters.push(report.fence.token);
+        }
+    }
+    tx.xcoms_put(&xcoms).await?;
+    tx.datasets_put(&datasets).await?;
+    tx.scans_count(&scans).await?;
+    if !letters.is_empty() {
+        tx.dead_letters_show(&letters).await?;
+    }
+    Ok(())
+}

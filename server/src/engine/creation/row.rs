@@ -1,0 +1,110 @@
+//! The row of a new run, and what is known of the run once it is made.
+
+use chrono::{DateTime, Utc};
+use subak_core::decide::Plan;
+use subak_core::ids::{RunKey, run_id};
+use subak_core::state::{RunState, RunType};
+use subak_store::RunFacts;
+use subak_store::engine::{LockedRun, NewRun};
+
+use super::TriggerError;
+use super::batch::Pending;
+
+/// The run's `dagrun_timeout`.
+pub(super) fn timeout_micros(plan: &Plan) -> Option<i64> {
+    plan.dag.dagrun_timeout.and_then(|timeout| i64::try_from(timeout.as_micros()).ok())
+}
+
+impl Pending {
+    /// The run is there already.
+    pub(super) fn exists(&self) -> TriggerError {
+        let trigger = &self.trigger;
+        let run_id = trigger.run_id.clone().unwrap_or_else(|| {
+            let date = trigger.logical_date.or(trigger.run_after).unwrap_or_default();
+            run_id(trigger.run_type.as_str(), date)
+        });
+        TriggerError::Exists { dag_id: trigger.dag_id.clone(), run_id }
+    }
+
+    /// The row to be made.
+    pub(super) fn new_run(
+        &self,
+        dag: i32,
+        version: i32,
+        plan: &Plan,
+        starts: bool,
+        now: DateTime<Utc>,
+    ) -> NewRun {
+        let trigger = &self.trigger;
+        let run_after = trigger.run_after.unwrap_or(now);
+        let named = match trigger.run_type {
+            RunType::Manual => trigger.logical_date.unwrap_or(run_after),
+            RunType::Scheduled => run_after,
+        };
+        let interval =
+            trigger.data_interval.or_else(|| trigger.logical_date.map(|date| (date, date)));
+        NewRun {
+            uuid: self.uuid,
+            dag,
+            version,
+            run_id: trigger
+                .run_id
+                .clone()
+                .unwrap_or_else(|| run_id(trigger.run_type.as_str(), named)),
+            run_type: trigger.run_type,
+            triggered_by: trigger.triggered_by.clone(),
+            triggered_user: trigger.user.clone(),
+            state: if starts { RunState::Running } else { RunState::Queued },
+            logical_date: trigger.logical_date,
+            data_interval_start: interval.map(|(start, _)| start),
+            data_interval_end: interval.map(|(_, end)| end),
+            run_after,
+            conf: trigger.conf.clone(),
+            note: trigger.note.clone(),
+            timeout_micros: timeout_micros(plan),
+            tasks_open: i32::try_from(plan.len()).unwrap_or(i32::MAX),
+            tasks_active: 0,
+            tasks_held: 0,
+        }
+    }
+}
+
+/// Views of a run that was just made.
+pub(super) trait Made {
+    fn locked(&self, key: RunKey) -> LockedRun;
+    fn facts(&self, key: RunKey) -> RunFacts;
+}
+
+impl Made for NewRun {
+    /// Nobody else can see the row yet: it is as good as locked.
+    fn locked(&self, key: RunKey) -> LockedRun {
+        LockedRun {
+            key,
+            dag: self.dag,
+            version: self.version,
+            state: self.state,
+            cancelled: false,
+            tasks_open: self.tasks_open,
+            tasks_active: self.tasks_active,
+            tasks_held: self.tasks_held,
+            leaves_failed: 0,
+            has_resets: false,
+        }
+    }
+
+    fn facts(&self, key: RunKey) -> RunFacts {
+        RunFacts {
+            run_key: key.0,
+            uuid: self.uuid,
+            dag: self.dag,
+            version: self.version,
+            run_id: self.run_id.clone(),
+            run_type: self.run_type.as_str().to_owned(),
+            logical_date: self.logical_date,
+            data_interval_start: self.data_interval_start,
+            data_interval_end: self.data_interval_end,
+            run_after: self.run_after,
+            conf: self.conf.clone(),
+        }
+    }
+}

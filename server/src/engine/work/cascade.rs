@@ -1,0 +1,163 @@
+//! Follows ends through the graph, one level after another, as Airflow's looks do.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Context;
+use serde_json::json;
+use subak_core::decide::{Deltas, Ended, JoinDelta, Shape, UpstreamCounts, Verdict, judge};
+use subak_core::ids::{InstanceKey, RunKey, TaskNo};
+use subak_core::state::{FinalState, TaskEvent, TaskState};
+use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd};
+
+use super::run::Ready;
+use super::{Work, instance};
+
+/// Tasks that one transaction settles by rules; the rest of a cascade is left in the outbox.
+const CASCADE_MOST: usize = 1_000;
+
+impl Work<'_> {
+    /// One look after another, until nothing changes or enough was settled.
+    pub(super) async fn cascade(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        loop {
+            let mut joins = Vec::new();
+            let mut judged = Vec::new();
+            for (run, work) in &mut self.runs {
+                let ended = std::mem::take(&mut work.ended);
+                if ended.is_empty() || work.locked.cancelled || work.rebuild {
+                    continue;
+                }
+                if self.settled > CASCADE_MOST {
+                    tx.outbox_put("cascade", Some(*run), None, &json!({ "ended": ended })).await?;
+                    self.after.timer = true;
+                    continue;
+                }
+                let ended = ended.into_iter().map(|(task, end)| Ended::new(task, end));
+                let deltas = Deltas::of(&work.plan, &Shape::default(), ended);
+                let of_run = |delta: JoinDelta| (instance(*run, delta.at.task), delta.counts);
+                joins.extend(deltas.joins.into_iter().map(of_run));
+                judged.extend(deltas.singles.into_iter().map(of_run));
+            }
+            if joins.is_empty() && judged.is_empty() {
+                return Ok(());
+            }
+            judged.extend(self.count(tx, joins).await?);
+            let seeds = self.seeds(tx, &judged).await?;
+            for (key, counts) in judged {
+                self.judge(key, &counts, &seeds)?;
+            }
+        }
+    }
+
+    /// Adds to the counters of joins; returns those that may still be decided.
+    async fn count(
+        &mut self,
+        tx: &mut EngineTx<'_>,
+        joins: Vec<(InstanceKey, UpstreamCounts)>,
+    ) -> anyhow::Result<Vec<(InstanceKey, UpstreamCounts)>> {
+        if joins.is_empty() {
+            return Ok(Vec::new());
+        }
+        let adds: Vec<_> = joins.into_iter().map(|(key, counts)| JoinAdd { key, counts }).collect();
+        let mut open = Vec::new();
+        for row in tx.joins_add(&adds).await? {
+            let complete = row.counts.seen() >= row.counts.needed;
+            if complete {
+                self.apply.joins_gone.push(row.key);
+            }
+            if row.decided || self.decided.contains(&row.key) {
+                continue;
+            }
+            let rule = self.runs[&row.key.run].plan.task(row.key.task).map(|task| task.rule);
+            let waits = rule.is_none_or(|rule| judge(rule, &row.counts) == Verdict::Wait);
+            if !waits {
+                self.decided.insert(row.key);
+                if !complete {
+                    self.apply.joins_decided.push(row.key);
+                }
+                open.push((row.key, row.counts));
+            }
+        }
+        Ok(open)
+    }
+
+    /// In runs of which something was cleared: what the tasks about to be judged are already, and the
+    /// try numbers they go on from.
+    async fn seeds(
+        &mut self,
+        tx: &mut EngineTx<'_>,
+        judged: &[(InstanceKey, UpstreamCounts)],
+    ) -> anyhow::Result<HashMap<InstanceKey, CurrentTask>> {
+        let mut tasks: BTreeMap<RunKey, Vec<TaskNo>> = BTreeMap::new();
+        for (key, _) in judged {
+            if self.runs[&key.run].locked.has_resets {
+                tasks.entry(key.run).or_default().push(key.task);
+            }
+        }
+        let mut seeds = HashMap::new();
+        for (run, tasks) in tasks {
+            let current = tx.tasks_current(run, Some(&tasks)).await?;
+            seeds.extend(current.into_iter().map(|task| (task.key, task)));
+        }
+        Ok(seeds)
+    }
+
+    fn judge(
+        &mut self,
+        key: InstanceKey,
+        counts: &UpstreamCounts,
+        seeds: &HashMap<InstanceKey, CurrentTask>,
+    ) -> anyhow::Result<()> {
+        let seed = seeds.get(&key);
+        // A clear of its upstream alone does not start it again.
+        if seed.is_some_and(|task| task.ended.is_some() || task.live.is_some()) {
+            return Ok(());
+        }
+        let (tries, resets) = seed.map_or((0, 0), |task| (task.tries, task.resets));
+        let work = &self.runs[&key.run];
+        let Some(task) = work.plan.task(key.task) else { return Ok(()) };
+        match judge(task.rule, counts) {
+            Verdict::Wait => Ok(()),
+            Verdict::Run => self.task_ready(key.run, key.task, tries, resets),
+            Verdict::Settle(state) => self.task_settled(key.run, key.task, state, tries, resets),
+        }
+    }
+
+    /// A task may run; `empty` ones end at once.
+    pub(super) fn task_ready(
+        &mut self,
+        run: RunKey,
+        task: TaskNo,
+        tries: i32,
+        resets: i32,
+    ) -> anyhow::Result<()> {
+        let work = self.run(run);
+        if work.plan.task(task).is_some_and(|task| task.is_empty) {
+            return self.task_settled(run, task, FinalState::Success, tries, resets);
+        }
+        work.ready.push(Ready { task, tries, resets });
+        self.after.changed.insert(run);
+        Ok(())
+    }
+
+    /// A task ends without running.
+    fn task_settled(
+        &mut self,
+        run: RunKey,
+        task: TaskNo,
+        state: FinalState,
+        tries: i32,
+        resets: i32,
+    ) -> anyhow::Result<()> {
+        let state_now = TaskState::on(None, TaskEvent::Settled(state))?
+            .context("a settled task has a state")?;
+        self.apply.history.push(HistoryRow::without_try(
+            instance(run, task),
+            state_now,
+            tries,
+            resets,
+        ));
+        self.settled += 1;
+        self.ended(run, task, state);
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! Makes rows of what became ready, and hands over what finds a free slot.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use subak_core::ids::RunKey;
+use subak_core::state::TaskState;
+use subak_store::engine::{EngineTx, LiveNew};
+
+use super::run::Ready;
+use super::{Work, instance};
+
+/// Ready rows that one transaction claims from the backlog.
+const CLAIM_MOST: usize = 100;
+
+impl Work<'_> {
+    /// Lets held-back tasks take the places that became free, before new ones do.
+    pub(super) async fn promote(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        let most: Vec<(RunKey, i32)> = self
+            .runs
+            .iter()
+            .filter(|(_, work)| !work.locked.cancelled && work.locked.tasks_held > 0)
+            .map(|(run, work)| (*run, work.room().min(work.locked.tasks_held)))
+            .filter(|(_, room)| *room > 0)
+            .collect();
+        if most.is_empty() {
+            return Ok(());
+        }
+        for (run, queue) in tx.tasks_promote(&most).await? {
+            let work = self.run(run);
+            work.locked.tasks_held -= 1;
+            work.locked.tasks_active += 1;
+            self.after.backlog.insert(queue);
+        }
+        Ok(())
+    }
+
+    /// Makes rows of what became ready, heaviest first: handed over at once while a slot here is free
+    /// and nothing may be waiting before it.
+    pub(super) fn hand_over(&mut self) {
+        let mut ready: Vec<(i32, RunKey, Ready)> = Vec::new();
+        for (run, work) in &mut self.runs {
+            for task in std::mem::take(&mut work.ready) {
+                let priority = work.plan.task(task.task).map_or(0, |task| task.priority);
+                ready.push((priority, *run, task));
+            }
+        }
+        ready.sort_by_key(|(priority, run, task)| (Reverse(*priority), *run, task.task));
+        for (priority, run, task) in ready {
+            let state = self.reactivate(run);
+            let queue = self.runs[&run]
+                .plan
+                .task(task.task)
+                .map_or("default", |task| &task.queue)
+                .to_owned();
+            let session = (state == TaskState::Queued).then(|| self.reserve(&queue)).flatten();
+            if state == TaskState::Queued && session.is_none() {
+                self.after.backlog.insert(queue.clone());
+            }
+            self.apply.live_new.push(LiveNew {
+                key: instance(run, task.task),
+                state: if session.is_some() { TaskState::Running } else { state },
+                priority,
+                queue,
+                try_number: task.tries + i32::from(session.is_some()),
+                resets: task.resets,
+                session,
+            });
+        }
+    }
+
+    fn reserve(&mut self, queue: &str) -> Option<i64> {
+        if self.after.backlog.contains(queue) || self.core.backlog.is_raised(queue) {
+            return None;
+        }
+        let session = self.core.sessions.reserve(queue)?;
+        self.reserved.push((session, queue.to_owned()));
+        Some(session)
+    }
+
+    /// Fills free slots from the backlog.
+    pub(super) async fn claim(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        let mut queues: BTreeMap<String, Option<u64>> =
+            self.after.backlog.iter().map(|queue| (queue.clone(), None)).collect();
+        queues.extend(
+            self.core.backlog.raised().into_iter().map(|(queue, gen_)| (queue, Some(gen_))),
+        );
+        for (queue, generation) in queues {
+            let handed = self.core.claim(tx, &queue, generation, CLAIM_MOST).await?;
+            self.reserved.extend(handed.iter().map(|try_| (try_.session, queue.clone())));
+            self.after.handed.extend(handed);
+        }
+        Ok(())
+    }
+}

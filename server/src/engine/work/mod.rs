@@ -1,0 +1,199 @@
+//! What one transaction does to its locked runs: follows ends through the graph level by level, and
+//! gathers the rows to write. Every state changes through [`TaskState::on`].
+
+mod cascade;
+mod hand_over;
+mod rebuild;
+mod run;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use subak_core::decide::Plan;
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::state::{FinalState, RunState, TaskState};
+use subak_store::engine::{Apply, EngineTx, HandedOver, LockedRun};
+
+use super::Core;
+use run::RunWork;
+
+/// The work of one transaction.
+pub(super) struct Work<'e> {
+    core: &'e Core,
+    runs: BTreeMap<RunKey, RunWork>,
+    pub(super) apply: Apply,
+    decided: HashSet<InstanceKey>,
+    settled: usize,
+    /// Slots taken for hand-overs of this transaction.
+    reserved: Vec<(i64, String)>,
+    pub(super) after: After,
+}
+
+/// What follows once the transaction is committed.
+#[derive(Debug, Default)]
+pub(super) struct After {
+    pub(super) handed: Vec<HandedOver>,
+    /// Queues that were left with ready work.
+    pub(super) backlog: BTreeSet<String>,
+    /// Runs that changed.
+    pub(super) changed: BTreeSet<RunKey>,
+    /// DAGs with a queued run that may start.
+    pub(super) dags_waiting: Vec<i32>,
+    /// Something was left for a timer.
+    pub(super) timer: bool,
+}
+
+impl<'e> Work<'e> {
+    /// Work on locked runs.
+    pub(super) async fn new(core: &'e Core, locked: Vec<LockedRun>) -> anyhow::Result<Self> {
+        let mut runs = BTreeMap::new();
+        for run in locked {
+            let plan = core.caches.plan(run.dag, run.version).await?;
+            runs.insert(run.key, RunWork::new(run, plan));
+        }
+        Ok(Self {
+            core,
+            runs,
+            apply: Apply::default(),
+            decided: HashSet::new(),
+            settled: 0,
+            reserved: Vec::new(),
+            after: After::default(),
+        })
+    }
+
+    pub(super) fn locked(&self, run: RunKey) -> Option<&LockedRun> {
+        self.runs.get(&run).map(|work| &work.locked)
+    }
+
+    pub(super) fn plan(&self, run: RunKey) -> Option<&Arc<Plan>> {
+        self.runs.get(&run).map(|work| &work.plan)
+    }
+
+    /// A try gave its active slot back.
+    pub(super) fn deactivate(&mut self, run: RunKey) {
+        self.run(run).locked.tasks_active -= 1;
+    }
+
+    /// A row came back from a timer: it is active again, or held back.
+    pub(super) fn reactivate(&mut self, run: RunKey) -> TaskState {
+        let work = self.run(run);
+        let state = work.admit();
+        if state == TaskState::Queued {
+            work.locked.tasks_active += 1;
+        } else {
+            work.locked.tasks_held += 1;
+        }
+        state
+    }
+
+    /// Says that a row of `queue` was made ready outside of this work.
+    pub(super) fn left_ready(&mut self, queue: &str) {
+        self.after.backlog.insert(queue.to_owned());
+    }
+
+    /// A task ended: its downstreams are judged in the next look.
+    pub(super) fn ended(&mut self, run: RunKey, task: TaskNo, state: FinalState) {
+        self.run(run).end(task, state);
+        self.after.changed.insert(run);
+    }
+
+    /// The run's counters are to be worked out anew.
+    pub(super) fn rebuild(&mut self, run: RunKey) {
+        self.run(run).rebuild = true;
+        self.after.changed.insert(run);
+    }
+
+    /// The run's roots are ready: it starts.
+    pub(super) fn start(&mut self, run: RunKey) -> anyhow::Result<()> {
+        let work = self.run(run);
+        let roots: Vec<TaskNo> =
+            work.plan.tasks().filter(|task| task.starts_with_run()).map(|task| task.no).collect();
+        for task in roots {
+            self.task_ready(run, task, 0, 0)?;
+        }
+        self.after.changed.insert(run);
+        Ok(())
+    }
+
+    /// Sets a run's state and counters by hand: a cancel.
+    pub(super) fn cancelled(&mut self, run: RunKey, open: i32, active: i32) {
+        let work = self.run(run);
+        work.locked.cancelled = true;
+        work.locked.tasks_open = open;
+        work.locked.tasks_active = active;
+        work.locked.tasks_held = 0;
+        self.after.changed.insert(run);
+    }
+
+    /// The run waits to start, with this many tasks open.
+    pub(super) fn waits(&mut self, run: RunKey, open: i32) {
+        let work = self.run(run);
+        work.locked.tasks_open = open;
+        work.locked.tasks_active = 0;
+        work.locked.tasks_held = 0;
+        self.after.changed.insert(run);
+    }
+
+    fn run(&mut self, run: RunKey) -> &mut RunWork {
+        self.runs.get_mut(&run).expect("every instance of this work is of a locked run")
+    }
+
+    /// Follows every end, writes everything, and hands over what became ready.
+    pub(super) async fn settle(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        self.cascade(tx).await?;
+        self.rebuild_runs(tx).await?;
+        self.promote(tx).await?;
+        self.hand_over();
+        self.count_runs(tx).await?;
+        let apply = std::mem::take(&mut self.apply);
+        self.after.handed = tx.apply(&apply).await?;
+        self.claim(tx).await
+    }
+
+    /// Ends runs without open tasks, and gathers the counters that changed.
+    async fn count_runs(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        let mut loads: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
+        for work in self.runs.values_mut() {
+            work.finish();
+            let (before, now) = (&work.before, &work.locked);
+            if !before.state.is_final() && now.state.is_final() {
+                let load = loads.entry(now.dag).or_default();
+                match before.state {
+                    RunState::Queued => load.1 -= 1,
+                    _ => load.0 -= 1,
+                }
+            }
+            if let Some(update) = work.update() {
+                self.apply.runs.push(update);
+            }
+        }
+        let loads: Vec<_> =
+            loads.into_iter().map(|(dag, (active, queued))| (dag, active, queued)).collect();
+        self.after.dags_waiting = tx.dag_loads_add(&loads).await?;
+        Ok(())
+    }
+
+    /// What follows now that the transaction is committed.
+    pub(super) fn into_after(self) -> After {
+        self.after
+    }
+
+    /// Goes on with a cascade that was left in the outbox: its ends are counted already.
+    pub(super) fn resume(&mut self, run: RunKey, ended: Vec<(TaskNo, FinalState)>) {
+        self.run(run).ended.extend(ended);
+        self.after.changed.insert(run);
+    }
+
+    /// Gives taken slots back: the transaction failed.
+    pub(super) fn abandon(self) {
+        for (session, queue) in self.reserved {
+            self.core.sessions.release(session, &queue);
+        }
+    }
+}
+
+/// The instance of a task that is not mapped.
+pub(super) fn instance(run: RunKey, task: TaskNo) -> InstanceKey {
+    InstanceKey { run, task, map_index: MapIndex::NONE }
+}

@@ -1,0 +1,85 @@
+//! Works a run out anew from what its tasks are now: after a clear.
+
+use std::collections::{BTreeMap, HashMap};
+
+use subak_core::decide::{Current, rebuild};
+use subak_core::ids::{RunKey, TaskNo};
+use subak_core::state::TaskState;
+use subak_store::engine::{EngineTx, HistoryRow, JoinRow};
+
+use super::run::Ready;
+use super::{Work, instance};
+
+impl Work<'_> {
+    /// Runs of which a cleared try ended: everything is worked out from what the tasks are now.
+    pub(super) async fn rebuild_runs(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        let runs: Vec<RunKey> =
+            self.runs.iter().filter(|(_, work)| work.rebuild).map(|(run, _)| *run).collect();
+        if runs.is_empty() {
+            return Ok(());
+        }
+        // What was gathered so far must be seen by the queries below.
+        let apply = std::mem::take(&mut self.apply);
+        tx.apply(&apply).await?;
+        for run in runs {
+            if !self.runs[&run].locked.cancelled {
+                self.rebuild_run(tx, run).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn rebuild_run(&mut self, tx: &mut EngineTx<'_>, run: RunKey) -> anyhow::Result<()> {
+        tx.cascade_drop(run).await?;
+        let tasks = tx.tasks_current(run, None).await?;
+        let seeds: HashMap<TaskNo, (i32, i32)> =
+            tasks.iter().map(|task| (task.key.task, (task.tries, task.resets))).collect();
+        let states: BTreeMap<TaskNo, Current> = tasks
+            .iter()
+            .filter_map(|task| {
+                let state = match (task.live, task.ended) {
+                    (Some(_), _) => Current::Live,
+                    (None, Some(end)) => Current::Ended(end),
+                    (None, None) => return None,
+                };
+                Some((task.key.task, state))
+            })
+            .collect();
+        let live = |states: &[TaskState]| {
+            let count =
+                tasks.iter().filter(|t| t.live.is_some_and(|s| states.contains(&s))).count();
+            i32::try_from(count).unwrap_or(i32::MAX)
+        };
+        let rebuilt = rebuild(&self.runs[&run].plan, &states);
+        let joins: Vec<_> = rebuilt
+            .joins
+            .iter()
+            .map(|(task, counts, decided)| JoinRow {
+                key: instance(run, *task),
+                counts: *counts,
+                decided: *decided,
+            })
+            .collect();
+        tx.joins_replace(run, &joins).await?;
+        let work = self.run(run);
+        work.locked.tasks_open = rebuilt.open;
+        work.locked.leaves_failed = rebuilt.leaves_failed;
+        work.locked.tasks_active =
+            live(&[TaskState::Queued, TaskState::Running, TaskState::Restarting]);
+        work.locked.tasks_held = live(&[TaskState::Scheduled]);
+        for (task, state) in rebuilt.settled {
+            let (tries, resets) = seeds.get(&task).copied().unwrap_or_default();
+            self.apply.history.push(HistoryRow::without_try(
+                instance(run, task),
+                state.into(),
+                tries,
+                resets,
+            ));
+        }
+        for task in rebuilt.ready {
+            let (tries, resets) = seeds.get(&task).copied().unwrap_or_default();
+            self.run(run).ready.push(Ready { task, tries, resets });
+        }
+        Ok(())
+    }
+}
