@@ -1,7 +1,7 @@
 //! What people may do to runs, as the engine does it, with errors that the API shows.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use subak_core::ids::{RunKey, TaskNo};
+use subak_core::ids::{DagId, RunKey, TaskNo};
 use tokio::sync::broadcast;
 use tracing::error;
 
@@ -50,6 +50,11 @@ impl Actions {
             }
             TriggerError::Internal(cause) => internal(&cause),
         })
+    }
+
+    /// Pauses a DAG or lets it go on; false if there is none.
+    pub(crate) async fn dag_pause(&self, dag: &DagId, paused: bool) -> Result<bool, ApiError> {
+        self.engine.dag_pause(dag, paused).await.map_err(|cause| internal(&cause))
     }
 
     /// Cancels a run.

@@ -191,14 +191,15 @@ impl Store {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Pauses a DAG or lets it go on; false if there is none.
-    pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE dag SET is_paused = $2 WHERE dag_id = $1")
-            .bind(&dag_id.0)
-            .bind(paused)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() == 1)
+    /// Pauses a DAG or lets it go on; returns its number, `None` if there is none.
+    pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> Result<Option<i32>, StoreError> {
+        let row: Option<(i32,)> =
+            sqlx::query_as("UPDATE dag SET is_paused = $2 WHERE dag_id = $1 RETURNING dag")
+                .bind(&dag_id.0)
+                .bind(paused)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.map(|(dag,)| dag))
     }
 
     /// Replaces the import errors by those of the files as they are now: `(file, message)`.

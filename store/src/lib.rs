@@ -24,12 +24,12 @@ pub use connect::Store;
 pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};
 pub use error::StoreError;
-pub use news::ReadyNews;
+pub use news::{News, NewsListener};
 pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewScanCount, NewXCom, XComRow};
 pub use runs::RunFacts;
-pub use sessions::{NewSession, SessionTry, WorkerRow, leases_renew};
-pub use storage::{Storage, StorageError};
+pub use sessions::{NewSession, SessionTry, TryToStop, WorkerRow, leases_renew};
 pub use statement::{Reads, Statement, every_statement};
+pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};
 
 /// The schema, embedded.

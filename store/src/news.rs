@@ -1,33 +1,51 @@
-//! Tells other servers that a queue has ready work and no slot here, outside of any transaction: a
-//! NOTIFY inside one would serialise commits.
+//! What servers tell each other, outside of any transaction: a NOTIFY inside one would serialise
+//! commits. News only wake: what is lost, a look finds.
 
 use std::time::Duration;
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgNotification};
+use subak_core::ids::RunKey;
 
 use crate::{Store, StoreError};
 
-const CHANNEL: &str = "subak_ready";
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A queue has ready work, and there is no slot for it where it became ready.
+    Ready(String),
+    /// A DAG may have queued runs that can start, or a schedule that is due.
+    Starts(i32),
+    /// Tries of a run are to end: it was cancelled, or they were cleared.
+    Stops(RunKey),
+}
 
-/// News of other servers. Reconnects by itself; what is lost meanwhile, polling finds.
-pub struct ReadyNews {
+const READY: &str = "subak_ready";
+const STARTS: &str = "subak_starts";
+const STOPS: &str = "subak_stops";
+
+/// News of other servers, and of this one. Reconnects by itself.
+pub struct NewsListener {
     store: Store,
     listener: Option<PgListener>,
 }
 
-impl ReadyNews {
+impl NewsListener {
     /// Connects at the first use.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self { store, listener: None }
     }
 
-    /// Waits for the next queue with ready work. Safe to cancel.
-    pub async fn next(&mut self) -> String {
+    /// Waits for the next piece of news. Safe to cancel.
+    pub async fn next(&mut self) -> News {
         loop {
             if let Some(listener) = &mut self.listener {
                 match listener.recv().await {
-                    Ok(news) => return news.payload().to_owned(),
+                    Ok(told) => match News::read(&told) {
+                        Some(news) => return news,
+                        // Of a later version of this program.
+                        None => continue,
+                    },
                     Err(_) => self.listener = None,
                 }
             }
@@ -40,19 +58,52 @@ impl ReadyNews {
 
     async fn connect(&self) -> Result<PgListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.store.engine).await?;
-        listener.listen(CHANNEL).await?;
+        listener.listen_all([READY, STARTS, STOPS]).await?;
         Ok(listener)
     }
 }
 
+impl News {
+    fn read(told: &PgNotification) -> Option<Self> {
+        let payload = told.payload();
+        match told.channel() {
+            READY => Some(Self::Ready(payload.to_owned())),
+            STARTS => payload.parse().ok().map(Self::Starts),
+            STOPS => payload.parse().ok().map(|run| Self::Stops(RunKey(run))),
+            _ => None,
+        }
+    }
+
+    fn channel(&self) -> &'static str {
+        match self {
+            Self::Ready(_) => READY,
+            Self::Starts(_) => STARTS,
+            Self::Stops(_) => STOPS,
+        }
+    }
+
+    fn payload(&self) -> String {
+        match self {
+            Self::Ready(queue) => queue.clone(),
+            Self::Starts(dag) => dag.to_string(),
+            Self::Stops(run) => run.0.to_string(),
+        }
+    }
+}
+
 impl Store {
-    /// Tells other servers that these queues have ready work.
-    pub async fn ready_tell(&self, queues: &[String]) -> Result<(), StoreError> {
-        sqlx::query("SELECT pg_notify($1, queue) FROM unnest($2::text[]) AS q (queue)")
-            .bind(CHANNEL)
-            .bind(queues)
-            .execute(&self.engine)
-            .await?;
+    /// Tells every server.
+    pub async fn tell(&self, news: &[News]) -> Result<(), StoreError> {
+        let channels: Vec<&str> = news.iter().map(News::channel).collect();
+        let payloads: Vec<String> = news.iter().map(News::payload).collect();
+        sqlx::query(
+            "SELECT pg_notify(channel, payload)
+             FROM unnest($1::text[], $2::text[]) AS news (channel, payload)",
+        )
+        .bind(channels)
+        .bind(payloads)
+        .execute(&self.engine)
+        .await?;
         Ok(())
     }
 }

@@ -39,6 +39,13 @@ pub struct SessionTry {
     pub restarting: bool,
 }
 
+/// A try that a session holds although it should end.
+#[derive(Debug, Clone)]
+pub struct TryToStop {
+    pub fence: Fence,
+    pub cause: String,
+}
+
 /// A worker, as the UI and `explain` show it.
 #[derive(Debug, Clone, FromRow)]
 pub struct WorkerRow {
@@ -85,6 +92,21 @@ statements! {
         SELECT run_key, task, map_index, session, token, try_number, resets, queue, started_at,
                state = 'restarting' AS restarting
         FROM live WHERE session = $1";
+
+    /// `$1` runs. A cleared try is restarting, whatever became of its run.
+    Points TRIES_TO_STOP = "
+        SELECT l.run_key, l.task, l.map_index, l.session, l.token,
+               CASE WHEN l.state = 'restarting' THEN 'cleared'
+                    ELSE coalesce(r.cancel_cause, 'cancelled') END
+        FROM unnest($1::bigint[]) AS want (run_key)
+        CROSS JOIN LATERAL (
+            SELECT cancelled_at, cancel_cause FROM run WHERE run.run_key = want.run_key
+        ) AS r
+        CROSS JOIN LATERAL (
+            SELECT * FROM live
+            WHERE live.run_key = want.run_key AND live.session IS NOT NULL
+              AND (live.state = 'restarting' OR r.cancelled_at IS NOT NULL)
+        ) AS l";
 
     Whole SESSIONS_FORGET = "
         DELETE FROM worker_session AS s
@@ -177,6 +199,22 @@ impl Store {
     pub async fn tries_of_session(&self, session: i64) -> Result<Vec<SessionTry>, StoreError> {
         let mut tx = self.begin_whole().await?;
         Ok(sqlx::query_as(TRIES_OF_SESSION).bind(session).fetch_all(&mut *tx).await?)
+    }
+
+    /// Tries of these runs that workers hold although the run was cancelled or they were cleared.
+    pub async fn tries_to_stop(&self, runs: &[RunKey]) -> Result<Vec<TryToStop>, StoreError> {
+        let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+        let rows: Vec<(i64, i32, i32, i64, i64, String)> =
+            sqlx::query_as(TRIES_TO_STOP).bind(keys).fetch_all(&self.engine).await?;
+        let stop = |(run, task, map_index, session, token, cause)| {
+            let instance = InstanceKey {
+                run: RunKey(run),
+                task: TaskNo(task),
+                map_index: MapIndex(map_index),
+            };
+            TryToStop { fence: Fence { instance, session, token }, cause }
+        };
+        Ok(rows.into_iter().map(stop).collect())
     }
 
     /// Removes dead sessions that no live row names.

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use subak_core::ids::{TaskId, TaskNo};
 
-use super::engine::{tell_servers, with_engine};
+use super::engine::with_engine;
 use super::follow::follow;
 use super::{Which, version};
 use crate::config::Metadata;
@@ -49,7 +49,6 @@ pub(crate) async fn run(options: Options) -> Outcome {
     if cleared.tasks.is_empty() {
         bail!("nothing of the run was cleared: none of these tasks has run");
     }
-    tell_servers(&store, &run.dag_id).await?;
     output::line(format!("{}  {}  {} cleared", run.dag_id, run.run_id, cleared.tasks.len()))?;
     if options.wait {
         return follow(&store, &run.dag_id, &run.run_id).await;

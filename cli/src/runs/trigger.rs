@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use subak_core::ids::DagId;
 use subak_server::engine::Trigger;
 
-use super::engine::{tell_servers, with_engine};
+use super::engine::with_engine;
 use super::follow::follow;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
@@ -54,7 +54,6 @@ pub(crate) async fn run(options: Options) -> Outcome {
     };
     let triggered =
         with_engine(&store, async |engine| Ok(engine.run_trigger(trigger).await?)).await?;
-    tell_servers(&store, &options.dag_id).await?;
     output::line(format!("{}  {}  {}", options.dag_id, triggered.run_id, triggered.state))?;
     if !options.wait {
         return Ok(Ended::Success);

@@ -150,7 +150,7 @@ pub(super) async fn patch(
     Path(dag_id): Path<String>,
     Json(Patch { is_paused }): Json<Patch>,
 ) -> Result<Json<View>, ApiError> {
-    app.store.dag_pause(&DagId(dag_id.clone()), is_paused).await?;
+    app.actions.dag_pause(&DagId(dag_id.clone()), is_paused).await?;
     get(State(app), Path(dag_id)).await
 }
 

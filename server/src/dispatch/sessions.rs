@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use subak_core::ids::InstanceKey;
+use subak_core::ids::{InstanceKey, RunKey};
 use subak_proto::{ServerMessage, mix, server_message};
 use subak_store::engine::HandedOver;
 use tokio::sync::mpsc;
@@ -179,6 +179,17 @@ impl Sessions {
         let sessions = self.lock();
         let session = sessions.get(&session)?;
         Some((session.digest, session.held.len(), session.activity))
+    }
+
+    /// Whether the session's stream is here.
+    pub(crate) fn is_here(&self, session: i64) -> bool {
+        self.lock().contains_key(&session)
+    }
+
+    /// Runs of which some session here holds a try.
+    pub(crate) fn runs(&self) -> BTreeSet<RunKey> {
+        let sessions = self.lock();
+        sessions.values().flat_map(|s| s.held.values()).map(|(key, _)| key.run).collect()
     }
 
     /// Whether some slot of `queue` is free here.

@@ -54,7 +54,7 @@ pub(super) async fn cancel(core: &Core, run: RunKey, cause: &str) -> Result<(), 
     };
     let (after, stops) = cancelled.await?;
     core.committed(after).await;
-    core.stop_tries(&stops, cause);
+    core.stop_everywhere(run, &stops, cause).await;
     Ok(())
 }
 
@@ -107,7 +107,7 @@ async fn skip_rest(
 }
 
 impl Core {
-    /// Tells workers to end tries. A worker behind another server is told by its heartbeat there.
+    /// Tells workers of this server to end tries.
     pub(crate) fn stop_tries(&self, fences: &[Fence], reason: &str) {
         for fence in fences {
             let stop = proto::Stop {

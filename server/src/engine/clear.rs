@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use subak_core::decide::Plan;
 use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState};
+use subak_store::News;
 use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
 
 use super::work::Work;
@@ -38,17 +39,22 @@ impl Engine {
         run: RunKey,
         tasks: Option<&[TaskNo]>,
     ) -> Result<Cleared, ClearError> {
-        let (cleared, dag) = clear(&self.core, run, tasks).await?;
-        let _ = self.core.starts.send(dag);
+        let (cleared, waiting) = clear(&self.core, run, tasks).await?;
+        if let Some(dag) = waiting
+            && self.core.starts.send(dag).is_err()
+        {
+            self.core.tell(vec![News::Starts(dag)]).await;
+        }
         Ok(cleared)
     }
 }
 
+/// Clears; also returns the run's DAG if the run waits for its turn now.
 async fn clear(
     core: &Core,
     run: RunKey,
     tasks: Option<&[TaskNo]>,
-) -> Result<(Cleared, i32), ClearError> {
+) -> Result<(Cleared, Option<i32>), ClearError> {
     let internal = |error: subak_store::StoreError| ClearError::Internal(error.into());
     let mut tx = core.store.engine_begin().await.map_err(internal)?;
     // The DAG's load comes last in the order of locks: find its DAG by the run's lock first.
@@ -61,10 +67,10 @@ async fn clear(
         return Err(ClearError::HistoryGone);
     }
     let chosen = choose(&plan, tasks, &current)?;
+    // An ended run is queued again; a running one goes on at once.
+    let state = if before.state.is_final() { RunState::Queued } else { before.state };
     let cleared = async {
         let stops = reset(&mut tx, &chosen, &live, &current).await?;
-        // An ended run is queued again; a running one goes on at once.
-        let state = if before.state.is_final() { RunState::Queued } else { before.state };
         if let Some(run) = locked.first_mut() {
             run.has_resets = true;
             run.cancelled = false;
@@ -87,8 +93,9 @@ async fn clear(
     };
     let (after, stops) = cleared.await?;
     core.committed(after).await;
-    core.stop_tries(&stops, "cleared");
-    Ok((Cleared { tasks: chosen.into_iter().collect() }, before.dag))
+    core.stop_everywhere(run, &stops, "cleared").await;
+    let waiting = (state == RunState::Queued).then_some(before.dag);
+    Ok((Cleared { tasks: chosen.into_iter().collect() }, waiting))
 }
 
 /// The tasks asked for, and those below them that failed only because of an upstream.

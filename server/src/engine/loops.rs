@@ -7,8 +7,10 @@ mod hygiene;
 mod outbox;
 mod reaper;
 mod starts;
+mod stops;
 mod timers;
 
+use subak_core::ids::RunKey;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -17,11 +19,17 @@ pub(crate) use cron::first_due;
 
 use super::{Engine, TryReport};
 
+/// What the engine's transactions ask of the loops.
+pub(super) struct Asked {
+    pub(super) starts: mpsc::UnboundedReceiver<i32>,
+    pub(super) stops: mpsc::UnboundedReceiver<RunKey>,
+    pub(super) failed: mpsc::UnboundedReceiver<TryReport>,
+}
+
 /// Starts all of them.
 pub(super) fn start(
     engine: &Engine,
-    starts_asked: mpsc::UnboundedReceiver<i32>,
-    failed: mpsc::UnboundedReceiver<TryReport>,
+    asked: Asked,
     tasks: &mut JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 ) {
@@ -29,8 +37,9 @@ pub(super) fn start(
     tasks.spawn(claims::run(engine.clone(), stop.clone()));
     tasks.spawn(reaper::run(engine.clone(), stop.clone()));
     tasks.spawn(hygiene::run(engine.clone(), stop.clone()));
-    tasks.spawn(starts::run(engine.clone(), starts_asked, stop.clone()));
-    tasks.spawn(failures(engine.clone(), failed, stop));
+    tasks.spawn(starts::run(engine.clone(), asked.starts, stop.clone()));
+    tasks.spawn(stops::run(engine.clone(), asked.stops, stop.clone()));
+    tasks.spawn(failures(engine.clone(), asked.failed, stop));
 }
 
 /// Ends tries that never reached their worker.

@@ -15,6 +15,7 @@ mod leases;
 mod loops;
 mod progress;
 mod report;
+mod tell;
 mod work;
 
 use std::sync::Arc;
@@ -22,10 +23,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use subak_core::ids::RunKey;
+use subak_core::ids::{DagId, RunKey};
 use subak_store::engine::{EngineTx, HandedOver};
-use subak_store::{EncryptionKey, Store};
-use tokio::sync::{Notify, broadcast};
+use subak_store::{EncryptionKey, News, Store};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -71,9 +72,11 @@ pub(crate) struct Core {
     /// Ready work or free slots appeared.
     claims: Notify,
     /// Tries that could not be handed over after all.
-    failures: tokio::sync::mpsc::UnboundedSender<TryReport>,
+    failures: mpsc::UnboundedSender<TryReport>,
     /// DAGs that may have a queued run to start.
-    starts: tokio::sync::mpsc::UnboundedSender<i32>,
+    starts: mpsc::UnboundedSender<i32>,
+    /// Runs of which a try is to end that may be held here.
+    stops: mpsc::UnboundedSender<RunKey>,
 }
 
 /// The engine of one server. Cheap to clone.
@@ -94,8 +97,38 @@ impl Engine {
         tasks: &mut JoinSet<anyhow::Result<()>>,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let (starts, starts_asked) = tokio::sync::mpsc::unbounded_channel();
-        let (failures, failed) = tokio::sync::mpsc::unbounded_channel();
+        let (engine, asked) = Self::prepare(store, key, config, tasks, &stop).await?;
+        loops::start(&engine, asked, tasks, stop);
+        Ok(engine)
+    }
+
+    /// Starts an engine for one command, without loops: what its commits leave to be gone on with,
+    /// the servers are told of.
+    pub async fn start_for_command(
+        store: Store,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        // No session begins here, and nothing is dropped.
+        let config = EngineConfig {
+            server: "command".to_owned(),
+            lease: Duration::MAX,
+            keep_days: i32::MAX,
+        };
+        let (engine, _) = Self::prepare(store, None, config, tasks, &stop).await?;
+        Ok(engine)
+    }
+
+    async fn prepare(
+        store: Store,
+        key: Option<Arc<EncryptionKey>>,
+        config: EngineConfig,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(Self, loops::Asked)> {
+        let (starts, starts_asked) = mpsc::unbounded_channel();
+        let (stops, stops_asked) = mpsc::unbounded_channel();
+        let (failures, failed) = mpsc::unbounded_channel();
         let core = Arc::new(Core {
             installation: store.installation().await?.to_string(),
             leases: leases::Leases::start(store.clone(), tasks, stop.clone()),
@@ -112,12 +145,21 @@ impl Engine {
             claims: Notify::new(),
             failures,
             starts,
+            stops,
         });
         let reports = lanes::start(core.clone(), tasks, stop.clone());
         let creations = creation::start(core.clone(), tasks, stop.clone());
-        let engine = Self { core, reports, creations };
-        loops::start(&engine, starts_asked, failed, tasks, stop);
-        Ok(engine)
+        let asked = loops::Asked { starts: starts_asked, stops: stops_asked, failed };
+        Ok((Self { core, reports, creations }, asked))
+    }
+
+    /// Pauses a DAG or lets it go on, at once; false if there is none.
+    pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> anyhow::Result<bool> {
+        let Some(dag) = self.core.store.dag_pause(dag_id, paused).await? else { return Ok(false) };
+        if !paused {
+            self.core.heard(News::Starts(dag));
+        }
+        Ok(true)
     }
 
     /// Tells of every run that changes through this server. A receiver that lags is told so by the
@@ -239,6 +281,7 @@ impl Core {
         if !after.backlog.is_empty() {
             self.claims_wake();
         }
+        self.hand_on(&after).await;
         for dag in after.dags_waiting {
             let _ = self.starts.send(dag);
         }

@@ -115,7 +115,7 @@ pub(super) async fn pause(
     headers: HeaderMap,
     Form(Pause { is_paused }): Form<Pause>,
 ) -> Result<Response, ApiError> {
-    if !app.store.dag_pause(&DagId(dag_id.clone()), is_paused).await? {
+    if !app.actions.dag_pause(&DagId(dag_id.clone()), is_paused).await? {
         return Err(ApiError::DagNotFound(dag_id));
     }
     if headers.contains_key("hx-request") {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use subak_store::ReadyNews;
+use subak_store::{News, NewsListener};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -37,7 +37,7 @@ enum Because {
 
 pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Result<()> {
     let core = &engine.core;
-    let mut news = ReadyNews::new(core.store.clone());
+    let mut news = NewsListener::new(core.store.clone());
     let mut seen = Instant::now();
     let mut told: Option<Instant> = None;
     let mut owed = false;
@@ -47,10 +47,16 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
             biased;
             () = stop.cancelled() => return Ok(()),
             () = core.claims.notified() => Because::Own,
-            queue = news.next() => {
-                core.backlog.raise(&queue);
-                Because::News
-            }
+            news = news.next() => match news {
+                News::Ready(queue) => {
+                    core.backlog.raise(&queue);
+                    Because::News
+                }
+                news => {
+                    core.heard(news);
+                    continue;
+                }
+            },
             () = tokio::time::sleep(TELL_EVERY), if owed => Because::Owed,
             () = tokio::time::sleep(look) => Because::Look,
         };
@@ -79,13 +85,8 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 async fn tell(engine: &Engine) {
     let core = &engine.core;
     let raised = core.backlog.raised().into_iter().map(|(queue, _)| queue);
-    let homeless: Vec<String> = raised.filter(|queue| !core.sessions.has_free(queue)).collect();
-    if homeless.is_empty() {
-        return;
-    }
-    if let Err(error) = core.store.ready_tell(&homeless).await {
-        warn!(error = format!("{error:#}"), "other servers could not be told of ready work");
-    }
+    let homeless = raised.filter(|queue| !core.sessions.has_free(queue));
+    core.tell(homeless.map(News::Ready).collect()).await;
 }
 
 /// Claims until no slot is free or nothing is ready; returns how many tries were handed over.

@@ -1,0 +1,61 @@
+//! Ends tries that workers of this server hold although their run was cancelled or they were cleared,
+//! by whichever server: at once when that one says so, and by a slow look.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use subak_core::ids::RunKey;
+use tokio::select;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::engine::{Core, Engine};
+
+/// A stop that was not heard of comes this late at most. Nothing is asked while nothing runs.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(
+    engine: Engine,
+    mut asked: mpsc::UnboundedReceiver<RunKey>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let core = &engine.core;
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let mut wanted = BTreeSet::new();
+        let held = select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            run = asked.recv() => match run {
+                Some(run) => {
+                    wanted.insert(run);
+                    core.sessions.runs()
+                }
+                None => return Ok(()),
+            },
+            _ = look.tick() => {
+                wanted = core.sessions.runs();
+                wanted.clone()
+            }
+        };
+        while let Ok(run) = asked.try_recv() {
+            wanted.insert(run);
+        }
+        wanted.retain(|run| held.contains(run));
+        if let Err(error) = end(core, wanted).await {
+            warn!(error = format!("{error:#}"), "tries to stop could not be looked for");
+        }
+    }
+}
+
+async fn end(core: &Core, runs: BTreeSet<RunKey>) -> anyhow::Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    for to_stop in core.store.tries_to_stop(&Vec::from_iter(runs)).await? {
+        core.stop_tries(&[to_stop.fence], &to_stop.cause);
+    }
+    Ok(())
+}

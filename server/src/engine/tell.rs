@@ -1,0 +1,52 @@
+//! Telling other servers, and hearing from them: hints that save a look, never the truth.
+
+use subak_core::ids::RunKey;
+use subak_store::News;
+use subak_store::engine::Fence;
+
+use super::{Core, work};
+
+impl Core {
+    /// Tells every server.
+    pub(super) async fn tell(&self, news: Vec<News>) {
+        if news.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.tell(&news).await {
+            tracing::warn!(error = format!("{error:#}"), "other servers could not be told");
+        }
+    }
+
+    /// Passes on what another server says.
+    pub(super) fn heard(&self, news: News) {
+        match news {
+            News::Ready(queue) => {
+                self.backlog.raise(&queue);
+                self.claims_wake();
+            }
+            News::Starts(dag) => {
+                let _ = self.starts.send(dag);
+                self.timers.notify_one();
+            }
+            News::Stops(run) => drop(self.stops.send(run)),
+        }
+    }
+
+    /// Hands on what this process will not go on with: it is a command that ends, or a server that
+    /// does.
+    pub(super) async fn hand_on(&self, after: &work::After) {
+        if self.starts.is_closed() {
+            let ready = after.backlog.iter().cloned().map(News::Ready);
+            let starts = after.dags_waiting.iter().copied().map(News::Starts);
+            self.tell(ready.chain(starts).collect()).await;
+        }
+    }
+
+    /// Tells workers to end tries of a run, wherever their streams are.
+    pub(super) async fn stop_everywhere(&self, run: RunKey, fences: &[Fence], reason: &str) {
+        self.stop_tries(fences, reason);
+        if fences.iter().any(|fence| !self.sessions.is_here(fence.session)) {
+            self.tell(vec![News::Stops(run)]).await;
+        }
+    }
+}
