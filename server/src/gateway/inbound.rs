@@ -43,9 +43,11 @@ impl Inbound {
         Self { gateway, session, outbound, differed_at: None, broken: false, logs }
     }
 
-    /// Reads messages until the stream ends.
-    pub(super) async fn serve(mut self, mut stream: Streaming<proto::WorkerMessage>) {
+    /// Reads messages until the stream ends; returns whether there was any.
+    pub(super) async fn serve(mut self, mut stream: Streaming<proto::WorkerMessage>) -> bool {
+        let mut heard = false;
         while let Some(Ok(message)) = stream.next().await {
+            heard = true;
             let Some(message) = message.message else { continue };
             if let Err(error) = self.take(message).await {
                 warn!(
@@ -55,9 +57,10 @@ impl Inbound {
                 );
             }
             if self.broken {
-                return;
+                break;
             }
         }
+        heard
     }
 
     async fn take(&mut self, message: worker_message::Message) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use subak_proto::{self as proto, ServerMessage, server_message, worker_message};
 use subak_store::engine::HandedOver;
 use subak_store::{NewSession, SessionTry};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Response, Status, Streaming};
 use tracing::{info, warn};
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::Gateway;
 use super::inbound::Inbound;
 use crate::dispatch::Connected;
+use crate::engine::Core;
 
 /// Messages that may wait for a worker to read them.
 const OUTBOUND_MOST: usize = 8_192;
@@ -27,7 +28,7 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
     let Some(worker_message::Message::Hello(hello)) = first else {
         return Err(Status::invalid_argument("the first message of a stream is Hello"));
     };
-    let opened = Opened::new(&gateway, &hello).await.map_err(|error| {
+    let opened = begin(&gateway, &hello).await.map_err(|error| {
         warn!(error = format!("{error:#}"), worker.name = hello.worker, "a worker could not join");
         Status::unavailable("the database cannot be asked now")
     })?;
@@ -64,14 +65,41 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
     let worker = hello.worker.clone();
     tokio::spawn(async move {
         let inbound = Inbound::new(gateway, session, outbound.clone());
-        tokio::select! {
-            () = inbound.serve(stream) => {}
-            () = stop.cancelled() => {}
-        }
+        let heard = tokio::select! {
+            heard = inbound.serve(stream) => heard,
+            () = stop.cancelled() => true,
+        };
+        let holds = core.sessions.digest(session).is_some_and(|(_, tries, _)| tries > 0);
         core.sessions.disconnect(session, &outbound);
+        if !heard && !opened.resumed && !holds {
+            // Its welcome did not reach the worker: that comes again, as a new session.
+            end_unknown(&core, session).await;
+        }
         info!(worker.name = worker, worker.session = session, "the worker's stream ended");
     });
     Ok(Response::new(Box::pin(ReceiverStream::new(messages).map(Ok))))
+}
+
+/// Begins the session, or resumes it. A worker may give up while the database is waited for: then
+/// nobody knows the session, and it ends at once instead of with its lease.
+async fn begin(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Opened> {
+    let (opened, wanted) = oneshot::channel();
+    let (gateway, hello) = (gateway.clone(), hello.clone());
+    // Apart from the stream, which takes what waits on it along when it ends.
+    tokio::spawn(async move {
+        let unwanted = opened.send(Opened::new(&gateway, &hello).await);
+        if let Err(Ok(Opened { session, resumed: false, .. })) = unwanted {
+            end_unknown(&gateway.engine.core, session).await;
+        }
+    });
+    wanted.await?
+}
+
+/// Ends a session that its worker does not know of.
+async fn end_unknown(core: &Core, session: i64) {
+    if let Err(error) = core.store.session_end(session, "the worker gave up").await {
+        warn!(error = format!("{error:#}"), worker.session = session, "it ends with its lease");
+    }
 }
 
 /// A session as the database has it.
