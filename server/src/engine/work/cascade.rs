@@ -12,7 +12,8 @@ use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd};
 use super::run::Ready;
 use super::{Work, instance};
 
-/// Tasks that one transaction settles by rules; the rest of a cascade is left in the outbox.
+/// After this many tasks settled by rules a transaction leaves the rest of a cascade in the outbox;
+/// what one look settles is never divided.
 const CASCADE_MOST: usize = 1_000;
 
 impl Work<'_> {
