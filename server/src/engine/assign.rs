@@ -10,6 +10,7 @@ use serde_json::Value;
 use subak_core::dag::model::Task;
 use subak_core::ids::{RunKey, TaskNo};
 use subak_proto as proto;
+use subak_store::StoreError;
 use subak_store::engine::{Fence, HandedOver};
 
 use super::caches::Facts;
@@ -17,7 +18,7 @@ use super::{Core, Outcome, TryReport};
 
 impl Core {
     /// Sends committed hand-overs. One that can't be made ready to run ends as failed, with the
-    /// reason.
+    /// reason; while the database does not answer nothing is sent, and no try is to blame.
     pub(crate) async fn assign(&self, handed: &[HandedOver]) -> anyhow::Result<()> {
         if handed.is_empty() {
             return Ok(());
@@ -28,6 +29,7 @@ impl Core {
             let Some(facts) = facts.get(&try_.key.run) else { continue };
             match self.assignment(try_, facts).await {
                 Ok(assignment) => by_session.entry(try_.session).or_default().push(assignment),
+                Err(error) if is_transient(&error) => return Err(error),
                 Err(error) => self.fail_assignment(try_, &error),
             }
         }
@@ -131,6 +133,10 @@ impl Core {
         let report = TryReport::bare(try_.fence(), outcome, Some(message));
         let _ = self.failures.send(report);
     }
+}
+
+fn is_transient(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient)
 }
 
 /// What a try is called on the wire.
