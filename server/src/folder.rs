@@ -12,7 +12,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::engine::{Engine, first_due};
+use crate::engine::{Engine, first_tick};
 
 /// A change is seen this late at most.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -190,10 +190,8 @@ impl Folder {
             .await?
             .with_context(|| format!("DAG `{}` was saved", model.dag_id))?;
         let now = store.timer_next().await?.now;
-        let due = first_due(model, &head, now)?;
-        if due != head.next_run_at {
-            store.schedule_set(head.dag, due).await?;
-        }
+        let next = first_tick(model, &head, now)?;
+        store.schedule_set(head.dag, next).await?;
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use sqlx::FromRow;
 use subak_core::dag::model::Dag;
 use subak_core::ids::{DagId, TaskId, TaskNo};
+use subak_core::schedule::Interval;
 
-use crate::engine::EngineTx;
 use crate::{Store, StoreError};
 
 /// A DAG as it was read from its file.
@@ -49,12 +49,25 @@ pub struct DagHead {
     pub is_stale: bool,
     pub next_run_at: Option<DateTime<Utc>>,
     pub last_tick: Option<DateTime<Utc>>,
+    pub last_interval_end: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
+    /// When the newest version was saved.
+    pub version_at: DateTime<Utc>,
 }
 
-const HEAD: &str =
-    "SELECT dag, dag_id, version, is_paused, is_stale, next_run_at, last_tick, created_at
+const HEAD: &str = "SELECT dag, dag_id, version, is_paused, is_stale, next_run_at, last_tick,
+            greatest(last_interval_end, last_tick) AS last_interval_end, created_at,
+            coalesce((SELECT v.created_at FROM dag_version v
+                      WHERE v.dag = dag.dag AND v.version = dag.version), created_at) AS version_at
      FROM dag";
+
+impl DagHead {
+    /// The data interval of the newest scheduled run.
+    #[must_use]
+    pub fn last_interval(&self) -> Option<Interval> {
+        self.last_tick.zip(self.last_interval_end)
+    }
+}
 
 impl Store {
     /// Saves a DAG: a new version if it differs from the newest one. Two servers that save the same
@@ -227,20 +240,6 @@ impl Store {
         Ok(())
     }
 
-    /// Sets when a DAG's next run is due, if the schedule's state is still what the caller saw.
-    pub async fn schedule_set(
-        &self,
-        dag: i32,
-        next_run_at: Option<DateTime<Utc>>,
-    ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE dag SET next_run_at = $2 WHERE dag = $1")
-            .bind(dag)
-            .bind(next_run_at)
-            .execute(&self.engine)
-            .await?;
-        Ok(())
-    }
-
     /// DAGs that have queued runs and room for them.
     pub async fn dags_waiting(&self) -> Result<Vec<i32>, StoreError> {
         let rows: Vec<(i32,)> = sqlx::query_as(
@@ -250,54 +249,5 @@ impl Store {
         .fetch_all(&self.engine)
         .await?;
         Ok(rows.into_iter().map(|(dag,)| dag).collect())
-    }
-
-    /// DAGs whose next run is due.
-    pub async fn schedules_due(&self, most: i64) -> Result<Vec<i32>, StoreError> {
-        let rows: Vec<(i32,)> = sqlx::query_as(
-            "SELECT dag FROM dag
-             WHERE next_run_at <= now() AND next_run_at IS NOT NULL
-               AND NOT is_paused AND NOT is_stale
-             ORDER BY next_run_at LIMIT $1",
-        )
-        .bind(most)
-        .fetch_all(&self.engine)
-        .await?;
-        Ok(rows.into_iter().map(|(dag,)| dag).collect())
-    }
-}
-
-impl EngineTx<'_> {
-    /// Locks a DAG's schedule if it is due and nobody else is at it; also the database's time.
-    pub async fn schedule_lock(
-        &mut self,
-        dag: i32,
-    ) -> Result<Option<(DagHead, DateTime<Utc>)>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(format!(
-            "{HEAD} WHERE dag = $1 AND next_run_at <= now() AND NOT is_paused AND NOT is_stale
-             FOR NO KEY UPDATE SKIP LOCKED"
-        ));
-        let head: Option<DagHead> =
-            sqlx::query_as(sql).bind(dag).fetch_optional(&mut *self.tx).await?;
-        let Some(head) = head else { return Ok(None) };
-        let (now,): (DateTime<Utc>,) =
-            sqlx::query_as("SELECT now()").fetch_one(&mut *self.tx).await?;
-        Ok(Some((head, now)))
-    }
-
-    /// Moves a locked schedule on.
-    pub async fn schedule_advance(
-        &mut self,
-        dag: i32,
-        tick: Option<DateTime<Utc>>,
-        next_run_at: Option<DateTime<Utc>>,
-    ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE dag SET last_tick = $2, next_run_at = $3 WHERE dag = $1")
-            .bind(dag)
-            .bind(tick)
-            .bind(next_run_at)
-            .execute(&mut *self.tx)
-            .await?;
-        Ok(())
     }
 }

@@ -35,9 +35,9 @@ statements! {
                      (SELECT due_at FROM outbox ORDER BY due_at LIMIT 1),
                      (SELECT deadline_at FROM run
                       WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1),
-                     (SELECT next_run_at FROM dag
-                      WHERE next_run_at IS NOT NULL AND NOT is_paused AND NOT is_stale
-                      ORDER BY next_run_at LIMIT 1)) AS due_at";
+                     (SELECT schedule_due_at FROM dag
+                      WHERE schedule_due_at IS NOT NULL AND NOT is_paused AND NOT is_stale
+                      ORDER BY schedule_due_at LIMIT 1)) AS due_at";
 
     Due TIMERS_DUE = "
         SELECT run_key, task, map_index FROM live

@@ -6,9 +6,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
-use subak_core::dag::model::{Dag, Task};
+use subak_core::dag::model::{Dag, DataInterval, OnOverlap, Task};
 use subak_core::decide::TriggerRule;
 use subak_core::ids::DagId;
+use subak_core::schedule::Tz;
 
 use crate::model::{ModelDag, TryEnd};
 
@@ -114,10 +115,13 @@ fn dag(dag_id: DagId, tasks: Vec<Task>, max_active_tasks: u32) -> Dag {
         description: None,
         doc_md: None,
         schedule: None,
+        timezone: Tz::UTC,
+        data_interval: DataInterval::Point,
         start_date: None,
         end_date: None,
         catchup: false,
         max_active_runs: 16,
+        on_overlap: OnOverlap::Queue,
         max_active_tasks,
         dagrun_timeout: None,
         fail_fast: false,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use subak_core::dag::model::Schedule;
+use subak_core::schedule;
 use subak_store::read::{DagFilter, DagRecord};
 
 use crate::config::Metadata;
@@ -60,11 +60,8 @@ pub(crate) async fn run(options: Options) -> Outcome {
 }
 
 /// The schedule as the file has it; `-`: by hand only.
-pub(super) fn schedule(dag: &DagRecord) -> String {
-    match &dag.head.schedule {
-        Some(Schedule::Cron(expression)) => expression.clone(),
-        None => "-".to_owned(),
-    }
+fn schedule(dag: &DagRecord) -> String {
+    dag.head.schedule.as_ref().map_or("-".to_owned(), schedule::summary)
 }
 
 fn as_json(dag: &DagRecord) -> serde_json::Value {

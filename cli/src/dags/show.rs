@@ -4,10 +4,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use subak_core::dag::model::Task;
 
-use super::list::schedule;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Table};
+use subak_core::schedule::{self, Tz};
+use subak_store::read::DagRecord;
 
 /// Shows one DAG: its settings, tasks and edges.
 #[derive(Debug, Args)]
@@ -50,9 +51,9 @@ pub(crate) async fn run(options: Options) -> Outcome {
     if let Some(description) = &model.description {
         output::line(description)?;
     }
-    output::line(format!("schedule   {}", schedule(&dag)))?;
+    output::line(format!("schedule   {}", when(&dag)))?;
     output::line(format!("paused     {}", if dag.is_paused { "yes" } else { "no" }))?;
-    output::line(format!("next run   {}", output::instant(dag.next_run_at)))?;
+    output::line(format!("next run   {}", next_run(&dag)))?;
     for (name, param) in &model.params {
         let default = param.default.as_ref().map_or("required".to_owned(), ToString::to_string);
         output::line(format!("param      {name}: {default}"))?;
@@ -60,6 +61,26 @@ pub(crate) async fn run(options: Options) -> Outcome {
     output::line("")?;
     tasks(&model.tasks).print()?;
     Ok(Ended::Success)
+}
+
+/// The schedule as written, and in words.
+fn when(dag: &DagRecord) -> String {
+    let Some(schedule) = &dag.head.schedule else { return "by hand only".to_owned() };
+    let (short, words) =
+        (schedule::summary(schedule), schedule::in_words(schedule, dag.head.timezone));
+    if words.starts_with(&short) { words } else { format!("{short}: {words}") }
+}
+
+/// The next run on the clocks of the DAG's time zone, and in UTC where that is another one.
+fn next_run(dag: &DagRecord) -> String {
+    let utc = output::instant(dag.next_run_at);
+    match dag.next_run_at {
+        Some(at) if dag.head.timezone != Tz::UTC => {
+            let local = at.with_timezone(&dag.head.timezone);
+            format!("{} ({utc})", local.format("%Y-%m-%d %H:%M:%S %Z"))
+        }
+        _ => utc,
+    }
 }
 
 fn tasks(tasks: &[Task]) -> Table {

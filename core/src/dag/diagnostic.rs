@@ -87,6 +87,36 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// The place of one blank-separated word of the scalar `text` at `at`; all of it if it is not
+    /// one of them.
+    pub(crate) fn field_within(&self, at: At, text: &str, word: &str) -> At {
+        let (from, to) = (at.start as usize, at.start as usize + at.len as usize);
+        let Some(shown) = self.text.get(from..to).filter(|shown| shown.contains(text.trim()))
+        else {
+            return at;
+        };
+        let Some(index) = text.split_whitespace().position(|found| found == word) else {
+            return at;
+        };
+        let begin = shown.find(text.trim()).unwrap_or(0);
+        let mut words = shown[begin..].split_whitespace();
+        let Some(offset) =
+            words.nth(index).map(|found| found.as_ptr().addr() - shown.as_ptr().addr())
+        else {
+            return at;
+        };
+        let before = &shown[..offset];
+        if before.contains('\n') {
+            return at;
+        }
+        At {
+            column: at.column + u32_of(before.chars().count()),
+            start: at.start + u32_of(offset),
+            len: u32_of(word.len()),
+            ..at
+        }
+    }
+
     /// All errors in the file's order, each once.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();

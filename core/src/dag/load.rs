@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::diagnostic::{At, Report};
-use super::model::{Dag, Param, Schedule};
+use super::model::{Dag, Param};
 use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
 use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
-use super::{params, tasks};
+use super::{params, tasks, timing};
 use crate::ids::DagId;
 
 /// Airflow's limit of runs and of tasks of a run that are active at once.
@@ -48,8 +48,11 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
     let params = read_params(node, report);
     let tasks = tasks::tasks(node, &defaults, &params, report);
     let raw = raw?;
-    check_dates(node, &raw, report);
-    let (dag_id, tasks) = (dag_id?, tasks?);
+    let timing = timing::timing(node, &raw, report);
+    let (dag_id, tasks, timing) = (dag_id?, tasks?, timing?);
+    if timing.schedule.is_some() {
+        check_scheduled_params(node, &params, report);
+    }
     if report.len() > before {
         return None;
     }
@@ -57,11 +60,14 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         dag_id: DagId(dag_id),
         description: raw.description,
         doc_md: raw.doc_md,
-        schedule: raw.schedule.map(|schedule| Schedule::Cron(schedule.0)),
-        start_date: raw.start_date.map(|instant| instant.0),
-        end_date: raw.end_date.map(|instant| instant.0),
-        catchup: raw.catchup.unwrap_or(false),
-        max_active_runs: raw.max_active_runs.map_or(ACTIVE, |number| number.0),
+        max_active_runs: timing.active_runs(ACTIVE),
+        schedule: timing.schedule,
+        timezone: timing.timezone,
+        data_interval: timing.data_interval,
+        start_date: timing.start_date,
+        end_date: timing.end_date,
+        catchup: timing.catchup,
+        on_overlap: timing.on_overlap,
         max_active_tasks: raw.max_active_tasks.map_or(ACTIVE, |number| number.0),
         dagrun_timeout: raw.dagrun_timeout.map(|span| span.0),
         fail_fast: false,
@@ -71,6 +77,18 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         task_groups: BTreeMap::new(),
         tasks,
     })
+}
+
+/// Nobody gives a scheduled run its params.
+fn check_scheduled_params(node: &Node, params: &BTreeMap<String, Param>, report: &Report<'_>) {
+    let Some(written) = node.get("params") else { return };
+    for (key, _) in written.entries() {
+        if params.get(&key.text).is_some_and(|param| param.default.is_none()) {
+            let message =
+                format!("param {:?} needs a default: scheduled runs are given none", key.text);
+            report.error(key.at, message);
+        }
+    }
 }
 
 fn dag_id(node: &Node, report: &Report<'_>) -> Option<String> {
@@ -127,16 +145,4 @@ fn read_params(node: &Node, report: &Report<'_>) -> BTreeMap<String, Param> {
         (key.text.clone(), param.unwrap_or(Param { schema: serde_json::json!({}), default: None }))
     };
     found.entries().iter().map(read_one).collect()
-}
-
-fn check_dates(node: &Node, raw: &RawDag, report: &Report<'_>) {
-    let at = |key: &str| node.get(key).map_or(node.at, |node| node.at);
-    if raw.catchup == Some(true) && raw.start_date.is_none() {
-        report.error(at("catchup"), "catchup: true needs a \"start_date\" to begin with");
-    }
-    if let (Some(start), Some(end)) = (raw.start_date, raw.end_date)
-        && end.0 < start.0
-    {
-        report.error(at("end_date"), "\"end_date\" is before \"start_date\"");
-    }
 }

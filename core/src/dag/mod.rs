@@ -13,6 +13,7 @@ mod raw;
 mod schema;
 mod suggest;
 mod tasks;
+mod timing;
 mod values;
 pub mod version;
 pub(crate) mod yaml;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,12 +25,19 @@ pub struct Dag {
     /// `None`: only triggered by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// On whose clocks the schedule's wall-clock times are.
+    #[serde(default = "utc", skip_serializing_if = "is_utc")]
+    pub timezone: Tz,
+    #[serde(default, skip_serializing_if = "DataInterval::is_point")]
+    pub data_interval: DataInterval,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_date: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_date: Option<DateTime<Utc>>,
     pub catchup: bool,
     pub max_active_runs: u32,
+    #[serde(default, skip_serializing_if = "OnOverlap::is_queue")]
+    pub on_overlap: OnOverlap,
     /// Tasks of one run that may be ready or running at once.
     pub max_active_tasks: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,8 +112,69 @@ impl Expand {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// A cron expression of five fields, or a preset resolved to one, in UTC.
+    /// A cron expression of five fields, or a preset resolved to one.
     Cron(String),
+    /// Whenever one of several fires.
+    Crons(Vec<String>),
+    /// At `start_date` and then always after this time.
+    Every(Duration),
+    /// At these instants, ascending.
+    Dates(Vec<DateTime<Utc>>),
+    /// One run.
+    Once,
+    /// The next run as soon as the last one has ended.
+    Continuous,
+}
+
+/// Which data a scheduled run is about.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DataInterval {
+    /// The instant of the schedule at which it runs.
+    #[default]
+    Point,
+    /// The time since the schedule's instant before, whose date it carries.
+    Previous,
+}
+
+/// What becomes of a run that is due while `max_active_runs` are active.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOverlap {
+    /// It waits until one of them has ended; without `catchup` only the most recent one does.
+    #[default]
+    Queue,
+    /// It is left out.
+    Skip,
+    /// The oldest of them are cancelled for it.
+    CancelRunning,
+}
+
+fn utc() -> Tz {
+    Tz::UTC
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_utc(zone: &Tz) -> bool {
+    *zone == Tz::UTC
+}
+
+impl DataInterval {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_point(&self) -> bool {
+        *self == Self::Point
+    }
+}
+
+impl OnOverlap {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_queue(&self) -> bool {
+        *self == Self::Queue
+    }
 }
 
 /// A value that a run may be triggered with.

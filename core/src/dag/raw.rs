@@ -5,8 +5,10 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::model::OnOverlap;
 use super::params::Declaration;
-use super::values::{Instant, Pool, Positive, RawSchedule, Share, Span, Utcs};
+use super::timing::RawSchedule;
+use super::values::{Instant, Pool, Positive, Share, Span, Zone};
 use crate::decide::TriggerRule;
 
 /// A DAG: one YAML document.
@@ -24,11 +26,14 @@ pub(crate) struct RawDag {
     pub description: Option<String>,
     /// A page about the DAG, in Markdown.
     pub doc_md: Option<String>,
-    /// When runs start by themselves: a cron expression of five fields in UTC, `@hourly`, `@daily`,
-    /// `@weekly`, `@monthly`, `@quarterly`, `@yearly`, or null.
-    pub schedule: Option<RawSchedule>,
-    /// The time zone of the schedule; only `UTC` so far.
-    pub timezone: Option<Utcs>,
+    /// When runs start by themselves: a cron expression of five fields, `@hourly`, `@daily`,
+    /// `@weekly`, `@monthly`, `@quarterly`, `@yearly`, `@once`, `@continuous`, a duration, null, or
+    /// a map.
+    #[serde(default)]
+    #[schemars(with = "Option<RawSchedule>")]
+    schedule: Option<WrittenSchedule>,
+    /// The time zone of the schedule and of dates without an offset; UTC if absent.
+    pub timezone: Option<Zone>,
     /// No scheduled run is earlier than this.
     pub start_date: Option<Instant>,
     /// No scheduled run is later than this.
@@ -37,6 +42,8 @@ pub(crate) struct RawDag {
     pub catchup: Option<bool>,
     /// Runs that may be active at once; 16 if absent.
     pub max_active_runs: Option<Positive>,
+    /// What becomes of a run that is due while `max_active_runs` are active; `queue` if absent.
+    pub on_overlap: Option<OnOverlap>,
     /// Tasks of one run that may be ready or running at once; 16 if absent.
     pub max_active_tasks: Option<Positive>,
     /// A run that takes longer fails.
@@ -62,7 +69,6 @@ pub(crate) struct RawDag {
 /// Keys of a DAG that are part of the format, and not built yet.
 pub(crate) const DAG_NOT_YET: &[&str] = &[
     "fail_fast",
-    "on_overlap",
     "max_consecutive_failed_dag_runs",
     "deadline",
     "on_failure",
@@ -188,6 +194,10 @@ impl Controls {
 /// `default_args`, read by itself as [`Controls`].
 #[derive(Debug, Deserialize)]
 pub(crate) struct DefaultArgs(IgnoredAny);
+
+/// `schedule`, read by itself: `timing`.
+#[derive(Debug, Deserialize)]
+struct WrittenSchedule(IgnoredAny);
 
 /// `tasks`, read one by one.
 #[derive(Debug, Deserialize)]

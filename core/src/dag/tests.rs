@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::model::Schedule;
 use super::*;
 
 mod laws;
@@ -51,6 +52,37 @@ fn airflows_defaults_hold() {
     assert_eq!((task.owner.as_str(), task.queue.as_str()), ("airflow", "default"));
     assert_eq!((task.pool.as_str(), task.priority_weight), ("default_pool", 1));
     assert!(task.do_xcom_push);
+}
+
+#[test]
+fn schedules_have_many_forms() {
+    let dag = |lines: &str| good(&format!("dag_id: a\n{lines}\ntasks: {{}}\n"));
+    let secs = std::time::Duration::from_secs;
+    let check = |lines: &str, schedule: Schedule| assert_eq!(dag(lines).schedule, Some(schedule));
+    check("schedule: '@daily'", Schedule::Cron("0 0 * * *".to_owned()));
+    check("schedule: ' 0  6 * * MON-FRI '", Schedule::Cron("0 6 * * MON-FRI".to_owned()));
+    check("schedule: '@once'", Schedule::Once);
+    check("schedule: 90", Schedule::Every(secs(90)));
+    check("schedule: 1h30m", Schedule::Every(secs(5_400)));
+    check("schedule: {every: PT5M}", Schedule::Every(secs(300)));
+    let crons = ["0 6 * * *", "0 18 * * *"].map(str::to_owned).to_vec();
+    check("schedule: {cron: ['0 6 * * *', '0 18 * * *']}", Schedule::Crons(crons));
+    let dated = dag("schedule: {dates: [2026-12-24T18:00, 2026-11-01], timezone: Asia/Jakarta}");
+    let dates = ["2026-10-31T17:00:00Z", "2026-12-24T11:00:00Z"].map(|at| at.parse().unwrap());
+    assert_eq!(dated.schedule, Some(Schedule::Dates(dates.to_vec())));
+    assert_eq!(dag("schedule: '@continuous'").max_active_runs, 1);
+    let local = dag("timezone: America/New_York\nstart_date: 2026-03-08 02:30");
+    assert_eq!(local.start_date, Some("2026-03-08T07:30:00Z".parse().unwrap()));
+}
+
+#[test]
+fn a_version_from_before_time_zones_is_still_read() {
+    let dag = good("dag_id: a\nschedule: '@daily'\ntasks: {}\n");
+    let canonical = version::canonical(&dag);
+    for key in ["timezone", "data_interval", "on_overlap"] {
+        assert!(canonical.get(key).is_none(), "{key} would make a new version");
+    }
+    assert_eq!(serde_json::from_value::<Dag>(canonical).unwrap(), dag);
 }
 
 #[test]

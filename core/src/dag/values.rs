@@ -1,23 +1,25 @@
-//! Values of a DAG file that are more than YAML knows: durations, dates, schedules.
+//! Values of a DAG file that are more than YAML knows: durations, dates, time zones.
 
 use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use super::duration;
+use super::{did_you_mean, duration};
 use crate::schedule;
 
-/// A cron expression of five fields, presets resolved.
-#[derive(Debug, Clone)]
-pub(crate) struct RawSchedule(pub String);
-
-/// A date or an instant, UTC where it names no offset.
+/// A date or an instant.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Instant(pub DateTime<Utc>);
+pub(crate) enum Instant {
+    /// It names its offset.
+    At(DateTime<Utc>),
+    /// On the clocks of the DAG's time zone.
+    Wall(NaiveDateTime),
+}
 
 /// A length of time.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +37,13 @@ pub(crate) struct Share(pub f64);
 #[derive(Debug, Clone)]
 pub(crate) struct Pool;
 
-/// The one time zone there is.
+/// The name of a time zone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Zone(pub Tz);
+
+/// One text or several.
 #[derive(Debug, Clone)]
-pub(crate) struct Utcs;
+pub(crate) struct Texts(pub Vec<String>);
 
 /// Reads a value through a function from text.
 fn from_text<'de, D: Deserializer<'de>, T>(
@@ -60,54 +66,38 @@ fn from_text<'de, D: Deserializer<'de>, T>(
     deserializer.deserialize_any(Text(expected, parse))
 }
 
-impl<'de> Deserialize<'de> for RawSchedule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl<'de> Visitor<'de> for Written {
-            type Value = RawSchedule;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a cron expression such as \"0 6 * * *\", or @daily, or null")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSchedule, E> {
-                schedule::resolve(text).map(RawSchedule).map_err(E::custom)
-            }
-
-            fn visit_u64<E: de::Error>(self, _: u64) -> Result<RawSchedule, E> {
-                Err(E::custom("a schedule by duration is not supported yet: write cron"))
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, _: A) -> Result<RawSchedule, A::Error> {
-                Err(de::Error::custom("a schedule by map is not supported yet: write cron"))
-            }
-        }
-        deserializer.deserialize_any(Written)
-    }
-}
-
 impl<'de> Deserialize<'de> for Instant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let expected = "a date such as 2026-11-01 or 2026-11-01T06:00:00Z";
         from_text(deserializer, expected, |text| {
-            instant(text).map(Self).ok_or_else(|| format!("expected {expected}, found {text:?}"))
+            instant(text).ok_or_else(|| format!("expected {expected}, found {text:?}"))
         })
     }
 }
 
 /// Reads `2026-11-01`, `2026-11-01 06:00`, `2026-11-01T06:00:00Z` and offsets.
-fn instant(text: &str) -> Option<DateTime<Utc>> {
+fn instant(text: &str) -> Option<Instant> {
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Some(date.and_time(chrono::NaiveTime::MIN).and_utc());
+        return Some(Instant::Wall(date.and_time(chrono::NaiveTime::MIN)));
     }
     let text = text.replacen(' ', "T", 1);
     if let Ok(instant) = DateTime::parse_from_rfc3339(&text) {
-        return Some(instant.to_utc());
+        return Some(Instant::At(instant.to_utc()));
     }
     ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
-        .map(|naive| naive.and_utc())
+        .map(Instant::Wall)
+}
+
+impl Instant {
+    /// The instant it is in a time zone.
+    pub(crate) fn in_zone(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Self::At(instant) => instant,
+            Self::Wall(wall) => schedule::instant_at(zone, wall).unwrap_or_else(|| wall.and_utc()),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Span {
@@ -164,15 +154,40 @@ impl<'de> Deserialize<'de> for Pool {
     }
 }
 
-impl<'de> Deserialize<'de> for Utcs {
+impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "the name of a time zone", |name| match name {
-            "UTC" | "Etc/UTC" => Ok(Self),
-            other => match other.parse::<chrono_tz::Tz>() {
-                Ok(_) => Err(format!("time zone {other:?} is not supported yet: only UTC")),
-                Err(_) => Err(format!("unknown time zone {other:?}")),
-            },
+        from_text(deserializer, "the name of a time zone such as Asia/Jakarta", |name| {
+            name.parse().map(Self).map_err(|_| {
+                let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+                format!("unknown time zone {name:?}{}", did_you_mean(name, known))
+            })
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Texts, E> {
+                Ok(Texts(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Texts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(Texts(texts))
+            }
+        }
+        deserializer.deserialize_any(Written)
     }
 }
 
@@ -195,7 +210,6 @@ macro_rules! schema {
     };
 }
 
-schema!(RawSchedule, "Schedule", { "type": "string" });
 schema!(Instant, "Instant", {
     "type": "string",
     "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$",
@@ -207,4 +221,10 @@ schema!(Span, "Duration", {
 schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32::MAX });
 schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
 schema!(Pool, "Pool", { "type": "string", "enum": ["default_pool"] });
-schema!(Utcs, "TimeZone", { "type": "string", "enum": ["UTC", "Etc/UTC"] });
+schema!(Zone, "TimeZone", {
+    "type": "string",
+    "description": "An IANA name: UTC, Asia/Jakarta, America/New_York",
+});
+schema!(Texts, "Texts", {
+    "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }],
+});

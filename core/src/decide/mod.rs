@@ -22,4 +22,4 @@ pub use says::{Says, Skips};
 pub use shape::{Mapped, Shape};
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;

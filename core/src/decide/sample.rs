@@ -16,16 +16,19 @@ pub(super) fn task(id: &str, upstream: &[&str]) -> Task {
 }
 
 /// A DAG of these tasks.
-pub(super) fn dag(tasks: Vec<Task>) -> Dag {
+pub(crate) fn dag(tasks: Vec<Task>) -> Dag {
     Dag {
         dag_id: "sample".into(),
         description: None,
         doc_md: None,
         schedule: None,
+        timezone: chrono_tz::Tz::UTC,
+        data_interval: crate::dag::model::DataInterval::Point,
         start_date: None,
         end_date: None,
         catchup: false,
         max_active_runs: 16,
+        on_overlap: crate::dag::model::OnOverlap::Queue,
         max_active_tasks: 16,
         dagrun_timeout: None,
         fail_fast: false,

@@ -1,4 +1,5 @@
-//! Cron expressions of five fields in UTC, as Airflow (croniter) reads them.
+//! Cron expressions of five fields on a calendar without time zones, as Airflow (croniter) reads
+//! them. `zoned` puts them into a time zone.
 //!
 //! The `cron` crate walks the calendar; the grammar is ours, because croniter's differs: where day
 //! of month and day of week are both restricted, either of them fires, so there are two schedules
@@ -7,7 +8,7 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 
 use super::field::{Field, Special, Unit};
 
@@ -15,6 +16,8 @@ use super::field::{Field, Special, Unit};
 #[derive(Debug, Clone)]
 pub struct Cron {
     walks: Vec<Walk>,
+    /// It fires in every hour, also in one that the clocks repeat.
+    pub(super) every_hour: bool,
 }
 
 /// Why an expression can't be read.
@@ -23,6 +26,8 @@ pub struct Cron {
 pub struct CronError {
     expression: String,
     reason: String,
+    /// The field at fault, for the place in a file; the whole expression if it is none.
+    pub(crate) word: String,
 }
 
 /// A walk over the calendar, of whose instants those on the wanted days count.
@@ -42,13 +47,17 @@ const MOST_CANDIDATES: usize = 60_000;
 impl Cron {
     /// Reads an expression of five fields.
     pub fn parse(expression: &str) -> Result<Self, CronError> {
-        let error = |reason: String| CronError { expression: expression.to_owned(), reason };
+        let error = |reason: String, word: &str| CronError {
+            expression: expression.to_owned(),
+            reason,
+            word: word.to_owned(),
+        };
         let words: Vec<&str> = expression.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = words[..] else {
-            let count = words.len();
-            return Err(error(format!("it needs five fields and has {count}")));
+            return Err(error(wrong_count(words.len()), expression));
         };
-        let read = |unit, word| Field::parse(unit, word).map_err(error);
+        let read =
+            |unit, word: &str| Field::parse(unit, word).map_err(|reason| error(reason, word));
         let minute = read(Unit::Minute, minute)?;
         let hour = read(Unit::Hour, hour)?;
         let day = read(Unit::DayOfMonth, day)?;
@@ -61,26 +70,28 @@ impl Cron {
             (true, false) => vec![time.on_weekdays(&day, &weekday)],
             (true, true) => vec![time.walk("*", "*", Vec::new(), Vec::new())],
         };
-        Ok(Self { walks })
+        Ok(Self { walks, every_hour: hour.is_every() })
     }
 
-    /// The first instant after `instant`, if there is one within the calendar.
+    /// The first wall-clock time after `wall`, if there is one within the calendar.
     #[must_use]
-    pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn next_after(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+        let instant = wall.and_utc();
         let next = |walk: &Walk| {
             walk.schedule.after(&instant).take(MOST_CANDIDATES).find(|found| walk.wants(*found))
         };
-        self.firing(next)?.into_iter().min()
+        self.firing(next)?.into_iter().min().map(|found| found.naive_utc())
     }
 
-    /// The last instant before `instant`, if there is one within the calendar.
+    /// The last wall-clock time before `wall`, if there is one within the calendar.
     #[must_use]
-    pub fn previous_before(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    pub fn previous_before(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+        let instant = wall.and_utc();
         let previous = |walk: &Walk| {
             let mut backwards = walk.schedule.after(&instant).rev().take(MOST_CANDIDATES);
             backwards.find(|found| *found < instant && walk.wants(*found))
         };
-        self.firing(previous)?.into_iter().max()
+        self.firing(previous)?.into_iter().max().map(|found| found.naive_utc())
     }
 
     /// The instant of each walk that has one.
@@ -94,6 +105,15 @@ impl Cron {
         }
         Some(found.into_iter().flatten().collect())
     }
+}
+
+fn wrong_count(count: usize) -> String {
+    let fields = "minute, hour, day of month, month, day of week";
+    let hint = match count {
+        6 | 7 => "; seconds and years are not supported",
+        _ => "",
+    };
+    format!("it needs five fields ({fields}) and has {count}{hint}")
 }
 
 /// The fields that every walk of an expression shares.

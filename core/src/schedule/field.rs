@@ -21,6 +21,8 @@ pub(super) struct Field {
     pub values: BTreeSet<u32>,
     /// Written with `*`.
     pub is_all: bool,
+    /// Written as a list.
+    is_list: bool,
     pub special: Vec<Special>,
 }
 
@@ -79,7 +81,13 @@ impl Field {
     /// Reads one field.
     pub(super) fn parse(unit: Unit, text: &str) -> Result<Self, String> {
         let text = text.to_lowercase();
-        let mut field = Self { unit, values: BTreeSet::new(), is_all: false, special: Vec::new() };
+        let mut field = Self {
+            unit,
+            values: BTreeSet::new(),
+            is_all: false,
+            is_list: text.contains(','),
+            special: Vec::new(),
+        };
         let has_days = matches!(unit, Unit::DayOfMonth | Unit::DayOfWeek);
         if text == "?" && has_days {
             field.values = unit.all();
@@ -99,6 +107,11 @@ impl Field {
         }
         field.is_all = text.split(',').any(|item| item == "*");
         Ok(field)
+    }
+
+    /// Whether one item stands for all values: `*`, `*/1`, `0-23`; croniter does not see it in a list.
+    pub(super) fn is_every(&self) -> bool {
+        !self.is_list && self.values == self.unit.all()
     }
 
     fn add(&mut self, item: &str) -> Result<(), String> {
@@ -199,12 +212,23 @@ fn value(unit: Unit, word: &str) -> Result<u32, String> {
         let index = u32::try_from(index).expect("twelve names at most");
         return Ok(unit.range().0 + index);
     }
-    let number = number(word)?;
+    let number = number(word).map_err(|why| match names {
+        [] => why,
+        names => {
+            let near = crate::dag::did_you_mean(word, names.iter().copied());
+            format!("expected a number or a name such as {:?}{near}", names[1])
+        }
+    })?;
     let (first, last) = unit.range();
     if (first..=last).contains(&number) {
         return Ok(number);
     }
-    Err(format!("{number} is not between {first} and {last}"))
+    // Midnight and the full hour, as people write them.
+    let near = match (unit, number) {
+        (Unit::Minute, 60) | (Unit::Hour, 24) => ": did you mean 0?",
+        _ => "",
+    };
+    Err(format!("{number} is not between {first} and {last}{near}"))
 }
 
 /// The end of a range: also `L`, the 31st.

@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use subak_core::dag::model::{Dag, Task, Teardown};
+use subak_core::dag::model::{Dag, DataInterval, OnOverlap, Task, Teardown};
 use subak_core::decide::memory::{Report, TryOutcome};
 use subak_core::decide::{Plan, Says, TriggerRule, TryEnd};
 use subak_core::ids::{Instance, TaskId};
@@ -154,10 +154,13 @@ pub(crate) fn dag_of(id: &str, tasks: Vec<Task>) -> Dag {
         description: None,
         doc_md: None,
         schedule: None,
+        timezone: subak_core::schedule::Tz::UTC,
+        data_interval: DataInterval::Point,
         start_date: None,
         end_date: None,
         catchup: false,
         max_active_runs: 16,
+        on_overlap: OnOverlap::Queue,
         max_active_tasks: 1_000,
         dagrun_timeout: None,
         fail_fast: false,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::dag::model::Schedule;
 use subak_core::ids::DagId;
+use subak_core::schedule;
 use subak_store::read::{DagFilter, DagRecord};
 
 use super::paging::{Part, bad_order, order};
@@ -165,7 +166,15 @@ impl From<DagRecord> for View {
             dag_id: dag.dag_id.clone(),
             dag_display_name: dag.dag_id.clone(),
         };
-        let summary = dag.head.schedule.map(|Schedule::Cron(cron)| cron);
+        let summary = dag.head.schedule.as_ref().map(schedule::summary);
+        let periodic = !matches!(
+            dag.head.schedule,
+            None | Some(Schedule::Once | Schedule::Continuous | Schedule::Dates(_))
+        );
+        let description = dag.head.schedule.as_ref().map_or_else(
+            || "Never, external triggers only".to_owned(),
+            |written| schedule::in_words(written, dag.head.timezone),
+        );
         Self {
             tags: dag.head.tags.into_iter().map(tag).collect(),
             dag_display_name: dag.dag_id.clone(),
@@ -180,21 +189,18 @@ impl From<DagRecord> for View {
             relative_fileloc: dag.file.clone(),
             fileloc: dag.file.clone(),
             description: dag.head.description,
-            timetable_description: summary.as_ref().map_or_else(
-                || "Never, external triggers only".to_owned(),
-                |cron| format!("Cron: {cron} (UTC)"),
-            ),
+            timetable_description: description,
             timetable_partitioned: false,
-            timetable_periodic: summary.is_some(),
+            timetable_periodic: periodic,
             timetable_summary: summary,
             max_active_tasks: dag.head.max_active_tasks,
             max_active_runs: dag.head.max_active_runs,
             max_consecutive_failed_dag_runs: 0,
             has_task_concurrency_limits: false,
             has_import_errors: dag.has_import_error,
-            next_dagrun_logical_date: dag.next_run_at,
-            next_dagrun_data_interval_start: dag.next_run_at,
-            next_dagrun_data_interval_end: dag.next_run_at,
+            next_dagrun_logical_date: dag.next_interval_start,
+            next_dagrun_data_interval_start: dag.next_interval_start,
+            next_dagrun_data_interval_end: dag.next_interval_end,
             next_dagrun_run_after: dag.next_run_at,
             allowed_run_types: None,
             owners: dag.owners,
@@ -228,7 +234,7 @@ impl From<DagRecord> for Details {
             params,
             render_template_as_native_obj: false,
             template_search_path: None,
-            timezone: "UTC".to_owned(),
+            timezone: head.timezone.to_string(),
             last_parsed: dag.parsed_at,
             default_args: None,
             owner_links: Map::new(),

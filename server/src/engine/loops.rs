@@ -2,7 +2,7 @@
 //! is lost costs time, never correctness. All of them run on every server: row locks keep them apart.
 
 mod claims;
-mod cron;
+pub(super) mod cron;
 mod hygiene;
 mod outbox;
 mod reaper;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use cron::first_due;
+pub(crate) use cron::first_tick;
 
 use super::{Engine, TryReport};
 

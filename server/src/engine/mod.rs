@@ -38,7 +38,7 @@ pub use clear::{ClearError, Cleared};
 pub use creation::{Trigger, TriggerError, Triggered};
 pub use embedded::{EmbeddedWorker, Told, fence};
 pub use lanes::Reports;
-pub(crate) use loops::first_due;
+pub(crate) use loops::first_tick;
 pub use progress::Progress;
 pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport};
 
@@ -186,6 +186,11 @@ impl Engine {
     #[must_use]
     pub fn progress(&self, token: i64) -> Option<Progress> {
         self.core.progress.get(token)
+    }
+
+    /// Makes the runs of schedules that are due at `now`, which tests bring; the loops ask the database.
+    pub async fn schedules_look(&self, now: DateTime<Utc>) -> anyhow::Result<()> {
+        loops::cron::look(self, Some(now)).await.map(drop)
     }
 
     /// Looks at timers now: something may be due earlier than was known.

@@ -17,7 +17,7 @@ use subak_web::pager::Pager;
 use subak_web::text::Text;
 use subak_web::{source, url};
 
-use super::dags::schedule;
+use super::dags::schedule_of;
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::clock;
@@ -64,7 +64,7 @@ pub(super) async fn show(
     let view = DagPage {
         frame: viewer.frame(),
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
-        schedule: schedule(&dag),
+        schedule: schedule_of(&dag),
         next_run: dag.next_run_at.map(|at| Stamp::new(at, now, t)),
         owners: dag.owners.join(", "),
         version: dag.version,

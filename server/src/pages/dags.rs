@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Html;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use subak_core::dag::model::Schedule;
+use subak_core::schedule;
 use subak_store::read::{DagFilter, DagRecord, RecentRun};
 use subak_web::Badge;
 use subak_web::bars::{BARS, BarRun, bars};
@@ -105,7 +105,7 @@ fn row(
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
         bars: bars(&dag.dag_id, &runs, now, t),
         last,
-        schedule: schedule(&dag),
+        schedule: schedule_of(&dag),
         next_run: dag.next_run_at.map(|at| Stamp::new(at, now, t)),
         has_params: !dag.head.params.is_empty(),
         can_run: viewer.can_run() && !dag.is_stale,
@@ -118,8 +118,8 @@ fn row(
 }
 
 /// Returns the schedule as people wrote it.
-pub(super) fn schedule(dag: &DagRecord) -> Option<String> {
-    dag.head.schedule.as_ref().map(|Schedule::Cron(cron)| cron.clone())
+pub(super) fn schedule_of(dag: &DagRecord) -> Option<String> {
+    dag.head.schedule.as_ref().map(schedule::summary)
 }
 
 fn bar_run(run: RecentRun) -> BarRun {

@@ -88,7 +88,9 @@ statements! {
         SET runs_active = l.runs_active + c.active, runs_queued = l.runs_queued + c.queued
         FROM unnest($1::integer[], $2::integer[], $3::integer[]) AS c (dag, active, queued)
         WHERE l.dag = c.dag
-        RETURNING l.dag, l.runs_queued > 0";
+        RETURNING l.dag, l.runs_queued > 0
+            OR coalesce((SELECT d.next_run_at IS NOT NULL AND d.schedule_due_at IS NULL
+                         FROM dag d WHERE d.dag = l.dag), false)";
 
     Points RUNS_QUEUED_LOCK = "
         SELECT run_key FROM run
@@ -123,7 +125,8 @@ impl EngineTx<'_> {
         Ok(sqlx::query_as(DAG_LOADS_LOCK).bind(sorted).fetch_all(&mut *self.tx).await?)
     }
 
-    /// Adds to the loads of DAGs `(dag, active, queued)`; returns those that now have a queued run.
+    /// Adds to the loads of DAGs `(dag, active, queued)`; returns those that now have a queued run, or a
+    /// schedule that waits for one to end.
     pub async fn dag_loads_add(
         &mut self,
         changes: &[(i32, i32, i32)],

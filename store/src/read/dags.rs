@@ -24,6 +24,9 @@ pub struct DagRecord {
     pub is_stale: bool,
     pub has_import_error: bool,
     pub next_run_at: Option<DateTime<Utc>>,
+    /// The next run's data interval; its start is the logical date.
+    pub next_interval_start: Option<DateTime<Utc>>,
+    pub next_interval_end: Option<DateTime<Utc>>,
     pub parsed_at: DateTime<Utc>,
     /// The newest version without its tasks.
     pub head: Dag,
@@ -76,6 +79,8 @@ struct DagRow {
     is_stale: bool,
     has_import_error: bool,
     next_run_at: Option<DateTime<Utc>>,
+    next_interval_start: Option<DateTime<Utc>>,
+    next_interval_end: Option<DateTime<Utc>>,
     parsed_at: DateTime<Utc>,
     head: Value,
     owners: Vec<String>,
@@ -101,7 +106,12 @@ const DAGS: &str = "
     )
     SELECT d.dag, d.dag_id, d.version, v.created_at AS version_created_at, d.file, d.is_paused,
            d.is_stale, e.file IS NOT NULL AS has_import_error,
-           CASE WHEN NOT d.is_paused THEN d.next_run_at END AS next_run_at, d.parsed_at,
+           CASE WHEN NOT d.is_paused THEN d.next_run_at END AS next_run_at,
+           CASE WHEN NOT d.is_paused THEN coalesce(d.next_interval_start, d.next_run_at) END
+               AS next_interval_start,
+           CASE WHEN NOT d.is_paused THEN coalesce(d.next_interval_end, d.next_run_at) END
+               AS next_interval_end,
+           d.parsed_at,
            jsonb_set(v.canonical, '{tasks}', '[]') AS head,
            ARRAY(SELECT DISTINCT t ->> 'owner' FROM jsonb_array_elements(v.canonical -> 'tasks') t
                  WHERE t ->> 'owner' IS NOT NULL ORDER BY 1) AS owners,
@@ -240,6 +250,8 @@ impl DagRow {
             is_stale: self.is_stale,
             has_import_error: self.has_import_error,
             next_run_at: self.next_run_at,
+            next_interval_start: self.next_interval_start,
+            next_interval_end: self.next_interval_end,
             parsed_at: self.parsed_at,
             head,
             owners: self.owners,

@@ -67,13 +67,30 @@ refused! {
     schedules: [
         dag("schedule: '0 25 * * *'"),
         dag("schedule: '* * * *'"),
+        dag("schedule: '0 0 0 * * *'"),
+        dag("schedule: '0 6 * * mno'"),
         dag("schedule: '@dayly'"),
-        dag("schedule: '@once'"),
-        dag("schedule: 90"),
+        dag("schedule: daily"),
+        dag("schedule: 0.1"),
+        dag("schedule: true"),
         dag("schedule: '0 0 30 2 *'"),
-        dag("timezone: Asia/Jakarta"),
-        dag("timezone: Mars/Olympus"),
+        dag("timezone: Asia/Jakata"),
+        dag("schedule: '@continuous'\nmax_active_runs: 2"),
+        dag("schedule: '@continuous'\non_overlap: skip"),
+        dag("on_overlap: cancel"),
     ].join("");
+    schedules_of_parts: [
+        dag("schedule: {cron: '0 6 * * *', every: 90s}"),
+        dag("schedule: {}"),
+        dag("schedule: {cron: ['0 6 * * *', '0 24 * * *'], jitter: 5m, skip_if: holidays}"),
+        dag("schedule: {every: 0.5}"),
+        dag("schedule: {dates: [2026-13-01, 2026-12-24], data_interval: next}"),
+        dag("schedule: {dates: [2026-12-24], data_interval: previous}"),
+        dag("schedule: {cron: []}"),
+        dag("timezone: UTC\nschedule: {cron: '@daily', timezone: Asia/Jakarta}"),
+        dag("schedule: {assets: {any: [a]}}"),
+    ].join("");
+    a_schedule_whose_runs_lack_a_param: dag("schedule: '@daily'\nparams: {day: {type: string}}");
     param_defaults: dag("params: {n: {type: integer, default: many}, m: {default: 0, minimum: 1}, s: {pattern: x}}");
     values_in_a_command: tasks(
         "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ ds }} {{ run_id }}\n        rm {{ params.day }}\n        ls {{ dag_run.conf['x'] }} {{ ti.xcom_pull('y') | upper }}\n  y: {operator: python, with: {code: \"print('{{ params.day }}')\"}}\n",

@@ -1,78 +1,154 @@
-//! Makes the run of a schedule that is due: exactly one a tick, by the schedule's row lock and the
+//! Makes the runs of schedules that are due: exactly one a tick, by the schedule's row lock and the
 //! unique logical date.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use futures::future::join_all;
 use serde_json::json;
-use subak_core::dag::model::{Dag, Schedule};
+use subak_core::dag::model::{Dag, OnOverlap, Schedule};
 use subak_core::ids::DagId;
-use subak_core::schedule::{Cron, Tick, next_run};
+use subak_core::schedule::{Interval, Tick, Timetable};
 use subak_core::state::RunType;
-use subak_store::DagHead;
+use subak_store::{DagHead, LockedSchedule};
+use tracing::{error, info};
 
-use crate::engine::{Engine, Trigger, TriggerError};
+use super::timers::AFTER_ERROR;
+use crate::engine::{CancelError, Engine, Trigger, TriggerError, cancel};
 
-/// Makes the due run of one DAG and moves its schedule on. A crash in between finds the run made, and
-/// moves the schedule on the next time.
-pub(super) async fn tick(engine: &Engine, dag: i32) -> anyhow::Result<()> {
+/// Schedules that one look takes.
+const SCHEDULES_MOST: i64 = 500;
+
+/// Runs that one look makes of one schedule; what is left is due at the next look.
+const RUNS_MOST: usize = 100;
+
+/// Takes the schedules that are due at `now`, the database's time if left out. Returns how long to
+/// wait if one of them failed.
+pub(in crate::engine) async fn look(
+    engine: &Engine,
+    now: Option<DateTime<Utc>>,
+) -> anyhow::Result<Duration> {
+    let mut wait = Duration::ZERO;
+    for dag in engine.core.store.schedules_due(SCHEDULES_MOST, now).await? {
+        if let Err(error) = tick(engine, dag, now).await {
+            error!(error = format!("{error:#}"), dag, "schedule: will try again");
+            wait = AFTER_ERROR;
+        }
+    }
+    Ok(wait)
+}
+
+/// Makes the due runs of one DAG and moves its schedule on. A crash in between finds the runs made,
+/// and moves the schedule on the next time.
+async fn tick(engine: &Engine, dag: i32, now: Option<DateTime<Utc>>) -> anyhow::Result<()> {
     let core = &engine.core;
     let mut tx = core.store.engine_begin().await?;
-    let Some((head, now)) = tx.schedule_lock(dag).await? else { return Ok(()) };
+    let Some(head) = tx.schedule_lock(dag, now).await? else { return Ok(()) };
     let plan = core.caches.plan(dag, head.version).await?;
     let model = plan.dag.as_ref();
-    let next = |last: Option<DateTime<Utc>>| next_tick(model, last, now);
-    let since = begins_after(model, &head);
-    // Without catchup, ticks that were missed since are left out but for the newest.
-    let Some(due) = next(since)?.filter(|tick| tick.run_after <= now) else {
-        let later = next(since)?.map(|tick| tick.run_after);
-        tx.schedule_advance(dag, head.last_tick, later).await?;
+    let Some(timetable) = Timetable::of(model, head.version_at)? else {
+        tx.schedule_advance(dag, head.last(), None, None).await?;
         return Ok(tx.commit().await?);
     };
-    let trigger = Trigger {
-        dag_id: DagId(head.dag_id.clone()),
+    let due = due(model, &timetable, &head);
+    let (made, last) = overlap(model, &head, &due);
+    if model.on_overlap == OnOverlap::CancelRunning {
+        make_room(engine, dag, made.len(), head.room).await?;
+    }
+    let asked = made.iter().map(|tick| engine.run_trigger(trigger(&head.dag_id, tick)));
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(_) | Err(TriggerError::Exists { .. } | TriggerError::DagNotFound(_)) => {}
+            Err(TriggerError::Internal(error)) => return Err(error),
+            Err(error) => {
+                error!(dag.id = head.dag_id, error = %error, "a scheduled run was not made");
+            }
+        }
+    }
+    let next = timetable.next(last, head.now);
+    // A run that is due waits for one of max_active_runs to end: nobody need look before.
+    let is_full = usize::try_from(head.room).unwrap_or(0) <= made.len();
+    let is_due = next.is_some_and(|tick| tick.run_after <= head.now);
+    let waits = is_due && is_full && model.on_overlap == OnOverlap::Queue;
+    let due_at = next.filter(|_| !waits).map(|tick| tick.run_after);
+    tx.schedule_advance(dag, last, next, due_at).await?;
+    tx.commit().await?;
+    // One may have ended meanwhile.
+    if waits && core.store.schedules_release().await? {
+        engine.timers_wake();
+    }
+    Ok(())
+}
+
+/// The runs that are due, in order.
+fn due(model: &Dag, timetable: &Timetable, head: &LockedSchedule) -> Vec<Tick> {
+    // Of a @continuous DAG the next one would be due again and again.
+    let most = if model.schedule == Some(Schedule::Continuous) { 1 } else { RUNS_MOST };
+    let next = |last| timetable.next(last, head.now).filter(|tick| tick.run_after <= head.now);
+    std::iter::successors(next(head.last()), |tick| next(Some(tick.interval())))
+        .take(most)
+        .collect()
+}
+
+/// Which of the due runs are made, and the interval after which the schedule goes on.
+fn overlap(model: &Dag, head: &LockedSchedule, due: &[Tick]) -> (Vec<Tick>, Option<Interval>) {
+    let room = usize::try_from(head.room).unwrap_or(0);
+    let interval = |tick: Option<&Tick>| tick.map(Tick::interval).or(head.last());
+    match model.on_overlap {
+        OnOverlap::Queue => {
+            let made = &due[..room.min(due.len())];
+            (made.to_vec(), interval(made.last()))
+        }
+        OnOverlap::Skip => {
+            if due.len() > room {
+                let skipped = due.len() - room;
+                info!(dag.id = head.dag_id, skipped, "runs left out: max_active_runs are active");
+            }
+            (due[..room.min(due.len())].to_vec(), interval(due.last()))
+        }
+        OnOverlap::CancelRunning => {
+            let most = usize::try_from(model.max_active_runs).unwrap_or(usize::MAX);
+            (due[due.len().saturating_sub(most)..].to_vec(), interval(due.last()))
+        }
+    }
+}
+
+/// Cancels the oldest runs of a DAG until as many as are wanted have room.
+async fn make_room(engine: &Engine, dag: i32, wanted: usize, room: i32) -> anyhow::Result<()> {
+    let wanted = i64::try_from(wanted).unwrap_or(i64::MAX) - i64::from(room);
+    if wanted <= 0 {
+        return Ok(());
+    }
+    for run in engine.core.store.runs_unfinished(dag, wanted).await? {
+        match cancel::cancel(&engine.core, run, "on_overlap").await {
+            Ok(()) | Err(CancelError::Ended(_) | CancelError::NotFound) => {}
+            Err(CancelError::Internal(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn trigger(dag_id: &str, tick: &Tick) -> Trigger {
+    Trigger {
+        dag_id: DagId(dag_id.to_owned()),
         run_id: None,
         run_type: RunType::Scheduled,
         triggered_by: "timetable".to_owned(),
         user: None,
-        logical_date: Some(due.logical_date),
-        data_interval: Some((due.data_interval_start, due.data_interval_end)),
-        run_after: Some(due.run_after),
+        logical_date: Some(tick.logical_date),
+        data_interval: Some(tick.interval()),
+        run_after: Some(tick.run_after),
         conf: json!({}),
         note: None,
-    };
-    match engine.run_trigger(trigger).await {
-        Ok(_) | Err(TriggerError::Exists { .. }) => {}
-        Err(error) => {
-            tracing::error!(dag.id = head.dag_id, error = %error, "a scheduled run was not made");
-        }
     }
-    let later = next(Some(due.logical_date))?.map(|tick| tick.run_after);
-    tx.schedule_advance(dag, Some(due.logical_date), later).await?;
-    tx.commit().await?;
-    Ok(())
 }
 
-/// When a DAG's next run is due, for a version that was just saved.
-pub(crate) fn first_due(
+/// The next run of a DAG whose file was just saved.
+pub(crate) fn first_tick(
     model: &Dag,
     head: &DagHead,
     now: DateTime<Utc>,
-) -> anyhow::Result<Option<DateTime<Utc>>> {
-    Ok(next_tick(model, begins_after(model, head), now)?.map(|tick| tick.run_after))
-}
-
-/// What the next tick comes after. A schedule that never ran and has a start begins there, or without
-/// catchup with its most recent tick, at once; one without a start begins with the DAG itself: begun
-/// with "now", its first tick would always lie ahead.
-fn begins_after(model: &Dag, head: &DagHead) -> Option<DateTime<Utc>> {
-    head.last_tick.or_else(|| model.start_date.is_none().then_some(head.created_at))
-}
-
-fn next_tick(
-    model: &Dag,
-    last: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
 ) -> anyhow::Result<Option<Tick>> {
-    let Some(Schedule::Cron(expression)) = &model.schedule else { return Ok(None) };
-    let cron = Cron::parse(expression)?;
-    Ok(next_run(&cron, model.start_date, model.end_date, model.catchup, last, now))
+    let timetable = Timetable::of(model, head.version_at)?;
+    Ok(timetable.and_then(|timetable| timetable.next(head.last_interval(), now)))
 }

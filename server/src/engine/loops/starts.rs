@@ -1,4 +1,5 @@
-//! Starts queued runs of DAGs that have room: when a run ends, a DAG is unpaused, or by a slow look.
+//! Starts queued runs of DAGs that have room, and lets schedules go on that waited for it: when a run
+//! ends, a DAG is unpaused, or by a slow look.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -42,6 +43,11 @@ pub(super) async fn run(
             if let Err(error) = start_queued(&engine.core, dag).await {
                 error!(error = format!("{error:#}"), "queued runs could not be started");
             }
+        }
+        match engine.core.store.schedules_release().await {
+            Ok(true) => engine.timers_wake(),
+            Ok(false) => {}
+            Err(error) => error!(error = format!("{error:#}"), "looking for schedules that wait"),
         }
     }
 }

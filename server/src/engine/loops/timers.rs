@@ -19,7 +19,7 @@ use crate::engine::{CancelError, Engine, cancel};
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// A pause after an error, so that a database that is away is not asked in a tight loop.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
+pub(super) const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Rows that one look takes.
 const MOST: i64 = 500;
@@ -63,11 +63,9 @@ async fn tick(engine: &Engine) -> anyhow::Result<Duration> {
             Err(CancelError::Internal(error)) => return Err(error),
         }
     }
-    for dag in core.store.schedules_due(MOST).await? {
-        cron::tick(engine, dag).await?;
-    }
+    let wait = cron::look(engine, None).await?;
     outbox::work_off(core).await?;
-    Ok(Duration::ZERO)
+    Ok(wait)
 }
 
 /// Makes due retries ready. The rows were found by a plain read: their runs are locked now, and the
