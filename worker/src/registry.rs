@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use subak_task::ErasedOperator;
 
-use crate::operators::{BashOperator, Noop, PythonOperator};
+use crate::operators::{BashOperator, BranchOperator, Noop, PythonOperator, ShortCircuitOperator};
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -19,6 +19,8 @@ impl Registry {
     pub(crate) fn built_in(grace: Duration) -> Self {
         let mut registry = Self::default();
         registry.add(Arc::new(Noop));
+        registry.add(Arc::new(BranchOperator));
+        registry.add(Arc::new(ShortCircuitOperator));
         registry.add(Arc::new(BashOperator { grace }));
         registry.add(Arc::new(PythonOperator { grace }));
         for operator in

@@ -139,3 +139,42 @@ tasks:
     assert!(text.contains("1/2") && text.contains('\u{1b}'), "{text:?}");
     assert!(text.contains("first | said") && text.contains("bar failed in "), "{text:?}");
 }
+
+#[test]
+fn branches_skip_and_teardowns_clean_up() {
+    let dag = "\
+dag_id: choosy
+params: {size: 7}
+tasks:
+  make: {operator: noop, setup: true}
+  pick:
+    operator: branch
+    depends_on: [make]
+    with: {choose: \"{{ 'large' if params.size > 5 else 'small' }}\"}
+  large: {operator: bash, depends_on: [pick], with: {command: 'exit 3'}}
+  small: {operator: noop, depends_on: [pick]}
+  wish: {operator: noop, when: \"{{ params.size > 9 }}\"}
+  away: {operator: noop, depends_on: [large, small], teardown: {setups: [make]}}
+";
+    let output = run(dag, &["--quiet"]);
+    let text = stdout(&output);
+    let is = |state: &str, task: &str| {
+        text.lines().any(|line| line.starts_with(state) && line.ends_with(task))
+    };
+    assert!(is("skipped", "small") && is("skipped", "wish") && is("failed", "large"), "{text}");
+    assert!(is("success", "away"), "{text}");
+    assert_eq!(output.status.code(), Some(3), "{text}");
+
+    let failing = "\
+dag_id: hasty
+fail_fast: true
+tasks:
+  fails: {operator: bash, with: {command: exit 1}}
+  hangs: {operator: bash, with: {command: sleep 600}}
+  never: {operator: noop, depends_on: [hangs]}
+";
+    let output = run(failing, &["--quiet"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("skipped") && line.ends_with("never")));
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::diagnostic::{At, Report};
+use super::groups::Groups;
 use super::model::{Dag, Param};
 use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
 use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
@@ -44,9 +45,10 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
     {
         report.error(at, format!("DAG {id:?} is in this file twice, first in line {line}"));
     }
-    let defaults = default_args(node, report);
+    let defaults = controls(node, "\"default_args\"", report);
+    let groups = Groups::read(node, &defaults, report);
     let params = read_params(node, report);
-    let tasks = tasks::tasks(node, &defaults, &params, report);
+    let tasks = tasks::tasks(node, &defaults, &params, &groups, report);
     let raw = raw?;
     let timing = timing::timing(node, &raw, report);
     let (dag_id, tasks, timing) = (dag_id?, tasks?, timing?);
@@ -70,11 +72,11 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         on_overlap: timing.on_overlap,
         max_active_tasks: raw.max_active_tasks.map_or(ACTIVE, |number| number.0),
         dagrun_timeout: raw.dagrun_timeout.map(|span| span.0),
-        fail_fast: false,
+        fail_fast: raw.fail_fast.unwrap_or(false),
         is_paused_upon_creation: raw.is_paused_upon_creation.unwrap_or(false),
         tags: raw.tags,
         params,
-        task_groups: BTreeMap::new(),
+        task_groups: groups.into_model(),
         tasks,
     })
 }
@@ -119,16 +121,16 @@ pub(super) fn check_id(id: &str, what: &str, at: At, report: &Report<'_>) -> boo
     false
 }
 
-fn default_args(node: &Node, report: &Report<'_>) -> Controls {
+/// Reads the `default_args` of a DAG or a group.
+pub(super) fn controls(node: &Node, what: &str, report: &Report<'_>) -> Controls {
     let Some(defaults) = node.get("default_args") else { return Controls::default() };
     for (key, _) in defaults.entries() {
         if HEAD_KEYS.contains(&key.text.as_str()) {
-            let message = format!("{:?} belongs to a task, not to \"default_args\"", key.text);
+            let message = format!("{:?} belongs to a task, not to {what}", key.text);
             report.error(key.at, message);
         }
     }
-    let how =
-        Read { others: HEAD_KEYS, not_yet: TASK_NOT_YET, ..Read::new(report, "\"default_args\"") };
+    let how = Read { others: HEAD_KEYS, not_yet: TASK_NOT_YET, ..Read::new(report, what) };
     read(defaults, &how).unwrap_or_default()
 }
 

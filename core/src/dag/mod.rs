@@ -5,7 +5,9 @@
 
 mod diagnostic;
 mod duration;
+mod flow;
 mod graph;
+mod groups;
 mod load;
 pub mod model;
 mod params;

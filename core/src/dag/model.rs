@@ -221,6 +221,9 @@ pub struct Task {
     /// It puts away what its setups made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teardown: Option<Teardown>,
+    /// One expression: unless it is true when the task is to start, it is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     /// The full id of the innermost group that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_group: Option<String>,
@@ -266,6 +269,7 @@ impl Task {
             connections: Vec::new(),
             setup: false,
             teardown: None,
+            when: None,
             task_group: None,
             expand: None,
         }

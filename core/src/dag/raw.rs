@@ -1,7 +1,10 @@
 //! A DAG file as written: the structs from which it is read, and its JSON Schema made.
 
+use std::fmt;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::IgnoredAny;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -48,6 +51,9 @@ pub(crate) struct RawDag {
     pub max_active_tasks: Option<Positive>,
     /// A run that takes longer fails.
     pub dagrun_timeout: Option<Span>,
+    /// Whether a task that fails stops all others but teardowns. Every trigger rule must be
+    /// `all_success` then.
+    pub fail_fast: Option<bool>,
     /// Control keys of every task that does not have them itself.
     #[serde(default)]
     #[schemars(with = "DefaultArgs")]
@@ -56,6 +62,10 @@ pub(crate) struct RawDag {
     #[serde(default)]
     #[schemars(with = "RawParams")]
     params: Option<RawParams>,
+    /// Groups of tasks: a map of group id to group.
+    #[serde(default)]
+    #[schemars(with = "RawGroups")]
+    task_groups: Option<RawGroups>,
     /// Words to find the DAG by.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -67,14 +77,8 @@ pub(crate) struct RawDag {
 }
 
 /// Keys of a DAG that are part of the format, and not built yet.
-pub(crate) const DAG_NOT_YET: &[&str] = &[
-    "fail_fast",
-    "max_consecutive_failed_dag_runs",
-    "deadline",
-    "on_failure",
-    "on_success",
-    "task_groups",
-];
+pub(crate) const DAG_NOT_YET: &[&str] =
+    &["max_consecutive_failed_dag_runs", "deadline", "on_failure", "on_success"];
 
 /// The keys of a task that belong to it alone.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -92,14 +96,31 @@ pub(crate) struct TaskHead {
     pub depends_on: Option<Vec<String>>,
     /// Another name of `depends_on`.
     pub dependencies: Option<Vec<String>>,
+    /// The task makes what others need: they run only if it succeeds.
+    pub setup: Option<bool>,
+    /// The task puts away what setups made: it runs once everything between them and itself has ended.
+    pub teardown: Option<RawTeardown>,
+    /// One template: unless it is true when the task is to start, the task is skipped.
+    pub when: Option<String>,
+    /// The group that the task belongs to.
+    pub task_group: Option<String>,
     /// The operator's arguments.
     #[serde(default)]
     #[schemars(with = "RawWith")]
     with: Option<RawWith>,
 }
 
-pub(crate) const HEAD_KEYS: &[&str] =
-    &["task_id", "operator", "depends_on", "dependencies", "with"];
+pub(crate) const HEAD_KEYS: &[&str] = &[
+    "task_id",
+    "operator",
+    "depends_on",
+    "dependencies",
+    "setup",
+    "teardown",
+    "when",
+    "task_group",
+    "with",
+];
 
 /// The control keys of a task, also of `default_args`.
 #[derive(Debug, Default, Clone, Deserialize, JsonSchema)]
@@ -156,10 +177,6 @@ pub(crate) const TASK_NOT_YET: &[&str] = &[
     "map_index_template",
     "inlets",
     "outlets",
-    "task_group",
-    "setup",
-    "teardown",
-    "when",
     "on_failure",
     "on_success",
     "on_retry",
@@ -190,6 +207,52 @@ impl Controls {
         }
     }
 }
+
+/// A group of tasks.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(
+    dead_code,
+    reason = "some fields only check their type and make the schema; nodes are read"
+)]
+pub(crate) struct RawGroup {
+    /// What the group is for.
+    pub tooltip: Option<String>,
+    /// The group around it.
+    pub parent: Option<String>,
+    /// Control keys of every task of the group that does not have them itself.
+    #[serde(default)]
+    #[schemars(with = "DefaultArgs")]
+    default_args: Option<DefaultArgs>,
+    /// Tasks and groups that come before all tasks of the group.
+    pub depends_on: Option<Vec<String>>,
+}
+
+/// Keys of a group that are part of the format, and not built yet.
+pub(crate) const GROUP_NOT_YET: &[&str] = &["expand"];
+
+/// `teardown`: true, or what is special about it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct RawTeardown {
+    pub is_one: bool,
+    pub special: TeardownKeys,
+}
+
+/// The keys of a teardown.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TeardownKeys {
+    /// The setups whose work it undoes; they are marked as setups and come before it.
+    #[serde(default)]
+    pub setups: Vec<String>,
+    /// Whether the run fails if it does; false if absent.
+    #[serde(default)]
+    pub on_failure_fail_dagrun: bool,
+}
+
+/// `task_groups`, read one by one.
+#[derive(Debug, Deserialize)]
+struct RawGroups(IgnoredAny);
 
 /// `default_args`, read by itself as [`Controls`].
 #[derive(Debug, Deserialize)]
@@ -232,6 +295,51 @@ impl JsonSchema for DefaultArgs {
         let mut schema = Controls::json_schema(generator);
         schema.insert("additionalProperties".to_owned(), Value::Bool(false));
         schema
+    }
+}
+
+impl JsonSchema for RawGroups {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TaskGroups".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let group = generator.subschema_for::<RawGroup>();
+        json_schema!({ "type": "object", "additionalProperties": group })
+    }
+}
+
+impl<'de> Deserialize<'de> for RawTeardown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = RawTeardown;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, or a map with \"setups\"")
+            }
+
+            fn visit_bool<E: de::Error>(self, is_one: bool) -> Result<RawTeardown, E> {
+                Ok(RawTeardown { is_one, ..RawTeardown::default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawTeardown, A::Error> {
+                let special = TeardownKeys::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(RawTeardown { is_one: true, special })
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl JsonSchema for RawTeardown {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Teardown".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let keys = generator.subschema_for::<TeardownKeys>();
+        json_schema!({ "anyOf": [{ "type": "boolean" }, keys] })
     }
 }
 

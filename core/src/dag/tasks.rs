@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use super::diagnostic::{At, Report};
 use super::graph::Graph;
+use super::groups::Groups;
 use super::load::check_id;
 use super::model::{Param, Task};
 use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TASK_NOT_YET, TaskHead};
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Node, Read, read};
+use crate::decide::TriggerRule;
 use crate::ids::TaskId;
 use crate::operators::{self, Operator};
 use crate::template::{self, Known};
@@ -19,19 +21,23 @@ use crate::template::{self, Known};
 const MAX_TASKS: usize = 20_000;
 
 /// A task as it stands in the file.
-struct Written<'a> {
-    id: &'a str,
-    at: At,
-    node: &'a Node,
+pub(super) struct Written<'a> {
+    /// With the ids of its groups before it.
+    pub(super) id: &'a str,
+    pub(super) at: At,
+    pub(super) node: &'a Node,
+    /// The full id of its group.
+    group: Option<&'a str>,
 }
 
 /// What the checks of all tasks share.
-struct Tasks<'a> {
-    written: Vec<Written<'a>>,
-    names: HashSet<&'a str>,
+pub(super) struct Tasks<'a> {
+    pub(super) written: Vec<Written<'a>>,
+    pub(super) names: HashSet<&'a str>,
     operators: HashMap<&'a str, &'static Operator>,
     params: &'a BTreeMap<String, Param>,
-    report: &'a Report<'a>,
+    pub(super) groups: &'a Groups<'a>,
+    pub(super) report: &'a Report<'a>,
 }
 
 /// Returns the tasks of a DAG in topological order; `None` if an error stands in the way.
@@ -39,17 +45,59 @@ pub(super) fn tasks(
     dag: &Node,
     defaults: &Controls,
     params: &BTreeMap<String, Param>,
+    groups: &Groups<'_>,
     report: &Report<'_>,
 ) -> Option<Vec<Task>> {
-    let written = written(dag, report)?;
+    let found = written(dag, report)?;
+    let places: Vec<(String, Option<&str>)> =
+        found.iter().map(|task| place(task, groups, report)).collect();
+    let written: Vec<Written<'_>> = found
+        .iter()
+        .zip(&places)
+        .map(|(task, (id, group))| Written { id, group: *group, at: task.at, node: task.node })
+        .collect();
+    check_twice(&written, report);
     let names = written.iter().map(|task| task.id).collect();
     let operators = written.iter().filter_map(|task| Some((task.id, task.operator()?))).collect();
-    let all = Tasks { written, names, operators, params, report };
+    let all = Tasks { written, names, operators, params, groups, report };
     let tasks: Vec<Option<Task>> =
         all.written.iter().map(|written| all.task(written, defaults)).collect();
-    let order = all.order(&tasks)?;
     let mut tasks = tasks;
-    order.into_iter().map(|index| tasks[index].take()).collect()
+    all.connect(&mut tasks);
+    let order = all.order(&tasks)?;
+    let tasks = order.into_iter().map(|index| tasks[index].take()).collect::<Option<Vec<_>>>()?;
+    all.check_flow(dag, &tasks);
+    Some(tasks)
+}
+
+/// The full id of a task, and that of its group.
+fn place<'a>(
+    task: &Written<'_>,
+    groups: &'a Groups<'_>,
+    report: &Report<'_>,
+) -> (String, Option<&'a str>) {
+    let named = task.node.get("task_group");
+    let Some((id, at)) = named.and_then(|node| Some((node.text()?, node.at))) else {
+        return (task.id.to_owned(), None);
+    };
+    let Some(group) = groups.get(id) else {
+        let near = did_you_mean(id, groups.ids());
+        report.error(at, format!("task {:?}: unknown task group {id:?}{near}", task.id));
+        return (task.id.to_owned(), None);
+    };
+    let prefix = format!("{}.", group.full_id);
+    let full = if task.id.starts_with(&prefix) { task.id.to_owned() } else { prefix + task.id };
+    (full, Some(&group.full_id))
+}
+
+fn check_twice(tasks: &[Written<'_>], report: &Report<'_>) {
+    let mut lines = HashMap::new();
+    for task in tasks {
+        if let Some(line) = lines.insert(task.id, task.at.line) {
+            let message = format!("task {:?} is there twice, first in line {line}", task.id);
+            report.error(task.at, message);
+        }
+    }
 }
 
 /// The tasks of a map or a list, without those that have no usable id.
@@ -74,13 +122,6 @@ fn written<'a>(dag: &'a Node, report: &Report<'_>) -> Option<Vec<Written<'a>>> {
         report.error(node.at, format!("{count} tasks: a DAG may have {MAX_TASKS} at most"));
         return None;
     }
-    let mut lines = HashMap::new();
-    for task in &tasks {
-        if let Some(line) = lines.insert(task.id, task.at.line) {
-            let message = format!("task {:?} is there twice, first in line {line}", task.id);
-            report.error(task.at, message);
-        }
-    }
     Some(tasks)
 }
 
@@ -89,7 +130,7 @@ fn named<'a>(id: &'a str, at: At, node: &'a Node, report: &Report<'_>) -> Option
         report
             .error(own.at, format!("\"task_id\" differs from the task's key {id:?}: leave it out"));
     }
-    check_id(id, "task", at, report).then_some(Written { id, at, node })
+    check_id(id, "task", at, report).then_some(Written { id, at, node, group: None })
 }
 
 fn listed<'a>(node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
@@ -101,7 +142,12 @@ fn listed<'a>(node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
         report.error(id.at, "\"task_id\" must be text: write it in quotes");
         return None;
     };
-    check_id(text, "task", id.at, report).then_some(Written { id: text, at: id.at, node })
+    check_id(text, "task", id.at, report).then_some(Written {
+        id: text,
+        at: id.at,
+        node,
+        group: None,
+    })
 }
 
 impl Written<'_> {
@@ -129,12 +175,26 @@ impl Tasks<'_> {
         let controls: Option<Controls> = read(node, &Read { others: HEAD_KEYS, ..how });
         let operator = self.operator(written, &what)?;
         let mut upstream = self.depends_on(written, &what);
+        self.check_when(written, &mut upstream);
         let connections = self.check_with(written, operator, &what, &mut upstream);
-        head?;
+        let head = head?;
+        let defaults = self.groups.defaults(written.group).unwrap_or(defaults);
         let upstream = upstream.into_iter().map(TaskId).collect();
         let with = node.get("with").filter(|with| with.kind != Kind::Null);
         let with = with.map_or_else(|| Value::Object(serde_json::Map::new()), Node::to_json);
-        Some(task(written.id, operator, with, upstream, connections, controls?.or(defaults)))
+        let task = task(written.id, operator, with, upstream, connections, controls?.or(defaults));
+        let teardown = head.teardown.filter(|teardown| teardown.is_one);
+        Some(Task {
+            trigger_rule: match teardown {
+                Some(_) => TriggerRule::AllDoneSetupSuccess,
+                None => task.trigger_rule,
+            },
+            setup: head.setup.unwrap_or(false),
+            teardown: teardown.map(|teardown| teardown.special.into()),
+            when: head.when,
+            task_group: written.group.map(str::to_owned),
+            ..task
+        })
     }
 
     fn operator(&self, written: &Written<'_>, what: &str) -> Option<&'static Operator> {
@@ -165,12 +225,39 @@ impl Tasks<'_> {
             let Kind::List(items) = &node.kind else { continue };
             for item in items {
                 let Some(id) = item.text() else { continue };
-                if self.check_upstream(written, id, item.at) && !upstream.insert(id.to_owned()) {
+                let Some(id) = self.upstream_task(written, id, item.at) else { continue };
+                if !upstream.insert(id.clone()) {
                     self.report.error(item.at, format!("{what} depends on {id:?} twice"));
                 }
             }
         }
         upstream
+    }
+
+    /// The full id of a task named in `depends_on`; groups are connected later.
+    pub(super) fn upstream_task(&self, written: &Written<'_>, id: &str, at: At) -> Option<String> {
+        if self.names.contains(id) {
+            return self.check_upstream(written, id, at).then(|| id.to_owned());
+        }
+        if self.groups.get(id).is_some() {
+            return None;
+        }
+        let around = std::iter::successors(written.group, |group| Some(group.rsplit_once('.')?.0));
+        let mut inside = around.map(|group| format!("{group}.{id}"));
+        let full = inside.find(|full| self.names.contains(full.as_str()));
+        let id = full.as_deref().unwrap_or(id);
+        self.check_upstream(written, id, at).then(|| id.to_owned())
+    }
+
+    /// `when` is one expression.
+    fn check_when(&self, written: &Written<'_>, upstream: &mut BTreeSet<String>) {
+        let Some(node) = written.node.get("when") else { return };
+        let Some(text) = node.text() else { return };
+        if !template::is_expression(text) {
+            let message = "\"when\" is one template, such as \"{{ params.full }}\"";
+            return self.report.error(node.at, format!("task {:?}: {message}", written.id));
+        }
+        self.check_template(written, node.at, text, None, upstream);
     }
 
     fn check_upstream(&self, written: &Written<'_>, id: &str, at: At) -> bool {

@@ -95,6 +95,45 @@ fn a_tasks_own_keys_win_over_default_args() {
 }
 
 #[test]
+fn groups_prefix_their_tasks_and_stand_for_them() {
+    let dag = good(
+        "dag_id: a\ndefault_args: {retries: 1}\ntask_groups:\n  outer: {default_args: {retries: 2, owner: data}, depends_on: [first]}\n  inner: {parent: outer, default_args: {retries: 3}}\ntasks:\n  first: {operator: noop}\n  x: {operator: noop, task_group: outer}\n  y: {operator: noop, task_group: inner, depends_on: [x]}\n  z: {operator: noop, task_group: outer.inner, depends_on: [y]}\n  last: {operator: noop, depends_on: [outer]}\n",
+    );
+    let tasks: Vec<_> = dag
+        .tasks
+        .iter()
+        .map(|task| {
+            let above: Vec<_> = task.upstream.iter().map(|up| up.0.as_str()).collect();
+            (task.task_id.0.as_str(), above.join(" "), task.retries, task.owner.as_str())
+        })
+        .collect();
+    let expected = [
+        ("first", "", 1, "airflow"),
+        ("outer.x", "first", 2, "data"),
+        ("outer.inner.y", "outer.x", 3, "data"),
+        ("outer.inner.z", "outer.inner.y", 3, "data"),
+        ("last", "outer.inner.z", 1, "airflow"),
+    ];
+    assert_eq!(
+        tasks,
+        expected.map(|(id, above, retries, owner)| (id, above.to_owned(), retries, owner))
+    );
+    assert_eq!(dag.task_groups.keys().collect::<Vec<_>>(), ["outer", "outer.inner"]);
+}
+
+#[test]
+fn a_teardown_makes_its_setups() {
+    let dag = good(
+        "dag_id: a\ntasks:\n  make: {operator: noop}\n  use: {operator: noop, depends_on: [make]}\n  away: {operator: noop, depends_on: [use], teardown: {setups: [make], on_failure_fail_dagrun: true}}\n",
+    );
+    assert!(dag.tasks[0].setup);
+    let away = &dag.tasks[2];
+    assert_eq!(away.upstream, ["make".into(), "use".into()]);
+    assert_eq!(away.trigger_rule, crate::decide::TriggerRule::AllDoneSetupSuccess);
+    assert_eq!(away.teardown, Some(model::Teardown { on_failure_fail_dagrun: true }));
+}
+
+#[test]
 fn yaml_is_1_2() {
     let dag = good(
         "dag_id: no\ndescription: on\ntasks: {yes: {operator: bash, with: {command: 'true', env: {A: off, B: '010'}}}}\n",

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Kind, Plan, PlanTask};
 use crate::ids::{TaskId, TaskNo};
+use crate::template::is_true;
 
 /// What a result means beyond that the task succeeded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,9 +34,9 @@ impl Says {
         let skips = match task.kind {
             Kind::Plain => Skips::None,
             Kind::Branch => Skips::AllBut(plan.followed(result)?),
-            Kind::ShortCircuit { .. } if is_true(result) => Skips::None,
+            Kind::ShortCircuit { .. } if result.is_some_and(is_true) => Skips::None,
             Kind::ShortCircuit { .. } => Skips::Below,
-            Kind::LatestOnly if is_true(result) => Skips::None,
+            Kind::LatestOnly if result.is_some_and(is_true) => Skips::None,
             Kind::LatestOnly => Skips::AllBut(Vec::new()),
         };
         Ok(Self { skips, ..Self::default() })
@@ -83,17 +84,5 @@ impl Plan {
         self.number(&TaskId(text.to_owned())).ok_or_else(|| {
             format!("the branch is to follow {text:?}, and the DAG has no such task")
         })
-    }
-}
-
-/// As Python takes a value for true.
-fn is_true(value: Option<&Value>) -> bool {
-    match value {
-        None | Some(Value::Null) => false,
-        Some(Value::Bool(value)) => *value,
-        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::Object(entries)) => !entries.is_empty(),
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub mod data;
+pub mod flow;
 pub mod plain;
 pub mod process;
 mod rules;
@@ -75,6 +76,7 @@ impl std::fmt::Debug for Operator {
 pub const OPERATORS: &[Operator] = &[
     operator::<data::SqlTransform>("aggregate", true, &[]),
     operator::<process::Bash>("bash", false, &["command"]),
+    operator::<flow::Branch>("branch", false, &[]),
     operator::<data::CsvRead>("csv.read", true, &[]),
     operator::<data::CsvWrite>("csv.write", false, &[]),
     operator::<plain::Nothing>("empty", false, &[]),
@@ -83,6 +85,7 @@ pub const OPERATORS: &[Operator] = &[
     operator::<data::ParquetWrite>("parquet.write", false, &[]),
     operator::<sql::PostgresLoad>("postgres.load", false, &[]),
     operator::<process::Python>("python", false, &["code"]),
+    operator::<flow::ShortCircuit>("short_circuit", false, &[]),
     operator::<sql::Sql>("sql", false, &[]),
     operator::<data::SqlTransform>("transform", true, &[]),
 ];
@@ -91,7 +94,6 @@ pub const OPERATORS: &[Operator] = &[
 pub const NOT_YET: &[&str] = &[
     "airflow",
     "approval",
-    "branch",
     "generate",
     "http",
     "http.poll",
@@ -108,7 +110,6 @@ pub const NOT_YET: &[&str] = &[
     "sensor.sql",
     "sensor.task",
     "sensor.time",
-    "short_circuit",
     "spark_submit",
     "stream",
     "trigger_dag",

@@ -1,6 +1,7 @@
 //! Rules between an operator's parameters that their types don't tell.
 
 use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform};
+use super::flow::{Branch, ShortCircuit};
 use super::plain::Nothing;
 use super::process::{Bash, Python};
 use super::sql::{LoadMode, PostgresLoad, Sql};
@@ -16,9 +17,11 @@ pub trait Rules {
     }
 }
 
+impl Rules for Branch {}
 impl Rules for Nothing {}
 impl Rules for ParquetRead {}
 impl Rules for ParquetWrite {}
+impl Rules for ShortCircuit {}
 
 impl Rules for Bash {
     fn broken_rules(&self) -> Vec<Broken> {

@@ -17,8 +17,9 @@ mod value;
 
 pub(crate) use check::{Known, check};
 pub use context::{RunContext, XComKey};
-pub use references::{References, references};
+pub use references::{References, references, references_of};
 pub use render::{RenderError, render, render_task};
+pub use value::is_true;
 
 /// Whether a text holds template syntax at all.
 #[must_use]

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::context::XComKey;
 use super::{bounds, is_template};
+use crate::dag::model::Task;
 
 /// What the templates of a task use of its run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +47,16 @@ impl References {
 pub fn references(with: &Value) -> References {
     let mut found = References::default();
     collect(with, &mut found);
+    found
+}
+
+/// Returns what all templates of a task use.
+#[must_use]
+pub fn references_of(task: &Task) -> References {
+    let mut found = references(&task.with);
+    if let Some(when) = &task.when {
+        collect(&Value::from(when.as_str()), &mut found);
+    }
     found
 }
 

@@ -58,3 +58,16 @@ fn number(value: &Jinja) -> Result<Value, minijinja::Error> {
     let float = f64::try_from(value.clone())?;
     Ok(Number::from_f64(float).map_or(Value::Null, Value::Number))
 }
+
+/// Whether a value is true, as Python takes it.
+#[must_use]
+pub fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(entries) => !entries.is_empty(),
+    }
+}

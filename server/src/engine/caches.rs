@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use subak_core::decide::{Plan, PlanTask};
 use subak_core::ids::{RunKey, TaskId, TaskNo};
-use subak_core::template::references;
+use subak_core::template::references_of;
 use subak_store::{RunFacts, Store};
 
 /// Entries that a generation of a cache may have.
@@ -156,7 +156,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What handing over a task takes.
 fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
     let task = plan.spec(planned);
-    let named = references(&task.with).needed_xcoms();
+    let named = references_of(task).needed_xcoms();
     let ids: BTreeSet<TaskId> = named.into_iter().map(|key| TaskId(key.task_id)).collect();
     let tasks = ids.iter().filter_map(|id| plan.number(id)).collect();
     Ok(Needs { json: serde_json::to_vec(task)?.into(), tasks })

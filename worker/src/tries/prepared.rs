@@ -26,7 +26,7 @@ impl PreparedTask {
     /// Looks the task's operator up.
     pub(crate) fn new(task: Task, registry: &Registry) -> Self {
         let operator = registry.get(&task.operator).cloned();
-        let has_templates = has_templates(&task.with);
+        let has_templates = task.when.is_some() || has_templates(&task.with);
         Self { task, operator, has_templates }
     }
 

@@ -139,15 +139,27 @@ async fn operate(this: &Try) -> Result<TaskOutput, TaskError> {
             task.operator
         ))
     })?;
+    if !is_wanted(this)? {
+        return Err(TaskError::skip("skipped: its `when` is not true"));
+    }
     let with = if this.task.has_templates { rendered(this)? } else { task.with.clone() };
     operator.run_with(with, &this.ctx).await
 }
 
-fn rendered(this: &Try) -> Result<Value, TaskError> {
+/// Whether the task's `when` is true, if it has one.
+fn is_wanted(this: &Try) -> Result<bool, TaskError> {
+    let Some(when) = &this.task.task.when else { return Ok(true) };
+    let value = template::render(&Value::from(when.as_str()), templates(this)?);
+    value.map(|value| template::is_true(&value)).map_err(TaskError::permanent)
+}
+
+fn templates(this: &Try) -> Result<&RunContext, TaskError> {
     let templates = this.templates.as_ref();
-    let templates =
-        templates.ok_or_else(|| TaskError::permanent("the run's values are missing"))?;
-    template::render_task(&this.task.task, templates).map_err(TaskError::permanent)
+    templates.ok_or_else(|| TaskError::permanent("the run's values are missing"))
+}
+
+fn rendered(this: &Try) -> Result<Value, TaskError> {
+    template::render_task(&this.task.task, templates(this)?).map_err(TaskError::permanent)
 }
 
 fn judge(

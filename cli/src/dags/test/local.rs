@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use subak_core::dag::model::Dag;
 use subak_core::decide::memory::{MemoryRun, Report, Start, Step, TryOutcome};
-use subak_core::decide::{Plan, TryEnd};
+use subak_core::decide::{Plan, Says, TryEnd};
 use subak_core::ids::Instance;
 use subak_core::state::{RunState, TaskState};
-use subak_core::template::{RunContext, XComKey, references};
+use subak_core::template::{RunContext, XComKey, references_of};
 use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub(super) struct LocalRun {
     connections: BTreeMap<String, Connection>,
     xcoms: BTreeMap<XComKey, Value>,
     events: JoinSet<Event>,
-    running: BTreeMap<Instance, String>,
+    running: BTreeMap<Instance, (String, CancellationToken)>,
     progress: Arc<Progress>,
     quiet: bool,
 }
@@ -73,7 +73,7 @@ impl LocalRun {
                     step = run.retry_due(at);
                     continue;
                 }
-                Event::Ended(at, end) => Report::plain(at, self.ended(at, *end)),
+                Event::Ended(at, end) => self.ended(at, *end),
             };
             if cancel.is_cancelled() {
                 self.events.shutdown().await;
@@ -94,7 +94,12 @@ impl LocalRun {
         cancel: &CancellationToken,
     ) -> Option<RunState> {
         loop {
-            for (at, end) in step.settled() {
+            for at in &step.stopped {
+                if let Some((_, stop)) = self.running.remove(at) {
+                    stop.cancel();
+                }
+            }
+            for (at, end) in step.effects.iter().copied().chain(step.settled()) {
                 self.show(at, TaskState::from(end), "-", "");
             }
             for &(at, delay) in &step.retries {
@@ -128,7 +133,7 @@ impl LocalRun {
     fn start(&mut self, start: Start, cancel: &CancellationToken) {
         let Some(planned) = self.plan.task(start.at.task) else { return };
         let task = self.plan.spec(planned).clone();
-        let needed = references(&task.with).needed_xcoms();
+        let needed = references_of(&task).needed_xcoms();
         let xcoms = needed.into_iter().filter_map(|key| {
             let value = self.xcoms.get(&key)?.clone();
             Some((key, value))
@@ -144,10 +149,10 @@ impl LocalRun {
             .iter()
             .filter_map(|id| Some((id.clone(), self.connections.get(id)?.clone())))
             .collect();
-        self.running.insert(start.at, task.task_id.to_string());
-        self.progress.running(&Vec::from_iter(self.running.values().cloned()));
-        let (runner, progress, cancel) =
-            (self.runner.clone(), self.progress.clone(), cancel.clone());
+        let cancel = cancel.child_token();
+        self.running.insert(start.at, (task.task_id.to_string(), cancel.clone()));
+        self.show_running();
+        let (runner, progress) = (self.runner.clone(), self.progress.clone());
         let (quiet, name) = (self.quiet, task.task_id.to_string());
         let line = move |line: &str| {
             if !quiet {
@@ -162,9 +167,16 @@ impl LocalRun {
     }
 
     /// Shows how a try ended and keeps its results.
-    fn ended(&mut self, at: Instance, end: LocalEnd) -> TryOutcome {
-        self.running.remove(&at);
-        self.progress.running(&Vec::from_iter(self.running.values().cloned()));
+    fn ended(&mut self, at: Instance, mut end: LocalEnd) -> Report {
+        if self.running.remove(&at).is_none() {
+            // Stopped: what it says no longer counts.
+            return Report::plain(at, TryOutcome::Skipped);
+        }
+        self.show_running();
+        let said = self.says(at, &end);
+        if let (LocalOutcome::Success, Err(wrong)) = (end.outcome, &said) {
+            (end.outcome, end.error) = (LocalOutcome::Failed, wrong.clone());
+        }
         let took = output::span(chrono::TimeDelta::from_std(end.took).unwrap_or_default());
         let (state, outcome) = match end.outcome {
             LocalOutcome::Success => (TaskState::Success, TryOutcome::Success),
@@ -181,7 +193,18 @@ impl LocalRun {
         if end.outcome == LocalOutcome::Success {
             self.keep(at, end);
         }
-        outcome
+        Report { at, outcome, says: said.unwrap_or_default() }
+    }
+
+    /// What the result of a try means for the tasks below it.
+    fn says(&self, at: Instance, end: &LocalEnd) -> Result<Says, String> {
+        let task = self.plan.task(at.task).ok_or("the DAG has no such task")?;
+        Says::of(&self.plan, task, end.value.as_ref())
+    }
+
+    fn show_running(&self) {
+        let names = self.running.values().map(|(name, _)| name.clone());
+        self.progress.running(&Vec::from_iter(names));
     }
 
     /// Keeps what a successful try hands on.

@@ -40,7 +40,7 @@ refused! {
     duplicate_tasks_of_a_list: tasks("  - {task_id: x, operator: noop}\n  - {task_id: x, operator: noop}\n");
     a_list_without_ids: tasks("  - {operator: noop}\n  - {task_id: 5, operator: noop}\n  - noop\n");
     keys_that_are_not_built_yet: check(
-        "dag_id: a\nfail_fast: true\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.consume, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, setup: true}\n",
+        "dag_id: a\ndeadline: 1h\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.consume, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, inlets: []}\n",
     );
     wrong_types: check(
         "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: 1}\n  y: noop\n  z: {operator: 5}\n",
@@ -94,6 +94,21 @@ refused! {
     param_defaults: dag("params: {n: {type: integer, default: many}, m: {default: 0, minimum: 1}, s: {pattern: x}}");
     values_in_a_command: tasks(
         "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ ds }} {{ run_id }}\n        rm {{ params.day }}\n        ls {{ dag_run.conf['x'] }} {{ ti.xcom_pull('y') | upper }}\n  y: {operator: python, with: {code: \"print('{{ params.day }}')\"}}\n",
+    );
+    setups_and_teardowns: tasks(
+        "  make: {operator: noop, setup: true}\n  use: {operator: noop, depends_on: [make], trigger_rule: all_done}\n  both: {operator: noop, setup: true, teardown: true}\n  away: {operator: noop, teardown: {setups: [mak, make], on_failure: true}}\n  again: {operator: noop, teardown: true, trigger_rule: all_done, depends_on: [use]}\n  odd: {operator: noop, teardown: 5}\n",
+    );
+    rules_of_setups_and_teardowns: tasks(
+        "  make: {operator: noop, setup: true}\n  use: {operator: noop, depends_on: [make], trigger_rule: all_done}\n  both: {operator: noop, setup: true, teardown: true}\n  again: {operator: noop, teardown: true, trigger_rule: all_done, depends_on: [use, make]}\n",
+    );
+    rules_that_do_not_fail_fast: check(
+        "dag_id: a\nfail_fast: true\ntasks:\n  x: {operator: noop}\n  y: {operator: noop, depends_on: [x], trigger_rule: all_done}\n  z: {operator: noop, depends_on: [x], teardown: true}\n",
+    );
+    task_groups: check(
+        "dag_id: a\ntask_groups:\n  one: {parent: two, tooltip: 5}\n  two: {parent: one}\n  three: {parent: tow, expnd: {}}\n  a.b: {}\n  four: {depends_on: [four, nothing, four.y], default_args: {retrys: 1}}\ntasks:\n  x: {operator: noop, task_group: fuor}\n  y: {operator: noop, task_group: four, depends_on: [four]}\n  four.y: {operator: noop}\n",
+    );
+    branches: tasks(
+        "  pick: {operator: branch, with: {choose: \"{{ params.day }}\", labels: {lft: a, right: b}}}\n  left: {operator: noop, depends_on: [pick]}\n  none: {operator: branch}\n  gate: {operator: short_circuit, with: {condition: true, ignore_downstream_trigger_rules: 5}}\n  wish: {operator: noop, when: 'params.day'}\n  hope: {operator: noop, when: \"{{ parms.day }}\"}\n",
     );
     templates_that_cant_be_right: tasks(
         "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ dss }} {{ execution_date }}\n        echo {{ logical_date.strftme('%d') }}\n      env:\n        A: \"{{ params.dya }}\"\n        B: \"{{ tasks.nothing.output }}\"\n        C: \"{{ ti.xcom_pull('nothing') }}\"\n        D: \"{{ ds | uper }}\"\n        E: \"{{ ds \"\n        F: \"{% if %}\"\n        G: \"{{ var.value.x }} {{ conn.y.host }}\"\n        H: \"{% include 'x' %}\"\n        I: \"{{ ti.xcom_pull(task_ids=params.day) }}\"\n        J: \"{{ macros.ds_ad(ds, 1) }} {{ macros.uuid }}\"\n        K: \"{{ tasks.x.output }}\"\n  y: {operator: csv.write, with: {input: \"{{ tasks.x.output }}\", path: out.csv}}\n  z: {operator: csv.write, with: {input: data.csv, path: out.csv}}\n  w: {operator: sql, with: {connection: \"{{ params.day }}\", sql: SELECT 1}}\n",
