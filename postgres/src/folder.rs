@@ -48,7 +48,7 @@ impl Folder {
             make_data(&data, &account, &binaries, options.from_template)?;
         }
         let (socket, short_socket) = make_socket_folder(&root, &account)?;
-        let password = password(&root)?;
+        let password = password(&root.join("password"))?;
         let folder = Self {
             root,
             socket,
@@ -64,6 +64,11 @@ impl Folder {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.root.join("data")
+    }
+
+    /// The password of a role, made when it is first asked for.
+    pub(crate) fn role_password(&self, role: &str) -> Result<String, PostgresError> {
+        password(&self.root.join(format!("password-{role}")))
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -210,18 +215,17 @@ fn fits(socket_folder: &Path) -> bool {
     socket_folder.as_os_str().len() + "/.s.PGSQL.65535".len() <= SOCKET_PATH_MAX
 }
 
-/// Reads the superuser's password, or makes one; only this process's account can read the file.
-fn password(root: &Path) -> Result<String, PostgresError> {
-    let path = root.join("password");
-    if let Ok(password) = fs::read_to_string(&path)
+/// Reads a password, or makes one; only this process's account can read the file.
+fn password(path: &Path) -> Result<String, PostgresError> {
+    if let Ok(password) = fs::read_to_string(path)
         && !password.trim().is_empty()
     {
         return Ok(password.trim().to_owned());
     }
     let password: String = rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect();
-    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path);
+    let file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| writeln!(file, "{password}"));
-    written.at("writing", &path)?;
+    written.at("writing", path)?;
     Ok(password)
 }
 

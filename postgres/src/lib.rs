@@ -18,11 +18,13 @@ mod settings;
 mod spawn;
 mod template;
 mod temporary;
+mod tenant;
 
 pub use binaries::Binaries;
 pub use error::PostgresError;
 pub use options::{Options, TcpPort};
 pub use private::PrivatePostgres;
+pub use tenant::Tenant;
 
 /// Name of the superuser of every private PostgreSQL.
 pub const SUPERUSER: &str = "subak";

@@ -90,13 +90,6 @@ impl PrivatePostgres {
         Some(format!("postgres://{SUPERUSER}:{}@127.0.0.1:{port}/{database}", self.password()))
     }
 
-    /// The line that opens a database in a terminal.
-    #[must_use]
-    pub fn psql_line(&self, database: &str) -> String {
-        let socket = self.socket_dir().display();
-        format!("psql -h {socket} -p {} -U {SUPERUSER} {database}", self.port)
-    }
-
     /// Options that connect to a database on the Unix socket.
     #[must_use]
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
@@ -132,6 +125,10 @@ impl PrivatePostgres {
     #[must_use]
     pub fn password(&self) -> &str {
         &self.folder.password
+    }
+
+    pub(crate) fn role_password(&self, role: &str) -> Result<String, PostgresError> {
+        self.folder.role_password(role)
     }
 
     /// Process id of the postmaster.

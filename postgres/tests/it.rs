@@ -31,7 +31,10 @@ async fn a_folder_keeps_its_data_over_stop_and_start() -> Result<()> {
         drop(PrivatePostgres::start(Options::new(folder.path())).await?);
         best = best.min(since.elapsed());
     }
-    ensure!(best < Duration::from_secs(1), "start of an existing folder took {best:?}");
+    let since = Instant::now();
+    drop(PrivatePostgres::start(Options::new(folder.path().join("another"))).await?);
+    let new = since.elapsed();
+    ensure!(best < new, "start of an existing folder took {best:?}, of a new one {new:?}");
     let second = PrivatePostgres::start(Options::new(folder.path())).await?;
     let mut connection = PgConnection::connect(&second.url("warehouse")).await?;
     let row = connection.fetch_one("SELECT answer FROM kept").await?;
@@ -121,6 +124,35 @@ async fn tcp_asks_for_the_password() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_tenant_owns_its_database_and_reaches_nothing_else() -> Result<()> {
+    let postgres = PrivatePostgres::temporary_with(|options| options.tcp(TcpPort::Free)).await?;
+    postgres.create_database("secrets").await?;
+    let first = postgres.create_tenant("warehouse").await?;
+    let url = postgres.tenant_url(&first).context("no TCP")?;
+    let again = postgres.create_tenant("warehouse").await?;
+    assert_eq!(postgres.tenant_url(&again).as_deref(), Some(url.as_str()));
+
+    let mut own = PgConnection::connect(&url).await?;
+    own.execute("CREATE TABLE numbers AS SELECT 42 AS n").await?;
+    for (refused, why) in [
+        ("COPY numbers TO PROGRAM 'cat'", "42501"),
+        ("COPY numbers FROM '/etc/hostname'", "42501"),
+        ("CREATE ROLE another", "42501"),
+    ] {
+        let error = own.execute(refused).await.err().context(refused)?;
+        let code = error.as_database_error().and_then(|error| error.code().map(String::from));
+        assert_eq!(code.as_deref(), Some(why), "{refused}: {error}");
+    }
+    let (server, _) = url.rsplit_once('/').context("a URL")?;
+    for other in ["secrets", "postgres", "template1"] {
+        let elsewhere = format!("{server}/{other}");
+        let error = PgConnection::connect(&elsewhere).await.err().context(other)?;
+        ensure!(error.to_string().contains("permission denied for database"), "{other}: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() -> Result<()> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
@@ -151,7 +183,8 @@ async fn psql_understands_the_addresses() -> Result<()> {
     let output =
         Command::new(&psql).args([&postgres.url("postgres"), "-Atc", "SELECT 6 * 7"]).output()?;
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "42", "{output:?}");
-    let line = postgres.psql_line("postgres").replacen("psql", &psql.to_string_lossy(), 1);
+    let tenant = postgres.create_tenant("deep").await?;
+    let line = postgres.tenant_psql_line(&tenant).replacen("psql", &psql.to_string_lossy(), 1);
     let output = Command::new("sh").arg("-c").arg(format!("{line} -Atc 'SELECT 1'")).output()?;
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1", "{output:?}");
     Ok(())

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Database of the metadata.
 const METADATA: &str = "subak";
-/// Database for the users' own tables.
+/// Database for the users' own tables. Its role enters no other and is no superuser: whoever may
+/// write SQL in a DAG must not reach the metadata by it.
 pub(crate) const WAREHOUSE: &str = "warehouse";
 
 /// A running PostgreSQL that is started again when it ends by itself.
@@ -31,15 +32,14 @@ impl Database {
         let options = Options::new(data.join("postgres")).tcp(TcpPort::Free);
         let mut postgres =
             PrivatePostgres::start(options).await.context("starting a private PostgreSQL")?;
-        for database in [METADATA, WAREHOUSE] {
-            postgres.create_database(database).await?;
-        }
+        postgres.create_database(METADATA).await?;
+        let warehouse = postgres.create_tenant(WAREHOUSE).await?;
         let metadata_url = postgres.url(METADATA);
         let store = Store::connect(&metadata_url).await.context("connecting to the metadata")?;
         store.migrate().await?;
-        let psql_line = postgres.psql_line(WAREHOUSE);
+        let psql_line = postgres.tenant_psql_line(&warehouse);
         let warehouse_url =
-            postgres.tcp_url(WAREHOUSE).context("PostgreSQL has no loopback port")?;
+            postgres.tenant_url(&warehouse).context("PostgreSQL has no loopback port")?;
 
         let stop = CancellationToken::new();
         let until = stop.clone();
