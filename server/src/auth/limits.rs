@@ -1,125 +1,213 @@
 //! How often somebody may fail to sign in, and how many passwords are checked at once.
+//!
+//! An attempt counts from its admission, so that many at once are no way around the limits; a success
+//! takes it back. The tight limit is on a name *from one address*: a stranger who guesses somebody's
+//! password elsewhere does not shut its owner out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::problem::ApiError;
 
-/// Failures of one user name, and of one address, within the window.
-const FAILURES_PER_NAME: u32 = 10;
-const FAILURES_PER_ADDRESS: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(300);
-/// Names and addresses remembered; beyond it, all begin anew.
+/// Keys remembered. Beyond it the ended windows go, then those with the fewest attempts.
 const REMEMBERED_MOST: usize = 20_000;
 /// A check takes 19 MiB and a core for a moment.
 const CHECKS_AT_ONCE: usize = 2;
+/// Attempts that wait for a check; more are told to come back.
+const WAITING_MOST: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
+    NameFrom(String, Option<IpAddr>),
     Name(String),
     Address(IpAddr),
 }
 
+impl Key {
+    /// Attempts within the window.
+    fn most(&self) -> u32 {
+        match self {
+            Self::NameFrom(..) => 10,
+            Self::Address(_) => 50,
+            Self::Name(_) => 200,
+        }
+    }
+
+    fn of(name: &str, address: Option<IpAddr>) -> Vec<Self> {
+        let name = name.chars().take(100).collect::<String>().to_lowercase();
+        let from = Self::NameFrom(name.clone(), address);
+        [from, Self::Name(name)].into_iter().chain(address.map(Self::Address)).collect()
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
-struct Failures {
+struct Attempts {
     since: Instant,
     count: u32,
 }
 
-/// Failed sign-ins of late, in this server's memory.
+/// Attempts to sign in of late, in this server's memory.
 #[derive(Debug)]
 pub(crate) struct LoginLimits {
-    failures: Mutex<HashMap<Key, Failures>>,
+    attempts: Mutex<HashMap<Key, Attempts>>,
     window: Duration,
     checks: Semaphore,
+    waiting: Semaphore,
 }
 
 impl Default for LoginLimits {
     fn default() -> Self {
-        Self { failures: Mutex::default(), window: WINDOW, checks: Semaphore::new(CHECKS_AT_ONCE) }
+        Self {
+            attempts: Mutex::default(),
+            window: WINDOW,
+            checks: Semaphore::new(CHECKS_AT_ONCE),
+            waiting: Semaphore::new(WAITING_MOST),
+        }
+    }
+}
+
+/// An admitted attempt, with its turn to check a password. Dropped, it stays counted.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    limits: &'a LoginLimits,
+    keys: Vec<Key>,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Attempt<'_> {
+    /// The password was right: the attempt no longer counts, nor do earlier ones from there.
+    pub(crate) fn succeeded(self) {
+        let mut attempts = self.limits.lock();
+        for key in &self.keys {
+            if matches!(key, Key::NameFrom(..)) {
+                attempts.remove(key);
+            } else if let Some(entry) = attempts.get_mut(key) {
+                entry.count = entry.count.saturating_sub(1);
+            }
+        }
     }
 }
 
 impl LoginLimits {
-    /// Whether somebody may try; waits for its turn to check a password.
+    /// Counts an attempt, or refuses it; waits for its turn to check a password.
     pub(crate) async fn admit(
         &self,
         name: &str,
         address: Option<IpAddr>,
-    ) -> Result<tokio::sync::SemaphorePermit<'_>, ApiError> {
-        if let Some(wait) = keys(name, address).filter_map(|key| self.wait(&key)).max() {
-            return Err(ApiError::TooManySignIns(wait.as_secs() + 1));
-        }
-        self.checks.acquire().await.map_err(|_| ApiError::Internal)
+    ) -> Result<Attempt<'_>, ApiError> {
+        let keys = Key::of(name, address);
+        let _waits = self.waiting.try_acquire().map_err(|_| ApiError::TooManySignIns(1))?;
+        self.count(&keys).map_err(|wait| ApiError::TooManySignIns(wait.as_secs() + 1))?;
+        let turn = self.checks.acquire().await.map_err(|_| ApiError::Internal)?;
+        Ok(Attempt { limits: self, keys, _turn: turn })
     }
 
-    /// Remembers a failure.
-    pub(crate) fn failed(&self, name: &str, address: Option<IpAddr>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= REMEMBERED_MOST {
-            failures.clear();
+    /// Counts one attempt under all of its keys, unless one has had its number: then how long to wait.
+    fn count(&self, keys: &[Key]) -> Result<(), Duration> {
+        let mut attempts = self.lock();
+        let full = keys.iter().filter_map(|key| {
+            let entry = attempts.get(key).filter(|entry| entry.count >= key.most())?;
+            self.left(entry)
+        });
+        if let Some(wait) = full.max() {
+            return Err(wait);
         }
-        for key in keys(name, address) {
-            let entry = failures.entry(key).or_insert(Failures { since: Instant::now(), count: 0 });
-            if entry.since.elapsed() > self.window {
-                *entry = Failures { since: Instant::now(), count: 0 };
+        if attempts.len() >= REMEMBERED_MOST {
+            attempts.retain(|_, entry| self.left(entry).is_some());
+        }
+        if attempts.len() >= REMEMBERED_MOST {
+            let fewest = attempts.values().map(|entry| entry.count).min().unwrap_or(0);
+            attempts.retain(|_, entry| entry.count > fewest);
+        }
+        for key in keys {
+            let new = Attempts { since: Instant::now(), count: 0 };
+            let entry = attempts.entry(key.clone()).or_insert(new);
+            if self.left(entry).is_none() {
+                *entry = new;
             }
             entry.count += 1;
         }
+        Ok(())
     }
 
-    /// Forgets a name's failures: its owner has signed in.
-    pub(crate) fn succeeded(&self, name: &str) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&Key::Name(name.to_lowercase()));
+    /// What is left of the window of these attempts.
+    fn left(&self, attempts: &Attempts) -> Option<Duration> {
+        self.window.checked_sub(attempts.since.elapsed()).filter(|left| !left.is_zero())
     }
 
-    fn wait(&self, key: &Key) -> Option<Duration> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = failures.get(key)?;
-        let most = match key {
-            Key::Name(_) => FAILURES_PER_NAME,
-            Key::Address(_) => FAILURES_PER_ADDRESS,
-        };
-        (entry.count >= most).then(|| self.window.checked_sub(entry.since.elapsed())).flatten()
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Attempts>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn keys(name: &str, address: Option<IpAddr>) -> impl Iterator<Item = Key> {
-    let name = Key::Name(name.chars().take(100).collect::<String>().to_lowercase());
-    std::iter::once(name).chain(address.map(Key::Address))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
     #[tokio::test]
-    async fn a_name_that_fails_too_often_waits_and_then_may_again() {
+    async fn a_name_that_fails_too_often_from_one_address_waits_there_alone() {
         let mut limits = LoginLimits::default();
-        for _ in 0..FAILURES_PER_NAME {
-            assert!(limits.admit("made", None).await.is_ok());
-            limits.failed("made", None);
+        for _ in 0..10 {
+            drop(limits.admit("made", address(1)).await.unwrap());
         }
-        assert!(matches!(limits.admit("MADE", None).await, Err(ApiError::TooManySignIns(300..))));
-        assert!(limits.admit("wayan", None).await.is_ok());
-        // Its window is over.
+        let refused = limits.admit("MADE", address(1)).await;
+        assert!(matches!(refused, Err(ApiError::TooManySignIns(299..))), "{refused:?}");
+        drop(refused);
+        assert!(limits.admit("wayan", address(1)).await.is_ok());
+        assert!(limits.admit("made", address(2)).await.is_ok(), "its owner, elsewhere");
         limits.window = Duration::ZERO;
-        assert!(limits.admit("made", None).await.is_ok());
+        assert!(limits.admit("made", address(1)).await.is_ok(), "the window is over");
+    }
+
+    #[tokio::test]
+    async fn attempts_count_before_they_are_decided() {
+        let limits = LoginLimits::default();
+        let tries = (0..30).map(|_| async {
+            let admitted = limits.admit("made", address(1)).await;
+            tokio::task::yield_now().await;
+            admitted.is_ok()
+        });
+        let admitted = futures::future::join_all(tries).await;
+        assert_eq!(admitted.into_iter().filter(|ok| *ok).count(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_success_is_not_counted() {
+        let limits = LoginLimits::default();
+        for _ in 0..100 {
+            limits.admit("made", address(1)).await.unwrap().succeeded();
+        }
+        assert!(limits.admit("made", address(1)).await.is_ok());
     }
 
     #[tokio::test]
     async fn an_address_is_limited_whatever_names_it_tries() {
         let limits = LoginLimits::default();
-        let address = Some(IpAddr::from([192, 0, 2, 1]));
-        for at in 0..FAILURES_PER_ADDRESS {
-            limits.failed(&format!("user{at}"), address);
+        for at in 0..50 {
+            drop(limits.admit(&format!("user{at}"), address(1)).await.unwrap());
         }
-        assert!(limits.admit("another", address).await.is_err());
-        assert!(limits.admit("another", Some(IpAddr::from([192, 0, 2, 2]))).await.is_ok());
+        assert!(limits.admit("another", address(1)).await.is_err());
+        assert!(limits.admit("another", address(2)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn guessers_who_are_many_do_not_make_it_forget() {
+        let limits = LoginLimits::default();
+        for _ in 0..10 {
+            drop(limits.admit("made", address(1)).await.unwrap());
+        }
+        for at in 0..REMEMBERED_MOST {
+            drop(limits.admit(&format!("user{at}"), None).await.unwrap());
+        }
+        assert!(limits.admit("made", address(1)).await.is_err());
     }
 }

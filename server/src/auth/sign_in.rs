@@ -100,13 +100,10 @@ pub(super) async fn check_password(
     password: &SecretString,
     address: Option<IpAddr>,
 ) -> Result<User, ApiError> {
-    let _turn = app.logins.admit(name, address).await?;
-    if let Some(user) = app.store.user_check(name, password).await? {
-        app.logins.succeeded(name);
-        return Ok(user);
-    }
-    app.logins.failed(name, address);
-    Err(ApiError::BadPassword)
+    let attempt = app.logins.admit(name, address).await?;
+    let user = app.store.user_check(name, password).await?.ok_or(ApiError::BadPassword)?;
+    attempt.succeeded();
+    Ok(user)
 }
 
 /// Begins a new session, whatever the browser had before, and goes on.
