@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Subcommand;
 use serde_json::Value;
 use subak_proto::JoinToken;
@@ -46,9 +47,26 @@ Example:
         /// What the token is for.
         #[arg(long, default_value = "workers")]
         name: String,
-        /// Days for which workers may join by it; left out: until it is revoked.
+        /// Days for which workers may join by it; left out: until `subak workers revoke`.
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
+    },
+    /// Lists the join tokens: their names, never the tokens themselves.
+    Tokens {
+        #[command(flatten)]
+        metadata: Metadata,
+    },
+    /// Lets no worker join any more by the tokens of a name.
+    #[command(after_help = "\
+Example:
+  subak workers revoke workers
+
+Workers that have joined stay until they end; stop them to be rid of them.")]
+    Revoke {
+        #[command(flatten)]
+        metadata: Metadata,
+        /// As `subak workers tokens` shows it.
+        name: String,
     },
 }
 
@@ -69,8 +87,30 @@ pub(crate) async fn run(command: Command) -> Outcome {
                 JoinToken { secret: secret.expose().to_owned(), certificate: Some(fingerprint) };
             output::line(token)?;
         }
+        Command::Tokens { metadata } => tokens(&metadata).await?,
+        Command::Revoke { metadata, name } => {
+            match metadata.store().await?.join_token_revoke(&name).await? {
+                0 => bail!("no join token is named `{name}`: `subak workers tokens` lists them"),
+                1 => output::line(format!("revoked a token named {name}"))?,
+                many => output::line(format!("revoked {many} tokens named {name}"))?,
+            }
+        }
     }
     Ok(Ended::Success)
+}
+
+async fn tokens(metadata: &Metadata) -> anyhow::Result<()> {
+    let mut table = Table::new(&["name", "made", "expires", "revoked"]);
+    for token in metadata.store().await?.join_token_list().await? {
+        table.row([
+            token.name,
+            output::instant(Some(token.created_at)),
+            output::instant(token.expires_at),
+            output::instant(token.revoked_at),
+        ]);
+    }
+    table.print()?;
+    Ok(())
 }
 
 async fn list(metadata: &Metadata) -> anyhow::Result<()> {

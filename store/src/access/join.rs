@@ -2,10 +2,43 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::{Secret, secret};
 use crate::{Store, StoreError};
 
+/// A join token as it is kept: never the secret itself.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct JoinTokenRow {
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
 impl Store {
+    /// Returns the newest 1,000 join tokens, newest first.
+    pub async fn join_token_list(&self) -> Result<Vec<JoinTokenRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT name, created_at, expires_at, revoked_at FROM join_token
+             ORDER BY created_at DESC, hash LIMIT 1000",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Lets no worker join any more by the tokens of this name; returns how many there were. Workers
+    /// that have joined stay.
+    pub async fn join_token_revoke(&self, name: &str) -> Result<u64, StoreError> {
+        let revoked = sqlx::query(
+            "UPDATE join_token SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL",
+        )
+        .bind(name)
+        .execute(&self.pool)
+        .await?;
+        Ok(revoked.rows_affected())
+    }
+
     /// Makes a join token; `life` of `None`: until it is revoked.
     pub async fn join_token_create(
         &self,

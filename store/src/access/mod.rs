@@ -10,6 +10,7 @@ mod sessions;
 mod tokens;
 mod users;
 
+pub use join::JoinTokenRow;
 pub use password::PasswordProblem;
 pub use secret::Secret;
 pub use users::{NewUserError, Role, User};
