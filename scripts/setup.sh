@@ -47,7 +47,7 @@ fi
 
 rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 if ! command -v cargo >/dev/null; then
-    echo "missing: Rust $rust or later; install it with rustup (package rustup, then: rustup default stable)" >&2
+    echo "missing: Rust $rust or later; https://rustup.rs has the line that installs it" >&2
     exit 1
 fi
 have=$(rustc --version | cut -d' ' -f2)

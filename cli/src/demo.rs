@@ -1,7 +1,8 @@
 //! `subak demo`: the retail pipeline, from a generated file to a table, watched in a browser.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io::BufWriter;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,7 +103,8 @@ fn generated(file: &Path, rows: u64) -> anyhow::Result<()> {
     }
     let writing = || format!("writing `{}`", file.display());
     let staged = file.with_extension("csv.part");
-    fs::create_dir_all(file.parent().unwrap_or(Path::new("."))).with_context(writing)?;
+    let folder = file.parent().unwrap_or(Path::new("."));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(writing)?;
     let out = fs::File::create(&staged).with_context(writing)?;
     generate::retail(rows, SEED, BufWriter::new(out)).with_context(writing)?;
     fs::rename(&staged, file).with_context(writing)

@@ -1,7 +1,8 @@
 //! The worker's folder: one worker at a time, told apart from others across restarts.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,7 +25,9 @@ impl StateFolder {
     /// Takes the folder over. Who has the lock knows that the former worker and its processes are
     /// dead.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(path).with_context(|| format!("making `{}`", path.display()))?;
+        // Results, logs and inputs of tasks lie below it: nobody else's business.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.with_context(|| format!("making `{}`", path.display()))?;
         let lock = lock(path)?;
         let id = id(path).with_context(|| format!("reading `{}`", path.display()))?;
         let former = fs::read_to_string(path.join("session")).ok();

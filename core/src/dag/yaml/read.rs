@@ -26,7 +26,7 @@ pub(crate) fn documents(text: &str, report: &Report<'_>) -> Vec<Node> {
 fn options() -> Options {
     let budget = serde_saphyr::budget! {
         max_events: 4_000_000,
-        max_nodes: 2_000_000,
+        max_nodes: 1_000_000,
         max_depth: 64,
         max_aliases: 100_000,
         max_anchors: 20_000,

@@ -1,7 +1,8 @@
 //! Arrow IPC files, LZ4-compressed: what tasks hand on.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::BufWriter;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,7 +91,8 @@ pub(crate) fn folder(ctx: &TaskContext) -> Result<PathBuf, DataError> {
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(failed)?;
     }
-    fs::create_dir_all(&folder).map_err(failed)?;
+    // A group may be given to servers that read the storage; nobody else sees the rows.
+    DirBuilder::new().recursive(true).mode(0o750).create(&folder).map_err(failed)?;
     Ok(folder)
 }
 
