@@ -7,6 +7,7 @@ pub mod checker;
 pub mod dag_gen;
 pub mod model;
 pub mod peek;
+pub mod poke;
 pub mod postgres;
 pub mod settle;
 pub mod stack;

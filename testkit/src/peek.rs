@@ -1,5 +1,6 @@
 //! Looks into the metadata database, for what tests assert of it.
 
+use chrono::{DateTime, Utc};
 use subak_core::ids::RunKey;
 use subak_store::Store;
 
@@ -102,4 +103,61 @@ pub async fn dataset_rows(
 pub async fn dead_letters(store: &Store) -> anyhow::Result<Vec<(i64, serde_json::Value, Vec<u8>)>> {
     let letters = "SELECT position, reasons, raw FROM dead_letter WHERE visible ORDER BY position";
     Ok(sqlx::query_as(letters).fetch_all(store.pool()).await?)
+}
+
+/// `task_id state` of every task of a run that is ready, runs or waits on a timer, sorted.
+pub async fn live_tasks(store: &Store, run: RunKey) -> anyhow::Result<Vec<String>> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT t.task_id, l.state::text FROM live l
+         JOIN run USING (run_key)
+         JOIN dag_task t ON t.dag = run.dag AND t.task = l.task
+         WHERE l.run_key = $1 ORDER BY t.task_id",
+    )
+    .bind(run.0)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(task, state)| format!("{task} {state}")).collect())
+}
+
+/// Seconds between the end of a run's last try and the retry that waits.
+pub async fn retry_delay(store: &Store, run: RunKey) -> anyhow::Result<f64> {
+    let sql = "SELECT extract(epoch FROM due_at - queued_at)::float8 FROM live
+               WHERE run_key = $1 AND state = 'up_for_retry'";
+    Ok(sqlx::query_scalar(sql).bind(run.0).fetch_one(store.pool()).await?)
+}
+
+/// Logical dates of a DAG's runs, in their order.
+pub async fn logical_dates(store: &Store, dag_id: &str) -> anyhow::Result<Vec<DateTime<Utc>>> {
+    let sql = "SELECT logical_date FROM run JOIN dag USING (dag)
+               WHERE dag_id = $1 AND logical_date IS NOT NULL ORDER BY logical_date";
+    Ok(sqlx::query_scalar(sql).bind(dag_id).fetch_all(store.pool()).await?)
+}
+
+/// The database's time.
+pub async fn now(store: &Store) -> anyhow::Result<DateTime<Utc>> {
+    Ok(sqlx::query_scalar("SELECT now()").fetch_one(store.pool()).await?)
+}
+
+/// Rows that wait in the outbox.
+pub async fn outbox(store: &Store) -> anyhow::Result<i64> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(store.pool()).await?)
+}
+
+/// Sessions that are not dead.
+pub async fn sessions(store: &Store) -> anyhow::Result<Vec<i64>> {
+    let sql = "SELECT session FROM worker_session WHERE dead_at IS NULL ORDER BY session";
+    Ok(sqlx::query_scalar(sql).fetch_all(store.pool()).await?)
+}
+
+/// Whether a table exists.
+pub async fn has_table(store: &Store, name: &str) -> anyhow::Result<bool> {
+    let sql = "SELECT to_regclass($1) IS NOT NULL";
+    Ok(sqlx::query_scalar(sql).bind(name).fetch_one(store.pool()).await?)
+}
+
+/// How many sessions of this database wait for a lock.
+pub async fn waiting_for_locks(store: &Store) -> anyhow::Result<i64> {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    Ok(sqlx::query_scalar(sql).fetch_one(store.pool()).await?)
 }

@@ -2,7 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod cancel;
+mod cascade;
 mod chain;
+mod clear;
+mod cron;
 mod gateway;
+mod hands;
+mod limits;
+mod outage;
+mod reaper;
+mod retention;
 mod surface;
+mod timers;
 mod world;

@@ -1,7 +1,7 @@
 //! A database, engines on it, and workers that do what a script says.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use subak_core::dag::{self, version};
 use subak_core::ids::{DagId, RunKey};
@@ -13,7 +13,15 @@ use subak_testkit::peek;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::hands::Hands;
+
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// Nothing may take longer: the machine of the tests is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at what no change tells of.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// One server's engine with a database of its own.
 pub(crate) struct World {
@@ -30,8 +38,11 @@ impl World {
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
-        let database = subak_testkit::postgres::database().await?;
-        let store = database.store;
+        Self::on(subak_testkit::postgres::database().await?.store).await
+    }
+
+    /// On a database that is there.
+    pub(crate) async fn on(store: Store) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let engine = engine(&store, "one", &mut tasks, &stop).await?;
@@ -60,22 +71,61 @@ impl World {
         self.engine.join("worker", &[("default", slots)], Duration::from_secs(60)).await
     }
 
+    /// A worker whose tries end when the test says so.
+    pub(crate) async fn hands(&self, slots: u32) -> anyhow::Result<Hands> {
+        Ok(Hands::new(self.worker(slots).await?))
+    }
+
     /// Waits until the run has ended, and returns its state.
     pub(crate) async fn ended(&self, run: RunKey) -> anyhow::Result<String> {
-        let mut changes = self.engine.changes();
-        loop {
+        self.until("the run to end", async || {
             let state = peek::run_state(&self.store, run).await?;
-            if state == "success" || state == "failed" {
-                return Ok(state);
-            }
+            Ok(state == "success" || state == "failed")
+        })
+        .await?;
+        peek::run_state(&self.store, run).await
+    }
+
+    /// Waits until the run's live tasks are these.
+    pub(crate) async fn live(&self, run: RunKey, tasks: &[&str]) -> anyhow::Result<()> {
+        self.until(&format!("{tasks:?}"), async || {
+            Ok(peek::live_tasks(&self.store, run).await? == tasks)
+        })
+        .await
+    }
+
+    /// Waits until a condition holds: looks at every change of this engine, and now and then.
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let mut changes = self.engine.changes();
+        while !holds().await? {
+            anyhow::ensure!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
             // A lagging receiver, or a change of another engine, is found by looking again.
-            let _ = tokio::time::timeout(Duration::from_millis(500), changes.recv()).await;
+            let _ = tokio::time::timeout(LOOK_EVERY, changes.recv()).await;
         }
+        Ok(())
+    }
+
+    /// Starts another server on the same database, which ends by itself or with this world.
+    pub(crate) async fn other(&self, name: &str) -> anyhow::Result<Self> {
+        let mut tasks = JoinSet::new();
+        let stop = self.stop.child_token();
+        let engine = engine(&self.store, name, &mut tasks, &stop).await?;
+        Ok(Self { store: self.store.clone(), engine, stop, tasks })
+    }
+
+    /// Ends this server as a crash does: at whatever it waits for.
+    pub(crate) async fn kill(mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// Waits until the engine's loops have gone round.
     pub(crate) async fn beating(&self) -> anyhow::Result<()> {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while self.engine.last_beat().is_none() {
             anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "the loops do not go round");
             tokio::time::sleep(Duration::from_millis(20)).await;
