@@ -21,7 +21,11 @@ pub struct DagPage<'a> {
     pub toggle: PauseToggle,
     pub tags: Vec<String>,
     pub schedule: Option<String>,
+    /// The schedule in words, with its time zone.
+    pub schedule_words: String,
     pub next_run: Option<Stamp>,
+    /// The next run on the clocks of the DAG's time zone.
+    pub next_run_local: String,
     pub owners: String,
     pub file: String,
     pub version: i32,

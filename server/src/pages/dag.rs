@@ -65,7 +65,13 @@ pub(super) async fn show(
         frame: viewer.frame(),
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
         schedule: schedule_of(&dag),
+        schedule_words: dag.head.schedule.as_ref().map_or_else(String::new, |schedule| {
+            subak_core::schedule::in_words(schedule, dag.head.timezone)
+        }),
         next_run: dag.next_run_at.map(|at| Stamp::new(at, now, t)),
+        next_run_local: dag.next_run_at.map_or_else(String::new, |at| {
+            at.with_timezone(&dag.head.timezone).format("%Y-%m-%d %H:%M %Z").to_string()
+        }),
         owners: dag.owners.join(", "),
         version: dag.version,
         version_made: Stamp::new(dag.version_created_at, now, t),

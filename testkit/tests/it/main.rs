@@ -17,3 +17,5 @@ mod vectors;
 fn first_seed() -> u64 {
     std::env::var("SUBAK_FIRST_SEED").map_or(0, |text| text.parse().unwrap())
 }
+#[cfg(test)]
+mod schedule;

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use subak_core::decide::Plan;
 use subak_core::ids::{RunKey, run_id};
-use subak_core::state::{RunState, RunType};
+use subak_core::schedule::Timetable;
+use subak_core::state::RunState;
 use subak_store::RunFacts;
 use subak_store::engine::{LockedRun, NewRun};
 
@@ -20,7 +21,7 @@ impl Pending {
     pub(super) fn exists(&self) -> TriggerError {
         let trigger = &self.trigger;
         let run_id = trigger.run_id.clone().unwrap_or_else(|| {
-            let date = trigger.logical_date.or(trigger.run_after).unwrap_or_default();
+            let date = trigger.run_after.or(trigger.logical_date).unwrap_or_default();
             run_id(trigger.run_type.as_str(), date)
         });
         TriggerError::Exists { dag_id: trigger.dag_id.clone(), run_id }
@@ -37,12 +38,10 @@ impl Pending {
     ) -> NewRun {
         let trigger = &self.trigger;
         let run_after = trigger.run_after.unwrap_or(now);
-        let named = match trigger.run_type {
-            RunType::Manual => trigger.logical_date.unwrap_or(run_after),
-            RunType::Scheduled => run_after,
-        };
-        let interval =
-            trigger.data_interval.or_else(|| trigger.logical_date.map(|date| (date, date)));
+        // A schedule that can't be read has stopped its DAG's file before.
+        let timetable = Timetable::of(&plan.dag, now).ok().flatten();
+        let around = |date| timetable.as_ref().map_or((date, date), |t| t.interval_at(date));
+        let interval = trigger.data_interval.or_else(|| trigger.logical_date.map(around));
         NewRun {
             uuid: self.uuid,
             dag,
@@ -50,7 +49,7 @@ impl Pending {
             run_id: trigger
                 .run_id
                 .clone()
-                .unwrap_or_else(|| run_id(trigger.run_type.as_str(), named)),
+                .unwrap_or_else(|| run_id(trigger.run_type.as_str(), run_after)),
             run_type: trigger.run_type,
             triggered_by: trigger.triggered_by.clone(),
             triggered_user: trigger.user.clone(),
