@@ -107,6 +107,9 @@ pub(super) fn check_id(id: &str, what: &str, at: At, report: &Report<'_>) -> boo
     let wrong = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.' | '_'));
     if id.is_empty() {
         report.error(at, format!("the {what}'s id is empty"));
+    } else if id.chars().all(|c| c == '.') {
+        // A name of a folder, somewhere.
+        report.error(at, format!("the {what}'s id {id:?} consists of dots only"));
     } else if id.chars().count() > LONGEST_ID {
         report.error(at, format!("the {what}'s id is longer than {LONGEST_ID} characters"));
     } else if let Some(c) = id.chars().find(|c| wrong(*c)) {

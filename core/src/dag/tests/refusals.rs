@@ -114,3 +114,11 @@ refused! {
         "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ dss }} {{ execution_date }}\n        echo {{ logical_date.strftme('%d') }}\n      env:\n        A: \"{{ params.dya }}\"\n        B: \"{{ tasks.nothing.output }}\"\n        C: \"{{ ti.xcom_pull('nothing') }}\"\n        D: \"{{ ds | uper }}\"\n        E: \"{{ ds \"\n        F: \"{% if %}\"\n        G: \"{{ var.value.x }} {{ conn.y.host }}\"\n        H: \"{% include 'x' %}\"\n        I: \"{{ ti.xcom_pull(task_ids=params.day) }}\"\n        J: \"{{ macros.ds_ad(ds, 1) }} {{ macros.uuid }}\"\n        K: \"{{ tasks.x.output }}\"\n  y: {operator: csv.write, with: {input: \"{{ tasks.x.output }}\", path: out.csv}}\n  z: {operator: csv.write, with: {input: data.csv, path: out.csv}}\n  w: {operator: sql, with: {connection: \"{{ params.day }}\", sql: SELECT 1}}\n",
     );
 }
+
+#[test]
+fn an_id_of_dots_is_a_folder() {
+    for id in [".", "..", "..."] {
+        let shown = check(&format!("dag_id: {id}\ntasks: {{'{id}': {{operator: noop}}}}\n"));
+        assert_eq!(shown.matches("consists of dots only").count(), 2, "{shown}");
+    }
+}
