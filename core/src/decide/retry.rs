@@ -49,16 +49,19 @@ impl RetryPolicy {
     #[must_use]
     pub fn delay_after(&self, failed: u32, chance: f64) -> Duration {
         let factor = if self.exponential { 2f64.powi(failed.clamp(1, 64) as i32 - 1) } else { 1.0 };
-        let secs = (self.delay.as_secs_f64() * factor).min(self.max_delay.as_secs_f64());
+        // Only growth needs a bound: a constant delay is what its author wrote.
+        let most = if self.exponential { self.max_delay } else { Duration::MAX / 4 }.as_secs_f64();
+        let secs = (self.delay.as_secs_f64() * factor).min(most);
         let jittered = secs * (1.0 + self.jitter.clamp(0.0, 1.0) * chance.clamp(0.0, 1.0));
-        Duration::from_secs_f64(jittered.min(self.max_delay.as_secs_f64()))
+        Duration::from_secs_f64(jittered.min(most))
     }
 }
 
 /// Returns the delay before the next try, or `None` if the task has failed for good.
 ///
 /// `failed` counts the tries that failed since the last clear, this one included, and lost ones
-/// not; `lost` those whose worker was lost, this one included.
+/// not; `lost` those whose worker was lost, this one included. Losses beyond the free ones count as
+/// failures: a task that takes its worker down is tried as often as its author allows.
 #[must_use]
 pub fn after_failure(
     policy: &RetryPolicy,
@@ -67,10 +70,13 @@ pub fn after_failure(
     lost: u32,
     chance: f64,
 ) -> Option<Duration> {
+    let spent = failed + lost.saturating_sub(FREE_LOSSES);
     match end {
         TryEnd::Permanent => None,
-        TryEnd::WorkerLost => (lost <= FREE_LOSSES).then_some(Duration::ZERO),
-        TryEnd::Transient => (failed <= policy.retries).then(|| policy.delay_after(failed, chance)),
+        TryEnd::WorkerLost if lost <= FREE_LOSSES => Some(Duration::ZERO),
+        TryEnd::WorkerLost | TryEnd::Transient => {
+            (spent <= policy.retries).then(|| policy.delay_after(spent, chance))
+        }
     }
 }
 
@@ -94,6 +100,8 @@ mod tests {
             (1..5).map(|n| policy(true, 0.0).delay_after(n, 1.0).as_secs()).collect();
         assert_eq!(delays, [10, 20, 35, 35]);
         assert_eq!(policy(false, 0.0).delay_after(4, 1.0).as_secs(), 10);
+        let days = RetryPolicy { delay: Duration::from_secs(200_000), ..policy(false, 0.0) };
+        assert_eq!(days.delay_after(1, 0.0).as_secs(), 200_000, "a constant delay has no limit");
     }
 
     #[test]
@@ -109,6 +117,14 @@ mod tests {
         assert!(after_failure(&none, TryEnd::WorkerLost, 0, 3, 0.0).is_some());
         assert!(after_failure(&none, TryEnd::WorkerLost, 0, 4, 0.0).is_none());
         assert!(after_failure(&none, TryEnd::Transient, 1, 0, 0.0).is_none());
+        let three = policy(false, 0.0);
+        let delay = Some(Duration::from_secs(10));
+        assert_eq!(after_failure(&three, TryEnd::WorkerLost, 0, 3, 0.0), Some(Duration::ZERO));
+        assert_eq!(after_failure(&three, TryEnd::WorkerLost, 0, 6, 0.0), delay);
+        assert_eq!(after_failure(&three, TryEnd::WorkerLost, 0, 7, 0.0), None);
+        assert_eq!(after_failure(&three, TryEnd::WorkerLost, 1, 5, 0.0), delay);
+        assert_eq!(after_failure(&three, TryEnd::WorkerLost, 1, 6, 0.0), None);
+        assert_eq!(after_failure(&three, TryEnd::Transient, 2, 5, 0.0), None);
         assert!(after_failure(&policy(false, 0.0), TryEnd::Permanent, 1, 0, 0.0).is_none());
     }
 }
