@@ -83,6 +83,22 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Puts a row of the outbox off that failed: longer each time, five minutes at most.
+    pub async fn outbox_postpone(&self, id: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE outbox
+             SET failures = failures + 1,
+                 due_at = now() + least(2 ^ least(failures, 9), 300) * interval '1 second'
+             WHERE id = $1",
+        )
+        .bind(id)
+        .execute(&self.engine)
+        .await?;
+        Ok(())
+    }
+}
+
 impl EngineTx<'_> {
     /// The first row of the outbox that is due, not locked.
     pub async fn outbox_peek(&mut self) -> Result<Option<OutboxRow>, StoreError> {

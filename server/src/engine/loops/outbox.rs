@@ -4,6 +4,7 @@ use serde::Deserialize;
 use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::FinalState;
 use subak_store::OutboxRow;
+use subak_store::engine::EngineTx;
 
 use crate::engine::Core;
 use crate::engine::work::Work;
@@ -13,27 +14,36 @@ struct Cascade {
     ended: Vec<(TaskNo, FinalState)>,
 }
 
-/// Takes one row after another until none is due.
-pub(super) async fn work_off(core: &Core) -> anyhow::Result<()> {
-    while step(core).await? {}
-    Ok(())
+/// Takes one row after another until none is due; returns whether there was one. A row that fails
+/// comes again later, and later each time: the others go on.
+pub(super) async fn work_off(core: &Core) -> anyhow::Result<bool> {
+    let mut took = false;
+    loop {
+        let mut tx = core.store.engine_begin().await?;
+        let Some(row) = tx.outbox_peek().await? else { return Ok(took) };
+        let (id, kind) = (row.id, row.kind.clone());
+        took = true;
+        if let Err(error) = step(core, tx, row).await {
+            tracing::error!(error = format!("{error:#}"), outbox.id = id, outbox.kind = kind);
+            core.store.outbox_postpone(id).await?;
+        }
+    }
 }
 
-async fn step(core: &Core) -> anyhow::Result<bool> {
-    let mut tx = core.store.engine_begin().await?;
-    let Some(row) = tx.outbox_peek().await? else { return Ok(false) };
+async fn step(core: &Core, mut tx: EngineTx<'_>, row: OutboxRow) -> anyhow::Result<()> {
     // The order of locks: the run first, then the row, which may be gone by then.
-    let Some(run) = row.run_key.map(RunKey) else { return Ok(tx.outbox_remove(row.id).await?) };
+    let Some(run) = row.run_key.map(RunKey) else {
+        anyhow::bail!("the outbox has a row of kind `{}` without a run", row.kind);
+    };
     let locked = tx.runs_lock(&[run]).await?;
     if !tx.outbox_remove(row.id).await? {
-        return Ok(true);
+        return Ok(());
     }
     let mut work = Work::new(core, locked).await?;
     if work.locked(run).is_some_and(|run| !run.cancelled) {
         work.resume(run, ended(&row)?);
     }
-    core.commit(tx, work).await?;
-    Ok(true)
+    core.commit(tx, work).await
 }
 
 fn ended(row: &OutboxRow) -> anyhow::Result<Vec<(TaskNo, FinalState)>> {

@@ -1,6 +1,7 @@
 //! Sleeps to the earliest due timer of any kind, then takes what is due: retries, deadlines of runs,
 //! schedules, the outbox.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// A pause after an error, so that a database that is away is not asked in a tight loop.
 pub(super) const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// A pause after a look that took nothing though something is due: somebody else is at it.
+const AFTER_NOTHING: Duration = Duration::from_millis(50);
 
 /// Rows that one look takes.
 const MOST: i64 = 500;
@@ -42,7 +46,8 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
     }
 }
 
-/// Takes what is due; returns how long nothing will be.
+/// Takes what is due; returns how long nothing will be. What fails is left for the next look, and
+/// holds up nothing else.
 async fn tick(engine: &Engine) -> anyhow::Result<Duration> {
     let core = &engine.core;
     let next = core.store.timer_next().await?;
@@ -53,24 +58,70 @@ async fn tick(engine: &Engine) -> anyhow::Result<Duration> {
     {
         return Ok(wait.min(LONGEST));
     }
-    let due = core.store.timers_due(MOST).await?;
-    if !due.is_empty() {
-        retries(engine, due).await?;
-    }
+    let mut look = Look::default();
+    look.all_retries(engine, core.store.timers_due(MOST).await?).await;
     for run in core.store.deadlines_due(MOST).await? {
-        match cancel::cancel(core, run, "dagrun_timeout").await {
-            Ok(()) | Err(CancelError::Ended(_) | CancelError::NotFound) => {}
-            Err(CancelError::Internal(error)) => return Err(error),
+        look.note(match cancel::cancel(core, run, "dagrun_timeout").await {
+            Ok(()) | Err(CancelError::Ended(_) | CancelError::NotFound) => Ok(true),
+            Err(CancelError::Internal(error)) => Err(error),
+        });
+    }
+    let schedules = cron::look(engine, None).await;
+    let wait = schedules.as_ref().copied().unwrap_or_default();
+    look.note(schedules.map(|_| false));
+    look.note(outbox::work_off(core).await);
+    Ok(look.pause().max(wait))
+}
+
+/// What came of one look.
+#[derive(Debug, Default)]
+struct Look {
+    took: bool,
+    failed: bool,
+}
+
+impl Look {
+    /// Whether something was done, or why not.
+    fn note(&mut self, done: anyhow::Result<bool>) {
+        match done {
+            Ok(took) => self.took |= took,
+            Err(error) => {
+                error!(error = format!("{error:#}"), "timers: will try again");
+                self.failed = true;
+            }
         }
     }
-    let wait = cron::look(engine, None).await?;
-    outbox::work_off(core).await?;
-    Ok(wait)
+
+    /// All in one transaction; if that fails, each run in one of its own.
+    async fn all_retries(&mut self, engine: &Engine, due: Vec<InstanceKey>) {
+        if due.is_empty() {
+            return;
+        }
+        let done = retries(engine, due.clone()).await;
+        if done.is_ok() {
+            return self.note(done);
+        }
+        let mut by_run: BTreeMap<RunKey, Vec<InstanceKey>> = BTreeMap::new();
+        for key in due {
+            by_run.entry(key.run).or_default().push(key);
+        }
+        for keys in by_run.into_values() {
+            self.note(retries(engine, keys).await);
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        match self {
+            Self { failed: true, .. } => AFTER_ERROR,
+            Self { took: true, .. } => Duration::ZERO,
+            Self { took: false, .. } => AFTER_NOTHING,
+        }
+    }
 }
 
 /// Makes due retries ready. The rows were found by a plain read: their runs are locked now, and the
 /// rows are looked at again. Runs that somebody else holds come at the next look.
-async fn retries(engine: &Engine, due: Vec<InstanceKey>) -> anyhow::Result<()> {
+async fn retries(engine: &Engine, due: Vec<InstanceKey>) -> anyhow::Result<bool> {
     let core = &engine.core;
     let mut tx = core.store.engine_begin().await?;
     let keys: Vec<RunKey> = due.iter().map(|key| key.run).collect();
@@ -78,7 +129,7 @@ async fn retries(engine: &Engine, due: Vec<InstanceKey>) -> anyhow::Result<()> {
     let ours: Vec<InstanceKey> =
         due.into_iter().filter(|key| locked.iter().any(|run| run.key == key.run)).collect();
     if ours.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let mut work = Work::new(core, locked).await?;
     for held in tx.live_lock_due(&ours).await? {
@@ -103,5 +154,6 @@ async fn retries(engine: &Engine, due: Vec<InstanceKey>) -> anyhow::Result<()> {
             delay: None,
         });
     }
-    core.commit(tx, work).await
+    core.commit(tx, work).await?;
+    Ok(true)
 }
