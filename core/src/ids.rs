@@ -162,6 +162,24 @@ pub fn run_id(run_type: &str, instant: DateTime<Utc>) -> String {
     format!("{run_type}__{}", instant.to_rfc3339_opts(micros, false))
 }
 
+/// The longest run id, as Airflow has it.
+const RUN_ID_LONGEST: usize = 250;
+
+/// Checks a run id that somebody chose: Airflow's characters, none of which a shell or Python would
+/// read as anything but text. Returns what is wrong with it.
+pub fn check_run_id(id: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.~:+-".contains(c);
+    if id.is_empty() || id.len() > RUN_ID_LONGEST {
+        return Err(format!("a run id has 1 to {RUN_ID_LONGEST} characters"));
+    }
+    match id.chars().find(|c| !allowed(*c)) {
+        Some(c) => Err(format!(
+            "the run id {id:?} holds {c:?}: only letters, digits, _ . ~ : + and - may stand there"
+        )),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +191,17 @@ mod tests {
         assert_eq!(first.day(), day);
         assert_eq!(RunKey(first.0 + 12_345).day(), day);
         assert_eq!(RunKey(first.0 - 1).day(), day.pred_opt().unwrap());
+    }
+
+    #[test]
+    fn a_run_id_holds_nothing_that_a_shell_would_run() {
+        for good in ["manual__2026-11-20T01:02:03.000456+00:00", "a~b_C.9", &"x".repeat(250)] {
+            assert_eq!(check_run_id(good), Ok(()), "{good}");
+        }
+        let bad = ["", "a b", "x$(id)", "x;id", "a\nb", "a'b", "a\"b", "a/b", "é", "a\0b"];
+        for bad in bad.into_iter().chain([&*"x".repeat(251)]) {
+            assert!(check_run_id(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -8,3 +8,4 @@ pub mod operators;
 pub mod schedule;
 pub mod state;
 pub mod template;
+pub mod text;

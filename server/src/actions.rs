@@ -48,6 +48,9 @@ impl Actions {
             TriggerError::Conf(problem) => {
                 ApiError::Invalid(vec![FieldProblem::body("conf", problem)])
             }
+            TriggerError::Field { field, problem } => {
+                ApiError::Invalid(vec![FieldProblem::body(field, problem)])
+            }
             TriggerError::Internal(cause) => internal(&cause),
         })
     }

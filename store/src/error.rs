@@ -44,6 +44,19 @@ impl StoreError {
         }
     }
 
+    /// Whether the database will never take one of the values: a character or number that it does
+    /// not know, a key that is too long, a constraint.
+    #[must_use]
+    pub fn is_refused_value(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error
+                .code()
+                .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class))),
+            Self::Database(sqlx::Error::Encode(_)) => true,
+            _ => false,
+        }
+    }
+
     /// The violated constraint, if that is what failed.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {

@@ -161,3 +161,15 @@ pub async fn waiting_for_locks(store: &Store) -> anyhow::Result<i64> {
                WHERE datname = current_database() AND wait_event_type = 'Lock'";
     Ok(sqlx::query_scalar(sql).fetch_one(store.pool()).await?)
 }
+
+/// Changes the database behind the product's back: statements that some fault would amount to.
+pub async fn meddle(store: &Store, statements: &str) -> anyhow::Result<()> {
+    let statements = sqlx::AssertSqlSafe(statements.to_owned());
+    sqlx::raw_sql(statements).execute(store.pool()).await?;
+    Ok(())
+}
+
+/// One text out of the database.
+pub async fn text(store: &Store, query: &'static str) -> anyhow::Result<Option<String>> {
+    Ok(sqlx::query_scalar(query).fetch_optional(store.pool()).await?.flatten())
+}

@@ -102,6 +102,13 @@ impl Sessions {
         }
     }
 
+    /// Notes that a hand-over will not be sent: the worker's count never hears of it.
+    pub(crate) fn not_sent(&self, session: i64) {
+        if let Some(session) = self.lock().get_mut(&session) {
+            session.assignments = session.assignments.saturating_sub(1);
+        }
+    }
+
     /// Notes that a try has ended at its worker, which has the slot free again.
     pub(crate) fn finish(&self, session: i64, token: i64) {
         if let Some(session) = self.lock().get_mut(&session)

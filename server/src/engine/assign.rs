@@ -16,6 +16,9 @@ use subak_store::engine::{Fence, HandedOver};
 use super::caches::Facts;
 use super::{Core, Outcome, TryReport};
 
+/// Assignments of one message.
+const ASSIGNMENTS_AT_ONCE: usize = 1_024;
+
 impl Core {
     /// Sends committed hand-overs. One that can't be made ready to run ends as failed, with the
     /// reason; while the database does not answer nothing is sent, and no try is to blame.
@@ -27,15 +30,18 @@ impl Core {
         let mut by_session: BTreeMap<i64, Vec<proto::Assignment>> = BTreeMap::new();
         for try_ in handed {
             let Some(facts) = facts.get(&try_.key.run) else { continue };
-            match self.assignment(try_, facts).await {
+            let made = self.assignment(try_, facts).await;
+            match made.and_then(fitting) {
                 Ok(assignment) => by_session.entry(try_.session).or_default().push(assignment),
                 Err(error) if is_transient(&error) => return Err(error),
                 Err(error) => self.fail_assignment(try_, &error),
             }
         }
         for (session, assignments) in by_session {
-            let message = proto::Assignments { assignments };
-            self.sessions.send(session, proto::server_message::Message::Assignments(message));
+            for assignments in proto::grouped(assignments, ASSIGNMENTS_AT_ONCE) {
+                let message = proto::Assignments { assignments };
+                self.sessions.send(session, proto::server_message::Message::Assignments(message));
+            }
         }
         Ok(())
     }
@@ -129,14 +135,29 @@ impl Core {
     fn fail_assignment(&self, try_: &HandedOver, error: &anyhow::Error) {
         let message = format!("the task could not be handed over: {error:#}");
         tracing::error!(run.key = try_.key.run.0, task = try_.key.task.0, error = message);
-        let outcome = Outcome::Failed(subak_core::decide::TryEnd::Transient);
+        self.sessions.not_sent(try_.session);
+        // What the same values lead to again.
+        let outcome = Outcome::Failed(subak_core::decide::TryEnd::Permanent);
         let report = TryReport::bare(try_.fence(), outcome, Some(message));
         let _ = self.failures.send(report);
     }
 }
 
+/// An assignment that fits into a message.
+fn fitting(assignment: proto::Assignment) -> anyhow::Result<proto::Assignment> {
+    anyhow::ensure!(
+        proto::fits(&assignment),
+        "its params, conf and the XComs that its templates name are together more than a message \
+         may have, 4 MiB: hand large data on as a dataset"
+    );
+    Ok(assignment)
+}
+
+/// Whether the database may answer the next time.
 fn is_transient(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient)
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient))
 }
 
 /// What a try is called on the wire.

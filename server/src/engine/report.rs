@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use subak_core::decide::TryEnd;
+use subak_core::text::without_nul;
 use subak_store::engine::Fence;
 
 /// How a try ended.
@@ -31,6 +32,8 @@ pub struct TryReport {
     pub dead_letters: bool,
     /// The log's last chunk, where it was not sent before.
     pub log: Option<LogTail>,
+    /// The database refused what it held: only the end is left of it.
+    pub is_refused: bool,
 }
 
 /// A dataset that the try made.
@@ -77,6 +80,18 @@ impl TryReport {
             scans: Vec::new(),
             dead_letters: false,
             log: None,
+            is_refused: false,
         }
+    }
+
+    /// Drops what the database does not take; the try has failed because of it.
+    pub(crate) fn refuse(&mut self, reason: &str) {
+        let error = without_nul(format!("the result could not be recorded: {reason}"));
+        let exit_code = self.exit_code;
+        *self = Self {
+            exit_code,
+            is_refused: true,
+            ..Self::bare(self.fence, Outcome::Failed(TryEnd::Permanent), Some(error))
+        };
     }
 }

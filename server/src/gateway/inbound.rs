@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde_json::Value;
 use subak_core::decide::TryEnd;
+use subak_core::text::{json_without_nul, without_nul};
 use subak_proto::{self as proto, ServerMessage, server_message::Message as Out, worker_message};
 use subak_store::engine::EngineSession;
 use subak_store::{NewDeadLetter, NewLogChunk};
@@ -200,10 +201,10 @@ impl Inbound {
             .letters
             .into_iter()
             .map(|letter| NewDeadLetter {
-                source: letter.source,
+                source: without_nul(letter.source),
                 partition: letter.partition,
                 position: letter.position,
-                reasons: letter.reasons.into(),
+                reasons: letter.reasons.into_iter().map(without_nul).collect(),
                 raw: letter.raw,
             })
             .collect();
@@ -278,7 +279,7 @@ fn log_chunk(chunk: &proto::LogChunk) -> Option<NewLogChunk> {
     })
 }
 
-/// A report from the wire; one that names no try, or no outcome, is dropped.
+/// A report from the wire, without what the database cannot keep; one that names no try, or no outcome, is dropped.
 fn try_report(report: proto::Report) -> Option<TryReport> {
     let outcome = match report.outcome() {
         proto::Outcome::Unspecified => return None,
@@ -289,13 +290,13 @@ fn try_report(report: proto::Report) -> Option<TryReport> {
         proto::Outcome::Stopped => Outcome::Stopped,
         proto::Outcome::WorkerLost => Outcome::Failed(TryEnd::WorkerLost),
     };
-    let json = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let json = |bytes: &[u8]| json_without_nul(serde_json::from_slice(bytes).unwrap_or_default());
     Some(TryReport {
         fence: fence(report.r#try.as_ref()?),
         outcome,
-        error: (!report.error.is_empty()).then_some(report.error),
+        error: (!report.error.is_empty()).then(|| without_nul(report.error)),
         exit_code: report.exit_code,
-        xcoms: report.xcoms.into_iter().map(|x| (x.key, json(&x.value))).collect(),
+        xcoms: report.xcoms.into_iter().map(|x| (without_nul(x.key), json(&x.value))).collect(),
         datasets: report
             .datasets
             .into_iter()
@@ -303,7 +304,7 @@ fn try_report(report: proto::Report) -> Option<TryReport> {
                 reference: json(&dataset.value),
                 stats: json(&dataset.stats),
                 preview: json(&dataset.preview),
-                name: dataset.name,
+                name: without_nul(dataset.name),
             })
             .collect(),
         rows_rejected: report.rows_rejected,
@@ -315,5 +316,6 @@ fn try_report(report: proto::Report) -> Option<TryReport> {
             lines: i32::try_from(log.lines).unwrap_or(0),
             lz4: log.lz4.to_vec(),
         }),
+        is_refused: false,
     })
 }

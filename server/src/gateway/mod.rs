@@ -12,14 +12,11 @@ use std::pin::Pin;
 
 use futures::Stream;
 use subak_proto::worker_gateway_server::{WorkerGateway, WorkerGatewayServer};
-use subak_proto::{ServerMessage, WorkerMessage};
+use subak_proto::{MESSAGE_BYTES, ServerMessage, WorkerMessage};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::engine::Engine;
-
-/// Messages are at most this large, both ways.
-const MESSAGE_BYTES: usize = 4 << 20;
 
 /// Serves workers on one listener.
 #[derive(Clone)]

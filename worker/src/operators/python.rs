@@ -1,6 +1,6 @@
 //! `python`: runs a script or inline code, JSON in and out.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use subak_task::{Operator, TaskContext, TaskError, TaskOutput};
 use tokio::process::Command;
 
 use super::process;
+
+/// The largest result; an XCom is not larger either.
+const RESULT_LIMIT: u64 = 1024 * 1024;
 
 /// Runs Python; what it writes to `SUBAK_RESULT` is the XCom.
 pub(crate) struct PythonOperator {
@@ -72,11 +75,20 @@ fn interpreter(name: &str, ctx: &TaskContext) -> Result<PathBuf, TaskError> {
 }
 
 fn read_result(path: &Path) -> Result<Option<Value>, TaskError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(RESULT_LIMIT + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(TaskError::transient(format!("reading SUBAK_RESULT: {error}"))),
-    };
+    }
+    if bytes.len() as u64 > RESULT_LIMIT {
+        return Err(TaskError::permanent(
+            "what the process wrote to SUBAK_RESULT is more than 1 MiB: hand large data on as a \
+             dataset",
+        ));
+    }
     serde_json::from_slice(&bytes).map(Some).map_err(|error| {
         TaskError::permanent(format!("what the process wrote to SUBAK_RESULT is not JSON: {error}"))
     })

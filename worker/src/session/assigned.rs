@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::ids::RunKey;
 use subak_core::template::{RunContext, XComKey};
+use subak_core::text::{json_without_nul, without_nul};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
 
@@ -156,7 +157,7 @@ impl Assigned {
         };
         let mut report = Report {
             r#try: Some(self.try_ref),
-            error: ended.error,
+            error: without_nul(ended.error),
             exit_code: ended.exit_code,
             function_started_micros: ended.started_micros,
             function_ended_micros: ended.ended_micros,
@@ -178,32 +179,46 @@ impl Assigned {
             report.scans = counted.map(|(task_id, rows)| ScanCount { task_id, rows }).collect();
         }
         if let Some(value) = output.value.filter(|_| self.do_xcom_push) {
-            let value = value.to_string().into_bytes();
+            let value = json_without_nul(value).to_string().into_bytes();
             if value.len() > XCOM_LIMIT {
-                report.set_outcome(Outcome::FailedPermanent);
-                report.error = format!(
+                let error = format!(
                     "the task's XCom has {} bytes, more than 1 MiB: hand large data on as a dataset",
                     value.len()
                 );
-                self.this.log.flush();
-                subak_task::LogSink::line(&*self.this.log, &report.error);
-                return;
+                return self.fail(report, error);
             }
             let key = XComKey::RETURN_VALUE.to_owned();
             let map_index = self.try_ref.map_index;
             report.xcoms.push(XCom { task_id: String::new(), map_index, key, value });
         }
         if let Some((dataset, stats)) = output.dataset {
-            let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
-            let preview = json(serde_json::to_vec(&stats.preview));
+            let json = |value: serde_json::Result<Value>| {
+                json_without_nul(value.unwrap_or_default()).to_string().into_bytes()
+            };
+            let preview = json(serde_json::to_value(&stats.preview));
             let stats = subak_task::DatasetStats { preview: Vec::new(), ..stats };
             report.datasets.push(Dataset {
-                name: dataset.name.clone(),
-                value: json(serde_json::to_vec(&dataset)),
-                stats: json(serde_json::to_vec(&stats)),
+                name: without_nul(dataset.name.clone()),
+                value: json(serde_json::to_value(&dataset)),
+                stats: json(serde_json::to_value(&stats)),
                 preview,
             });
         }
+        if !subak_proto::fits(report) {
+            report.xcoms.clear();
+            report.datasets.clear();
+            let error = "what the task hands on and its dataset's description are more than a \
+                         message may have, 4 MiB: hand on less, or use fewer columns";
+            self.fail(report, error.to_owned());
+        }
+    }
+
+    /// The try did its work, and its result cannot be handed on.
+    fn fail(&self, report: &mut Report, error: String) {
+        report.set_outcome(Outcome::FailedPermanent);
+        report.error = error;
+        self.this.log.flush();
+        subak_task::LogSink::line(&*self.this.log, &report.error);
     }
 
     /// The log chunks that the server does not keep yet, in the form that travels.

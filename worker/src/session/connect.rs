@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use subak_proto::worker_gateway_client::WorkerGatewayClient;
-use subak_proto::{Hello, JoinToken, ServerMessage, Welcome, WorkerMessage};
+use subak_proto::{Hello, JoinToken, MESSAGE_BYTES, ServerMessage, Welcome, WorkerMessage};
 use subak_proto::{server_message, worker_message};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -16,8 +16,6 @@ use tonic::{Request, Status, Streaming};
 
 use super::tls::PinnedCertificate;
 
-/// The size of one message, both ways.
-const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
 /// Of the flow-control windows: a batch of assignments never waits for a window update.
 const WINDOW: u32 = 4 * 1024 * 1024;
 
@@ -97,8 +95,8 @@ impl Server {
         let channel =
             channel.map_err(|source| ConnectError::Unreachable { url: url.clone(), source })?;
         let mut client = WorkerGatewayClient::new(channel)
-            .max_decoding_message_size(MESSAGE_LIMIT)
-            .max_encoding_message_size(MESSAGE_LIMIT);
+            .max_decoding_message_size(MESSAGE_BYTES)
+            .max_encoding_message_size(MESSAGE_BYTES);
         let (output, queue) = mpsc::unbounded_channel();
         let hello = worker_message::Message::Hello(hello);
         let _ = output.send(WorkerMessage { message: Some(hello) });

@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 
 use subak_proto::worker_message::Message;
 use subak_proto::{
-    Credit, DeadLetters, Draining, Heartbeat, Refused, Report, Reports, TryRef, WorkerMessage,
+    Credit, DeadLetters, Draining, Heartbeat, Refused, Reports, TryRef, WorkerMessage,
 };
 
 use super::Session;
 use super::outbox::{Event, packed};
 
-/// Reports of one message are limited in number and bytes.
+/// Reports of one message.
 const REPORTS_AT_ONCE: usize = 256;
-const REPORT_BYTES: usize = 2 * 1024 * 1024;
 
 impl Session {
     /// Takes what the tries have to say.
@@ -49,8 +48,6 @@ impl Session {
     pub(super) fn send_reports(&mut self, now: Instant) {
         let again = now + self.lease.beat_period().max(Duration::from_secs(1));
         let mut reports = Vec::new();
-        let mut bytes = 0;
-        let mut batches = Vec::new();
         let unsent = self.book.take_unsent();
         if !unsent.is_empty() {
             self.spool_at.get_or_insert(now + super::SPOOL_AFTER);
@@ -60,14 +57,9 @@ impl Session {
                 continue;
             };
             waiting.resend_at = again;
-            bytes += weight(&waiting.report);
             reports.push(waiting.report.clone());
-            if reports.len() >= REPORTS_AT_ONCE || bytes >= REPORT_BYTES {
-                batches.push(std::mem::take(&mut reports));
-                bytes = 0;
-            }
         }
-        batches.extend((!reports.is_empty()).then_some(reports));
+        let batches = subak_proto::grouped(reports, REPORTS_AT_ONCE);
         if !batches.is_empty() {
             self.resend_at.get_or_insert(again);
         }
@@ -167,14 +159,4 @@ impl Session {
             let _ = link.output.send(WorkerMessage { message: Some(message) });
         }
     }
-}
-
-fn weight(report: &Report) -> usize {
-    let xcoms: usize = report.xcoms.iter().map(|xcom| xcom.value.len()).sum();
-    let datasets = report.datasets.iter();
-    let datasets: usize = datasets
-        .map(|dataset| dataset.value.len() + dataset.stats.len() + dataset.preview.len())
-        .sum();
-    let log = report.log.as_ref().map_or(0, |chunk| chunk.lz4.len());
-    xcoms + datasets + log + report.error.len() + 128
 }

@@ -4,7 +4,7 @@ mod ends;
 mod results;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use subak_store::StoreError;
 use subak_store::engine::{EngineSession, EngineTx, Fence, HeldTry};
@@ -17,52 +17,60 @@ use super::work::{After, Work};
 use ends::end_try;
 use results::{keep_results, record_chunks};
 
-/// How often a batch is tried before its reports are answered *later*.
+/// How often the database may fail for a moment before reports are answered *later*.
 const ROUNDS: u32 = 5;
 
-/// Records a batch and answers its reports. A batch that fails for good is answered *later*.
+/// Records a batch and answers its reports. A batch that cannot be recorded is halved: what fails for
+/// a moment then contends with less, and a report that the database refuses for good stands alone in
+/// the end. That one is recorded as failed, with the reason.
 pub(super) async fn complete(core: &Core, session: &mut EngineSession, batch: Vec<Pending>) {
-    let reports: Vec<&TryReport> = batch.iter().map(|pending| &pending.report).collect();
     // Their slots are free at the workers already: this transaction may fill them.
-    for report in &reports {
+    for Pending { report, .. } in &batch {
         core.sessions.finish(report.fence.session, report.fence.token);
     }
-    let began = Instant::now();
-    let mut answers = vec![Answer::Later; batch.len()];
-    let mut after = None;
-    if record_chunks(core, &reports).await {
-        for round in 1..=ROUNDS {
-            match record(core, session, &reports).await {
-                Ok((recorded, follows)) => {
-                    (answers, after) = (recorded, Some(follows));
-                    break;
-                }
-                Err(error) => {
-                    session.reset();
-                    let transient =
-                        error.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient);
-                    warn!(
-                        error = format!("{error:#}"),
-                        reports = reports.len(),
-                        round,
-                        "ends of tries could not be recorded"
-                    );
-                    if !transient || round == ROUNDS {
-                        break;
-                    }
-                    let pause = rand::random_range(5..20) << round;
-                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
-                }
+    let mut parts = vec![batch];
+    let mut rounds = 0;
+    while let Some(mut part) = parts.pop() {
+        let began = Instant::now();
+        let reports: Vec<&TryReport> = part.iter().map(|pending| &pending.report).collect();
+        let error = match record(core, session, &reports).await {
+            Ok((answers, after)) => {
+                let micros = began.elapsed().as_micros();
+                debug!(reports = part.len(), micros, "a batch was recorded");
+                // Answers before hand-overs: the worker then counts its slots as this server does.
+                answer(core, part, &answers);
+                core.committed(after).await;
+                continue;
             }
+            Err(error) => error,
+        };
+        session.reset();
+        let cause = error.downcast_ref::<StoreError>();
+        let (transient, refused) = (
+            cause.is_some_and(StoreError::is_transient),
+            cause.is_some_and(StoreError::is_refused_value),
+        );
+        let text = format!("{error:#}");
+        warn!(error = text, reports = part.len(), "ends of tries could not be recorded");
+        rounds += u32::from(transient);
+        if rounds < ROUNDS && (transient || part.len() > 1) {
+            let half = part.split_off(part.len() / 2);
+            parts.extend([half, part].into_iter().filter(|part| !part.is_empty()));
+            if transient {
+                let pause = rand::random_range(5..20) << rounds;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        } else if let [lone] = &mut part[..]
+            && refused
+            && !lone.report.is_refused
+        {
+            lone.report.refuse(&text);
+            parts.push(part);
+        } else {
+            let answers = vec![Answer::Later; part.len()];
+            answer(core, part, &answers);
+            core.claims_wake();
         }
-    }
-    debug!(reports = batch.len(), micros = began.elapsed().as_micros(), "a batch was recorded");
-    // Answers before hand-overs: the worker then counts its slots as this server does.
-    answer(core, batch, &answers);
-    if let Some(after) = after {
-        core.committed(after).await;
-    } else {
-        core.claims_wake();
     }
 }
 
@@ -99,6 +107,7 @@ async fn record(
     session: &mut EngineSession,
     reports: &[&TryReport],
 ) -> anyhow::Result<(Vec<Answer>, After)> {
+    record_chunks(core, reports).await?;
     let mut tx = session.begin().await?;
     let runs: Vec<_> = reports.iter().map(|report| report.fence.instance.run).collect();
     let mut work = Work::new(core, tx.runs_lock(&runs).await?).await?;

@@ -2,7 +2,6 @@
 
 use subak_store::engine::EngineTx;
 use subak_store::{NewDataset, NewLogChunk, NewScanCount, NewXCom, StoreError};
-use tracing::warn;
 
 use crate::engine::Core;
 use crate::engine::report::TryReport;
@@ -10,8 +9,8 @@ use crate::engine::report::TryReport;
 /// A log of one chunk up to this size lies in the history row.
 const INLINE_LOG_BYTES: usize = 2_048;
 
-/// Keeps last chunks of logs that do not fit into the history row; false if that failed.
-pub(super) async fn record_chunks(core: &Core, reports: &[&TryReport]) -> bool {
+/// Keeps last chunks of logs that do not fit into the history row.
+pub(super) async fn record_chunks(core: &Core, reports: &[&TryReport]) -> Result<(), StoreError> {
     let chunks: Vec<NewLogChunk> = reports
         .iter()
         .filter_map(|report| {
@@ -26,13 +25,9 @@ pub(super) async fn record_chunks(core: &Core, reports: &[&TryReport]) -> bool {
         })
         .collect();
     if chunks.is_empty() {
-        return true;
+        return Ok(());
     }
-    let kept = core.store.log_keep(&chunks).await;
-    if let Err(error) = &kept {
-        warn!(error = format!("{error:#}"), "logs of ended tries could not be kept");
-    }
-    kept.is_ok()
+    core.store.log_keep(&chunks).await
 }
 
 /// The log, where it is one small chunk that lies in the history row.

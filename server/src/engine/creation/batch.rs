@@ -6,8 +6,9 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use serde_json::Value;
 use subak_core::decide::Plan;
-use subak_core::ids::{DagId, RunKey};
+use subak_core::ids::{DagId, RunKey, check_run_id};
 use subak_core::state::RunState;
+use subak_core::text;
 use subak_store::engine::{EngineSession, EngineTx};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -16,6 +17,9 @@ use super::row::Made;
 use super::{Trigger, TriggerError, Triggered};
 use crate::engine::Core;
 use crate::engine::work::{After, Work};
+
+/// The largest conf of a run.
+const CONF_BYTES: usize = 256 * 1_024;
 
 /// A DAG's number, its newest version and that version's plan.
 type Newest = (i32, i32, Arc<Plan>);
@@ -39,7 +43,7 @@ pub(super) async fn create(core: &Core, session: &mut EngineSession, batch: Vec<
             plans.insert(dag_id.clone(), newest(core, dag_id).await);
         }
         match &plans[dag_id] {
-            Ok((dag, version, plan)) => match check_conf(plan, &mut pending.trigger.conf) {
+            Ok((dag, version, plan)) => match check(plan, &mut pending.trigger) {
                 Ok(()) => {
                     pending.version = Some((*dag, *version));
                     runs.push((pending, plan.clone()));
@@ -111,6 +115,18 @@ async fn newest(core: &Core, dag_id: &DagId) -> Result<Newest, TriggerError> {
     Ok((head.dag, head.version, plan))
 }
 
+fn check(plan: &Plan, trigger: &mut Trigger) -> Result<(), TriggerError> {
+    if let Some(id) = &trigger.run_id {
+        let field = |problem| TriggerError::Field { field: "dag_run_id", problem };
+        check_run_id(id).map_err(field)?;
+    }
+    if trigger.note.as_ref().is_some_and(|note| note.contains('\0')) {
+        let problem = "the note holds the character NUL, which cannot be kept".to_owned();
+        return Err(TriggerError::Field { field: "note", problem });
+    }
+    check_conf(plan, &mut trigger.conf)
+}
+
 /// A run needs every param that has no default; conf may hold more than params.
 fn check_conf(plan: &Plan, conf: &mut Value) -> Result<(), TriggerError> {
     if conf.is_null() {
@@ -118,6 +134,18 @@ fn check_conf(plan: &Plan, conf: &mut Value) -> Result<(), TriggerError> {
     }
     if !conf.is_object() {
         return Err(TriggerError::Conf("conf must be a JSON object, such as {\"day\": 3}".into()));
+    }
+    if text::json_has_nul(conf) {
+        let problem = "conf holds the character NUL (\\u0000), which cannot be kept";
+        return Err(TriggerError::Conf(problem.to_owned()));
+    }
+    // It travels with every task of the run.
+    let bytes = conf.to_string().len();
+    if bytes > CONF_BYTES {
+        return Err(TriggerError::Conf(format!(
+            "conf has {bytes} bytes, more than {} KiB: pass large data by reference, such as a path",
+            CONF_BYTES / 1_024
+        )));
     }
     match plan.dag.params_with(conf) {
         Ok(_) => Ok(()),

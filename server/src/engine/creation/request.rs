@@ -46,6 +46,9 @@ pub enum TriggerError {
     /// The message names the param, what is wrong and what is allowed.
     #[error("{0}")]
     Conf(String),
+    /// What was chosen for a field cannot be kept, or could be read as code.
+    #[error("{problem}")]
+    Field { field: &'static str, problem: String },
     #[error("the run could not be made")]
     Internal(#[source] anyhow::Error),
 }

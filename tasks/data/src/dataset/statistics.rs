@@ -142,14 +142,57 @@ fn text(value: &ScalarValue) -> Result<Option<String>, DataError> {
     Ok(Some(text.chars().take(LIMIT_CHARACTERS).collect()))
 }
 
-/// Returns rows as JSON objects, nulls included.
+/// Longest text of a preview's cell, in characters.
+const CELL_CHARACTERS: usize = 1_000;
+
+/// Elements of a list that a preview shows.
+const CELL_ELEMENTS: usize = 100;
+
+/// A preview's rows end when they have this many bytes.
+const PREVIEW_BYTES: usize = 256 * 1_024;
+
+/// Returns rows as JSON objects, nulls included; long values are cut, and so are the rows where they
+/// are large together.
 pub(crate) fn json_rows(batches: &[RecordBatch]) -> Result<Vec<Value>, DataError> {
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    for batch in batches {
+        for at in 0..batch.num_rows() {
+            // One by one: a hundred large rows at once would not fit into memory.
+            for mut row in whole_rows(&batch.slice(at, 1))? {
+                shorten(&mut row);
+                bytes += row.to_string().len();
+                if bytes > PREVIEW_BYTES {
+                    return Ok(rows);
+                }
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some((end, _)) = text.char_indices().nth(CELL_CHARACTERS) {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+        Value::Array(values) => {
+            values.truncate(CELL_ELEMENTS);
+            values.iter_mut().for_each(shorten);
+        }
+        Value::Object(entries) => entries.values_mut().for_each(shorten),
+        _ => {}
+    }
+}
+
+fn whole_rows(batch: &RecordBatch) -> Result<Vec<Value>, DataError> {
     let mut bytes = Vec::new();
     let mut writer =
         WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
-    for batch in batches {
-        writer.write(batch)?;
-    }
+    writer.write(batch)?;
     writer.finish()?;
     drop(writer);
     if bytes.is_empty() {
@@ -157,4 +200,29 @@ pub(crate) fn json_rows(batches: &[RecordBatch]) -> Result<Vec<Value>, DataError
     }
     serde_json::from_slice(&bytes)
         .map_err(|error| DataError::permanent(format!("making a preview: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+
+    use super::*;
+
+    fn batch(cells: Vec<String>) -> RecordBatch {
+        let column = Arc::new(StringArray::from(cells)) as ArrayRef;
+        RecordBatch::try_from_iter([("text", column)]).unwrap()
+    }
+
+    #[test]
+    fn a_preview_is_small_whatever_the_cells_hold() {
+        let rows = json_rows(&[batch(vec!["short".to_owned(), "ö".repeat(5 << 20)])]).unwrap();
+        assert_eq!(rows[0]["text"], "short");
+        let cut = rows[1]["text"].as_str().unwrap();
+        assert!(cut.chars().count() == CELL_CHARACTERS + 1 && cut.ends_with('…'));
+        let wide = json_rows(&[batch(vec!["x".repeat(900); 1_000])]).unwrap();
+        let bytes: usize = wide.iter().map(|row| row.to_string().len()).sum();
+        assert!(bytes <= PREVIEW_BYTES && wide.len() > 200, "{} rows", wide.len());
+    }
 }

@@ -1,0 +1,123 @@
+//! A worker that says what the test tells it to, over the protocol itself.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use subak_proto::server_message::Message as Heard;
+use subak_proto::worker_gateway_client::WorkerGatewayClient;
+use subak_proto::worker_message::Message as Said;
+use subak_proto::{
+    Assignment, Hello, Outcome, QueueSlots, Report, Reports, ServerMessage, TryRef, WorkerMessage,
+};
+use subak_server::engine::EngineConfig;
+use subak_server::{Server, ServerConfig, WorkerListen};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use crate::world::{LEASE, World};
+
+/// Nothing may take longer: the machine of the tests is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One stream.
+pub(crate) struct Wire {
+    pub(crate) session: u64,
+    output: mpsc::UnboundedSender<WorkerMessage>,
+    input: Streaming<ServerMessage>,
+}
+
+impl World {
+    /// A whole server, and where its workers join.
+    pub(crate) async fn served() -> anyhow::Result<(Self, SocketAddr)> {
+        let store = subak_testkit::postgres::database().await?.store;
+        let listen = WorkerListen::Tcp { address: "127.0.0.1:0".parse()?, tls: None };
+        let engine = EngineConfig { server: "served".to_owned(), lease: LEASE, keep_days: 30 };
+        let config =
+            ServerConfig { engine, http: None, https: false, workers: vec![listen], dags: None };
+        let server = Server::start(config, store.clone(), None).await?;
+        let address = server.workers()[0].context("a TCP listener has an address")?;
+        let engine = server.engine().clone();
+        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        tasks.spawn(server.run(stop.clone()));
+        Ok((Self { store, engine, stop, tasks }, address))
+    }
+}
+
+impl Wire {
+    /// Joins with this many slots of the default queue.
+    pub(crate) async fn join(server: SocketAddr, slots: u32) -> anyhow::Result<Self> {
+        Self::open(server, slots, 0, Vec::new()).await
+    }
+
+    /// Joins, or resumes a session that runs these tries.
+    pub(crate) async fn open(
+        server: SocketAddr,
+        slots: u32,
+        session: u64,
+        held: Vec<TryRef>,
+    ) -> anyhow::Result<Self> {
+        let mut client = WorkerGatewayClient::connect(format!("http://{server}")).await?;
+        let (output, queue) = mpsc::unbounded_channel();
+        let free = slots.saturating_sub(u32::try_from(held.len())?);
+        let queues = vec![QueueSlots { queue: "default".to_owned(), slots, free }];
+        let worker = "wire".to_owned();
+        let hello = Hello { worker, session, queues, held, ..Hello::default() };
+        output.send(WorkerMessage { message: Some(Said::Hello(hello)) })?;
+        let input = client.session(UnboundedReceiverStream::new(queue)).await?.into_inner();
+        let mut wire = Self { session, output, input };
+        let welcome = wire.until(|heard| match heard {
+            Heard::Welcome(welcome) => Some(welcome),
+            _ => None,
+        });
+        wire.session = welcome.await?.session;
+        Ok(wire)
+    }
+
+    /// Says something.
+    pub(crate) fn say(&self, message: Said) -> anyhow::Result<()> {
+        Ok(self.output.send(WorkerMessage { message: Some(message) })?)
+    }
+
+    /// Reports ends.
+    pub(crate) fn report(&self, reports: Vec<Report>) -> anyhow::Result<()> {
+        self.say(Said::Reports(Reports { reports }))
+    }
+
+    /// Waits for a message that `pick` takes; others are dropped.
+    pub(crate) async fn until<T>(
+        &mut self,
+        mut pick: impl FnMut(Heard) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let picked = async {
+            loop {
+                let message = self.input.message().await?.context("the server ended the stream")?;
+                if let Some(picked) = message.message.and_then(&mut pick) {
+                    return anyhow::Ok(picked);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, picked).await.context("waiting for the server's word")?
+    }
+
+    /// Waits for this many assignments.
+    pub(crate) async fn assignments(&mut self, count: usize) -> anyhow::Result<Vec<Assignment>> {
+        let mut all = Vec::new();
+        self.until(|heard| {
+            if let Heard::Assignments(more) = heard {
+                all.extend(more.assignments);
+            }
+            (all.len() >= count).then_some(())
+        })
+        .await?;
+        Ok(all)
+    }
+}
+
+/// The report of a try that succeeded.
+pub(crate) fn success(of: TryRef) -> Report {
+    Report { r#try: Some(of), outcome: Outcome::Success.into(), ..Report::default() }
+}
