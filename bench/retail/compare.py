@@ -91,11 +91,13 @@ class Subak:
 
     name = "Subak"
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, inputs):
         # PostgreSQL runs as another user where this is root.
         os.chmod(folder, 0o755)
         self.binary, self.folder = os.path.abspath(binary), folder
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("SUBAK_")}
+        # Paths of tasks lead only where the worker was told.
+        self.env["SUBAK_FILES"] = ":".join([folder, *(os.path.dirname(os.path.abspath(i)) for i in inputs)])
         dags = os.path.abspath("dags")
         options = ["--listen", "127.0.0.1:0", "--log", "warn", "--data", f"{folder}/.data", "--dags", dags]
         self.process = subprocess.Popen(

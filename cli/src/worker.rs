@@ -62,6 +62,10 @@ pub(crate) struct Work {
     /// out: the folder in which this was started.
     #[arg(long, env = "SUBAK_WORK_DIR", value_name = "FOLDER")]
     work_dir: Option<PathBuf>,
+    /// Folders that paths of tasks (`csv.read`, `parquet.write`, …) may lead into, separated by
+    /// colons; left out: the work folder.
+    #[arg(long, env = "SUBAK_FILES", value_name = "FOLDERS", value_delimiter = ':')]
+    files: Vec<PathBuf>,
     /// How long running tasks may go on after the order to stop.
     #[arg(long, env = "SUBAK_DRAIN_SECS", default_value_t = 30, value_name = "SECONDS")]
     drain_secs: u64,
@@ -81,6 +85,9 @@ impl Work {
             config.memory_bytes = mib.saturating_mul(1 << 20);
         }
         config.drain = Duration::from_secs(self.drain_secs);
+        // Before the work folder is entered.
+        let absolute = |folder: &PathBuf| std::path::absolute(folder).unwrap_or(folder.clone());
+        config.files = self.files.iter().map(absolute).collect();
     }
 
     /// Goes to the folder that relative paths of tasks are below. Last: what else is relative in the

@@ -110,7 +110,8 @@ statements! {
     Points DEAD_LETTERS_PUT = "
         INSERT INTO dead_letter AS d
             (dag, task, source, partition, position, reasons, raw, run_key, map_index, token)
-        SELECT run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw,
+        SELECT DISTINCT ON (w.source, w.partition, w.position)
+               run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw,
                live.run_key, live.map_index, live.token
         FROM live
         JOIN run ON run.run_key = live.run_key
@@ -118,9 +119,8 @@ statements! {
                    AS w (source, partition, position, reasons, raw)
         WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
           AND live.session = $4 AND live.token = $5
-        ON CONFLICT (dag, task, source, partition, position) DO UPDATE
-        SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, run_key = EXCLUDED.run_key,
-            map_index = EXCLUDED.map_index, token = EXCLUDED.token, visible = false,
+        ON CONFLICT (run_key, task, map_index, source, partition, position) DO UPDATE
+        SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, token = EXCLUDED.token, visible = false,
             state = 'open', created_at = now()";
 
     Points XCOMS_OF = "

@@ -26,6 +26,10 @@ pub struct Config {
     pub state_folder: PathBuf,
     /// Where datasets go: an object store URL.
     pub storage_url: String,
+    /// Folders that paths of tasks may lead into; empty: the working folder.
+    pub files: Vec<PathBuf>,
+    /// Folders that they may not, apart from those in `files` below them.
+    pub private: Vec<PathBuf>,
     /// Bytes that all tries together may hold before they spill.
     pub memory_bytes: usize,
     /// Between TERM and KILL of a process that is to end.
@@ -50,6 +54,8 @@ impl Config {
             join_token: None,
             queues: vec![Queue { name: "default".to_owned(), slots }],
             storage_url: format!("file://{}/", storage.display()),
+            files: Vec::new(),
+            private: vec![state_folder.clone()],
             state_folder,
             memory_bytes: 1 << 30,
             grace: Duration::from_secs(5),

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use subak_task::{DatasetReader, ProcessGroups, TaskIdentity};
+use subak_task::{DatasetReader, FileAccess, ProcessGroups, TaskIdentity};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,6 +19,7 @@ pub(crate) struct Host {
     pub(crate) registry: Registry,
     pub(crate) datasets: Arc<dyn DatasetReader>,
     pub(crate) processes: Arc<dyn ProcessGroups>,
+    pub(crate) files: Arc<FileAccess>,
     pub(crate) memory_per_try: usize,
     pub(crate) grace: Duration,
     pub(crate) clock: Clock,
@@ -35,12 +37,13 @@ impl Host {
         datasets: Arc<dyn DatasetReader>,
         processes: Arc<dyn ProcessGroups>,
         mark: &str,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         // Not all slots run data tasks at once: a quarter of the memory is for the greediest.
         let slots = usize::try_from(config.slots()).unwrap_or(usize::MAX);
         let memory_per_try = (config.memory_bytes / slots).max(config.memory_bytes / 4);
         let storage_url = config.storage_url.trim_end_matches('/').to_owned();
-        Self {
+        Ok(Self {
+            files: Arc::new(files(config).context("the folders that tasks may use")?),
             registry,
             datasets,
             processes,
@@ -50,7 +53,7 @@ impl Host {
             env: shared_environment(mark),
             storage_url,
             scratch: config.state_folder.join("scratch"),
-        }
+        })
     }
 
     /// The environment of a try's processes.
@@ -88,6 +91,15 @@ impl Host {
         let run = format!("{}/{installation}/{day}/runs/{run_uuid}", self.storage_url);
         format!("{run}/{task_id}/{map_index}/{token}/")
     }
+}
+
+/// Where paths of tasks may lead.
+fn files(config: &Config) -> std::io::Result<FileAccess> {
+    let allowed = match config.files.as_slice() {
+        [] => vec![std::env::current_dir()?],
+        files => files.to_vec(),
+    };
+    FileAccess::new(allowed, config.private.clone())
 }
 
 /// What a process is told of its try.

@@ -16,8 +16,8 @@ use serde_json::Value;
 use subak_core::dag::model::Task;
 use subak_core::template::RunContext;
 use subak_task::{
-    BadRow, DatasetRef, DatasetStats, DeadLetterSink, ProgressSink, StateStore, TaskContext,
-    TaskError, TaskIdentity,
+    BadRow, DatasetRef, DatasetStats, DeadLetterSink, FileAccess, ProgressSink, StateStore,
+    TaskContext, TaskError, TaskIdentity,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ impl LocalRunner {
         let registry = Registry::built_in(config.grace);
         let processes = Arc::clone(&keeper) as _;
         let host =
-            Host::new(&config, registry, subak_tasks_data::reader(), processes, keeper.mark());
+            Host::new(&config, registry, subak_tasks_data::reader(), processes, keeper.mark())?;
         let run_uuid = uuid::Uuid::new_v4().to_string();
         Ok(Self { host, run_uuid, state: Arc::default(), next: AtomicI64::new(1), _keeper: keeper })
     }
@@ -121,6 +121,8 @@ impl LocalRunner {
             datasets: Arc::clone(&self.host.datasets),
             processes: Arc::clone(&self.host.processes),
             connections: Arc::new(this.connections),
+            // The caller's own account, at the caller's own terminal.
+            files: Arc::new(FileAccess::everywhere()),
             scratch: self.host.scratch(token),
             storage,
             counts: Arc::default(),

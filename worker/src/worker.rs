@@ -37,7 +37,7 @@ impl Worker {
         let registry = Registry::built_in(self.config.grace);
         let datasets = subak_tasks_data::reader();
         let processes = Arc::clone(&keeper) as _;
-        let host = Host::new(&self.config, registry, datasets, processes, keeper.mark());
+        let host = Host::new(&self.config, registry, datasets, processes, keeper.mark())?;
         let config = Arc::new(self.config);
         let (session, logs) = Session::new(config, Arc::new(host), folder, spool, left)?;
         let flusher = tokio::spawn(flush_logs(logs));

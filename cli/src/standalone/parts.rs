@@ -1,6 +1,6 @@
 //! The parts of standalone, started in order and ended in the opposite one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,7 @@ impl Parts {
         worker.storage_url = format!("file://{storage}/");
         options.work.apply(&mut worker);
         options.work.enter()?;
+        limit_files(&mut worker, folder.path())?;
 
         services.spawn("the server", server.run(stop.clone()));
         services.spawn("the worker", Worker::new(worker).run(stop.clone()));
@@ -98,7 +99,7 @@ impl Parts {
     }
 
     /// Where everything is kept.
-    pub(crate) fn data(&self) -> &std::path::Path {
+    pub(crate) fn data(&self) -> &Path {
         self.folder.path()
     }
 
@@ -130,6 +131,16 @@ impl Parts {
         self.database.stop().await?;
         served
     }
+}
+
+/// Keeps tasks from what Subak itself keeps in the data folder; `demo` there is the user's.
+fn limit_files(worker: &mut Config, data: &Path) -> anyhow::Result<()> {
+    if worker.files.is_empty() {
+        worker.files.push(std::env::current_dir().context("the working folder")?);
+    }
+    worker.files.push(data.join("demo"));
+    worker.private.push(data.to_owned());
+    Ok(())
 }
 
 /// The predefined connection: its port is another one at each start.

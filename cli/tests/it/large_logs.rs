@@ -67,7 +67,7 @@ async fn a_large_log_is_whole_and_fills_no_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_a_scan_are_known_once_somebody_has_read_all_of_it() {
     let stack = stack().await;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in(stack.folder()).unwrap();
     let rows: String = (0..1_234).map(|n| format!("{n}\n")).collect();
     std::fs::write(folder.path().join("rows.csv"), format!("n\n{rows}")).unwrap();
     let many: String = (0..2_000_000).map(|n| format!("{n}\n")).collect();

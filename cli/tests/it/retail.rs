@@ -49,8 +49,10 @@ fn retail_retention_gives_the_same_file_and_table_each_time() {
     let real = workspace.join(folder).join("online-retail-dataset.csv.gz");
     if real.exists() {
         let months = MONTHS.map(|(year, month, count)| format!("{year},{month},{count}\n"));
-        assert_eq!(retention(&subak, &real), months.concat());
-        assert_eq!(retention(&subak, &real), months.concat());
+        let copy = place.path().join("real.csv.gz");
+        fs::copy(real, &copy).unwrap();
+        assert_eq!(retention(&subak, &copy), months.concat());
+        assert_eq!(retention(&subak, &copy), months.concat());
     } else {
         eprintln!("no {}: the real file is left out", real.display());
     }

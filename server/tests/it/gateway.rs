@@ -213,7 +213,18 @@ async fn dead_letters_are_visible_once_the_result_is_accepted() -> anyhow::Resul
     assert!(place.letters().await?.is_empty());
     let report = Report { dead_letter_chunks: 2, rows_rejected: 2, ..success(held) };
     assert_eq!(worker.report(report).await?, Answer::Accepted);
-    assert_eq!(place.letters().await?, [r#"40 ["no number"] a,b"#, r#"41 ["no number"] c,d"#]);
+    let first = [r#"40 ["no number"] a,b"#, r#"41 ["no number"] c,d"#];
+    assert_eq!(place.letters().await?, first);
+
+    // Another run over the same file neither hides nor overwrites them, even if it fails.
+    place.trigger("one").await?;
+    let held = worker.assignment().await?.r#try.unwrap_or_default();
+    worker.say(letters(held, 0, "e,f"))?;
+    let In::DeadLetterAck(_) = worker.next().await? else { anyhow::bail!("no ack") };
+    assert_eq!(place.letters().await?, first);
+    let report = Report { dead_letter_chunks: 1, rows_rejected: 1, ..success(held) };
+    assert_eq!(worker.report(report).await?, Answer::Accepted);
+    assert_eq!(place.letters().await?.len(), 3);
     Ok(())
 }
 

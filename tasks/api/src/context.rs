@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Connection, DatasetRef, RecordBatchStream, TaskError};
+use crate::{Connection, DatasetRef, FileAccess, RecordBatchStream, TaskError};
 
 /// Which try this is, in words that outside systems keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct TaskContext {
     pub processes: Arc<dyn ProcessGroups>,
     /// Those that the task names, by id.
     pub connections: Arc<BTreeMap<String, Connection>>,
+    /// Where paths of its parameters may lead.
+    pub files: Arc<FileAccess>,
     /// A private folder of this try, dropped when it ends.
     pub scratch: PathBuf,
     /// Where this task's dataset goes: an object store URL ending in `/`, of this try alone.

@@ -7,6 +7,7 @@ mod connection;
 mod context;
 mod dataset;
 mod error;
+mod files;
 mod operator;
 
 pub use connection::Connection;
@@ -16,4 +17,5 @@ pub use context::{
 };
 pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};
 pub use error::{ErrorClass, TaskError};
+pub use files::FileAccess;
 pub use operator::{ErasedOperator, Operator, TaskOutput};

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use subak_task::FileAccess;
+
 use crate::error::DataError;
 
 /// Returns the path that a URL or a path means.
@@ -27,9 +29,16 @@ pub(crate) fn to_url(path: &Path) -> Result<String, DataError> {
     Ok(format!("file://{}", encode(text)))
 }
 
-/// Returns the files that a path or a pattern with `*` in its last part names, sorted.
-pub(crate) fn files(location: &str) -> Result<Vec<PathBuf>, DataError> {
+/// Returns the path that a parameter means, if the task may go there.
+pub(crate) fn permitted(location: &str, access: &FileAccess) -> Result<PathBuf, DataError> {
     let path = to_path(location)?;
+    access.check(&path)?;
+    Ok(path)
+}
+
+/// Returns the files that a path or a pattern with `*` in its last part names, sorted.
+pub(crate) fn files(location: &str, access: &FileAccess) -> Result<Vec<PathBuf>, DataError> {
+    let path = permitted(location, access)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !name.contains('*') {
         let data = path.metadata().map_err(|error| DataError::io("opening", &path, error))?;
@@ -46,6 +55,7 @@ pub(crate) fn files(location: &str) -> Result<Vec<PathBuf>, DataError> {
         let entry = entry.map_err(|error| DataError::io("listing", folder, error))?;
         let matching = entry.file_name().to_str().is_some_and(|found| matches(name, found));
         if matching && entry.path().is_file() {
+            access.check(&entry.path())?;
             files.push(entry.path());
         }
     }

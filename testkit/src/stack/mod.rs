@@ -7,7 +7,7 @@ mod usage;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,12 @@ impl Stack {
         }
         stack.joined().await?;
         Ok(stack)
+    }
+
+    /// The working folder of every process.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Puts a DAG file into the folder, and waits until a server has read it.

@@ -87,6 +87,7 @@ pub(crate) fn assigned(
         datasets: Arc::clone(&host.datasets),
         processes: Arc::clone(&host.processes),
         connections: Arc::new(connections),
+        files: Arc::clone(&host.files),
         scratch: if is_brief { PathBuf::new() } else { host.scratch(try_ref.token) },
         storage,
         counts: Arc::default(),

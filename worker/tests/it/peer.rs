@@ -130,6 +130,7 @@ impl Peer {
         let mut config = Config::new("tester", vec![self.url()], self.state_folder());
         config.keeper = vec![env!("CARGO_BIN_EXE_subak-worker-alone").into(), "keeper".into()];
         config.grace = Duration::from_millis(500);
+        config.files = vec![self.folder.path().to_owned()];
         config
     }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use subak_core::operators::data::{CsvRead, OnBadRow};
-use subak_task::{DatasetRef, DatasetStats, Operator, Source, TaskContext, TaskError, TaskOutput};
+use subak_task::{
+    DatasetRef, DatasetStats, FileAccess, Operator, Source, TaskContext, TaskError, TaskOutput,
+};
 
 use subak_tasks_csv::{CsvOptions, Layout};
 
@@ -34,7 +36,8 @@ impl Operator for CsvReader {
 
     async fn run(&self, params: CsvRead, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
         let on_bad_row = params.on_bad_row;
-        let opened = run(&ctx.cancel, async move { open(&params) }).await?;
+        let access = Arc::clone(&ctx.files);
+        let opened = run(&ctx.cancel, async move { open(&params, &access) }).await?;
         ctx.log(format!(
             "{}: {}, {} columns",
             names(&opened.files),
@@ -52,8 +55,8 @@ impl Operator for CsvReader {
 }
 
 /// Reads the files' heads.
-fn open(params: &CsvRead) -> Result<Opened, DataError> {
-    let files = files(&params.path)?;
+fn open(params: &CsvRead, access: &FileAccess) -> Result<Opened, DataError> {
+    let files = files(&params.path, access)?;
     let mut options = CsvOptions {
         delimiter: params.delimiter,
         quote: params.quote,

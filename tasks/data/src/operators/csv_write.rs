@@ -17,7 +17,7 @@ use subak_task::{Operator, TaskContext, TaskError, TaskIdentity, TaskOutput};
 use super::{BatchWriter, write_dataset};
 use crate::dataset::reference;
 use crate::error::DataError;
-use crate::location::to_path;
+use crate::location::permitted;
 use crate::runtime::run;
 use crate::staged::StagedFile;
 use crate::text::{bytes_text, rows_text};
@@ -31,7 +31,7 @@ impl Operator for CsvWriter {
 
     async fn run(&self, params: CsvWrite, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
         let dataset = reference::dataset(&params.input)?;
-        let path = to_path(&params.path)?;
+        let path = permitted(&params.path, &ctx.files)?;
         let target = path.clone();
         let identity = (*ctx.identity).clone();
         let counts = Arc::clone(&ctx.counts);

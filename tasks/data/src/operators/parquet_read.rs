@@ -1,10 +1,13 @@
 //! `parquet.read`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use subak_core::operators::data::ParquetRead;
-use subak_task::{DatasetRef, DatasetStats, Operator, Source, TaskContext, TaskError, TaskOutput};
+use subak_task::{
+    DatasetRef, DatasetStats, FileAccess, Operator, Source, TaskContext, TaskError, TaskOutput,
+};
 
 use crate::dataset::plain::{plain_batch, plain_schema};
 use crate::dataset::statistics::{PREVIEW_ROWS, json_rows};
@@ -23,7 +26,9 @@ impl Operator for ParquetReader {
 
     async fn run(&self, params: ParquetRead, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
         let name = ctx.identity.task_id.clone();
-        let (dataset, stats) = run(&ctx.cancel, async move { scan(&params, name) }).await?;
+        let access = Arc::clone(&ctx.files);
+        let (dataset, stats) =
+            run(&ctx.cancel, async move { scan(&params, name, &access) }).await?;
         ctx.log(format!(
             "{}: {}, {}, {} columns",
             params_text(&dataset),
@@ -43,8 +48,12 @@ fn params_text(dataset: &DatasetRef) -> String {
     }
 }
 
-fn scan(params: &ParquetRead, name: String) -> Result<(DatasetRef, DatasetStats), DataError> {
-    let files = files(&params.path)?;
+fn scan(
+    params: &ParquetRead,
+    name: String,
+    access: &FileAccess,
+) -> Result<(DatasetRef, DatasetStats), DataError> {
+    let files = files(&params.path, access)?;
     let mut first: Option<(&PathBuf, SchemaRef)> = None;
     let (mut rows, mut bytes) = (0, 0);
     let mut urls = Vec::new();

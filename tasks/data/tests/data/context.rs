@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use subak_task::{
-    BadRow, DatasetRef, DeadLetterSink, LogSink, Pipe, ProcessGroups, ProgressSink, StateStore,
-    TaskContext, TaskError, TaskIdentity, TaskOutput,
+    BadRow, DatasetRef, DeadLetterSink, FileAccess, LogSink, Pipe, ProcessGroups, ProgressSink,
+    StateStore, TaskContext, TaskError, TaskIdentity, TaskOutput,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +93,7 @@ impl Tasks {
             datasets: subak_tasks_data::reader(),
             processes: self.recorded.clone(),
             connections: Arc::new(BTreeMap::new()),
+            files: Arc::new(FileAccess::everywhere()),
             scratch,
             storage: format!("file://{}/", self.path(&format!("storage/{task}")).display()),
             counts: Arc::default(),

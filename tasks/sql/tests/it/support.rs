@@ -15,9 +15,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Row as _};
 use subak_postgres::{PrivatePostgres, TcpPort};
 use subak_task::{
-    BadRow, Column, Connection, DatasetReader, DatasetRef, DeadLetterSink, LogSink, Pipe,
-    ProcessGroups, ProgressSink, RecordBatchStream, Source, StateStore, TaskContext, TaskError,
-    TaskIdentity, TaskOutput,
+    BadRow, Column, Connection, DatasetReader, DatasetRef, DeadLetterSink, FileAccess, LogSink,
+    Pipe, ProcessGroups, ProgressSink, RecordBatchStream, Source, StateStore, TaskContext,
+    TaskError, TaskIdentity, TaskOutput,
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -142,6 +142,7 @@ impl Try {
             datasets: Arc::new(Batches(batches)),
             processes: Arc::new(Nothing),
             connections: Arc::new(BTreeMap::from([("w".to_owned(), connection)])),
+            files: Arc::new(FileAccess::everywhere()),
             scratch: PathBuf::new(),
             storage: String::new(),
             counts: Arc::default(),
