@@ -206,7 +206,7 @@ def main():
     print("\n".join(table), flush=True)
     met = True
     with tempfile.TemporaryDirectory() as folder:
-        subak = Subak(args.subak, folder)
+        subak = Subak(args.subak, folder, args.files)
         try:
             engines = [Library("DuckDB", DUCKDB), Library("Polars", POLARS), subak]
             for file in args.files:

@@ -93,7 +93,7 @@ impl Stack {
         Ok(stack)
     }
 
-    /// The working folder of every process.
+    /// The folder of everything that is this installation's; paths of tasks lead into it.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -226,6 +226,7 @@ impl Stack {
         }
         let home = self.new_home(&name);
         arguments.extend([OsStr::new("--state"), self.states[place].as_os_str()]);
+        arguments.extend([OsStr::new("--files"), self.folder.path().as_os_str()]);
         let storage = self.storage().display().to_string();
         Process::start(&self.options.binary, home, &arguments, &[("SUBAK_STORAGE", &storage)])
     }

@@ -39,11 +39,10 @@ async fn a_connection_that_does_not_work_says_why() {
 
 #[tokio::test]
 async fn the_first_rows_of_a_dataset_are_shown() {
-    let folder = tempfile::tempdir().unwrap();
     let mut peer = Peer::start();
     let (worker, mut call) = peer.worker().await;
     call.welcome(7, Duration::from_secs(60));
-    let file = folder.path().join("shops.csv");
+    let file = peer.folder.path().join("shops.csv");
     std::fs::write(&file, "id,name\n1,north\n2,south\n").unwrap();
     call.assign(1, "csv.read", json!({"path": file}));
     let report = call.report().await;
