@@ -52,6 +52,12 @@ statements! {
 
     Points OUTBOX_REMOVE = "DELETE FROM outbox WHERE id = $1";
 
+    Points OUTBOX_POSTPONE = "
+        UPDATE outbox
+        SET failures = failures + 1,
+            due_at = now() + least(2 ^ least(failures, 9), 300) * interval '1 second'
+        WHERE id = $1";
+
     Points OUTBOX_PUT = "INSERT INTO outbox (kind, run_key, dag, payload) VALUES ($1, $2, $3, $4)";
 }
 
@@ -86,15 +92,7 @@ impl Store {
 impl Store {
     /// Puts a row of the outbox off that failed: longer each time, five minutes at most.
     pub async fn outbox_postpone(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE outbox
-             SET failures = failures + 1,
-                 due_at = now() + least(2 ^ least(failures, 9), 300) * interval '1 second'
-             WHERE id = $1",
-        )
-        .bind(id)
-        .execute(&self.engine)
-        .await?;
+        sqlx::query(OUTBOX_POSTPONE).bind(id).execute(&self.engine).await?;
         Ok(())
     }
 }

@@ -78,7 +78,8 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
                 if existing.is_symlink() {
                     return Err(error);
                 }
-                let (Some(parent), Some(last)) = (existing.parent(), existing.components().next_back())
+                let (Some(parent), Some(last)) =
+                    (existing.parent(), existing.components().next_back())
                 else {
                     return Err(error);
                 };

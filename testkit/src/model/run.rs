@@ -158,21 +158,26 @@ impl<'a> ModelRun<'a> {
             TryEnd::FailedForGood => self.end(task, End::Failed),
             TryEnd::Failed => {
                 self.failed[task] += 1;
-                let tries_left = self.failed[task] <= self.dag.tasks[task].retries;
-                if tries_left && !self.cancelled {
-                    self.status[task] = Status::Retry;
-                } else {
-                    self.end(task, End::Failed);
-                }
+                self.retry(task);
             }
             TryEnd::WorkerLost => {
                 self.lost[task] += 1;
                 if self.lost[task] <= FREE_LOSSES && !self.cancelled {
                     self.try_starts(task);
                 } else {
-                    self.end(task, End::Failed);
+                    self.retry(task);
                 }
             }
+        }
+    }
+
+    /// Each failure costs a retry, and so does each loss beyond the free ones.
+    fn retry(&mut self, task: usize) {
+        let spent = self.failed[task] + self.lost[task].saturating_sub(FREE_LOSSES);
+        if spent <= self.dag.tasks[task].retries && !self.cancelled {
+            self.status[task] = Status::Retry;
+        } else {
+            self.end(task, End::Failed);
         }
     }
 

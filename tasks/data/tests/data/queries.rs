@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use arrow::array::AsArray as _;
 use futures::TryStreamExt;
 use serde_json::json;
 use subak_task::ErrorClass;
@@ -43,8 +44,16 @@ async fn rows_stay_in_the_order_of_the_file() {
     let extract = tasks.csv(&tasks.file("a.csv", numbers(300_000))).await;
     let with = json!({"input": extract, "sql": "SELECT id FROM extract WHERE id % 3 = 0"});
     let output = tasks.run("transform", "thirds", with).await.unwrap();
-    let ids: Vec<_> = rows(&output).await.iter().map(|row| row["id"].as_u64().unwrap()).collect();
-    assert_eq!(ids, (0..100_000).map(|third| third * 3).collect::<Vec<_>>());
+    // All of it: a preview is bounded.
+    let (dataset, ctx) = (&output.dataset.as_ref().unwrap().0, tasks.context("check"));
+    let stream = ctx.datasets.read(dataset, None, &ctx).await.unwrap();
+    let batches: Vec<_> = stream.batches.try_collect().await.unwrap();
+    let ids = batches.iter().flat_map(|batch| {
+        let ids =
+            arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Int64).unwrap();
+        ids.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+    });
+    assert!(ids.eq((0..100_000).map(|third| third * 3)), "the rows are in another order");
 }
 
 #[tokio::test]
