@@ -153,7 +153,7 @@ pub trait DeadLetterSink: Send + Sync {
 /// Opens datasets of other tasks; the worker injects the one that knows files and formats.
 #[async_trait]
 pub trait DatasetReader: Send + Sync {
-    /// Reads a dataset from its beginning; `columns` names those wanted (`None`: all).
+    /// Reads a dataset from its beginning; `columns` names those wanted, in their order (`None`: all).
     async fn read(
         &self,
         dataset: &DatasetRef,

@@ -60,12 +60,12 @@ impl Load<'_> {
 
     /// Opens the dataset, only those columns that the table takes.
     async fn read(&self) -> Result<RecordBatchStream, TaskError> {
-        let known: BTreeSet<&str> =
-            self.dataset.schema.iter().map(|column| column.name.as_str()).collect();
-        let wanted: BTreeSet<String> = self.params.columns.values().cloned().collect();
+        let taken: BTreeSet<&str> = self.params.columns.values().map(String::as_str).collect();
+        // In the dataset's order, which a created table has too.
+        let names = self.dataset.schema.iter().map(|column| column.name.clone());
+        let wanted: Vec<String> = names.filter(|name| taken.contains(name.as_str())).collect();
         // With an unknown name among them all are read, so that the error can name those there are.
-        let narrow = !wanted.is_empty() && wanted.iter().all(|name| known.contains(name.as_str()));
-        let wanted: Vec<String> = wanted.into_iter().collect();
+        let narrow = !wanted.is_empty() && wanted.len() == taken.len();
         self.ctx.datasets.read(&self.dataset, narrow.then_some(&wanted[..]), self.ctx).await
     }
 

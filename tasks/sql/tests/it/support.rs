@@ -198,12 +198,19 @@ impl DatasetReader for Batches {
     async fn read(
         &self,
         _: &DatasetRef,
-        _: Option<&[String]>,
+        columns: Option<&[String]>,
         _: &TaskContext,
     ) -> Result<RecordBatchStream, TaskError> {
-        let batches: Vec<_> = self.0.iter().cloned().map(Ok).collect();
+        let schema = self.0[0].schema();
+        let index = |name: &String| schema.index_of(name).unwrap();
+        let kept: Vec<usize> = match columns {
+            Some(columns) => columns.iter().map(index).collect(),
+            None => (0..schema.fields().len()).collect(),
+        };
+        let batches: Vec<_> =
+            self.0.iter().map(|batch| Ok(batch.project(&kept).unwrap())).collect();
         Ok(RecordBatchStream {
-            schema: self.0[0].schema(),
+            schema: Arc::new(schema.project(&kept).unwrap()),
             batches: futures::stream::iter(batches).boxed(),
         })
     }
