@@ -113,6 +113,12 @@ pub(crate) async fn run(options: Options) -> Outcome {
     let listen = |at: ListenAt| match at {
         ListenAt::Unix(path) => WorkerListen::Unix(path),
         ListenAt::Tcp(address) if address.ip().is_loopback() => {
+            if certificate.is_some() {
+                tracing::warn!(
+                    %address,
+                    "the certificate is not used on loopback: workers join there without TLS"
+                );
+            }
             WorkerListen::Tcp { address, tls: None }
         }
         ListenAt::Tcp(address) => WorkerListen::Tcp { address, tls: certificate.clone() },

@@ -1,16 +1,22 @@
 //! Where workers reach the server: a Unix socket, or an address.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixSocket};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::gateway::{Gateway, JoinCheck};
+
+/// Workers that may wait to be let in.
+const WAITING_MOST: u32 = 1_024;
 
 /// A listener for workers.
 #[derive(Debug, Clone)]
@@ -61,15 +67,19 @@ impl WorkerListen {
 }
 
 fn bind_unix(path: &Path) -> anyhow::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
     // One of a server that was killed.
     if path.exists() {
         std::fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?;
     }
-    let listener =
-        UnixListener::bind(path).with_context(|| format!("listening at {}", path.display()))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    let at = || format!("listening at {}", path.display());
+    let socket = UnixSocket::new_stream().with_context(at)?;
+    // Before it has a name: nobody else can open it, not for a moment.
+    let file = std::fs::File::from(socket.as_fd().try_clone_to_owned().with_context(at)?);
+    file.set_permissions(Permissions::from_mode(0o600)).with_context(at)?;
+    socket.bind(path).with_context(at)?;
+    // Where the system does not take a socket's mode over to its name.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).with_context(at)?;
+    socket.listen(WAITING_MOST).with_context(at)
 }
 
 impl Bound {
@@ -112,5 +122,22 @@ impl Bound {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_this_user_can_open_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("workers.sock");
+        // The second one finds what a killed server left.
+        for _ in 0..2 {
+            let _listener = bind_unix(&path).unwrap();
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
     }
 }
