@@ -81,6 +81,7 @@ impl Engine {
             server,
             lease: Duration::from_secs(self.lease_secs),
             keep_days: self.keep_days,
+            answer_within: EngineConfig::ANSWER_WITHIN,
         }
     }
 }

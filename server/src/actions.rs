@@ -37,6 +37,11 @@ impl Actions {
         self.last_beat().is_some_and(|beat| now - beat < STUCK_AFTER)
     }
 
+    /// Whether something slows the metadata database down.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.engine.is_strained()
+    }
+
     /// Starts a run and returns its run id.
     pub(crate) async fn run_trigger(&self, wanted: Trigger) -> Result<String, ApiError> {
         let made = self.engine.run_trigger(wanted).await;

@@ -9,6 +9,7 @@ use subak_store::{EncryptionKey, Store};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::engine::{Engine, EngineConfig};
@@ -39,6 +40,8 @@ pub struct Server {
     stop: CancellationToken,
     http: Option<SocketAddr>,
     workers: Vec<Option<SocketAddr>>,
+    /// What goes on beside the workers' streams.
+    beside: TaskTracker,
 }
 
 impl Server {
@@ -70,7 +73,9 @@ impl Server {
             requests: requests.clone(),
             join: JoinCheck::Trusted,
             stop: stop.clone(),
+            beside: TaskTracker::new(),
         };
+        let beside = gateway.beside.clone();
         let workers = bound.iter().map(crate::listen::Bound::address).collect();
         for listener in bound {
             tasks.spawn(listener.serve(gateway.clone(), stop.clone()));
@@ -87,7 +92,7 @@ impl Server {
             tasks.spawn(serve_http(listener, app, stop.clone()));
         }
         info!(http = address.map(tracing::field::display), "the server runs");
-        Ok(Self { engine, requests, tasks, stop, http: address, workers })
+        Ok(Self { engine, requests, tasks, stop, http: address, workers, beside })
     }
 
     /// The engine, for whoever runs in the same process.
@@ -134,6 +139,8 @@ impl Server {
                     tracing::warn!(error = format!("{error:#}"), "stopping");
                 }
             }
+            self.beside.close();
+            self.beside.wait().await;
         };
         let _ = tokio::time::timeout(std::time::Duration::from_secs(10), drained).await;
         ended

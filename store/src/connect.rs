@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
 use crate::{MIGRATOR, Storage, StoreError};
 
@@ -30,6 +30,24 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 /// A page's query may take this long.
 const PAGE_STATEMENT_TIMEOUT: &str = "10s";
 
+/// Upkeep waits for a lock this long.
+const UPKEEP_PATIENCE: &str = "1s";
+
+/// The engine waits for a lock this long: whoever holds one for longer is stuck, or cut off, and the
+/// transaction comes again.
+const ENGINE_LOCK_PATIENCE: &str = "20s";
+
+/// A connection that comes back to the pool answers within this time, or is dropped.
+const RELEASE_WITHIN: Duration = Duration::from_secs(3);
+
+/// By these the server notices that a client is gone, and frees what that one had locked. Clients have
+/// deadlines of their own.
+const KEEPALIVES: [(&str, &str); 3] = [
+    ("tcp_keepalives_idle", "15"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+
 impl Store {
     /// Connects; pools open their connections as they are needed.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
@@ -37,8 +55,10 @@ impl Store {
             .application_name("subak")
             .log_statements(tracing::log::LevelFilter::Trace)
             .log_slow_statements(tracing::log::LevelFilter::Debug, Duration::from_secs(1));
-        let pages =
-            options.clone().options([("statement_timeout", PAGE_STATEMENT_TIMEOUT), IDLE_LIMIT]);
+        let pages = options
+            .clone()
+            .options(KEEPALIVES)
+            .options([("statement_timeout", PAGE_STATEMENT_TIMEOUT), IDLE_LIMIT]);
         let pool = pool_options(8).connect_with(pages).await?;
         let engine = pool_options(6)
             .acquire_timeout(ENGINE_PATIENCE)
@@ -48,12 +68,22 @@ impl Store {
 
     /// Brings the schema up to date. Safe to run on several servers at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        Ok(MIGRATOR.run(&self.pool).await?)
+        // On a session of its own: it may take longer than a page.
+        let mut session = self.options.clone().options(KEEPALIVES).connect().await?;
+        MIGRATOR.run(&mut session).await?;
+        Ok(session.close().await?)
     }
 
     /// Opens one session for the engine, outside the pools.
     pub async fn engine_session(&self) -> Result<PgConnection, StoreError> {
         Ok(engine_options(&self.options).connect().await?)
+    }
+
+    /// Opens a session for upkeep: a statement takes as long as it takes, but waits for a lock only for
+    /// a moment, because others wait behind it.
+    pub(crate) async fn upkeep_session(&self) -> Result<PgConnection, StoreError> {
+        let options = self.options.clone().options(KEEPALIVES);
+        Ok(options.options([IDLE_LIMIT, ("lock_timeout", UPKEEP_PATIENCE)]).connect().await?)
     }
 
     /// Begins a transaction that may read a whole table, from its first page to its last: without
@@ -83,8 +113,9 @@ const IDLE_LIMIT: (&str, &str) = ("idle_in_transaction_session_timeout", "30s");
 /// Generic plans driven by index look-ups: a plan made while a table was tiny must not scan it once
 /// it is large.
 fn engine_options(options: &PgConnectOptions) -> PgConnectOptions {
-    options.clone().options([
+    options.clone().options(KEEPALIVES).options([
         IDLE_LIMIT,
+        ("lock_timeout", ENGINE_LOCK_PATIENCE),
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_hashjoin", "off"),
@@ -98,4 +129,12 @@ fn pool_options(most: u32) -> PgPoolOptions {
         .max_connections(most)
         .acquire_timeout(Duration::from_secs(10))
         .idle_timeout(Duration::from_secs(60))
+        // The pool itself would wait for as long as the operating system does, and the place with it.
+        .after_release(|session, _| {
+            Box::pin(async move {
+                let silent = |_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+                tokio::time::timeout(RELEASE_WITHIN, session.ping()).await.map_err(silent)??;
+                Ok(true)
+            })
+        })
 }

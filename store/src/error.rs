@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("migrating the metadata database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// No answer came in time: the network may be cut.
+    #[error("the metadata database did not answer within {0:?}")]
+    Silent(std::time::Duration),
     /// The storage URL refused or could not be reached.
     #[error(transparent)]
     Storage(#[from] crate::StorageError),
@@ -39,7 +42,8 @@ impl StoreError {
                 | sqlx::Error::PoolClosed
                 | sqlx::Error::WorkerCrashed
                 | sqlx::Error::Protocol(_),
-            ) => true,
+            )
+            | Self::Silent(_) => true,
             _ => false,
         }
     }

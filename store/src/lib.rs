@@ -10,6 +10,7 @@ mod error;
 mod log_append;
 pub mod mutation;
 mod news;
+mod partitions;
 pub mod read;
 mod results;
 mod retention;
@@ -19,6 +20,7 @@ mod sessions;
 mod statement;
 mod storage;
 mod timers;
+mod upkeep;
 
 pub use access::PasswordProblem;
 pub use connect::Store;
@@ -33,6 +35,7 @@ pub use sessions::{NewSession, SessionTry, TryToStop, WorkerRow, leases_renew};
 pub use statement::{Reads, Statement, every_statement};
 pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};
+pub use upkeep::Strain;
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

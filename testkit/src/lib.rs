@@ -6,6 +6,7 @@
 pub mod checker;
 pub mod dag_gen;
 pub mod model;
+pub mod network;
 pub mod peek;
 pub mod poke;
 pub mod postgres;

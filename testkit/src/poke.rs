@@ -21,6 +21,14 @@ pub async fn block_xcoms(url: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
+/// Keeps what a table holds now, as a forgotten transaction does, until the connection ends.
+pub async fn hold_snapshot(url: &str, table: &str) -> anyhow::Result<PgConnection> {
+    let mut connection = PgConnection::connect(url).await?;
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {table}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut connection).await?;
+    Ok(connection)
+}
+
 /// Everything of a run that waits on a timer is due.
 pub async fn timers_due(store: &Store, run: RunKey) -> anyhow::Result<()> {
     let sql = "UPDATE live SET due_at = now() WHERE run_key = $1 AND due_at IS NOT NULL";
@@ -55,9 +63,9 @@ pub async fn copy_to_day(
     sqlx::query("SELECT partitions_make($1)").bind(day).execute(store.pool()).await?;
     sqlx::query(
         "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state,
-                          run_after, tasks_open)
+                          run_after, tasks_open, ended_at)
          SELECT $1, gen_random_uuid(), dag, version, $2, run_type, triggered_by, $3::run_state,
-                run_after, tasks_open
+                run_after, tasks_open, CASE WHEN $3 IN ('success', 'failed') THEN ended_at END
          FROM run WHERE run_key = $4",
     )
     .bind(copy)

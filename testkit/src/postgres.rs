@@ -9,6 +9,8 @@ use subak_postgres::PrivatePostgres;
 use subak_store::Store;
 use tokio::sync::OnceCell;
 
+use crate::network::Network;
+
 /// Where the schema is migrated once, to be copied.
 const TEMPLATE: &str = "subak_template";
 
@@ -27,10 +29,19 @@ pub struct TestDatabase {
 /// The server writes without waiting for the disk: what a crash leaves is tested with servers of
 /// those tests' own.
 pub async fn database() -> anyhow::Result<TestDatabase> {
+    copy(TEMPLATE).await
+}
+
+/// Makes a database without anything in it.
+pub async fn empty() -> anyhow::Result<TestDatabase> {
+    copy("template1").await
+}
+
+async fn copy(template: &str) -> anyhow::Result<TestDatabase> {
     let server = SERVER.get_or_try_init(start).await?;
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let mut connection = server.connect("postgres").await?;
-    let copy = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+    let copy = format!("CREATE DATABASE {name} TEMPLATE {template}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(copy)).execute(&mut connection).await?;
     connection.close().await?;
     let url = server.url(&name);
@@ -57,6 +68,18 @@ async fn start() -> anyhow::Result<PrivatePostgres> {
 }
 
 impl TestDatabase {
+    /// A network before the database, and the store behind it.
+    pub async fn behind_network(&self) -> anyhow::Result<(Network, Store)> {
+        let server = SERVER.get().context("the database was made")?;
+        let socket = server.socket_dir().join(format!(".s.PGSQL.{}", server.port()));
+        let network = Network::before(socket).await?;
+        let user = server.connect_options("").get_username().to_owned();
+        let database = self.url.rsplit('/').next().unwrap_or_default();
+        let url = format!("postgres://{user}@127.0.0.1:{}/{database}", network.port());
+        let store = Store::connect(&format!("{url}?sslmode=disable")).await?;
+        Ok((network, store))
+    }
+
     /// Opens a connection outside the product's pools.
     pub async fn connect(&self) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.url).await?)

@@ -43,7 +43,12 @@ impl Stack {
         }
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let config = EngineConfig { server: "bench".to_owned(), lease: LEASE, keep_days: 30 };
+        let config = EngineConfig {
+            server: "bench".to_owned(),
+            lease: LEASE,
+            keep_days: 30,
+            answer_within: EngineConfig::ANSWER_WITHIN,
+        };
         let store = processes.store.clone();
         let client = Engine::start(store, None, config, &mut tasks, stop.clone()).await?;
         Ok(Self { processes, client, stop, tasks })

@@ -22,5 +22,6 @@ pub(super) async fn health(State(app): State<App>) -> Json<Value> {
         "scheduler": { "status": loops, "latest_scheduler_heartbeat": beat },
         "triggerer": { "status": loops, "latest_triggerer_heartbeat": beat },
         "dag_processor": { "status": loops, "latest_dag_processor_heartbeat": beat },
+        "upkeep": { "status": word(!app.actions.is_strained()) },
     }))
 }

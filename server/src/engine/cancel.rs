@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use subak_core::ids::RunKey;
 use subak_core::state::{RunState, TaskState};
 use subak_proto as proto;
+use subak_store::StoreError;
 use subak_store::engine::{Fence, HistoryRow};
 
-use super::work::{Work, instance};
+use super::work::{After, Work, instance};
 use super::{Core, Engine};
 
 /// Why a run was not cancelled.
@@ -30,12 +31,23 @@ impl Engine {
 }
 
 pub(super) async fn cancel(core: &Core, run: RunKey, cause: &str) -> Result<(), CancelError> {
-    let begin = async || -> anyhow::Result<_> {
-        let mut tx = core.store.engine_begin().await?;
-        let locked = tx.runs_lock(&[run]).await?;
-        Ok((tx, locked))
-    };
-    let (mut tx, locked) = begin().await?;
+    let done = core.within(async { Ok(cancel_in_time(core, run, cause).await) }).await?;
+    if let Some((after, stops)) = done? {
+        core.committed(after).await;
+        core.stop_everywhere(run, &stops, cause).await;
+    }
+    Ok(())
+}
+
+/// Returns nothing if the run is cancelled already.
+async fn cancel_in_time(
+    core: &Core,
+    run: RunKey,
+    cause: &str,
+) -> Result<Option<(After, Vec<Fence>)>, CancelError> {
+    let internal = |error: StoreError| CancelError::Internal(error.into());
+    let mut tx = core.store.engine_begin().await.map_err(internal)?;
+    let locked = tx.runs_lock(&[run]).await.map_err(internal)?;
     let Some(state) = locked.first().map(|run| run.state) else {
         return Err(CancelError::NotFound);
     };
@@ -43,19 +55,13 @@ pub(super) async fn cancel(core: &Core, run: RunKey, cause: &str) -> Result<(), 
         return Err(CancelError::Ended(state));
     }
     if locked[0].cancelled {
-        return Ok(());
+        return Ok(None);
     }
-    let cancelled = async {
-        let mut work = Work::new(core, locked).await?;
-        let stops = skip_rest(&mut work, &mut tx, run, cause).await?;
-        work.settle(&mut tx).await?;
-        tx.commit().await?;
-        anyhow::Ok((work.into_after(), stops))
-    };
-    let (after, stops) = cancelled.await?;
-    core.committed(after).await;
-    core.stop_everywhere(run, &stops, cause).await;
-    Ok(())
+    let mut work = Work::new(core, locked).await?;
+    let stops = skip_rest(&mut work, &mut tx, run, cause).await?;
+    work.settle(&mut tx).await?;
+    tx.commit().await.map_err(internal)?;
+    Ok(Some((work.into_after(), stops)))
 }
 
 /// Skips everything that does not run; returns the tries to stop.

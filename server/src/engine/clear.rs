@@ -8,7 +8,7 @@ use subak_core::state::{FinalState, RunState};
 use subak_store::News;
 use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
 
-use super::work::Work;
+use super::work::{After, Work};
 use super::{Core, Engine};
 
 /// Why nothing was cleared.
@@ -39,22 +39,30 @@ impl Engine {
         run: RunKey,
         tasks: Option<&[TaskNo]>,
     ) -> Result<Cleared, ClearError> {
-        let (cleared, waiting) = clear(&self.core, run, tasks).await?;
+        let core = &self.core;
+        let done = core.within(async { Ok(clear(core, run, tasks).await) }).await?;
+        let Done { cleared, waiting, after, stops } = done?;
+        core.committed(after).await;
+        core.stop_everywhere(run, &stops, "cleared").await;
         if let Some(dag) = waiting
-            && self.core.starts.send(dag).is_err()
+            && core.starts.send(dag).is_err()
         {
-            self.core.tell(vec![News::Starts(dag)]).await;
+            core.tell(vec![News::Starts(dag)]).await;
         }
         Ok(cleared)
     }
 }
 
-/// Clears; also returns the run's DAG if the run waits for its turn now.
-async fn clear(
-    core: &Core,
-    run: RunKey,
-    tasks: Option<&[TaskNo]>,
-) -> Result<(Cleared, Option<i32>), ClearError> {
+/// What is left to be done once a clear is committed.
+struct Done {
+    cleared: Cleared,
+    /// The run's DAG, if the run waits for its turn now.
+    waiting: Option<i32>,
+    after: After,
+    stops: Vec<Fence>,
+}
+
+async fn clear(core: &Core, run: RunKey, tasks: Option<&[TaskNo]>) -> Result<Done, ClearError> {
     let internal = |error: subak_store::StoreError| ClearError::Internal(error.into());
     let mut tx = core.store.engine_begin().await.map_err(internal)?;
     // The DAG's load comes last in the order of locks: find its DAG by the run's lock first.
@@ -92,10 +100,8 @@ async fn clear(
         anyhow::Ok((work.into_after(), stops))
     };
     let (after, stops) = cleared.await?;
-    core.committed(after).await;
-    core.stop_everywhere(run, &stops, "cleared").await;
     let waiting = (state == RunState::Queued).then_some(before.dag);
-    Ok((Cleared { tasks: chosen.into_iter().collect() }, waiting))
+    Ok(Done { cleared: Cleared { tasks: chosen.into_iter().collect() }, waiting, after, stops })
 }
 
 /// The tasks asked for, and those below them that failed only because of an upstream.

@@ -1,12 +1,17 @@
 //! Renews leases: all sessions that ask at about the same time in one statement, on a connection
 //! whose commits do not wait for the disk.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use subak_store::{Store, leases_renew};
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use super::EngineConfig;
+use super::within::within;
 
 /// Renewals that may wait.
 const WAITING_MOST: usize = 1_024;
@@ -22,11 +27,14 @@ pub(crate) struct Leases {
 impl Leases {
     pub(super) fn start(
         store: Store,
+        config: &EngineConfig,
         tasks: &mut JoinSet<anyhow::Result<()>>,
         stop: CancellationToken,
     ) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING_MOST);
-        tasks.spawn(renew_all(store, waiting, stop));
+        // A connection that is silent is opened anew while there is time to renew.
+        let limit = (config.lease / 4).clamp(Duration::from_secs(1), config.answer_within);
+        tasks.spawn(renew_all(store, limit, waiting, stop));
         Self { sender }
     }
 
@@ -40,6 +48,7 @@ impl Leases {
 
 async fn renew_all(
     store: Store,
+    limit: Duration,
     mut waiting: mpsc::Receiver<(i64, Reply)>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -52,12 +61,12 @@ async fn renew_all(
             got = waiting.recv_many(&mut asked, WAITING_MOST) => if got == 0 { return Ok(()) },
         }
         let sessions: Vec<i64> = asked.iter().map(|(session, _)| *session).collect();
-        let renewed = async {
+        let renewed = within(limit, async {
             if connection.is_none() {
                 connection = Some(store.lease_session().await?);
             }
-            leases_renew(connection.as_mut().expect("connected above"), &sessions).await
-        }
+            Ok(leases_renew(connection.as_mut().expect("connected above"), &sessions).await?)
+        })
         .await;
         if renewed.is_err() {
             connection = None;

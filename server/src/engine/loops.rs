@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use cron::first_tick;
+pub(super) use hygiene::before_all;
 
 use super::{Engine, TryReport};
 

@@ -15,11 +15,13 @@ mod leases;
 mod loops;
 mod progress;
 mod report;
+mod slots;
 mod tell;
+mod within;
 mod work;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -31,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Backlog, Sessions};
+use slots::Slots;
 
 pub(crate) use assign::try_ref;
 pub use cancel::CancelError;
@@ -51,6 +54,13 @@ pub struct EngineConfig {
     pub lease: Duration,
     /// Days that ended runs are kept.
     pub keep_days: i32,
+    /// A database that is silent for longer is taken for unreachable.
+    pub answer_within: Duration,
+}
+
+impl EngineConfig {
+    /// What is meant for [`EngineConfig::answer_within`].
+    pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 }
 
 /// Everything that the engine's transactions share.
@@ -67,6 +77,8 @@ pub(crate) struct Core {
     changes: broadcast::Sender<RunKey>,
     /// When the timers last went round, by the database's clock, in microseconds; 0: not yet.
     beat_micros: AtomicI64,
+    /// Something slows the database down.
+    is_strained: AtomicBool,
     /// A timer may be due earlier than the loop thinks.
     timers: Notify,
     /// Ready work or free slots appeared.
@@ -98,6 +110,7 @@ impl Engine {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let (engine, asked) = Self::prepare(store, key, config, tasks, &stop).await?;
+        loops::before_all(&engine.core).await;
         loops::start(&engine, asked, tasks, stop);
         Ok(engine)
     }
@@ -114,6 +127,7 @@ impl Engine {
             server: "command".to_owned(),
             lease: Duration::MAX,
             keep_days: i32::MAX,
+            answer_within: EngineConfig::ANSWER_WITHIN,
         };
         let (engine, _) = Self::prepare(store, None, config, tasks, &stop).await?;
         Ok(engine)
@@ -131,7 +145,7 @@ impl Engine {
         let (failures, failed) = mpsc::unbounded_channel();
         let core = Arc::new(Core {
             installation: store.installation().await?.to_string(),
-            leases: leases::Leases::start(store.clone(), tasks, stop.clone()),
+            leases: leases::Leases::start(store.clone(), &config, tasks, stop.clone()),
             caches: caches::Caches::new(store.clone()),
             progress: progress::Progresses::default(),
             store,
@@ -141,6 +155,7 @@ impl Engine {
             key,
             changes: broadcast::channel(4_096).0,
             beat_micros: AtomicI64::new(0),
+            is_strained: AtomicBool::new(false),
             timers: Notify::new(),
             claims: Notify::new(),
             failures,
@@ -182,6 +197,13 @@ impl Engine {
         DateTime::from_timestamp_micros(micros).filter(|_| micros > 0)
     }
 
+    /// Whether something slows the metadata database down: a transaction that is open for long, or
+    /// dead rows that vacuum does not take. The log says what.
+    #[must_use]
+    pub fn is_strained(&self) -> bool {
+        self.core.is_strained.load(Ordering::Relaxed)
+    }
+
     /// What a running try last said of how far it is.
     #[must_use]
     pub fn progress(&self, token: i64) -> Option<Progress> {
@@ -220,47 +242,37 @@ impl Core {
     }
 
     /// Fills free slots of `queue` with ready tasks. `generation` is the backlog's, if it was raised.
-    async fn claim(
-        &self,
+    /// The slots are among `taken` then.
+    async fn claim<'c>(
+        &'c self,
         tx: &mut EngineTx<'_>,
         queue: &str,
         generation: Option<u64>,
         most: usize,
+        taken: &mut Slots<'c>,
     ) -> anyhow::Result<Vec<HandedOver>> {
-        let mut slots = Vec::new();
-        while slots.len() < most
-            && let Some(session) = self.sessions.reserve(queue)
-        {
-            slots.push(session);
-        }
-        if slots.is_empty() {
+        let mut free = Slots::new(&self.sessions);
+        while free.len() < most && free.take(queue).is_some() {}
+        if free.len() == 0 {
             return Ok(Vec::new());
         }
-        let claimed = tx.tasks_claim(queue, &slots).await;
-        let taken = claimed.as_ref().map_or(0, Vec::len);
+        let claimed = tx.tasks_claim(queue, &free.sessions()).await?;
+        let was_short = claimed.len() < free.len();
         // Rows take the sessions in order; those behind them stay free.
-        for session in &slots[taken..] {
-            self.sessions.release(*session, queue);
-        }
-        if taken < slots.len()
-            && let Some(generation) = generation
-        {
+        taken.take_first(claimed.len(), free);
+        if was_short && let Some(generation) = generation {
             self.backlog.lower(queue, generation);
         }
-        Ok(claimed?)
+        Ok(claimed)
     }
 
     /// Settles the work, commits it, and does what follows.
     async fn commit(&self, mut tx: EngineTx<'_>, mut work: work::Work<'_>) -> anyhow::Result<()> {
-        let committed: anyhow::Result<()> = async {
+        self.within(async {
             work.settle(&mut tx).await?;
             Ok(tx.commit().await?)
-        }
-        .await;
-        if let Err(error) = committed {
-            work.abandon();
-            return Err(error);
-        }
+        })
+        .await?;
         self.committed(work.into_after()).await;
         Ok(())
     }
@@ -270,7 +282,7 @@ impl Core {
     async fn assign_surely(&self, handed: &[HandedOver]) {
         const ROUNDS: u32 = 6;
         for round in 0..ROUNDS {
-            let Err(error) = self.assign(handed).await else { return };
+            let Err(error) = self.within(self.assign(handed)).await else { return };
             tracing::warn!(error = format!("{error:#}"), round, "hand-overs could not be sent");
             tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(round)).await;
         }

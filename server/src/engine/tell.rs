@@ -12,7 +12,7 @@ impl Core {
         if news.is_empty() {
             return;
         }
-        if let Err(error) = self.store.tell(&news).await {
+        if let Err(error) = self.asked(self.store.tell(&news)).await {
             tracing::warn!(error = format!("{error:#}"), "other servers could not be told");
         }
     }

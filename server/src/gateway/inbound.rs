@@ -8,7 +8,6 @@ use serde_json::Value;
 use subak_core::decide::TryEnd;
 use subak_core::text::{json_without_nul, without_nul};
 use subak_proto::{self as proto, ServerMessage, server_message::Message as Out, worker_message};
-use subak_store::engine::EngineSession;
 use subak_store::{NewDeadLetter, NewLogChunk};
 use tokio::sync::mpsc;
 use tonic::Streaming;
@@ -40,7 +39,7 @@ pub(super) struct Inbound {
 impl Inbound {
     pub(super) fn new(gateway: Gateway, session: i64, outbound: Outbound) -> Self {
         let (logs, waiting) = mpsc::channel(LOG_CHUNKS_MOST * 4);
-        tokio::spawn(keep_logs(gateway.clone(), outbound.clone(), waiting));
+        gateway.beside.spawn(keep_logs(gateway.clone(), outbound.clone(), waiting));
         Self { gateway, session, outbound, differed_at: None, broken: false, logs }
     }
 
@@ -132,7 +131,7 @@ impl Inbound {
     /// The two sides' books differ: the database's is sent.
     async fn reconcile(&self, activity: u64) -> anyhow::Result<()> {
         let core = &self.gateway.engine.core;
-        let held = core.store.tries_of_session(self.session).await?;
+        let held = core.asked(core.store.tries_of_session(self.session)).await?;
         let books = held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone()));
         if !core.sessions.reconcile(self.session, activity, books) {
             return Ok(());
@@ -142,18 +141,20 @@ impl Inbound {
         self.send(Out::Held(proto::Held { tries }));
         // Duplicates are ignored by the worker.
         let again: Vec<_> = held.iter().filter(|held| !held.restarting).map(handed_over).collect();
-        core.assign(&again).await
+        core.within(core.assign(&again)).await
     }
 
     async fn refused(&self, refused: proto::Refused) -> anyhow::Result<()> {
         let core = &self.gateway.engine.core;
         let fences: Vec<_> = refused.tries.iter().map(fence).collect();
-        let mut session = EngineSession::new(core.store.clone());
-        let mut tx = session.begin().await?;
         let runs: Vec<_> = fences.iter().map(|fence| fence.instance.run).collect();
-        tx.runs_lock(&runs).await?;
-        tx.tasks_refuse(&fences).await?;
-        tx.commit().await?;
+        core.asked(async {
+            let mut tx = core.store.engine_begin().await?;
+            tx.runs_lock(&runs).await?;
+            tx.tasks_refuse(&fences).await?;
+            tx.commit().await
+        })
+        .await?;
         for fence in &fences {
             core.sessions.refused(fence.session, fence.token);
         }
@@ -165,11 +166,12 @@ impl Inbound {
 
     async fn state(&self, request: proto::StateRequest) -> anyhow::Result<()> {
         use proto::state_request::Operation;
-        let store = &self.gateway.engine.core.store;
+        let core = &self.gateway.engine.core;
+        let store = &core.store;
         let Some(try_) = request.r#try.as_ref().map(fence) else { return Ok(()) };
         let superseded = || "the try was superseded".to_owned();
-        let put = async |value: Option<&Value>| match store
-            .task_state_put(&try_, &request.key, value)
+        let put = async |value: Option<&Value>| match core
+            .asked(store.task_state_put(&try_, &request.key, value))
             .await
         {
             Ok(true) => String::new(),
@@ -178,10 +180,12 @@ impl Inbound {
         };
         let mut reply = proto::StateReply { id: request.id, value: None, error: String::new() };
         match &request.operation {
-            Some(Operation::Get(_)) => match store.task_state_get(&try_, &request.key).await {
-                Ok(value) => reply.value = value.map(|value| value.to_string().into_bytes()),
-                Err(error) => reply.error = format!("{error:#}"),
-            },
+            Some(Operation::Get(_)) => {
+                match core.asked(store.task_state_get(&try_, &request.key)).await {
+                    Ok(value) => reply.value = value.map(|value| value.to_string().into_bytes()),
+                    Err(error) => reply.error = format!("{error:#}"),
+                }
+            }
             Some(Operation::Put(bytes)) => {
                 reply.error = match serde_json::from_slice(bytes) {
                     Ok(value) => put(Some(&value)).await,
@@ -209,7 +213,7 @@ impl Inbound {
             })
             .collect();
         let core = &self.gateway.engine.core;
-        let kept = core.store.dead_letters_put(&fence(&try_), &rows).await;
+        let kept = core.asked(core.store.dead_letters_put(&fence(&try_), &rows)).await;
         if kept.is_err() {
             // The result behind them would make them visible: the worker joins anew and sends them
             // again, before the result.
@@ -242,7 +246,7 @@ async fn keep_logs(
         // Later chunks must not be acknowledged before these: that would tell of these, too. The
         // worker holds its tries up when too many chunks wait, and sends all of them again to the
         // server that it joins next.
-        while let Err(error) = core.store.log_append(&rows).await {
+        while let Err(error) = core.asked(core.store.log_append(&rows)).await {
             warn!(error = format!("{error:#}"), "logs could not be kept, trying again");
             if waiting.is_closed() {
                 return;

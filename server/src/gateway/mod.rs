@@ -14,6 +14,7 @@ use futures::Stream;
 use subak_proto::worker_gateway_server::{WorkerGateway, WorkerGatewayServer};
 use subak_proto::{MESSAGE_BYTES, ServerMessage, WorkerMessage};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::engine::Engine;
@@ -25,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) requests: Requests,
     pub(crate) join: JoinCheck,
     pub(crate) stop: CancellationToken,
+    /// What goes on beside a stream, and may outlive it: a server that ends waits for it.
+    pub(crate) beside: TaskTracker,
 }
 
 impl Gateway {

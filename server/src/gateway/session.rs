@@ -50,7 +50,7 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
     let known: HashSet<i64> = hello.held.iter().map(|held| held.token).collect();
     let missing = opened.held.iter().filter(|t| !t.restarting && !known.contains(&t.token));
     let missing: Vec<_> = missing.map(handed_over).collect();
-    if let Err(error) = core.assign(&missing).await {
+    if let Err(error) = core.within(core.assign(&missing)).await {
         warn!(error = format!("{error:#}"), "hand-overs could not be sent again");
     }
     for held in opened.held.iter().filter(|held| held.restarting) {
@@ -63,7 +63,8 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
 
     let stop = gateway.stop.clone();
     let worker = hello.worker.clone();
-    tokio::spawn(async move {
+    let beside = gateway.beside.clone();
+    beside.spawn(async move {
         let inbound = Inbound::new(gateway, session, outbound.clone());
         let heard = tokio::select! {
             heard = inbound.serve(stream) => heard,
@@ -86,7 +87,8 @@ async fn begin(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Opened
     let (opened, wanted) = oneshot::channel();
     let (gateway, hello) = (gateway.clone(), hello.clone());
     // Apart from the stream, which takes what waits on it along when it ends.
-    tokio::spawn(async move {
+    let beside = gateway.beside.clone();
+    beside.spawn(async move {
         let unwanted = opened.send(Opened::new(&gateway, &hello).await);
         if let Err(Ok(Opened { session, resumed: false, .. })) = unwanted {
             end_unknown(&gateway.engine.core, session).await;
@@ -97,7 +99,7 @@ async fn begin(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Opened
 
 /// Ends a session that its worker does not know of.
 async fn end_unknown(core: &Core, session: i64) {
-    if let Err(error) = core.store.session_end(session, "the worker gave up").await {
+    if let Err(error) = core.asked(core.store.session_end(session, "the worker gave up")).await {
         warn!(error = format!("{error:#}"), worker.session = session, "it ends with its lease");
     }
 }
@@ -111,6 +113,10 @@ struct Opened {
 
 impl Opened {
     async fn new(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Self> {
+        gateway.engine.core.within(Self::in_time(gateway, hello)).await
+    }
+
+    async fn in_time(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Self> {
         let store = &gateway.engine.core.store;
         let server = &gateway.engine.core.config.server;
         if hello.former_session != 0 {

@@ -53,6 +53,7 @@ impl Place {
             server: "server".to_owned(),
             lease: Duration::from_secs(60),
             keep_days: 30,
+            answer_within: EngineConfig::ANSWER_WITHIN,
         };
         let config = ServerConfig {
             engine,

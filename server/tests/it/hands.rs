@@ -54,6 +54,11 @@ impl Hands {
         timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{held:?} is not stopped"))
     }
 
+    /// Renews the lease; false once the session is dead.
+    pub(crate) async fn renew(&self) -> anyhow::Result<bool> {
+        self.worker.renew().await
+    }
+
     /// Ends a try.
     pub(crate) async fn end(&self, held: &Held, outcome: Outcome) -> Answer {
         let report = TryReport::bare(held.fence, outcome, None);

@@ -35,7 +35,12 @@ impl World {
     pub(crate) async fn served() -> anyhow::Result<(Self, SocketAddr)> {
         let store = subak_testkit::postgres::database().await?.store;
         let listen = WorkerListen::Tcp { address: "127.0.0.1:0".parse()?, tls: None };
-        let engine = EngineConfig { server: "served".to_owned(), lease: LEASE, keep_days: 30 };
+        let engine = EngineConfig {
+            server: "served".to_owned(),
+            lease: LEASE,
+            keep_days: 30,
+            answer_within: EngineConfig::ANSWER_WITHIN,
+        };
         let config =
             ServerConfig { engine, http: None, https: false, workers: vec![listen], dags: None };
         let server = Server::start(config, store.clone(), None).await?;

@@ -153,7 +153,12 @@ pub(crate) async fn engine(
     tasks: &mut JoinSet<anyhow::Result<()>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Engine> {
-    let config = EngineConfig { server: name.to_owned(), lease: LEASE, keep_days: 30 };
+    let config = EngineConfig {
+        server: name.to_owned(),
+        lease: LEASE,
+        keep_days: 30,
+        answer_within: EngineConfig::ANSWER_WITHIN,
+    };
     Engine::start(store.clone(), None, config, tasks, stop.clone()).await
 }
 

@@ -14,8 +14,8 @@ const GOOD: &str = r#"
         {"task_id": "c", "operator": "noop", "upstream": ["a", "b"], "trigger_rule": "all_success"}
     ]}', '', 'd.yaml' FROM dag;
     INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
-                     tasks_open)
-    SELECT 1, gen_random_uuid(), dag, 1, 'one', 'manual', 'cli', 'success', now(), 0 FROM dag;
+                     tasks_open, ended_at)
+    SELECT 1, gen_random_uuid(), dag, 1, 'one', 'manual', 'cli', 'success', now(), 0, now() FROM dag;
     INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets, session,
                              started_at, ended_at)
     VALUES (1, 0, -1, 10, 'success', 1, 0, 7, '2026-01-01 10:00', '2026-01-01 10:01'),
@@ -26,7 +26,7 @@ const GOOD: &str = r#"
 /// Makes the run one that still waits for `b`.
 const OPEN: &str = "
     DELETE FROM try_history WHERE task IN (1, 2);
-    UPDATE run SET state = 'running', tasks_open = 2, tasks_active = 1;
+    UPDATE run SET state = 'running', tasks_open = 2, tasks_active = 1, ended_at = NULL;
     INSERT INTO live (run_key, task, map_index, state, priority, queue, try_number, session, token,
                       queued_at, started_at)
     VALUES (1, 1, -1, 'running', 1, 'default', 1, 7, 11, now(), now());

@@ -198,7 +198,7 @@ async fn a_day_is_dropped_with_its_datasets_and_logs_but_not_while_a_run_is_open
         assert!(others.iter().all(|other| folder.path().join(other).is_file()));
     }
     let run = first(open);
-    sqlx::query("UPDATE run SET state = 'success' WHERE run_key = $1")
+    sqlx::query("UPDATE run SET state = 'success', ended_at = now() WHERE run_key = $1")
         .bind(run.0)
         .execute(store.pool())
         .await?;
@@ -215,8 +215,9 @@ async fn run_of(store: &Store, day: NaiveDate, state: &'static str) -> anyhow::R
     sqlx::query("SELECT partitions_make($1)").bind(day).execute(store.pool()).await?;
     sqlx::query(
         "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state,
-                          run_after, tasks_open)
-         VALUES ($1, gen_random_uuid(), 1, 1, $2, 'manual', 'test', $3::run_state, now(), 0)",
+                          run_after, tasks_open, ended_at)
+         VALUES ($1, gen_random_uuid(), 1, 1, $2, 'manual', 'test', $3::run_state, now(), 0,
+                 CASE WHEN $3 = 'success' THEN now() END)",
     )
     .bind(first(day).0)
     .bind(day.to_string())

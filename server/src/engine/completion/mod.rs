@@ -33,7 +33,7 @@ pub(super) async fn complete(core: &Core, session: &mut EngineSession, batch: Ve
     while let Some(mut part) = parts.pop() {
         let began = Instant::now();
         let reports: Vec<&TryReport> = part.iter().map(|pending| &pending.report).collect();
-        let error = match record(core, session, &reports).await {
+        let error = match core.within(record(core, session, &reports)).await {
             Ok((answers, after)) => {
                 let micros = began.elapsed().as_micros();
                 debug!(reports = part.len(), micros, "a batch was recorded");
@@ -111,19 +111,9 @@ async fn record(
     let mut tx = session.begin().await?;
     let runs: Vec<_> = reports.iter().map(|report| report.fence.instance.run).collect();
     let mut work = Work::new(core, tx.runs_lock(&runs).await?).await?;
-    match record_in_tx(&mut work, &mut tx, reports).await {
-        Ok(answers) => match tx.commit().await {
-            Ok(()) => Ok((answers, work.into_after())),
-            Err(error) => {
-                work.abandon();
-                Err(error.into())
-            }
-        },
-        Err(error) => {
-            work.abandon();
-            Err(error)
-        }
-    }
+    let answers = record_in_tx(&mut work, &mut tx, reports).await?;
+    tx.commit().await?;
+    Ok((answers, work.into_after()))
 }
 
 async fn record_in_tx(

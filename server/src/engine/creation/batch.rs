@@ -65,10 +65,10 @@ async fn insert_and_answer(
     runs: Vec<(Pending, Arc<Plan>)>,
 ) {
     // Two tries: the connection may have been lost between batches.
-    let mut made = insert(core, session, &runs).await;
+    let mut made = core.within(insert(core, session, &runs)).await;
     if made.is_err() {
         session.reset();
-        made = insert(core, session, &runs).await;
+        made = core.within(insert(core, session, &runs)).await;
     }
     match made {
         Ok((mut made, after)) => {
@@ -106,12 +106,12 @@ async fn insert_and_answer(
 
 async fn newest(core: &Core, dag_id: &DagId) -> Result<Newest, TriggerError> {
     let internal = |error: anyhow::Error| TriggerError::Internal(error);
-    let head = core.store.dag_head(dag_id).await.map_err(|error| internal(error.into()))?;
+    let head = core.asked(core.store.dag_head(dag_id)).await.map_err(internal)?;
     let head = head.ok_or_else(|| TriggerError::DagNotFound(dag_id.clone()))?;
     if head.is_stale {
         return Err(TriggerError::DagStale(dag_id.clone()));
     }
-    let plan = core.caches.plan(head.dag, head.version).await.map_err(internal)?;
+    let plan = core.within(core.caches.plan(head.dag, head.version)).await.map_err(internal)?;
     Ok((head.dag, head.version, plan))
 }
 
@@ -200,9 +200,9 @@ async fn insert(
     loads_add(&mut tx, loads).await?;
     let started: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
     let mut work = Work::new(core, locked).await?;
-    let settled = settle_started(&mut work, &mut tx, &started).await;
-    work.after.timer = new.iter().any(|run| run.timeout_micros.is_some());
-    finish(tx, work, settled).await.map(|after| (made, after))
+    settle_started(&mut work, &mut tx, &started).await?;
+    work.after.timer |= new.iter().any(|run| run.timeout_micros.is_some());
+    Ok((made, finish(tx, work).await?))
 }
 
 /// Counts runs before they start: one that ends at once is taken off in the same transaction.
@@ -226,22 +226,7 @@ pub(super) async fn settle_started(
     work.settle(tx).await
 }
 
-pub(super) async fn finish(
-    tx: EngineTx<'_>,
-    mut work: Work<'_>,
-    settled: anyhow::Result<()>,
-) -> anyhow::Result<After> {
-    let committed: anyhow::Result<()> = async {
-        settled?;
-        Ok(tx.commit().await?)
-    }
-    .await;
-    match committed {
-        Ok(()) => Ok(work.into_after()),
-        Err(error) => {
-            work.after.handed.clear();
-            work.abandon();
-            Err(error)
-        }
-    }
+pub(super) async fn finish(tx: EngineTx<'_>, work: Work<'_>) -> anyhow::Result<After> {
+    tx.commit().await?;
+    Ok(work.into_after())
 }

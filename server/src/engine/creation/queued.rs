@@ -8,15 +8,22 @@ use subak_core::state::RunState;
 use super::batch::{finish, loads_add, settle_started};
 use super::row::timeout_micros;
 use crate::engine::Core;
-use crate::engine::work::Work;
+use crate::engine::work::{After, Work};
 
 /// Starts the oldest queued runs of a DAG, as many as `max_active_runs` allows.
 pub(in crate::engine) async fn start_queued(core: &Core, dag: i32) -> anyhow::Result<()> {
+    if let Some(after) = core.within(start(core, dag)).await? {
+        core.committed(after).await;
+    }
+    Ok(())
+}
+
+async fn start(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {
     let mut tx = core.store.engine_begin().await?;
-    let Some(load) = tx.dag_loads_lock(&[dag]).await?.pop() else { return Ok(()) };
+    let Some(load) = tx.dag_loads_lock(&[dag]).await?.pop() else { return Ok(None) };
     let room = (load.max_active_runs - load.runs_active).min(load.runs_queued).min(100);
     if load.is_paused || room <= 0 {
-        return Ok(());
+        return Ok(None);
     }
     let queued = tx.runs_queued_lock(dag, room).await?;
     let keys: Vec<RunKey> = queued.iter().map(|run| run.key).collect();
@@ -38,10 +45,8 @@ pub(in crate::engine) async fn start_queued(core: &Core, dag: i32) -> anyhow::Re
     for run in cleared {
         work.rebuild(run);
     }
-    let settled = settle_started(&mut work, &mut tx, &fresh).await;
+    settle_started(&mut work, &mut tx, &fresh).await?;
     // Its deadline may be the earliest timer.
     work.after.timer = true;
-    let after = finish(tx, work, settled).await?;
-    core.committed(after).await;
-    Ok(())
+    finish(tx, work).await.map(Some)
 }

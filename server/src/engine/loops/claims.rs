@@ -4,12 +4,14 @@
 
 use std::time::{Duration, Instant};
 
+use subak_store::engine::HandedOver;
 use subak_store::{News, NewsListener};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::engine::{Engine, work};
+use crate::engine::slots::Slots;
+use crate::engine::{Core, Engine, work};
 
 /// While ready work was seen lately.
 const BUSY: Duration = Duration::from_millis(250);
@@ -95,23 +97,27 @@ async fn fill(engine: &Engine) -> anyhow::Result<usize> {
     let mut claimed = 0;
     for (queue, generation) in core.backlog.raised() {
         while core.sessions.has_free(&queue) {
-            let mut tx = core.store.engine_begin().await?;
-            let handed = core.claim(&mut tx, &queue, Some(generation), MOST).await?;
-            if handed.is_empty() {
-                break;
-            }
-            let slots: Vec<_> = handed.iter().map(|try_| try_.session).collect();
-            if let Err(error) = tx.commit().await {
-                for session in slots {
-                    core.sessions.release(session, &queue);
+            let handed = match core.within(claim(core, &queue, generation)).await {
+                Ok(handed) if handed.is_empty() => break,
+                Ok(handed) => handed,
+                Err(error) => {
+                    core.backlog.raise(&queue);
+                    return Err(error);
                 }
-                core.backlog.raise(&queue);
-                return Err(error.into());
-            }
+            };
             claimed += handed.len();
             let changed = handed.iter().map(|try_| try_.key.run).collect();
             core.committed(work::After { handed, changed, ..work::After::default() }).await;
         }
     }
     Ok(claimed)
+}
+
+async fn claim(core: &Core, queue: &str, generation: u64) -> anyhow::Result<Vec<HandedOver>> {
+    let mut slots = Slots::new(&core.sessions);
+    let mut tx = core.store.engine_begin().await?;
+    let handed = core.claim(&mut tx, queue, Some(generation), MOST, &mut slots).await?;
+    tx.commit().await?;
+    slots.keep();
+    Ok(handed)
 }

@@ -28,8 +28,9 @@ pub(in crate::engine) async fn look(
     engine: &Engine,
     now: Option<DateTime<Utc>>,
 ) -> anyhow::Result<Duration> {
+    let core = &engine.core;
     let mut wait = Duration::ZERO;
-    for dag in engine.core.store.schedules_due(SCHEDULES_MOST, now).await? {
+    for dag in core.asked(core.store.schedules_due(SCHEDULES_MOST, now)).await? {
         if let Err(error) = tick(engine, dag, now).await {
             error!(error = format!("{error:#}"), dag, "schedule: will try again");
             wait = AFTER_ERROR;
@@ -42,13 +43,20 @@ pub(in crate::engine) async fn look(
 /// and moves the schedule on the next time.
 async fn tick(engine: &Engine, dag: i32, now: Option<DateTime<Utc>>) -> anyhow::Result<()> {
     let core = &engine.core;
-    let mut tx = core.store.engine_begin().await?;
-    let Some(head) = tx.schedule_lock(dag, now).await? else { return Ok(()) };
-    let plan = core.caches.plan(dag, head.version).await?;
+    let locked = async {
+        let mut tx = core.store.engine_begin().await?;
+        let Some(head) = tx.schedule_lock(dag, now).await? else { return Ok(None) };
+        let plan = core.caches.plan(dag, head.version).await?;
+        Ok(Some((tx, head, plan)))
+    };
+    let Some((mut tx, head, plan)) = core.within(locked).await? else { return Ok(()) };
     let model = plan.dag.as_ref();
     let Some(timetable) = Timetable::of(model, head.version_at)? else {
-        tx.schedule_advance(dag, head.last(), None, None).await?;
-        return Ok(tx.commit().await?);
+        let none = async {
+            tx.schedule_advance(dag, head.last(), None, None).await?;
+            tx.commit().await
+        };
+        return core.asked(none).await;
     };
     let due = due(model, &timetable, &head);
     let (made, last) = overlap(model, &head, &due);
@@ -71,10 +79,13 @@ async fn tick(engine: &Engine, dag: i32, now: Option<DateTime<Utc>>) -> anyhow::
     let is_due = next.is_some_and(|tick| tick.run_after <= head.now);
     let waits = is_due && is_full && model.on_overlap == OnOverlap::Queue;
     let due_at = next.filter(|_| !waits).map(|tick| tick.run_after);
-    tx.schedule_advance(dag, last, next, due_at).await?;
-    tx.commit().await?;
+    let advanced = async {
+        tx.schedule_advance(dag, last, next, due_at).await?;
+        tx.commit().await
+    };
+    core.asked(advanced).await?;
     // One may have ended meanwhile.
-    if waits && core.store.schedules_release().await? {
+    if waits && core.asked(core.store.schedules_release()).await? {
         engine.timers_wake();
     }
     Ok(())
@@ -119,8 +130,9 @@ async fn make_room(engine: &Engine, dag: i32, wanted: usize, room: i32) -> anyho
     if wanted <= 0 {
         return Ok(());
     }
-    for run in engine.core.store.runs_unfinished(dag, wanted).await? {
-        match cancel::cancel(&engine.core, run, "on_overlap").await {
+    let core = &engine.core;
+    for run in core.asked(core.store.runs_unfinished(dag, wanted)).await? {
+        match cancel::cancel(core, run, "on_overlap").await {
             Ok(()) | Err(CancelError::Ended(_) | CancelError::NotFound) => {}
             Err(CancelError::Internal(error)) => return Err(error),
         }

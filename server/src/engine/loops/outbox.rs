@@ -19,31 +19,47 @@ struct Cascade {
 pub(super) async fn work_off(core: &Core) -> anyhow::Result<bool> {
     let mut took = false;
     loop {
-        let mut tx = core.store.engine_begin().await?;
-        let Some(row) = tx.outbox_peek().await? else { return Ok(took) };
+        let peeked = async {
+            let mut tx = core.store.engine_begin().await?;
+            let row = tx.outbox_peek().await?;
+            Ok(row.map(|row| (tx, row)))
+        };
+        let Some((tx, row)) = core.within(peeked).await? else { return Ok(took) };
         let (id, kind) = (row.id, row.kind.clone());
         took = true;
         if let Err(error) = step(core, tx, row).await {
             tracing::error!(error = format!("{error:#}"), outbox.id = id, outbox.kind = kind);
-            core.store.outbox_postpone(id).await?;
+            core.asked(core.store.outbox_postpone(id)).await?;
         }
     }
 }
 
-async fn step(core: &Core, mut tx: EngineTx<'_>, row: OutboxRow) -> anyhow::Result<()> {
+async fn step(core: &Core, tx: EngineTx<'static>, row: OutboxRow) -> anyhow::Result<()> {
+    match core.within(begun(core, tx, row)).await? {
+        Some((tx, work)) => core.commit(tx, work).await,
+        // Somebody else worked it off.
+        None => Ok(()),
+    }
+}
+
+async fn begun<'c>(
+    core: &'c Core,
+    mut tx: EngineTx<'static>,
+    row: OutboxRow,
+) -> anyhow::Result<Option<(EngineTx<'static>, Work<'c>)>> {
     // The order of locks: the run first, then the row, which may be gone by then.
     let Some(run) = row.run_key.map(RunKey) else {
         anyhow::bail!("the outbox has a row of kind `{}` without a run", row.kind);
     };
     let locked = tx.runs_lock(&[run]).await?;
     if !tx.outbox_remove(row.id).await? {
-        return Ok(());
+        return Ok(None);
     }
     let mut work = Work::new(core, locked).await?;
     if work.locked(run).is_some_and(|run| !run.cancelled) {
         work.resume(run, ended(&row)?);
     }
-    core.commit(tx, work).await
+    Ok(Some((tx, work)))
 }
 
 fn ended(row: &OutboxRow) -> anyhow::Result<Vec<(TaskNo, FinalState)>> {

@@ -45,13 +45,13 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 /// Marks sessions whose lease is over, and ends what dead ones hold. The second part runs in every
 /// look: a server may have died between the two.
 async fn tick(engine: &Engine, may_mark: bool, all: bool) -> anyhow::Result<()> {
-    let store = &engine.core.store;
+    let core = &engine.core;
     if may_mark {
-        for (session, worker) in store.sessions_expire().await? {
+        for (session, worker) in core.asked(core.store.sessions_expire()).await? {
             info!(worker.session = session, worker.name = worker, "a worker is lost");
         }
     }
-    let orphans = store.tries_orphaned(MOST, all).await?;
+    let orphans = core.asked(core.store.tries_orphaned(MOST, all)).await?;
     let reports = orphans.into_iter().map(|try_| {
         let error = Some("the worker was lost while it ran this try".to_owned());
         let outcome = Outcome::Failed(TryEnd::WorkerLost);

@@ -20,6 +20,7 @@ pub(super) async fn run(
     mut asked: mpsc::UnboundedReceiver<i32>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let core = &engine.core;
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -31,7 +32,7 @@ pub(super) async fn run(
                 Some(dag) => drop(dags.insert(dag)),
                 None => return Ok(()),
             },
-            _ = look.tick() => match engine.core.store.dags_waiting().await {
+            _ = look.tick() => match core.asked(core.store.dags_waiting()).await {
                 Ok(waiting) => dags.extend(waiting),
                 Err(error) => error!(error = format!("{error:#}"), "looking for queued runs"),
             },
@@ -40,11 +41,11 @@ pub(super) async fn run(
             dags.insert(dag);
         }
         for dag in dags {
-            if let Err(error) = start_queued(&engine.core, dag).await {
+            if let Err(error) = start_queued(core, dag).await {
                 error!(error = format!("{error:#}"), "queued runs could not be started");
             }
         }
-        match engine.core.store.schedules_release().await {
+        match core.asked(core.store.schedules_release()).await {
             Ok(true) => engine.timers_wake(),
             Ok(false) => {}
             Err(error) => error!(error = format!("{error:#}"), "looking for schedules that wait"),

@@ -54,7 +54,7 @@ async fn end(core: &Core, runs: BTreeSet<RunKey>) -> anyhow::Result<()> {
     if runs.is_empty() {
         return Ok(());
     }
-    for to_stop in core.store.tries_to_stop(&Vec::from_iter(runs)).await? {
+    for to_stop in core.asked(core.store.tries_to_stop(&Vec::from_iter(runs))).await? {
         core.stop_tries(&[to_stop.fence], &to_stop.cause);
     }
     Ok(())

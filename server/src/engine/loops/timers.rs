@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use subak_core::ids::{InstanceKey, RunKey};
 use subak_core::state::{TaskEvent, TaskState};
-use subak_store::engine::LiveRetry;
+use subak_store::engine::{EngineTx, LiveRetry};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{cron, outbox};
 use crate::engine::work::Work;
-use crate::engine::{CancelError, Engine, cancel};
+use crate::engine::{CancelError, Core, Engine, cancel};
 
 /// Timers that other servers set are found this late at most.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 /// holds up nothing else.
 async fn tick(engine: &Engine) -> anyhow::Result<Duration> {
     let core = &engine.core;
-    let next = core.store.timer_next().await?;
+    let next = core.asked(core.store.timer_next()).await?;
     core.beat_micros.store(next.now.timestamp_micros(), Ordering::Relaxed);
     let Some(due_at) = next.due_at else { return Ok(LONGEST) };
     if let Ok(wait) = (due_at - next.now).to_std()
@@ -59,8 +59,8 @@ async fn tick(engine: &Engine) -> anyhow::Result<Duration> {
         return Ok(wait.min(LONGEST));
     }
     let mut look = Look::default();
-    look.all_retries(engine, core.store.timers_due(MOST).await?).await;
-    for run in core.store.deadlines_due(MOST).await? {
+    look.all_retries(engine, core.asked(core.store.timers_due(MOST)).await?).await;
+    for run in core.asked(core.store.deadlines_due(MOST)).await? {
         look.note(match cancel::cancel(core, run, "dagrun_timeout").await {
             Ok(()) | Err(CancelError::Ended(_) | CancelError::NotFound) => Ok(true),
             Err(CancelError::Internal(error)) => Err(error),
@@ -123,13 +123,22 @@ impl Look {
 /// rows are looked at again. Runs that somebody else holds come at the next look.
 async fn retries(engine: &Engine, due: Vec<InstanceKey>) -> anyhow::Result<bool> {
     let core = &engine.core;
+    let Some((tx, work)) = core.within(readied(core, due)).await? else { return Ok(false) };
+    core.commit(tx, work).await?;
+    Ok(true)
+}
+
+async fn readied(
+    core: &Core,
+    due: Vec<InstanceKey>,
+) -> anyhow::Result<Option<(EngineTx<'static>, Work<'_>)>> {
     let mut tx = core.store.engine_begin().await?;
     let keys: Vec<RunKey> = due.iter().map(|key| key.run).collect();
     let locked = tx.runs_lock_free(&keys).await?;
     let ours: Vec<InstanceKey> =
         due.into_iter().filter(|key| locked.iter().any(|run| run.key == key.run)).collect();
     if ours.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let mut work = Work::new(core, locked).await?;
     for held in tx.live_lock_due(&ours).await? {
@@ -154,6 +163,5 @@ async fn retries(engine: &Engine, due: Vec<InstanceKey>) -> anyhow::Result<bool>
             delay: None,
         });
     }
-    core.commit(tx, work).await?;
-    Ok(true)
+    Ok(Some((tx, work)))
 }

@@ -73,9 +73,7 @@ impl Work<'_> {
         if self.after.backlog.contains(queue) || self.core.backlog.is_raised(queue) {
             return None;
         }
-        let session = self.core.sessions.reserve(queue)?;
-        self.reserved.push((session, queue.to_owned()));
-        Some(session)
+        self.slots.take(queue)
     }
 
     /// Fills free slots from the backlog.
@@ -86,8 +84,8 @@ impl Work<'_> {
             self.core.backlog.raised().into_iter().map(|(queue, gen_)| (queue, Some(gen_))),
         );
         for (queue, generation) in queues {
-            let handed = self.core.claim(tx, &queue, generation, CLAIM_MOST).await?;
-            self.reserved.extend(handed.iter().map(|try_| (try_.session, queue.clone())));
+            let slots = &mut self.slots;
+            let handed = self.core.claim(tx, &queue, generation, CLAIM_MOST, slots).await?;
             self.after.handed.extend(handed);
         }
         Ok(())

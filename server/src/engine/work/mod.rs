@@ -15,9 +15,10 @@ use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::engine::{Apply, EngineTx, HandedOver, LockedRun};
 
 use super::Core;
+use super::slots::Slots;
 use run::RunWork;
 
-/// The work of one transaction.
+/// The work of one transaction. Dropped without [`Work::into_after`], it gives its slots back.
 pub(super) struct Work<'e> {
     core: &'e Core,
     runs: BTreeMap<RunKey, RunWork>,
@@ -25,7 +26,7 @@ pub(super) struct Work<'e> {
     decided: HashSet<InstanceKey>,
     settled: usize,
     /// Slots taken for hand-overs of this transaction.
-    reserved: Vec<(i64, String)>,
+    slots: Slots<'e>,
     pub(super) after: After,
 }
 
@@ -57,7 +58,7 @@ impl<'e> Work<'e> {
             apply: Apply::default(),
             decided: HashSet::new(),
             settled: 0,
-            reserved: Vec::new(),
+            slots: Slots::new(&core.sessions),
             after: After::default(),
         })
     }
@@ -176,6 +177,7 @@ impl<'e> Work<'e> {
 
     /// What follows now that the transaction is committed.
     pub(super) fn into_after(self) -> After {
+        self.slots.keep();
         self.after
     }
 
@@ -183,13 +185,6 @@ impl<'e> Work<'e> {
     pub(super) fn resume(&mut self, run: RunKey, ended: Vec<(TaskNo, FinalState)>) {
         self.run(run).ended.extend(ended);
         self.after.changed.insert(run);
-    }
-
-    /// Gives taken slots back: the transaction failed.
-    pub(super) fn abandon(self) {
-        for (session, queue) in self.reserved {
-            self.core.sessions.release(session, &queue);
-        }
     }
 }
 

@@ -93,7 +93,12 @@ impl Fleet {
 
     async fn add_engine(&mut self, name: &str, slots: u32) {
         let store = Store::connect(&self.database.url).await.unwrap();
-        let config = EngineConfig { server: name.to_owned(), lease: LEASE, keep_days: 30 };
+        let config = EngineConfig {
+            server: name.to_owned(),
+            lease: LEASE,
+            keep_days: 30,
+            answer_within: EngineConfig::ANSWER_WITHIN,
+        };
         let stop = self.stop.clone();
         let engine =
             Engine::start(store, None, config, &mut self.loops, stop.clone()).await.unwrap();

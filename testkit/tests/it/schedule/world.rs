@@ -61,6 +61,7 @@ impl World {
             server: "scheduler".to_owned(),
             lease: Duration::from_secs(3_600),
             keep_days: 30,
+            answer_within: EngineConfig::ANSWER_WITHIN,
         };
         let mut loops = JoinSet::new();
         let stop = CancellationToken::new();
