@@ -5,6 +5,7 @@
 mod cancel;
 mod cascade;
 mod chain;
+mod checks;
 mod clear;
 mod cron;
 mod faults;
