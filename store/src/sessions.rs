@@ -76,9 +76,7 @@ statements! {
 
     Whole SESSIONS_EXPIRE = "
         UPDATE worker_session SET dead_at = now(), dead_cause = 'lease expired'
-        WHERE session IN (SELECT session FROM worker_session
-                          WHERE dead_at IS NULL AND lease_until < now() LIMIT 1000)
-          AND dead_at IS NULL AND lease_until < now()
+        WHERE dead_at IS NULL AND lease_until < now()
         RETURNING session, worker";
 
     Whole SESSIONS_DEAD = "
@@ -117,7 +115,7 @@ statements! {
 
     Whole WORKERS = "
         SELECT session, worker, version, server, queues, draining, started_at, lease_until
-        FROM worker_session WHERE dead_at IS NULL ORDER BY worker, session LIMIT 1000";
+        FROM worker_session WHERE dead_at IS NULL ORDER BY worker, session";
 
     Points LEASES_RENEW = "
         UPDATE worker_session AS s
@@ -172,7 +170,7 @@ impl Store {
         Ok(())
     }
 
-    /// Marks sessions dead whose lease is over, a thousand at a time.
+    /// Marks every session dead whose lease is over.
     pub async fn sessions_expire(&self) -> Result<Vec<(i64, String)>, StoreError> {
         Ok(sqlx::query_as(SESSIONS_EXPIRE).fetch_all(&self.engine).await?)
     }
@@ -226,7 +224,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Workers with a live session, a thousand at most.
+    /// Workers with a live session.
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         Ok(sqlx::query_as(WORKERS).fetch_all(&self.pool).await?)
     }

@@ -86,7 +86,7 @@ pub struct ParquetRead {
     pub path: String,
 }
 
-/// `aggregate` and `transform`: SQL over other tasks' datasets, each a table named by its task.
+/// `aggregate`: SQL over other tasks' datasets, each a table named by its task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqlTransform {
@@ -98,6 +98,71 @@ pub struct SqlTransform {
     pub inputs: BTreeMap<String, Input>,
     /// One `SELECT`, in DataFusion's dialect.
     pub sql: String,
+}
+
+/// `transform`: steps that clean the columns of one dataset, or SQL over other tasks' datasets, each a
+/// table named by its task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Transform {
+    /// One dataset; either this or `inputs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
+    /// Several datasets, for `sql`: table name to dataset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Input>,
+    /// One `SELECT`, in DataFusion's dialect; either this or `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
+    /// What is done to the columns of `input`, one after the other. A column may be a path into a
+    /// nested one: `name.first`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+/// A step of cleaning: one of these, and its columns.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Takes white space away from both ends of texts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trim: Vec<String>,
+    /// The first letter of each word in upper case, the others in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub title_case: Vec<String>,
+    /// All letters in lower case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lower: Vec<String>,
+    /// All letters in upper case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upper: Vec<String>,
+    /// Keeps the digits 0 to 9 of texts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digits: Vec<String>,
+    /// Column to type; a value that is not of the type fails the task. `validate` finds it before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cast: BTreeMap<String, DataType>,
+    /// Column to an expression in SQL over the columns; a column that does not exist is added last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    /// Old name to new name, of columns that are not nested.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rename: BTreeMap<String, String>,
+    /// Leaves columns out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drop: Vec<String>,
+}
+
+impl Step {
+    /// How many things it does; one is right.
+    pub(super) fn deeds(&self) -> usize {
+        let texts =
+            [&self.trim, &self.title_case, &self.lower, &self.upper, &self.digits, &self.drop];
+        let maps = [&self.set, &self.rename];
+        texts.iter().filter(|names| !names.is_empty()).count()
+            + maps.iter().filter(|names| !names.is_empty()).count()
+            + usize::from(!self.cast.is_empty())
+    }
 }
 
 /// `csv.write`: writes a dataset into one CSV file, replaced whole.

@@ -17,6 +17,7 @@ pub mod plain;
 pub mod process;
 mod rules;
 pub mod sql;
+pub mod validate;
 
 pub use rules::Rules;
 
@@ -87,7 +88,8 @@ pub const OPERATORS: &[Operator] = &[
     operator::<process::Python>("python", false, &["code"]),
     operator::<flow::ShortCircuit>("short_circuit", false, &[]),
     operator::<sql::Sql>("sql", false, &[]),
-    operator::<data::SqlTransform>("transform", true, &[]),
+    operator::<data::Transform>("transform", true, &[]),
+    operator::<validate::Validate>("validate", true, &[]),
 ];
 
 /// Operators that are part of the format, and not built yet.
@@ -113,7 +115,6 @@ pub const NOT_YET: &[&str] = &[
     "spark_submit",
     "stream",
     "trigger_dag",
-    "validate",
 ];
 
 const fn operator<T: DeserializeOwned + JsonSchema + Rules>(

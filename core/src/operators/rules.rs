@@ -1,18 +1,22 @@
 //! Rules between an operator's parameters that their types don't tell.
 
-use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::Input;
+use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform, Transform};
 use super::flow::{Branch, ShortCircuit};
 use super::plain::Nothing;
 use super::process::{Bash, Python};
 use super::sql::{LoadMode, PostgresLoad, Sql};
 
 /// A key and what is wrong with it.
-type Broken = (&'static str, &'static str);
+type Broken = (&'static str, Cow<'static, str>);
 
 /// Rules between parameters. The parser applies them, and again the worker after rendering.
 pub trait Rules {
     /// Returns the rules that these parameters break: a key, and what is wrong with it.
-    fn broken_rules(&self) -> Vec<(&'static str, &'static str)> {
+    fn broken_rules(&self) -> Vec<(&'static str, Cow<'static, str>)> {
         Vec::new()
     }
 }
@@ -32,8 +36,10 @@ impl Rules for Bash {
 impl Rules for Python {
     fn broken_rules(&self) -> Vec<Broken> {
         match (&self.script, &self.code) {
-            (Some(_), Some(_)) => vec![("code", "give either \"script\" or \"code\", not both")],
-            (None, None) => vec![("code", "\"script\" or \"code\" is missing")],
+            (Some(_), Some(_)) => {
+                only_if(true, ("code", "give either \"script\" or \"code\", not both"))
+            }
+            (None, None) => only_if(true, ("code", "\"script\" or \"code\" is missing")),
             _ => only_if(
                 self.code.is_some() && !self.args.is_empty(),
                 ("args", "\"args\" belongs to \"script\": give \"code\" its values by \"input\""),
@@ -61,11 +67,41 @@ impl Rules for CsvWrite {
 
 impl Rules for SqlTransform {
     fn broken_rules(&self) -> Vec<Broken> {
-        match (&self.input, self.inputs.is_empty()) {
-            (Some(_), false) => vec![("inputs", "give either \"input\" or \"inputs\", not both")],
-            (None, true) => vec![("input", "\"input\" or \"inputs\" is missing")],
-            _ => only_if(self.sql.trim().is_empty(), ("sql", "\"sql\" is empty")),
-        }
+        let empty = self.sql.trim().is_empty();
+        [
+            one_source(self.input.is_some(), &self.inputs),
+            only_if(empty, ("sql", "\"sql\" is empty")),
+        ]
+        .concat()
+    }
+}
+
+impl Rules for Transform {
+    fn broken_rules(&self) -> Vec<Broken> {
+        let what = match (&self.sql, self.steps.is_empty()) {
+            (None, true) => only_if(true, ("sql", "\"sql\" or \"steps\" is missing")),
+            (Some(_), false) => {
+                only_if(true, ("steps", "give either \"sql\" or \"steps\", not both"))
+            }
+            (Some(sql), true) => only_if(sql.trim().is_empty(), ("sql", "\"sql\" is empty")),
+            (None, false) => only_if(
+                !self.inputs.is_empty(),
+                ("inputs", "\"steps\" clean one dataset: name it by \"input\""),
+            ),
+        };
+        let steps = (1..).zip(&self.steps).filter(|(_, step)| step.deeds() != 1);
+        let steps = steps.map(|(number, _)| {
+            ("steps", format!("step {number} must do one thing, and name its columns").into())
+        });
+        [one_source(self.input.is_some(), &self.inputs), what, steps.collect()].concat()
+    }
+}
+
+fn one_source(input: bool, inputs: &BTreeMap<String, Input>) -> Vec<Broken> {
+    match (input, inputs.is_empty()) {
+        (true, false) => only_if(true, ("inputs", "give either \"input\" or \"inputs\", not both")),
+        (false, true) => only_if(true, ("input", "\"input\" or \"inputs\" is missing")),
+        _ => Vec::new(),
     }
 }
 
@@ -87,6 +123,6 @@ impl Rules for PostgresLoad {
     }
 }
 
-fn only_if(broken: bool, rule: Broken) -> Vec<Broken> {
-    if broken { vec![rule] } else { Vec::new() }
+fn only_if(broken: bool, (key, what): (&'static str, &'static str)) -> Vec<Broken> {
+    if broken { vec![(key, what.into())] } else { Vec::new() }
 }

@@ -21,6 +21,5 @@ mod silence;
 mod surface;
 mod timers;
 mod upkeep;
-mod wide;
 mod wire;
 mod world;

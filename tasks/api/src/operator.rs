@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use subak_core::operators::Rules;
 
 use crate::{DatasetRef, DatasetStats, TaskContext, TaskError};
 
@@ -14,7 +15,7 @@ pub trait Operator: Send + Sync + 'static {
     /// result need not survive the worker.
     const IMMEDIATE: bool = false;
     /// `with:` of the DAG file, templates rendered.
-    type Params: DeserializeOwned + Send + 'static;
+    type Params: DeserializeOwned + Rules + Send + 'static;
 
     /// Does the work. Run twice with the same parameters it leaves the same result. It watches
     /// [`TaskContext::cancel`] wherever it waits for long.
@@ -60,9 +61,15 @@ impl<O: Operator> ErasedOperator for O {
     }
 
     async fn run_with(&self, with: Value, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-        let params = serde_json::from_value(with).map_err(|error| {
-            TaskError::permanent(format!("arguments of operator `{}`: {error}", O::NAME))
-        })?;
+        let wrong = |why: String| {
+            TaskError::permanent(format!("arguments of operator `{}`: {why}", O::NAME))
+        };
+        let params: O::Params =
+            serde_json::from_value(with).map_err(|error| wrong(error.to_string()))?;
+        // The parser could not apply them where a template stood.
+        if let Some((_, why)) = params.broken_rules().into_iter().next() {
+            return Err(wrong(why.into_owned()));
+        }
         self.run(params, ctx).await
     }
 }

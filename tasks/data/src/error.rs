@@ -30,6 +30,16 @@ impl DataError {
         Self::Said { message: message.into(), class: ErrorClass::Permanent }
     }
 
+    /// Puts before the message what it is about.
+    pub(crate) fn within(self, what: &str) -> Self {
+        match self {
+            Self::Said { message, class } => {
+                Self::Said { message: format!("{what}: {message}"), class }
+            }
+            other => other,
+        }
+    }
+
     /// Says what was being done to which file, why it failed and what to do.
     pub(crate) fn io(doing: &str, path: &Path, error: io::Error) -> Self {
         let path = path.display();

@@ -14,6 +14,7 @@ mod sql;
 mod staged;
 mod suggest;
 mod text;
+mod validate;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
         Arc::new(operators::parquet_write::ParquetWriter),
         Arc::new(operators::sql_transform::Aggregate),
         Arc::new(operators::sql_transform::Transform),
+        Arc::new(operators::validate::Validator),
     ]
 }
 

@@ -21,15 +21,24 @@ pub(crate) fn markdown(operator: &Operator) -> String {
         page.push_str("It takes no arguments.\n");
         return page;
     }
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    page.push_str("| argument of `with` | type | default | |\n|---|---|---|---|\n");
+    table(&mut page, "argument of `with`", schema.as_value(), arguments);
     for (name, argument) in arguments {
+        let items = argument.get("items").unwrap_or(&Value::Null);
+        if let Some(keys) = items.get("properties").and_then(Value::as_object) {
+            let about = items.get("description").and_then(Value::as_str).unwrap_or_default();
+            let _ = write!(page, "\n## Each of `{name}`\n\n{}\n\n", one_line(about));
+            table(&mut page, "key", items, keys);
+        }
+    }
+    page
+}
+
+/// Adds a table of a schema's keys.
+fn table(page: &mut String, heading: &str, schema: &Value, keys: &Map<String, Value>) {
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    let required: Vec<&str> = required.filter_map(Value::as_str).collect();
+    let _ = write!(page, "| {heading} | type | default | |\n|---|---|---|---|\n");
+    for (name, argument) in keys {
         let default = match argument.get("default") {
             _ if required.contains(&name.as_str()) => "required".to_owned(),
             Some(default) if !default.is_null() => format!("`{default}`"),
@@ -44,7 +53,6 @@ pub(crate) fn markdown(operator: &Operator) -> String {
             escaped(&one_line(description)),
         );
     }
-    page
 }
 
 /// The text with its line breaks gone.

@@ -188,7 +188,8 @@ fn shorten(value: &mut Value) {
     }
 }
 
-fn whole_rows(batch: &RecordBatch) -> Result<Vec<Value>, DataError> {
+/// Returns rows as JSON objects, whole, nulls included.
+pub(crate) fn whole_rows(batch: &RecordBatch) -> Result<Vec<Value>, DataError> {
     let mut bytes = Vec::new();
     let mut writer =
         WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);

@@ -7,35 +7,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures::{StreamExt, TryStreamExt};
+use subak_core::operators::data::OnBadRow;
 use subak_task::{BadRow, DatasetRef, DatasetStats, TaskContext, TaskError, TaskOutput};
 use subak_tasks_csv::{BadRecord, Lines, OnBad};
 use tokio::sync::mpsc;
 
 use super::csv_read::Opened;
+use super::rejected::Rejected;
 use crate::csv::scan::{Counters, CsvFiles};
 use crate::dataset::ipc::{self, PartWriter};
 use crate::error::DataError;
 use crate::runtime::run;
 use crate::text::rows_text;
 
-/// What becomes of rejected rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejects {
-    Skipped,
-    DeadLettered,
-}
-
-/// Rejected rows that are logged one by one.
-const LOGGED: u64 = 10;
-
-/// Rejected rows sent at once.
-const SENT_AT_ONCE: usize = 500;
-
 /// Copies the rows that fit their columns.
 pub(super) async fn copy(
     opened: Opened,
     ctx: &TaskContext,
-    rejects: Rejects,
+    fate: OnBadRow,
 ) -> Result<TaskOutput, TaskError> {
     let counters = Arc::new(Counters::default());
     let files = CsvFiles {
@@ -48,19 +37,10 @@ pub(super) async fn copy(
     let name = ctx.identity.task_id.clone();
     let folder = ipc::folder(ctx)?;
     let copying = run(&ctx.cancel, copy_good(files, name, folder, sender));
-    let (dataset, count) = tokio::try_join!(copying, handle_rejected(rejected, ctx, rejects))?;
+    let mut rejects = Rejected::new(ctx, fate);
+    let (dataset, ()) = tokio::try_join!(copying, take_rejected(rejected, &mut rejects))?;
     let good = counters.rows.load(Ordering::Relaxed);
-    if count > 0 {
-        let fate = match rejects {
-            Rejects::Skipped => "skipped",
-            Rejects::DeadLettered => "kept as dead letters",
-        };
-        ctx.log(format!(
-            "{} of {} {fate}",
-            rows_text(count, "bad row"),
-            rows_text(good + count, "row")
-        ));
-    }
+    let count = rejects.finish(good);
     ctx.log(format!("{} copied", rows_text(good, "row")));
     Ok(TaskOutput { dataset: Some(dataset), rows_rejected: count, ..TaskOutput::default() })
 }
@@ -86,13 +66,11 @@ async fn copy_good(
     ipc::dataset(&name, &folder, &schema, vec![writer.finish()?])
 }
 
-/// Finds the lines of rejected rows, logs the first and sends all; returns how many there were.
-async fn handle_rejected(
+/// Finds the lines of rejected rows and hands them over.
+async fn take_rejected(
     mut rejected: mpsc::Receiver<Vec<BadRecord>>,
-    ctx: &TaskContext,
-    rejects: Rejects,
-) -> Result<u64, TaskError> {
-    let mut count = 0;
+    rejects: &mut Rejected<'_>,
+) -> Result<(), TaskError> {
     let mut lines: HashMap<Arc<PathBuf>, Lines> = HashMap::new();
     while let Some(records) = rejected.recv().await {
         let mut letters: Vec<BadRow> = Vec::new();
@@ -108,22 +86,11 @@ async fn handle_rejected(
                 Some(lines) => lines.line_of(record.offset).map_err(DataError::from)?,
                 None => 0,
             };
-            count += 1;
-            if count <= LOGGED {
-                ctx.log(format!("{}:{line}: {}", record.file.display(), record.reasons.join("; ")));
-            } else if count == LOGGED + 1 {
-                ctx.log("more bad rows follow; they are counted");
-            }
             letters.push(dead_letter(record, line));
         }
-        if rejects == Rejects::DeadLettered {
-            while !letters.is_empty() {
-                let rest = letters.split_off(letters.len().min(SENT_AT_ONCE));
-                ctx.dead_letters.send(std::mem::replace(&mut letters, rest)).await?;
-            }
-        }
+        rejects.take(letters).await?;
     }
-    Ok(count)
+    Ok(())
 }
 
 fn dead_letter(record: BadRecord, line: u64) -> BadRow {

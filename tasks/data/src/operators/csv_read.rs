@@ -46,10 +46,7 @@ impl Operator for CsvReader {
         ));
         match on_bad_row {
             OnBadRow::Fail => Ok(scan(opened, ctx)?),
-            OnBadRow::Skip => csv_copy::copy(opened, ctx, csv_copy::Rejects::Skipped).await,
-            OnBadRow::DeadLetter => {
-                csv_copy::copy(opened, ctx, csv_copy::Rejects::DeadLettered).await
-            }
+            fate => csv_copy::copy(opened, ctx, fate).await,
         }
     }
 }

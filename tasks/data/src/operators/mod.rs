@@ -5,7 +5,9 @@ pub(crate) mod csv_read;
 pub(crate) mod csv_write;
 pub(crate) mod parquet_read;
 pub(crate) mod parquet_write;
+mod rejected;
 pub(crate) mod sql_transform;
+pub(crate) mod validate;
 
 use std::sync::Arc;
 

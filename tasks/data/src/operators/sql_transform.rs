@@ -1,17 +1,19 @@
-//! `aggregate` and `transform`: one implementation under two names.
+//! `aggregate` and `transform`: SQL over datasets, and steps over one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use subak_core::operators::data::SqlTransform;
+use subak_core::operators::Input;
+use subak_core::operators::data::{self, SqlTransform};
 use subak_task::{Operator, TaskContext, TaskError, TaskOutput};
 
 use crate::csv::scan::Counters;
 use crate::dataset::reference;
 use crate::error::DataError;
 use crate::runtime::run;
-use crate::sql::query::Query;
+use crate::sql::query::{Query, What};
 use crate::sql::tables::Tables;
 use crate::text::{bytes_text, rows_text};
 
@@ -29,21 +31,30 @@ impl Operator for Aggregate {
     type Params = SqlTransform;
 
     async fn run(&self, params: SqlTransform, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-        query(params, ctx).await
+        query(tables(params.input.as_ref(), &params.inputs)?, What::Sql(params.sql), ctx).await
     }
 }
 
 impl Operator for Transform {
     const NAME: &'static str = "transform";
-    type Params = SqlTransform;
+    type Params = data::Transform;
 
-    async fn run(&self, params: SqlTransform, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-        query(params, ctx).await
+    async fn run(
+        &self,
+        params: data::Transform,
+        ctx: &TaskContext,
+    ) -> Result<TaskOutput, TaskError> {
+        let tables = tables(params.input.as_ref(), &params.inputs)?;
+        let what = match params.sql {
+            Some(sql) => What::Sql(sql),
+            None => What::Steps(params.steps),
+        };
+        query(tables, what, ctx).await
     }
 }
 
-async fn query(params: SqlTransform, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-    let query = Query::new(ctx, tables(&params)?, params.sql)?;
+async fn query(tables: Tables, what: What, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
+    let query = Query::new(ctx, tables, what)?;
     let counters = Arc::clone(&query.counters);
     let work = run(&ctx.cancel, query.run());
     let (dataset, stats) = showing_progress(work, &counters, ctx).await?;
@@ -57,19 +68,14 @@ async fn query(params: SqlTransform, ctx: &TaskContext) -> Result<TaskOutput, Ta
 }
 
 /// Returns the tables by their names in the query.
-fn tables(params: &SqlTransform) -> Result<Tables, DataError> {
+fn tables(input: Option<&Input>, inputs: &BTreeMap<String, Input>) -> Result<Tables, DataError> {
     let mut tables = Tables::new();
-    if let Some(input) = &params.input {
+    if let Some(input) = input {
         let dataset = reference::dataset(input)?;
         tables.insert(dataset.name.clone(), dataset);
     }
-    for (name, input) in &params.inputs {
+    for (name, input) in inputs {
         tables.insert(name.clone(), reference::dataset(input)?);
-    }
-    if tables.is_empty() {
-        return Err(DataError::permanent(
-            "no input: name a dataset by `input: \"{{ tasks.<task id>.output }}\"`, or several by `inputs`",
-        ));
     }
     Ok(tables)
 }

@@ -2,5 +2,7 @@
 
 pub(crate) mod explain;
 pub(crate) mod ipc_table;
+pub(crate) mod path;
 pub(crate) mod query;
+mod steps;
 pub(crate) mod tables;

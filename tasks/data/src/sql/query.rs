@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -12,10 +13,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
+use subak_core::operators::data::Step;
 use subak_task::{DatasetRef, DatasetStats, ScanCounts, TaskContext};
 use tokio::task::JoinSet;
 
 use super::explain;
+use super::steps;
 use super::tables::{Tables, register};
 use crate::csv::scan::Counters;
 use crate::dataset::ipc::{self, Part, PartWriter};
@@ -29,7 +32,7 @@ const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN;
 pub(crate) struct Query {
     pub name: String,
     pub tables: Tables,
-    pub sql: String,
+    pub what: What,
     pub folder: PathBuf,
     pub scratch: PathBuf,
     pub memory_bytes: usize,
@@ -37,13 +40,20 @@ pub(crate) struct Query {
     pub counts: Arc<ScanCounts>,
 }
 
+/// What is asked.
+pub(crate) enum What {
+    Sql(String),
+    /// Steps over the only table.
+    Steps(Vec<Step>),
+}
+
 impl Query {
     /// Takes from `ctx` what a query needs.
-    pub(crate) fn new(ctx: &TaskContext, tables: Tables, sql: String) -> Result<Self, DataError> {
+    pub(crate) fn new(ctx: &TaskContext, tables: Tables, what: What) -> Result<Self, DataError> {
         Ok(Self {
             name: ctx.identity.task_id.clone(),
             tables,
-            sql,
+            what,
             folder: ipc::folder(ctx)?,
             scratch: ctx.scratch.clone(),
             memory_bytes: ctx.memory_bytes,
@@ -54,7 +64,6 @@ impl Query {
 
     /// Runs it and writes the result.
     pub(crate) async fn run(self) -> Result<(DatasetRef, DatasetStats), DataError> {
-        explain::check(&self.sql, &self.tables)?;
         let (session, plan) = self.plan().await?;
         let schema = plan.schema();
         let streams = execute_stream_partitioned(plan, session.task_ctx())?;
@@ -78,12 +87,31 @@ impl Query {
     async fn plan(&self) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataError> {
         let session = self.session(1)?;
         register(&session, &self.tables, &self.counters, &self.counts).await?;
-        let logical =
-            session.state().create_logical_plan(&self.sql).await.map_err(explain::planning)?;
+        let logical = self.logical(&session).await?;
         let session = if keeps_order(&logical)? { session } else { self.session(threads())? };
         let frame = session.execute_logical_plan(logical).await.map_err(explain::planning)?;
         let plan = frame.create_physical_plan().await.map_err(explain::planning)?;
         Ok((session, plan))
+    }
+
+    async fn logical(&self, session: &SessionContext) -> Result<LogicalPlan, DataError> {
+        match &self.what {
+            What::Sql(sql) => {
+                explain::check(sql, &self.tables)?;
+                session.state().create_logical_plan(sql).await.map_err(explain::planning)
+            }
+            What::Steps(steps) => {
+                let Some(name) = self.tables.keys().next() else {
+                    return Err(DataError::permanent("no input to clean"));
+                };
+                let mut frame = session.table(TableReference::bare(name.as_str())).await?;
+                for (number, step) in (1..).zip(steps) {
+                    frame = steps::apply(session, frame, step)
+                        .map_err(|error| error.within(&format!("step {number}")))?;
+                }
+                Ok(frame.into_unoptimized_plan())
+            }
+        }
     }
 
     fn session(&self, partitions: usize) -> Result<SessionContext, DataError> {
@@ -93,6 +121,8 @@ impl Query {
         // Columns are written as the file writes them: `InvoiceDate`, without quotes.
         options.sql_parser.enable_ident_normalization = false;
         options.sql_parser.collect_spans = true;
+        // It names a field of a column twice when projections follow one another (DataFusion 55.2).
+        options.optimizer.enable_leaf_expression_pushdown = false;
         let reserved = self.memory_bytes / (8 * partitions);
         let execution = &mut options.execution;
         execution.sort_spill_reservation_bytes =

@@ -130,5 +130,5 @@ async fn a_wrong_query_is_shown_with_its_place_and_a_suggestion() {
         .await;
     assert!(message.starts_with("sql:1:15: expected "), "{message}");
     let message = tasks.fail("aggregate", "count", json!({"input": null, "sql": "SELECT 1"})).await;
-    assert!(message.contains("no input"), "{message}");
+    assert!(message.contains("\"input\" or \"inputs\" is missing"), "{message}");
 }

@@ -4,7 +4,9 @@
 
 mod bad_input;
 mod bad_rows;
+mod cleaning;
 mod context;
 mod queries;
 mod retail;
+mod validating;
 mod writing;

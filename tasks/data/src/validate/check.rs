@@ -1,0 +1,218 @@
+//! A rule as conditions that are evaluated for a whole batch at once.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::functions::regex::expr_fn::regexp_like;
+use datafusion::functions::unicode::expr_fn::character_length;
+use datafusion::logical_expr::{Expr, ExprSchemable as _, cast, lit, not, try_cast};
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+use serde_json::Value;
+use subak_core::operators::data::DataType as Declared;
+use subak_core::operators::validate::{Bound, Rule};
+
+use crate::error::DataError;
+use crate::sql::{explain, path};
+
+/// As browsers check it in a form, and with a dot in its domain.
+const EMAIL: &str = r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+";
+const UUID: &str = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+const DATE: &str = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
+
+/// What a rejected row gets as its reason, and the condition that finds it.
+pub(super) struct Check {
+    pub reason: String,
+    breaks: Arc<dyn PhysicalExpr>,
+}
+
+impl Check {
+    /// Returns which rows break it; a null among the answers is a row that keeps it.
+    pub(super) fn broken(&self, batch: &RecordBatch) -> Result<BooleanArray, DataError> {
+        let array = self.breaks.evaluate(batch)?.into_array(batch.num_rows())?;
+        Ok(array.as_boolean().clone())
+    }
+}
+
+/// Makes checks of rules, for rows of one schema.
+pub(super) struct Compiler<'a> {
+    session: &'a SessionContext,
+    schema: &'a SchemaRef,
+    df_schema: DFSchema,
+}
+
+impl<'a> Compiler<'a> {
+    pub(super) fn new(
+        session: &'a SessionContext,
+        schema: &'a SchemaRef,
+    ) -> Result<Self, DataError> {
+        let df_schema = DFSchema::try_from(Arc::clone(schema))?;
+        Ok(Self { session, schema, df_schema })
+    }
+
+    /// Returns the checks of a rule, but for `unique`, which needs to know the rows before.
+    pub(super) fn checks(&self, rule: &Rule) -> Result<Vec<Check>, DataError> {
+        let mut found: Vec<(String, Expr)> = Vec::new();
+        if let Some(column) = &rule.column {
+            let (value, data_type) = path::resolve(column, self.schema)?;
+            Column { name: column, value, data_type, rule }.conditions(&mut found)?;
+        }
+        if let Some(sql) = &rule.sql {
+            let condition =
+                self.session.parse_sql_expr(sql, &self.df_schema).map_err(explain::planning)?;
+            let data_type = condition.get_type(&self.df_schema).map_err(explain::planning)?;
+            if data_type != DataType::Boolean {
+                return Err(DataError::permanent(format!(
+                    "`sql` must be a condition; `{}` gives {data_type}",
+                    sql.trim()
+                )));
+            }
+            found.push((format!("`{}` is not true", sql.trim()), not(condition)));
+        }
+        found.into_iter().map(|(reason, condition)| self.check(rule, reason, condition)).collect()
+    }
+
+    fn check(&self, rule: &Rule, reason: String, condition: Expr) -> Result<Check, DataError> {
+        let breaks = self
+            .session
+            .create_physical_expr(condition, &self.df_schema)
+            .map_err(explain::planning)?;
+        Ok(Check { reason: rule.reason.clone().unwrap_or(reason), breaks })
+    }
+
+    /// Returns the values that a column has in a batch.
+    pub(super) fn values(&self, column: &str) -> Result<Arc<dyn PhysicalExpr>, DataError> {
+        let (value, _) = path::resolve(column, self.schema)?;
+        Ok(self.session.create_physical_expr(value, &self.df_schema)?)
+    }
+}
+
+/// A rule's column, with what stands for its values.
+struct Column<'a> {
+    name: &'a str,
+    value: Expr,
+    data_type: DataType,
+    rule: &'a Rule,
+}
+
+impl Column<'_> {
+    fn conditions(&self, found: &mut Vec<(String, Expr)>) -> Result<(), DataError> {
+        let (name, rule) = (self.name, self.rule);
+        let mut add = |what: String, breaks: Expr| found.push((format!("`{name}` {what}"), breaks));
+        let value = || self.value.clone();
+        if rule.not_null {
+            add("is null".to_owned(), value().is_null());
+        }
+        if rule.not_empty {
+            let blank = match self.data_type {
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                    value().is_null().or(regexp_like(value(), lit(r"^\s*$"), None))
+                }
+                _ => value().is_null(),
+            };
+            add("is empty".to_owned(), blank);
+        }
+        if let Some(declared) = rule.data_type {
+            let (data_type, noun) = arrow_type(declared);
+            let lost = try_cast(value(), data_type).is_null();
+            add(format!("is not {noun}"), value().is_not_null().and(lost));
+        }
+        if let Some(pattern) = &rule.matches {
+            self.matches(pattern, &mut add);
+        }
+        for (bound, least) in [(&rule.min, true), (&rule.max, false)] {
+            let Some(bound) = bound else { continue };
+            let side = if least { "less" } else { "more" };
+            add(format!("is {side} than {}", bound_text(bound)), self.beyond(bound, least));
+        }
+        if let Some(values) = &rule.one_of {
+            let list = values.iter().map(literal).collect::<Result<_, _>>()?;
+            let shown: Vec<_> = values.iter().map(Value::to_string).collect();
+            add(format!("is none of {}", shown.join(", ")), value().in_list(list, true));
+        }
+        let length = || character_length(self.text());
+        if let Some(least) = rule.min_length {
+            add(format!("is shorter than {least}"), length().lt(lit(i64::from(least))));
+        }
+        if let Some(most) = rule.max_length {
+            add(format!("is longer than {most}"), length().gt(lit(i64::from(most))));
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Expr {
+        cast(self.value.clone(), DataType::Utf8)
+    }
+
+    fn matches(&self, pattern: &str, add: &mut impl FnMut(String, Expr)) {
+        let (what, regex) = match pattern {
+            "email" => ("is not an e-mail address".to_owned(), EMAIL),
+            "uuid" => ("is not a UUID".to_owned(), UUID),
+            "date" => ("is not a date".to_owned(), DATE),
+            regex => (format!("does not match `{regex}`"), regex),
+        };
+        let differs = not(regexp_like(self.text(), lit(format!("^(?:{regex})$")), None));
+        let breaks = match pattern {
+            // A day that there is, too.
+            "date" => differs.or(self
+                .value
+                .clone()
+                .is_not_null()
+                .and(try_cast(self.text(), DataType::Date32).is_null())),
+            _ => differs,
+        };
+        add(what, breaks);
+    }
+
+    /// The condition of a value beyond a bound; what can't be compared is beyond it too.
+    fn beyond(&self, bound: &Bound, least: bool) -> Expr {
+        let (value, bound) = match bound {
+            Bound::Text(text) => (self.value.clone(), lit(text.clone())),
+            Bound::Integer(number) => (self.number(), lit(*number)),
+            Bound::Number(number) => (self.number(), lit(*number)),
+        };
+        let unknown = self.value.clone().is_not_null().and(value.clone().is_null());
+        if least { value.lt(bound).or(unknown) } else { value.gt(bound).or(unknown) }
+    }
+
+    fn number(&self) -> Expr {
+        let value = self.value.clone();
+        if self.data_type.is_numeric() { value } else { try_cast(value, DataType::Float64) }
+    }
+}
+
+fn arrow_type(declared: Declared) -> (DataType, &'static str) {
+    match declared {
+        Declared::String => (DataType::Utf8, "a text"),
+        Declared::Integer => (DataType::Int32, "an integer"),
+        Declared::Bigint => (DataType::Int64, "an integer"),
+        Declared::Double => (DataType::Float64, "a number"),
+        Declared::Boolean => (DataType::Boolean, "true or false"),
+        Declared::Date => (DataType::Date32, "a date"),
+        Declared::Timestamp => (DataType::Timestamp(TimeUnit::Microsecond, None), "a timestamp"),
+    }
+}
+
+fn bound_text(bound: &Bound) -> String {
+    match bound {
+        Bound::Integer(number) => number.to_string(),
+        Bound::Number(number) => number.to_string(),
+        Bound::Text(text) => text.clone(),
+    }
+}
+
+fn literal(value: &Value) -> Result<Expr, DataError> {
+    match value {
+        Value::String(text) => Ok(lit(text.clone())),
+        Value::Bool(value) => Ok(lit(*value)),
+        Value::Number(number) => Ok(match number.as_i64() {
+            Some(integer) => lit(integer),
+            None => lit(number.as_f64().unwrap_or(f64::NAN)),
+        }),
+        _ => Err(DataError::permanent(format!(
+            "a rule's `in` takes texts, numbers, true and false, not {value}"
+        ))),
+    }
+}

@@ -1,0 +1,92 @@
+//! `transform` with steps.
+
+use serde_json::{Value, json};
+use subak_task::TaskOutput;
+
+use crate::context::{Tasks, input, rows};
+
+/// A dataset of one user, nested as a users API gives it.
+async fn user(tasks: &Tasks) -> TaskOutput {
+    let csv = "title,first,last,email,number,street,phone,age\n\
+               mr, maDE ,o'BRIEN wayan,\" Made@Subak.DEV\t\",12,Jalan Raya,(0361) 55-٣12,42\n\
+               ,,,,,,,\n";
+    let columns = json!({"age": "string", "number": "string", "phone": "string"});
+    let path = tasks.file("users.csv", csv);
+    let flat = tasks.run("csv.read", "flat", json!({"path": path, "columns": columns})).await;
+    let sql = "SELECT CASE WHEN last IS NOT NULL THEN named_struct('first', first, 'last', last) END AS name,
+                      email, named_struct('number', number, 'name', street) AS street, phone, age
+               FROM flat";
+    let with = json!({"input": input(&flat.unwrap()), "sql": sql});
+    tasks.run("transform", "users", with).await.unwrap()
+}
+
+async fn cleaned(tasks: &Tasks, steps: Value) -> Vec<Value> {
+    let users = user(tasks).await;
+    let with = json!({"input": input(&users), "steps": steps});
+    rows(&tasks.run("transform", "clean", with).await.unwrap()).await
+}
+
+#[tokio::test]
+async fn steps_clean_columns_and_fields_of_nested_ones() {
+    let tasks = Tasks::new();
+    let steps = json!([
+        {"trim": ["name.first", "name.last", "email"]},
+        {"title_case": ["name.first", "name.last"]},
+        {"lower": ["email"]},
+        {"digits": ["phone"]},
+        {"set": {"street_address": "concat_ws(' ', street['number'], street['name'])"}},
+        {"drop": ["street"]},
+        {"cast": {"age": "integer"}},
+        {"rename": {"phone": "phone_cleaned"}},
+    ]);
+    assert_eq!(
+        cleaned(&tasks, steps).await,
+        [
+            json!({
+                "name": {"first": "Made", "last": "O'Brien Wayan"},
+                "email": "made@subak.dev",
+                "phone_cleaned": "03615512",
+                "age": 42,
+                "street_address": "12 Jalan Raya",
+            }),
+            // A null stays a null, nested or not.
+            json!({
+                "name": null,
+                "email": null,
+                "phone_cleaned": null,
+                "age": null,
+                "street_address": "",
+            }),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_field_can_be_taken_out_of_a_nested_column() {
+    let tasks = Tasks::new();
+    let row = cleaned(&tasks, json!([{"drop": ["name.last", "street", "phone", "age"]}])).await;
+    assert_eq!(row[0], json!({"name": {"first": " maDE "}, "email": " Made@Subak.DEV\t"}));
+}
+
+#[tokio::test]
+async fn a_step_that_does_not_fit_says_so() {
+    let tasks = Tasks::new();
+    let users = user(&tasks).await;
+    for (steps, expected) in [
+        (json!([{"trim": ["emai"]}]), "step 1: no column `emai`: did you mean `email`?"),
+        (
+            json!([{"drop": ["age"]}, {"lower": ["age"]}]),
+            "step 2: no column `age`; there is: name, email, street, phone",
+        ),
+        (json!([{"lower": ["name"]}]), "step 1: column `name` is Struct"),
+        (json!([{"rename": {"name.first": "first"}}]), "step 1: `name.first` is nested"),
+        (json!([{"set": {"a": "age +"}}]), "step 1: sql: expected an expression"),
+        (json!([{"cast": {"email": "integer"}}]), "Cannot cast string"),
+        (json!([{"trim": ["email"], "lower": ["email"]}]), "step 1 must do one thing"),
+        (json!([{"shout": ["email"]}]), "unknown field `shout`"),
+    ] {
+        let with = json!({"input": input(&users), "steps": steps});
+        let message = tasks.fail("transform", "clean", with).await;
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
