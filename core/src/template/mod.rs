@@ -9,6 +9,7 @@ mod check;
 mod context;
 mod datetime;
 mod environment;
+mod growth;
 mod macros;
 mod python;
 mod references;

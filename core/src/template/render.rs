@@ -1,5 +1,7 @@
 //! Runs templates: a task's `with` as written becomes what its operator reads.
 
+use std::io::{self, Write};
+
 use minijinja::ErrorKind;
 use minijinja::value::Value as Jinja;
 use serde_json::{Map, Value};
@@ -10,6 +12,9 @@ use super::value::json;
 use super::{bounds, expression, is_output, is_template};
 use crate::dag::model::Task;
 use crate::operators;
+
+/// The longest text that a template may become.
+const TEXT_BYTES: usize = 4 << 20;
 
 /// A template that failed: a variable is undefined, or a call went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +78,12 @@ fn value(with: &Value, schema: &Value, variables: &Jinja) -> Result<Value, Rende
 
 fn text(template: &str, schema: &Value, variables: &Jinja) -> Result<Value, minijinja::Error> {
     bounds::check(template)?;
-    let as_text = || ENVIRONMENT.render_str(template, variables.clone()).map(Value::from);
+    let as_text = || {
+        let mut text = Bounded::default();
+        let parsed = ENVIRONMENT.template_from_str(template)?;
+        let rendered = parsed.render_captured_to(variables.clone(), &mut text).map(drop);
+        text.finish(rendered)
+    };
     let Some(inner) = expression(template) else { return as_text() };
     let found = ENVIRONMENT.compile_expression(inner)?.eval(variables.clone())?;
     // What is undefined renders to the error that names it.
@@ -81,6 +91,39 @@ fn text(template: &str, schema: &Value, variables: &Jinja) -> Result<Value, mini
         return as_text();
     }
     json(&found)
+}
+
+/// A text that ends when it is too long.
+#[derive(Default)]
+struct Bounded {
+    text: Vec<u8>,
+    is_full: bool,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.text.len() + bytes.len() > TEXT_BYTES {
+            self.is_full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Bounded {
+    fn finish(self, rendered: Result<(), minijinja::Error>) -> Result<Value, minijinja::Error> {
+        if self.is_full {
+            let why = "the text is longer than 4 MiB: hand large data on as a dataset or a file";
+            return Err(minijinja::Error::new(ErrorKind::InvalidOperation, why));
+        }
+        rendered?;
+        Ok(Value::from(String::from_utf8_lossy(&self.text).into_owned()))
+    }
 }
 
 /// Whether this value is to become text, because the operator reads nothing else.

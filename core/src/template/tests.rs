@@ -200,6 +200,41 @@ fn a_template_cant_run_for_ever() {
 }
 
 #[test]
+fn a_template_cant_grow_without_end() {
+    let doubled = "{% set a = a ~ a %}".repeat(30);
+    let named: String = (0..30).map(|n| format!("{{% set a{} = a{n} ~ a{n} %}}", n + 1)).collect();
+    for template in [
+        format!("{{% set a = 'x' %}}{doubled}{{{{ a }}}}"),
+        format!("{{% set a0 = 'x' %}}{named}{{{{ a30 }}}}"),
+        "{% set n = namespace(a='x') %}{% for i in range(40) %}{% set n.a = n.a ~ n.a %}{% endfor %}"
+            .to_owned(),
+        "{% set a = 'x' %}".to_owned() + &"{% set a %}{{ a }}{{ a }}{% endset %}".repeat(30),
+        "{% macro f(a) %}{{ a }}{{ a }}{% endmacro %}".to_owned()
+            + "{{ "
+            + &"f(".repeat(30)
+            + "'x'"
+            + &")".repeat(30)
+            + " }}",
+    ] {
+        let error = fails(&template);
+        assert!(error.contains("it puts a value into itself again and again"), "{error}");
+    }
+    let error = fails("{% for i in range(6000) %}{{ 'x' * 1000 }}{% endfor %}");
+    assert!(error.contains("longer than 4 MiB"), "{error}");
+    // What people write.
+    check(
+        "{% set day = ds %}{% set name = 'sales-' ~ day ~ '.csv' %}{{ name }} {{ day }}",
+        "sales-2026-11-20.csv 2026-11-20",
+    );
+    check(
+        "{% set n = namespace(all='') %}{% for x in params.names %}{% set n.all = n.all ~ x %}\
+         {% endfor %}{{ n.all }}",
+        "ab",
+    );
+    check("{% macro pair(a) %}{{ a }}={{ a }}{% endmacro %}{{ pair(1) }} {{ pair(2) }}", "1=1 2=2");
+}
+
+#[test]
 fn references_tell_what_to_send_along() {
     let with = json!({
         "input": "{{ tasks.a.output }}",
