@@ -1,15 +1,12 @@
 //! Random DAGs with scripted outcomes. The same seed gives the same DAG, for ever.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
-use subak_core::dag::model::{Dag, DataInterval, OnOverlap, Task};
+use subak_core::dag::model::{Dag, Task};
 use subak_core::decide::TriggerRule;
-use subak_core::ids::DagId;
-use subak_core::schedule::Tz;
 
 use crate::model::{ModelDag, TryEnd};
 
@@ -50,7 +47,7 @@ impl Sample {
             (0..count).map(|place| task(&mut rng, place, reach, fan_in, tame)).collect();
         let script = tasks.iter().map(|task| outcomes(&mut rng, task.retries, tame)).collect();
         let limit = if shape.limited && rng.random_bool(0.3) { rng.random_range(1..6) } else { 64 };
-        let dag = dag(format!("random_{seed}").as_str().into(), tasks, limit);
+        let dag = Dag { max_active_tasks: limit, ..Dag::new(&format!("random_{seed}"), tasks) };
         Self { seed, model: ModelDag::from(&dag), dag, script }
     }
 
@@ -107,28 +104,4 @@ fn outcomes(rng: &mut StdRng, retries: u32, tame: bool) -> Vec<TryEnd> {
             _ => TryEnd::FailedForGood,
         })
         .collect()
-}
-
-fn dag(dag_id: DagId, tasks: Vec<Task>, max_active_tasks: u32) -> Dag {
-    Dag {
-        dag_id,
-        description: None,
-        doc_md: None,
-        schedule: None,
-        timezone: Tz::UTC,
-        data_interval: DataInterval::Point,
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        max_active_runs: 16,
-        on_overlap: OnOverlap::Queue,
-        max_active_tasks,
-        dagrun_timeout: None,
-        fail_fast: false,
-        is_paused_upon_creation: false,
-        tags: Vec::new(),
-        params: BTreeMap::new(),
-        task_groups: BTreeMap::new(),
-        tasks,
-    }
 }

@@ -277,6 +277,32 @@ impl Task {
 }
 
 impl Dag {
+    /// A DAG of these tasks, all else as Airflow has it by default.
+    #[must_use]
+    pub fn new(dag_id: &str, tasks: Vec<Task>) -> Self {
+        Self {
+            dag_id: dag_id.into(),
+            description: None,
+            doc_md: None,
+            schedule: None,
+            timezone: Tz::UTC,
+            data_interval: DataInterval::Point,
+            start_date: None,
+            end_date: None,
+            catchup: false,
+            max_active_runs: 16,
+            on_overlap: OnOverlap::Queue,
+            max_active_tasks: 16,
+            dagrun_timeout: None,
+            fail_fast: false,
+            is_paused_upon_creation: false,
+            tags: Vec::new(),
+            params: BTreeMap::new(),
+            task_groups: BTreeMap::new(),
+            tasks,
+        }
+    }
+
     /// Returns the task of this id.
     #[must_use]
     pub fn task(&self, id: &TaskId) -> Option<&Task> {

@@ -1,6 +1,5 @@
 //! Small DAGs for the tests of this module.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -17,27 +16,7 @@ pub(super) fn task(id: &str, upstream: &[&str]) -> Task {
 
 /// A DAG of these tasks.
 pub(crate) fn dag(tasks: Vec<Task>) -> Dag {
-    Dag {
-        dag_id: "sample".into(),
-        description: None,
-        doc_md: None,
-        schedule: None,
-        timezone: chrono_tz::Tz::UTC,
-        data_interval: crate::dag::model::DataInterval::Point,
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        max_active_runs: 16,
-        on_overlap: crate::dag::model::OnOverlap::Queue,
-        max_active_tasks: 16,
-        dagrun_timeout: None,
-        fail_fast: false,
-        is_paused_upon_creation: false,
-        tags: Vec::new(),
-        params: BTreeMap::new(),
-        task_groups: BTreeMap::new(),
-        tasks,
-    }
+    Dag::new("sample", tasks)
 }
 
 /// The compiled form; tasks are numbered from 0 in order.

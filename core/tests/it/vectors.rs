@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use subak_core::dag::model::{Dag, DataInterval, OnOverlap, Task, Teardown};
+use subak_core::dag::model::{Dag, Task, Teardown};
 use subak_core::decide::memory::{Report, TryOutcome};
 use subak_core::decide::{Plan, Says, TriggerRule, TryEnd};
 use subak_core::ids::{Instance, TaskId};
@@ -149,27 +149,7 @@ pub(crate) fn outcome(script: &[String], try_number: u32) -> TryOutcome {
 
 /// A DAG of these tasks that may all run at once.
 pub(crate) fn dag_of(id: &str, tasks: Vec<Task>) -> Dag {
-    Dag {
-        dag_id: id.into(),
-        description: None,
-        doc_md: None,
-        schedule: None,
-        timezone: subak_core::schedule::Tz::UTC,
-        data_interval: DataInterval::Point,
-        start_date: None,
-        end_date: None,
-        catchup: false,
-        max_active_runs: 16,
-        on_overlap: OnOverlap::Queue,
-        max_active_tasks: 1_000,
-        dagrun_timeout: None,
-        fail_fast: false,
-        is_paused_upon_creation: false,
-        tags: Vec::new(),
-        params: BTreeMap::new(),
-        task_groups: BTreeMap::new(),
-        tasks,
-    }
+    Dag { max_active_tasks: 1_000, ..Dag::new(id, tasks) }
 }
 
 /// The vectors of a packed file.
