@@ -129,6 +129,7 @@ texts! {
     distinct: "Distinct", "Berbeda";
     smallest: "Smallest", "Terkecil";
     largest: "Largest", "Terbesar";
+    what_errors_mean: "What these messages mean", "Arti pesan-pesan ini";
     preview: "First rows", "Baris pertama";
     rows_rejected: "{} rows were rejected.", "{} baris ditolak.";
     due: "Next try", "Percobaan berikut";
