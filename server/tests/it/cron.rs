@@ -1,6 +1,6 @@
 //! Schedules: each tick has one run, whichever server makes it.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
 use subak_core::ids::DagId;
 use subak_server::Folder;
 use subak_testkit::peek;
@@ -73,8 +73,11 @@ async fn without_catchup_only_the_most_recent_tick_has_a_run_at_once() -> anyhow
 async fn a_schedule_without_a_start_begins_with_its_dag() -> anyhow::Result<()> {
     let world = World::new().await?;
     let other = world.other("two").await?;
-    let text = "{dag_id: next, schedule: '0 0 1 1 *', tasks: {a: {operator: empty}}}";
-    let _folder = read(&world, &other, text).await?;
+    // Half a year from now: neither just before nor just after a tick, whatever the day.
+    let month = (peek::now(&world.store).await?.month0() + 6) % 12 + 1;
+    let text =
+        format!("{{dag_id: next, schedule: '0 0 1 {month} *', tasks: {{a: {{operator: empty}}}}}}");
+    let _folder = read(&world, &other, &text).await?;
     let head = world.store.dag_head(&DagId::from("next")).await?.expect("it was read");
     let now = peek::now(&world.store).await?;
     assert!(head.next_run_at.is_some_and(|next| next > now), "{head:?}");
