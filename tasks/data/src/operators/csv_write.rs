@@ -3,24 +3,18 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::csv::{Writer, WriterBuilder};
 use arrow::error::ArrowError;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::json;
 use subak_core::operators::data::CsvWrite;
 use subak_task::{Operator, TaskContext, TaskError, TaskIdentity, TaskOutput};
 
-use super::{BatchWriter, write_dataset};
-use crate::dataset::reference;
+use super::{BatchWriter, write_file};
 use crate::error::DataError;
-use crate::location::permitted;
-use crate::runtime::run;
 use crate::staged::StagedFile;
-use crate::text::{bytes_text, rows_text};
 
 /// Writes a dataset into one CSV file, replaced whole.
 pub(crate) struct CsvWriter;
@@ -30,31 +24,14 @@ impl Operator for CsvWriter {
     type Params = CsvWrite;
 
     async fn run(&self, params: CsvWrite, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-        let dataset = reference::dataset(&params.input)?;
-        let path = permitted(&params.path, &ctx.files)?;
-        let target = path.clone();
-        let identity = (*ctx.identity).clone();
-        let counts = Arc::clone(&ctx.counts);
-        let (rows, bytes) = run(&ctx.cancel, async move {
-            write_dataset(dataset, counts, |stream| {
-                let mut writer = CsvFile::create(&target, &params, &identity)?;
-                // The header stands there even if no row follows.
-                writer.write(&RecordBatch::new_empty(stream.schema.clone()))?;
-                Ok(Box::new(writer))
-            })
-            .await
+        let CsvWrite { input, path, .. } = params.clone();
+        write_file(&input, &path, ctx, move |path, task, schema| {
+            let mut writer = CsvFile::create(path, &params, task)?;
+            // The header stands there even if no row follows.
+            writer.write(&RecordBatch::new_empty(schema.clone()))?;
+            Ok(writer)
         })
-        .await?;
-        ctx.log(format!(
-            "{} written to {} ({})",
-            rows_text(rows, "row"),
-            path.display(),
-            bytes_text(bytes)
-        ));
-        Ok(TaskOutput {
-            value: Some(json!({"path": path, "rows": rows, "bytes": bytes})),
-            ..TaskOutput::default()
-        })
+        .await
     }
 }
 

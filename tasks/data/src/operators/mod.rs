@@ -9,20 +9,51 @@ mod rejected;
 pub(crate) mod sql_transform;
 pub(crate) mod validate;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use futures::StreamExt;
-use subak_task::{DatasetRef, RecordBatchStream, ScanCounts};
+use serde_json::json;
+use subak_core::operators::Input;
+use subak_task::{
+    DatasetRef, RecordBatchStream, ScanCounts, TaskContext, TaskError, TaskIdentity, TaskOutput,
+};
 
-use crate::dataset::reader;
+use crate::dataset::{reader, reference};
 use crate::error::DataError;
+use crate::location::permitted;
+use crate::runtime::run;
+use crate::text::{bytes_text, rows_text};
 
 /// A file that batches are written to, one after the other.
 trait BatchWriter: Send {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), DataError>;
     /// Puts the file in its place; returns its size in bytes.
     fn finish(self: Box<Self>) -> Result<u64, DataError>;
+}
+
+/// Writes a dataset into one file, replaced whole; `open` begins it.
+async fn write_file<W: BatchWriter + 'static>(
+    input: &Input,
+    path: &str,
+    ctx: &TaskContext,
+    open: impl FnOnce(&Path, &TaskIdentity, &SchemaRef) -> Result<W, DataError> + Send + 'static,
+) -> Result<TaskOutput, TaskError> {
+    let dataset = reference::dataset(input)?;
+    let path = permitted(path, &ctx.files)?;
+    let (target, task) = (path.clone(), Arc::clone(&ctx.identity));
+    let counts = Arc::clone(&ctx.counts);
+    let (rows, bytes) = run(&ctx.cancel, async move {
+        write_dataset(dataset, counts, |stream| Ok(Box::new(open(&target, &task, &stream.schema)?)))
+            .await
+    })
+    .await?;
+    let (counted, size) = (rows_text(rows, "row"), bytes_text(bytes));
+    ctx.log(format!("{counted} written to {} ({size})", path.display()));
+    let value = Some(json!({"path": path, "rows": rows, "bytes": bytes}));
+    Ok(TaskOutput { value, ..TaskOutput::default() })
 }
 
 /// Writes a whole dataset; returns its rows and the file's bytes.

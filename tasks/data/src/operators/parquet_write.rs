@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -10,17 +9,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
-use serde_json::json;
 use subak_core::operators::data::{ParquetCompression, ParquetWrite};
 use subak_task::{Operator, TaskContext, TaskError, TaskIdentity, TaskOutput};
 
-use super::{BatchWriter, write_dataset};
-use crate::dataset::reference;
+use super::{BatchWriter, write_file};
 use crate::error::DataError;
-use crate::location::permitted;
-use crate::runtime::run;
 use crate::staged::StagedFile;
-use crate::text::{bytes_text, rows_text};
 
 /// Rows of a row group: what the writer holds in memory.
 const ROW_GROUP_ROWS: usize = 250_000;
@@ -33,33 +27,11 @@ impl Operator for ParquetWriter {
     type Params = ParquetWrite;
 
     async fn run(&self, params: ParquetWrite, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-        let dataset = reference::dataset(&params.input)?;
-        let path = permitted(&params.path, &ctx.files)?;
-        let target = path.clone();
-        let identity = (*ctx.identity).clone();
-        let counts = Arc::clone(&ctx.counts);
-        let (rows, bytes) = run(&ctx.cancel, async move {
-            write_dataset(dataset, counts, |stream| {
-                Ok(Box::new(ParquetFile::create(
-                    &target,
-                    params.compression,
-                    &stream.schema,
-                    &identity,
-                )?))
-            })
-            .await
+        let compression = params.compression;
+        write_file(&params.input, &params.path, ctx, move |path, task, schema| {
+            ParquetFile::create(path, compression, schema, task)
         })
-        .await?;
-        ctx.log(format!(
-            "{} written to {} ({})",
-            rows_text(rows, "row"),
-            path.display(),
-            bytes_text(bytes)
-        ));
-        Ok(TaskOutput {
-            value: Some(json!({"path": path, "rows": rows, "bytes": bytes})),
-            ..TaskOutput::default()
-        })
+        .await
     }
 }
 
