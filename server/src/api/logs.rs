@@ -1,21 +1,27 @@
 //! Logs of tries.
 
+use std::future::ready;
+
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures::stream::{once, try_unfold};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
-use subak_core::ids::MapIndex;
+use serde_json::json;
+use subak_core::ids::{MapIndex, RunKey};
 use subak_store::read::{LogCursor, LogPart};
+use subak_store::{Store, StoreError};
 
 use super::runs::find;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
-/// Parts read for one answer, about 1 MiB each; a continuation token leads to the rest.
+/// Parts read for one answer, about 1 MiB each; a continuation token leads to the rest. With
+/// `full_content` all of them are written as they are read.
 const PARTS: usize = 4;
-/// The same with `full_content`.
-const PARTS_FULL: usize = 64;
 
 #[derive(Deserialize)]
 pub(super) struct LogQuery {
@@ -54,37 +60,130 @@ pub(super) async fn get(
             ApiError::Invalid(vec![FieldProblem::query("token", msg)])
         })?,
     };
-    let parts = if query.full_content == Some(true) { PARTS_FULL } else { PARTS };
+    let of = Of { run: run.run_key, task, map_index, try_number };
+    let form = Form::accepted(&headers);
+    if query.full_content == Some(true) {
+        return Ok(form.whole(of.parts(app.store, cursor).await?));
+    }
     let mut lines = Vec::new();
     let mut more = true;
-    for _ in 0..parts {
-        let part: LogPart =
-            app.store.log_read(run.run_key, task, map_index, try_number, cursor).await?;
+    for _ in 0..PARTS {
+        let part = of.read(&app.store, cursor).await?;
         lines.extend(part.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()));
         (cursor, more) = (part.next, part.more);
         if !more {
             break;
         }
     }
-    Ok(answer(lines, more.then(|| cursor.to_string()), &headers))
+    Ok(form.page(lines, more.then(|| cursor.to_string())))
 }
 
-/// JSON, JSON lines or text, as the client accepts.
-fn answer(lines: Vec<String>, continuation_token: Option<String>, headers: &HeaderMap) -> Response {
-    let accepts = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
-    if accepts.starts_with("text/plain") {
-        let mut text = lines.join("\n");
-        if !text.is_empty() {
-            text.push('\n');
+/// Whose log it is.
+#[derive(Clone, Copy)]
+struct Of {
+    run: RunKey,
+    task: i32,
+    map_index: MapIndex,
+    try_number: i32,
+}
+
+impl Of {
+    async fn read(self, store: &Store, from: LogCursor) -> Result<LogPart, StoreError> {
+        store.log_read(self.run, self.task, self.map_index, self.try_number, from).await
+    }
+
+    /// The lines from there on, part by part as they are taken: memory holds two of them. The first
+    /// is read now, so that an error can still be answered as one.
+    async fn parts(
+        self,
+        store: Store,
+        from: LogCursor,
+    ) -> Result<impl Stream<Item = Result<Vec<Vec<u8>>, StoreError>> + Send + 'static, StoreError>
+    {
+        let first = self.read(&store, from).await?;
+        Ok(try_unfold(Some(first), move |part| {
+            let store = store.clone();
+            async move {
+                let Some(LogPart { lines, next, more }) = part else { return Ok(None) };
+                let after = if more { Some(self.read(&store, next).await?) } else { None };
+                Ok(Some((lines, after)))
+            }
+        }))
+    }
+}
+
+/// How a log is written, as the client accepts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    JsonLines,
+    Text,
+}
+
+impl Form {
+    fn accepted(headers: &HeaderMap) -> Self {
+        let accepts = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
+        match accepts {
+            text if text.starts_with("text/plain") => Self::Text,
+            lines if lines.starts_with("application/x-ndjson") => Self::JsonLines,
+            _ => Self::Json,
         }
-        return text.into_response();
     }
-    let content: Vec<Message> = lines.into_iter().map(|event| Message { event }).collect();
-    if accepts.starts_with("application/x-ndjson") {
-        let rows = content.iter().filter_map(|message| serde_json::to_string(message).ok());
-        let body: String = rows.map(|row| row + "\n").collect();
-        let kind = HeaderValue::from_static("application/x-ndjson");
-        return ([(header::CONTENT_TYPE, kind)], body).into_response();
+
+    fn kind(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Json => "application/json",
+            Self::JsonLines => "application/x-ndjson",
+            Self::Text => "text/plain; charset=utf-8",
+        })
     }
-    Json(Log { content, continuation_token }).into_response()
+
+    /// A part of a log, and where it goes on.
+    fn page(self, lines: Vec<String>, continuation_token: Option<String>) -> Response {
+        if self == Self::Json {
+            let content = lines.into_iter().map(|event| Message { event }).collect();
+            return Json(Log { content, continuation_token }).into_response();
+        }
+        let mut body = String::new();
+        lines.iter().for_each(|line| self.add(line, &mut body));
+        ([(header::CONTENT_TYPE, self.kind())], body).into_response()
+    }
+
+    /// A whole log, written as it is read.
+    fn whole(
+        self,
+        parts: impl Stream<Item = Result<Vec<Vec<u8>>, StoreError>> + Send + 'static,
+    ) -> Response {
+        let mut is_first = true;
+        let written = parts.map_ok(move |lines| {
+            let mut text = String::new();
+            for line in &lines {
+                if self == Self::Json && !std::mem::take(&mut is_first) {
+                    text.push(',');
+                }
+                self.add(&String::from_utf8_lossy(line), &mut text);
+            }
+            text
+        });
+        let around = match self {
+            Self::Json => [r#"{"content":["#, r#"],"continuation_token":null}"#],
+            Self::JsonLines | Self::Text => ["", ""],
+        };
+        let [before, after] = around.map(|text| once(ready(Ok(text.to_owned()))));
+        let body = Body::from_stream(before.chain(written).chain(after));
+        ([(header::CONTENT_TYPE, self.kind())], body).into_response()
+    }
+
+    /// Adds one line.
+    fn add(self, line: &str, to: &mut String) {
+        let event = || json!({ "event": line }).to_string();
+        match self {
+            Self::Json => to.push_str(&event()),
+            Self::JsonLines => to.push_str(&(event() + "\n")),
+            Self::Text => {
+                to.push_str(line);
+                to.push('\n');
+            }
+        }
+    }
 }

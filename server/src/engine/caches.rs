@@ -14,17 +14,58 @@ use subak_store::{RunFacts, Store};
 
 /// Entries that a generation of a cache may have.
 const GENERATION: usize = 8_192;
+/// Bytes that they may have together, about.
+const GENERATION_BYTES: usize = 16 << 20;
 
 /// A cache of two generations: what was not used for a whole generation is dropped.
 #[derive(Debug)]
 struct Generations<K, V> {
     young: HashMap<K, Arc<V>>,
     old: HashMap<K, Arc<V>>,
+    /// Of the young ones.
+    bytes: usize,
 }
 
-impl<K: Hash + Eq + Copy, V> Generations<K, V> {
+/// How large something is in memory, about.
+trait Weight {
+    fn bytes(&self) -> usize;
+}
+
+impl Weight for Plan {
+    fn bytes(&self) -> usize {
+        // A task's parameters may be long: its DAG file is 4 MiB at most.
+        1_024 * self.len() + self.dag.tasks.iter().map(|task| json_bytes(&task.with)).sum::<usize>()
+    }
+}
+
+impl Weight for Facts {
+    fn bytes(&self) -> usize {
+        1_024 + json_bytes(&self.run.conf) + json_bytes(&self.params)
+    }
+}
+
+impl Weight for Needs {
+    fn bytes(&self) -> usize {
+        256 + self.json.len()
+    }
+}
+
+/// What a value takes in memory, about.
+fn json_bytes(value: &Value) -> usize {
+    let own = size_of::<Value>();
+    own + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(json_bytes).sum(),
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| 64 + key.len() + json_bytes(value)).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+impl<K: Hash + Eq + Copy, V: Weight> Generations<K, V> {
     fn new() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
+        Self { young: HashMap::new(), old: HashMap::new(), bytes: 0 }
     }
 
     fn get(&mut self, key: K) -> Option<Arc<V>> {
@@ -37,9 +78,11 @@ impl<K: Hash + Eq + Copy, V> Generations<K, V> {
     }
 
     fn put(&mut self, key: K, value: Arc<V>) {
-        if self.young.len() >= GENERATION {
+        if self.young.len() >= GENERATION || self.bytes >= GENERATION_BYTES {
             self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
         }
+        self.bytes += value.bytes();
         self.young.insert(key, value);
     }
 }
@@ -160,4 +203,38 @@ fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
     let ids: BTreeSet<TaskId> = named.into_iter().map(|key| TaskId(key.task_id)).collect();
     let tasks = ids.iter().filter_map(|id| plan.number(id)).collect();
     Ok(Needs { json: serde_json::to_vec(task)?.into(), tasks })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Large;
+
+    impl Weight for Large {
+        fn bytes(&self) -> usize {
+            5 << 20
+        }
+    }
+
+    #[test]
+    fn large_values_make_generations_short() {
+        let mut cache = Generations::new();
+        for key in 0..100 {
+            cache.put(key, Arc::new(Large));
+            assert!(cache.young.len() + cache.old.len() <= 8);
+        }
+        assert!(cache.get(99).is_some() && cache.get(0).is_none());
+    }
+
+    #[test]
+    fn a_value_weighs_what_it_holds() {
+        let long = "x".repeat(1_000);
+        for value in [json!(long), json!([long]), json!({"a": {"b": long}}), json!({&long: 1})] {
+            let bytes = json_bytes(&value);
+            assert!((1_000..1_500).contains(&bytes), "{bytes}");
+        }
+    }
 }
