@@ -12,6 +12,7 @@ use crate::certificate;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Table};
+use crate::runs::with_engine;
 
 /// Shows workers, and lets new ones join.
 #[derive(Debug, Subcommand)]
@@ -20,6 +21,18 @@ pub(crate) enum Command {
     List {
         #[command(flatten)]
         metadata: Metadata,
+    },
+    /// Lets a worker take no more tasks; it ends when its running ones have, however long they take.
+    #[command(after_help = "\
+Example:
+  subak workers drain night-shift     before its machine goes down
+
+It does not come back by itself: start it again when the machine is back.")]
+    Drain {
+        #[command(flatten)]
+        metadata: Metadata,
+        /// As `subak workers list` shows it.
+        name: String,
     },
     /// Makes a certificate for the servers, unless it is there already.
     ///
@@ -75,6 +88,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::List { metadata } => list(&metadata).await?,
+        Command::Drain { metadata, name } => drain(&metadata, &name).await?,
         Command::Certificate { folder } => {
             let file = certificate::make(&folder)?;
             output::line(file.display())?;
@@ -97,6 +111,16 @@ pub(crate) async fn run(command: Command) -> Outcome {
         }
     }
     Ok(Ended::Success)
+}
+
+async fn drain(metadata: &Metadata, name: &str) -> anyhow::Result<()> {
+    let store = metadata.store().await?;
+    let drained = with_engine(&store, async |engine| engine.worker_drain(name).await).await?;
+    if drained == 0 {
+        bail!("no worker named `{name}` is joined: `subak workers list` shows them");
+    }
+    output::line(format!("{name} takes no more tasks, and ends when its running ones have"))?;
+    Ok(())
 }
 
 async fn tokens(metadata: &Metadata) -> anyhow::Result<()> {

@@ -56,7 +56,7 @@ pub mod worker_message {
 pub struct ServerMessage {
     #[prost(
         oneof = "server_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
     )]
     pub message: ::core::option::Option<server_message::Message>,
 }
@@ -86,6 +86,8 @@ pub mod server_message {
         Held(super::Held),
         #[prost(message, tag = "11")]
         Drain(super::Drain),
+        #[prost(message, tag = "12")]
+        Leave(super::Leave),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -179,12 +181,17 @@ pub struct Credit {
     #[prost(uint64, tag = "2")]
     pub assignments_seen: u64,
 }
-/// The worker takes no more tries and ends when the running ones have.
+/// The worker takes no more tries and ends when the running ones have, however long they take.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Draining {}
-/// Not built yet in the servers: none sends it. Workers obey it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Drain {
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The server ends: the worker goes to another one now, with its session and all of its tries.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Leave {
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -227,6 +234,9 @@ pub struct Assignment {
     /// when it was handed over
     #[prost(int64, tag = "13")]
     pub started_micros: i64,
+    /// whoever cleared the task wants rows appended once more
+    #[prost(bool, tag = "14")]
+    pub load_again: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunInfo {
@@ -264,6 +274,9 @@ pub struct XCom {
     /// JSON
     #[prost(bytes = "vec", tag = "4")]
     pub value: ::prost::alloc::vec::Vec<u8>,
+    /// JSON: the value as people see it, secrets masked; empty: as it is
+    #[prost(bytes = "vec", tag = "5")]
+    pub shown: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Connection {

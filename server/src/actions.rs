@@ -5,7 +5,7 @@ use subak_core::ids::{DagId, RunKey, TaskNo};
 use tokio::sync::broadcast;
 use tracing::error;
 
-use crate::engine::{CancelError, ClearError, Engine, Trigger, TriggerError};
+use crate::engine::{CancelError, ClearError, Cleared, Engine, Trigger, TriggerError};
 use crate::problem::{ApiError, FieldProblem};
 
 /// Loops that have not gone round for this long are stuck: they never sleep longer than 5 s.
@@ -81,14 +81,26 @@ impl Actions {
         run: RunKey,
         tasks: Option<&[TaskNo]>,
     ) -> Result<(), ApiError> {
-        let done = self.engine.tasks_clear(run, tasks).await;
-        done.map(drop).map_err(|error| match error {
-            ClearError::NotFound => ApiError::NotFound("the run".to_owned()),
-            ClearError::NoTask(task) => ApiError::TaskNotFound(task),
-            ClearError::HistoryGone => ApiError::Conflict(error.to_string()),
-            ClearError::Internal(cause) => internal(&cause),
-        })
+        cleared(self.engine.tasks_clear(run, tasks).await)
     }
+
+    /// The same, and rows that they have appended are to be appended once more.
+    pub(crate) async fn tasks_clear_and_load_again(
+        &self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+    ) -> Result<(), ApiError> {
+        cleared(self.engine.tasks_clear_and_load_again(run, tasks).await)
+    }
+}
+
+fn cleared(done: Result<Cleared, ClearError>) -> Result<(), ApiError> {
+    done.map(drop).map_err(|error| match error {
+        ClearError::NotFound => ApiError::NotFound("the run".to_owned()),
+        ClearError::NoTask(task) => ApiError::TaskNotFound(task),
+        ClearError::HistoryGone => ApiError::Conflict(error.to_string()),
+        ClearError::Internal(cause) => internal(&cause),
+    })
 }
 
 fn internal(cause: &anyhow::Error) -> ApiError {

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::actions::Actions;
 use crate::auth::{LoginLimits, SessionCookie};
 use crate::engine::Engine;
+use crate::gateway::Requests;
+use crate::previews::Previews;
 use crate::versions::Versions;
 
 /// The state of the router. Cheap to clone.
@@ -15,6 +17,7 @@ use crate::versions::Versions;
 pub struct App {
     pub(crate) store: Store,
     pub(crate) actions: Actions,
+    pub(crate) previews: Previews,
     pub(crate) versions: Arc<Versions>,
     pub(crate) logins: Arc<LoginLimits>,
     pub(crate) cookie: SessionCookie,
@@ -23,11 +26,18 @@ pub struct App {
 }
 
 impl App {
-    /// Joins what handlers need. `https`: browsers reach the server by TLS, its own or a proxy's;
-    /// streams to browsers end at `stop`.
+    /// Joins what handlers need. `requests` reach the workers of the engine's server; `https`: browsers
+    /// reach the server by TLS, its own or a proxy's; streams to browsers end at `stop`.
     #[must_use]
-    pub fn new(store: Store, engine: Engine, https: bool, stop: CancellationToken) -> Self {
+    pub fn new(
+        store: Store,
+        engine: Engine,
+        requests: Requests,
+        https: bool,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
+            previews: Previews::new(engine.clone(), requests),
             versions: Arc::new(Versions::new(store.clone())),
             store,
             actions: Actions::new(engine),

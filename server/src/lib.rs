@@ -15,6 +15,7 @@ mod gateway;
 mod listen;
 mod observe;
 mod pages;
+mod previews;
 mod problem;
 pub mod router;
 mod selection;

@@ -35,13 +35,11 @@ pub struct ServerConfig {
 /// A running server.
 pub struct Server {
     engine: Engine,
-    requests: Requests,
+    gateway: Gateway,
     tasks: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
     http: Option<SocketAddr>,
     workers: Vec<Option<SocketAddr>>,
-    /// What goes on beside the workers' streams.
-    beside: TaskTracker,
 }
 
 impl Server {
@@ -67,15 +65,14 @@ impl Server {
         let mut tasks = JoinSet::new();
         let engine =
             Engine::start(store.clone(), key, config.engine, &mut tasks, stop.clone()).await?;
-        let requests = Requests::default();
         let gateway = Gateway {
             engine: engine.clone(),
-            requests: requests.clone(),
+            requests: Requests::default(),
             join: JoinCheck::Trusted,
             stop: stop.clone(),
+            leaving: CancellationToken::new(),
             beside: TaskTracker::new(),
         };
-        let beside = gateway.beside.clone();
         let workers = bound.iter().map(crate::listen::Bound::address).collect();
         for listener in bound {
             tasks.spawn(listener.serve(gateway.clone(), stop.clone()));
@@ -88,11 +85,12 @@ impl Server {
         }
         let address = http.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = http {
-            let app = App::new(store, engine.clone(), config.https, stop.clone());
+            let requests = gateway.requests.clone();
+            let app = App::new(store, engine.clone(), requests, config.https, stop.clone());
             tasks.spawn(serve_http(listener, app, stop.clone()));
         }
         info!(http = address.map(tracing::field::display), "the server runs");
-        Ok(Self { engine, requests, tasks, stop, http: address, workers, beside })
+        Ok(Self { engine, gateway, tasks, stop, http: address, workers })
     }
 
     /// The engine, for whoever runs in the same process.
@@ -104,7 +102,7 @@ impl Server {
     /// Requests to workers.
     #[must_use]
     pub fn requests(&self) -> &Requests {
-        &self.requests
+        &self.gateway.requests
     }
 
     /// Where browsers come.
@@ -131,6 +129,7 @@ impl Server {
                 None => Ok(()),
             },
         };
+        self.gateway.leave().await;
         self.stop.cancel();
         // A browser that keeps a stream open does not keep the server.
         let drained = async {
@@ -139,8 +138,8 @@ impl Server {
                     tracing::warn!(error = format!("{error:#}"), "stopping");
                 }
             }
-            self.beside.close();
-            self.beside.wait().await;
+            self.gateway.beside.close();
+            self.gateway.beside.wait().await;
         };
         let _ = tokio::time::timeout(std::time::Duration::from_secs(10), drained).await;
         ended

@@ -31,7 +31,7 @@ pub use news::{News, NewsListener};
 pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewScanCount, NewXCom, XComRow};
 pub use runs::RunFacts;
 pub use schedule::LockedSchedule;
-pub use sessions::{NewSession, SessionTry, TryToStop, WorkerRow, leases_renew};
+pub use sessions::{NewSession, Renewed, SessionTry, TryToStop, WorkerRow, leases_renew};
 pub use statement::{Reads, Statement, every_statement};
 pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::FromRow;
 use tracing::warn;
 
+use crate::engine::Fence;
 use crate::results::{NewLogChunk, column};
 use crate::statement::statements;
 use crate::storage::{Storage, StorageError};
@@ -26,11 +27,38 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
 statements! {
+    /// Only of tries that their session holds, or held: nobody writes into another one's log.
     Points LOG_APPEND = "
         INSERT INTO log_chunk (run_key, task, map_index, token, sequence, first_line, lines, lz4)
-        SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[],
-                             $5::integer[], $6::bigint[], $7::integer[], $8::bytea[])
+        SELECT want.run_key, want.task, want.map_index, want.token,
+               want.sequence, want.first_line, want.lines, want.lz4
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[], $5::integer[],
+                    $6::bigint[], $7::integer[], $8::bytea[], $9::bigint[])
+             AS want (run_key, task, map_index, token, sequence, first_line, lines, lz4, session)
+        CROSS JOIN LATERAL (
+            SELECT FROM live
+            WHERE live.run_key = want.run_key AND live.task = want.task
+              AND live.map_index = want.map_index
+              AND (live.token, live.session) = (want.token, want.session)
+            UNION ALL
+            SELECT FROM try_history AS h
+            WHERE h.run_key = want.run_key AND h.task = want.task
+              AND h.map_index = want.map_index AND h.token = want.token
+              AND h.session = want.session
+            LIMIT 1
+        ) AS held
         ON CONFLICT DO NOTHING";
+
+    Points LOG_HELD = "
+        SELECT EXISTS (
+            SELECT FROM live
+            WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+              AND (live.token, live.session) = ($4, $5)
+        ) OR EXISTS (
+            SELECT FROM try_history AS h
+            WHERE h.run_key = $1 AND h.task = $2 AND h.map_index = $3 AND h.token = $4
+              AND h.session = $5
+        )";
 
     Points LOG_SIZE = "
         SELECT coalesce(sum(length(lz4)), 0) FROM log_chunk
@@ -85,33 +113,34 @@ struct Placed {
 }
 
 impl Store {
-    /// Keeps chunks of logs; a chunk that is there already is left alone.
+    /// Keeps chunks of logs of tries that their session holds or held, and drops others; a chunk that
+    /// is there already is left alone.
     pub async fn log_append(&self, chunks: &[NewLogChunk]) -> Result<(), StoreError> {
         let Some(storage) = &self.storage else { return self.log_keep(chunks).await };
-        let mut tries: BTreeMap<i64, Vec<&NewLogChunk>> = BTreeMap::new();
+        let mut tries: BTreeMap<(i64, i64), Vec<&NewLogChunk>> = BTreeMap::new();
         for chunk in chunks {
-            tries.entry(chunk.fence.token).or_default().push(chunk);
+            tries.entry((chunk.fence.session, chunk.fence.token)).or_default().push(chunk);
         }
         let mut small = Vec::new();
         let mut sizes = Vec::new();
-        for (token, chunks) in tries {
+        for (held, chunks) in tries {
             let new: u64 = chunks.iter().map(|chunk| chunk.lz4.len() as u64).sum();
-            let there = match storage.size(token) {
+            let there = match storage.size(held) {
                 Some(bytes) => bytes,
                 None if chunks[0].sequence == 0 => 0,
                 None => self.log_size(chunks[0]).await?,
             };
             if there + new <= KEPT_BYTES + GATHERED_BYTES {
                 small.extend(chunks.into_iter().cloned());
-                sizes.push((token, there + new));
+                sizes.push((held, there + new));
             } else {
                 self.log_spill(storage, &chunks).await?;
-                sizes.push((token, there.min(KEPT_BYTES)));
+                sizes.push((held, there.min(KEPT_BYTES)));
             }
         }
         self.log_keep(&small).await?;
-        for (token, bytes) in sizes {
-            storage.set_size(token, bytes);
+        for (held, bytes) in sizes {
+            storage.set_size(held, bytes);
         }
         Ok(())
     }
@@ -131,6 +160,7 @@ impl Store {
             .bind(column(chunks, |c| c.first_line))
             .bind(column(chunks, |c| c.lines))
             .bind(column(chunks, |c| c.lz4.clone()))
+            .bind(column(chunks, |c| c.fence.session))
             .execute(&self.engine)
             .await?;
         Ok(())
@@ -155,6 +185,9 @@ impl Store {
         chunks: &[&NewLogChunk],
     ) -> Result<(), StoreError> {
         let fence = &chunks[0].fence;
+        if !self.log_held(fence).await? {
+            return Ok(());
+        }
         let mut pieces = self.log_gathered(chunks[0]).await?;
         let moved: Vec<i32> = pieces.iter().map(|piece| piece.sequence).collect();
         pieces.extend(chunks.iter().map(|chunk| Piece {
@@ -196,6 +229,18 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the try is its session's, or was.
+    async fn log_held(&self, of: &Fence) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(LOG_HELD)
+            .bind(of.instance.run.0)
+            .bind(of.instance.task.0)
+            .bind(of.instance.map_index.0)
+            .bind(of.token)
+            .bind(of.session)
+            .fetch_one(&self.engine)
+            .await?)
+    }
+
     /// The chunks in the database beyond the first MiB.
     async fn log_gathered(&self, of: &NewLogChunk) -> Result<Vec<Piece>, StoreError> {
         Ok(sqlx::query_as(LOG_BEYOND)
@@ -229,7 +274,7 @@ fn parts(pieces: Vec<Piece>) -> Vec<Part> {
 }
 
 /// Writes a part. If it cannot be written, the log says so in its place: the task goes on.
-async fn place(storage: &Storage, fence: &crate::engine::Fence, part: Part) -> Placed {
+async fn place(storage: &Storage, fence: &Fence, part: Part) -> Placed {
     let Part { first_line, lines, text } = part;
     let size_bytes = i64::try_from(text.len()).unwrap_or(i64::MAX);
     let packed = lz4_flex::block::compress_prepend_size(&text);

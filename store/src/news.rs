@@ -17,11 +17,14 @@ pub enum News {
     Starts(i32),
     /// Tries of a run are to end: it was cancelled, or they were cleared.
     Stops(RunKey),
+    /// The worker behind a session is to take no more tries.
+    Drains(i64),
 }
 
 const READY: &str = "subak_ready";
 const STARTS: &str = "subak_starts";
 const STOPS: &str = "subak_stops";
+const DRAINS: &str = "subak_drains";
 
 /// News of other servers, and of this one. Reconnects by itself.
 pub struct NewsListener {
@@ -58,7 +61,7 @@ impl NewsListener {
 
     async fn connect(&self) -> Result<PgListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.store.engine).await?;
-        listener.listen_all([READY, STARTS, STOPS]).await?;
+        listener.listen_all([READY, STARTS, STOPS, DRAINS]).await?;
         Ok(listener)
     }
 }
@@ -70,6 +73,7 @@ impl News {
             READY => Some(Self::Ready(payload.to_owned())),
             STARTS => payload.parse().ok().map(Self::Starts),
             STOPS => payload.parse().ok().map(|run| Self::Stops(RunKey(run))),
+            DRAINS => payload.parse().ok().map(Self::Drains),
             _ => None,
         }
     }
@@ -79,6 +83,7 @@ impl News {
             Self::Ready(_) => READY,
             Self::Starts(_) => STARTS,
             Self::Stops(_) => STOPS,
+            Self::Drains(_) => DRAINS,
         }
     }
 
@@ -87,6 +92,7 @@ impl News {
             Self::Ready(queue) => queue.clone(),
             Self::Starts(dag) => dag.to_string(),
             Self::Stops(run) => run.0.to_string(),
+            Self::Drains(session) => session.to_string(),
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct NewXCom {
     pub key: InstanceKey,
     pub name: String,
     pub value: Value,
+    /// As people see it, where that differs: secrets are hidden.
+    pub shown: Option<Value>,
 }
 
 /// A dataset that a try made.
@@ -62,6 +64,8 @@ pub struct XComRow {
     pub map_index: i32,
     pub key: String,
     pub value: Value,
+    /// As people see it, where that differs.
+    pub shown: Option<Value>,
 }
 
 statements! {
@@ -84,10 +88,11 @@ statements! {
         SELECT count(*) FROM holder";
 
     Points XCOMS_PUT = "
-        INSERT INTO xcom (run_key, task, map_index, key, value)
-        SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::jsonb[])
+        INSERT INTO xcom (run_key, task, map_index, key, value, shown)
+        SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::jsonb[],
+                             $6::jsonb[])
         ON CONFLICT (run_key, task, map_index, key)
-        DO UPDATE SET value = EXCLUDED.value, created_at = now()";
+        DO UPDATE SET value = EXCLUDED.value, shown = EXCLUDED.shown, created_at = now()";
 
     Points DATASETS_PUT = "
         INSERT INTO dataset (run_key, task, map_index, name, ref, stats, preview)
@@ -124,7 +129,7 @@ statements! {
             state = 'open', created_at = now()";
 
     Points XCOMS_OF = "
-        SELECT task, map_index, key, value FROM xcom WHERE run_key = $1 AND task = ANY ($2)";
+        SELECT task, map_index, key, value, shown FROM xcom WHERE run_key = $1 AND task = ANY ($2)";
 
     Points DATASETS_OF = "
         SELECT task, map_index, ref FROM dataset WHERE run_key = $1 AND task = ANY ($2)";
@@ -154,6 +159,7 @@ impl EngineTx<'_> {
             .bind(column(xcoms, |x| x.key.map_index.0))
             .bind(column(xcoms, |x| x.name.clone()))
             .bind(column(xcoms, |x| x.value.clone()))
+            .bind(column(xcoms, |x| x.shown.clone()))
             .execute(&mut *self.tx)
             .await?;
         Ok(())

@@ -46,6 +46,16 @@ pub struct TryToStop {
     pub cause: String,
 }
 
+/// A lease that was renewed.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct Renewed {
+    pub session: i64,
+    /// The worker is to take no more tries.
+    pub draining: bool,
+    /// The database's time.
+    pub now: DateTime<Utc>,
+}
+
 /// A worker, as the UI and `explain` show it.
 #[derive(Debug, Clone, FromRow)]
 pub struct WorkerRow {
@@ -68,11 +78,35 @@ statements! {
     Points SESSION_RESUME = "
         UPDATE worker_session
         SET server = $2, lease_until = now() + lease_micros * interval '1 microsecond'
-        WHERE session = $1 AND dead_at IS NULL";
+        WHERE session = $1 AND state_folder = $3 AND dead_at IS NULL
+        RETURNING draining";
+
+    Points SESSION_DRAIN = "
+        UPDATE worker_session SET draining = true
+        WHERE session = $1 AND dead_at IS NULL AND NOT draining";
+
+    /// Asked when a draining worker's stream has ended.
+    Whole SESSION_DRAINED = "
+        UPDATE worker_session SET dead_at = now(), dead_cause = 'drained'
+        WHERE session = $1 AND draining AND dead_at IS NULL
+          AND NOT EXISTS (SELECT FROM live WHERE live.session = $1)";
+
+    Whole WORKER_DRAIN = "
+        UPDATE worker_session SET draining = true
+        WHERE worker = $1 AND dead_at IS NULL RETURNING session";
 
     Points SESSION_END = "
         UPDATE worker_session SET dead_at = now(), dead_cause = $2
         WHERE session = $1 AND dead_at IS NULL";
+
+    Points SESSION_TAKEN_OVER = "
+        UPDATE worker_session SET dead_at = now(), dead_cause = 'the worker was restarted'
+        WHERE session = $1 AND state_folder = $2 AND dead_at IS NULL";
+
+    /// Rows of the last day: of a worker that is started again and again, a few hundred at most.
+    Whole SESSIONS_OF_FOLDER = "
+        SELECT session FROM worker_session WHERE state_folder = $1 AND state_folder <> ''
+        ORDER BY started_at DESC LIMIT 1000";
 
     Whole SESSIONS_EXPIRE = "
         UPDATE worker_session SET dead_at = now(), dead_cause = 'lease expired'
@@ -122,7 +156,7 @@ statements! {
         SET lease_until = now() + s.lease_micros * interval '1 microsecond'
         FROM unnest($1::bigint[]) AS want (session)
         WHERE s.session = want.session AND s.dead_at IS NULL
-        RETURNING s.session, now()";
+        RETURNING s.session, s.draining, now()";
 }
 
 impl SessionTry {
@@ -157,11 +191,62 @@ impl Store {
         Ok(())
     }
 
-    /// Moves a session's stream to `server` and renews its lease; false if it is dead or unknown.
-    pub async fn session_resume(&self, session: i64, server: &str) -> Result<bool, StoreError> {
-        let done =
-            sqlx::query(SESSION_RESUME).bind(session).bind(server).execute(&self.engine).await?;
-        Ok(done.rows_affected() == 1)
+    /// Moves a session's stream to `server` and renews its lease; returns whether it is draining, and
+    /// nothing if it is dead, unknown, or of a worker with another state folder.
+    pub async fn session_resume(
+        &self,
+        session: i64,
+        server: &str,
+        state_folder: &str,
+    ) -> Result<Option<bool>, StoreError> {
+        Ok(sqlx::query_scalar(SESSION_RESUME)
+            .bind(session)
+            .bind(server)
+            .bind(state_folder)
+            .fetch_optional(&self.engine)
+            .await?)
+    }
+
+    /// Notes that a session's worker takes no more tries.
+    pub async fn session_drain(&self, session: i64) -> Result<(), StoreError> {
+        sqlx::query(SESSION_DRAIN).bind(session).execute(&self.engine).await?;
+        Ok(())
+    }
+
+    /// Marks a draining session dead that holds nothing any more: its worker has ended.
+    pub async fn session_drained(&self, session: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin_whole().await?;
+        sqlx::query(SESSION_DRAINED).bind(session).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Lets the workers of a name take no more tries; returns their sessions, which the servers are
+    /// to be told of.
+    pub async fn worker_drain(&self, worker: &str) -> Result<Vec<i64>, StoreError> {
+        let mut tx = self.begin_whole().await?;
+        let sessions = sqlx::query_scalar(WORKER_DRAIN).bind(worker).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(sessions)
+    }
+
+    /// Marks the former session of a worker dead that took its state folder over.
+    pub async fn session_taken_over(
+        &self,
+        session: i64,
+        state_folder: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query(SESSION_TAKEN_OVER)
+            .bind(session)
+            .bind(state_folder)
+            .execute(&self.engine)
+            .await?;
+        Ok(())
+    }
+
+    /// The sessions that workers of a state folder have had lately.
+    pub async fn sessions_of_folder(&self, state_folder: &str) -> Result<Vec<i64>, StoreError> {
+        let mut tx = self.begin_whole().await?;
+        Ok(sqlx::query_scalar(SESSIONS_OF_FOLDER).bind(state_folder).fetch_all(&mut *tx).await?)
     }
 
     /// Marks a session dead: its tries are up for the reaper. Death is this commit.
@@ -238,13 +323,10 @@ impl Store {
     }
 }
 
-/// Renews leases; returns those that are alive, and the database's time.
+/// Renews leases; returns those that are alive.
 pub async fn leases_renew(
     connection: &mut PgConnection,
     sessions: &[i64],
-) -> Result<(Vec<i64>, DateTime<Utc>), StoreError> {
-    let rows: Vec<(i64, DateTime<Utc>)> =
-        sqlx::query_as(LEASES_RENEW).bind(sessions).fetch_all(connection).await?;
-    let now = rows.first().map_or(DateTime::UNIX_EPOCH, |(_, now)| *now);
-    Ok((rows.into_iter().map(|(session, _)| session).collect(), now))
+) -> Result<Vec<Renewed>, StoreError> {
+    Ok(sqlx::query_as(LEASES_RENEW).bind(sessions).fetch_all(connection).await?)
 }

@@ -48,8 +48,9 @@ pub enum StorageError {
 pub struct Storage {
     objects: LocalFileSystem,
     installation: String,
-    /// Bytes that the database holds of a try's log, by token. A hint: it is counted where absent.
-    sizes: Mutex<HashMap<i64, u64>>,
+    /// Bytes that the database holds of a try's log, by session and token. A hint: it is counted where
+    /// absent.
+    sizes: Mutex<HashMap<(i64, i64), u64>>,
 }
 
 impl Storage {
@@ -113,16 +114,16 @@ impl Storage {
         Ok(())
     }
 
-    pub(crate) fn size(&self, token: i64) -> Option<u64> {
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(&token).copied()
+    pub(crate) fn size(&self, held: (i64, i64)) -> Option<u64> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).get(&held).copied()
     }
 
-    pub(crate) fn set_size(&self, token: i64, bytes: u64) {
+    pub(crate) fn set_size(&self, held: (i64, i64), bytes: u64) {
         let mut sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
         if sizes.len() >= SIZES_KEPT {
             sizes.clear();
         }
-        sizes.insert(token, bytes);
+        sizes.insert(held, bytes);
     }
 }
 

@@ -173,3 +173,11 @@ pub async fn meddle(store: &Store, statements: &str) -> anyhow::Result<()> {
 pub async fn text(store: &Store, query: &'static str) -> anyhow::Result<Option<String>> {
     Ok(sqlx::query_scalar(query).fetch_optional(store.pool()).await?.flatten())
 }
+
+/// All that the database keeps of the logs of a run, in order.
+pub async fn log_text(store: &Store, run: RunKey) -> anyhow::Result<String> {
+    let sql = "SELECT lz4 FROM log_chunk WHERE run_key = $1 ORDER BY token, sequence";
+    let chunks: Vec<Vec<u8>> = sqlx::query_scalar(sql).bind(run.0).fetch_all(store.pool()).await?;
+    let texts = chunks.iter().map(|lz4| lz4_flex::block::decompress_size_prepended(lz4));
+    Ok(String::from_utf8(texts.collect::<Result<Vec<_>, _>>()?.concat())?)
+}

@@ -20,6 +20,8 @@ pub(crate) struct Host {
     pub(crate) datasets: Arc<dyn DatasetReader>,
     pub(crate) processes: Arc<dyn ProcessGroups>,
     pub(crate) files: Arc<FileAccess>,
+    /// Where datasets may lie that people want to look into: these folders, and the storage.
+    pub(crate) readable: Arc<FileAccess>,
     pub(crate) memory_per_try: usize,
     pub(crate) grace: Duration,
     pub(crate) clock: Clock,
@@ -43,7 +45,11 @@ impl Host {
         let memory_per_try = (config.memory_bytes / slots).max(config.memory_bytes / 4);
         let storage_url = config.storage_url.trim_end_matches('/').to_owned();
         Ok(Self {
-            files: Arc::new(files(config).context("the folders that tasks may use")?),
+            files: Arc::new(files(config, None).context("the folders that tasks may use")?),
+            readable: Arc::new(
+                files(config, subak_tasks_data::storage_folder(&storage_url))
+                    .context("the folders of datasets")?,
+            ),
             registry,
             datasets,
             processes,
@@ -94,11 +100,12 @@ impl Host {
 }
 
 /// Where paths of tasks may lead.
-fn files(config: &Config) -> std::io::Result<FileAccess> {
-    let allowed = match config.files.as_slice() {
+fn files(config: &Config, also: Option<PathBuf>) -> std::io::Result<FileAccess> {
+    let mut allowed = match config.files.as_slice() {
         [] => vec![std::env::current_dir()?],
         files => files.to_vec(),
     };
+    allowed.extend(also);
     FileAccess::new(allowed, config.private.clone())
 }
 

@@ -167,6 +167,7 @@ impl LocalRunner {
             map_index: context.map_index,
             try_number: context.try_number,
             resets: 0,
+            load_again: false,
         }
     }
 

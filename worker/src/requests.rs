@@ -4,29 +4,33 @@ use std::time::Duration;
 
 use serde_json::Value;
 use subak_proto::{Request, RequestReply, request::Kind};
-use subak_task::{Connection, TaskError};
+use subak_task::{Connection, FileAccess, TaskError};
 
 use crate::log::Patterns;
 
 /// Where the server names no limit.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Answers one request within its time.
-pub(crate) async fn answer(request: Request) -> RequestReply {
+/// Answers one request within its time. What it shows is for people: secrets of the connections that
+/// came along are hidden.
+pub(crate) async fn answer(request: Request, readable: &FileAccess) -> RequestReply {
     let id = request.id;
     let limit = Some(request.timeout_micros).filter(|micros| *micros > 0);
     let limit = limit.map_or(LIMIT, Duration::from_micros);
     let patterns = secrets(&request);
-    let answer = tokio::time::timeout(limit, work(request))
+    let answer = tokio::time::timeout(limit, work(request, readable))
         .await
         .unwrap_or_else(|_| Err(TaskError::transient(format!("no answer within {limit:?}"))));
     match answer {
-        Ok(value) => RequestReply { id, error: String::new(), value: value.to_string().into() },
+        Ok(value) => {
+            let value = patterns.without_secrets(value).to_string().into();
+            RequestReply { id, error: String::new(), value }
+        }
         Err(error) => RequestReply { id, error: patterns.mask(&error.message), value: Vec::new() },
     }
 }
 
-async fn work(request: Request) -> Result<Value, TaskError> {
+async fn work(request: Request, readable: &FileAccess) -> Result<Value, TaskError> {
     match &request.kind {
         Some(Kind::Probe(probe)) => {
             subak_tasks_sql::probe(&connection(&request, &probe.connection)?).await
@@ -36,7 +40,7 @@ async fn work(request: Request) -> Result<Value, TaskError> {
                 TaskError::permanent(format!("the dataset's reference is broken: {error}"))
             })?;
             let rows = usize::try_from(preview.rows).unwrap_or(usize::MAX);
-            subak_tasks_data::preview(&dataset, rows).await.map(Value::from)
+            subak_tasks_data::preview(&dataset, rows, readable).await.map(Value::from)
         }
         None => Err(TaskError::permanent(
             "this worker does not know the request: start one of the server's version",

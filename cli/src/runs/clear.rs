@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Only this task; may be given several times.
     #[arg(long, value_name = "TASK")]
     task: Vec<String>,
+    /// Rows that the tasks have appended to tables (`postgres.load`) are appended once more.
+    #[arg(long)]
+    load_again: bool,
     /// Follows the run to its end.
     #[arg(long)]
     wait: bool,
@@ -43,9 +46,13 @@ pub(crate) async fn run(options: Options) -> Outcome {
     };
     let tasks = options.task.iter().map(number).collect::<anyhow::Result<Vec<_>>>()?;
     let chosen = if tasks.is_empty() { None } else { Some(tasks.as_slice()) };
-    let cleared =
-        with_engine(&store, async |engine| Ok(engine.tasks_clear(run.run_key, chosen).await?))
-            .await?;
+    let cleared = with_engine(&store, async |engine| {
+        Ok(match options.load_again {
+            true => engine.tasks_clear_and_load_again(run.run_key, chosen).await?,
+            false => engine.tasks_clear(run.run_key, chosen).await?,
+        })
+    })
+    .await?;
     if cleared.tasks.is_empty() {
         bail!("nothing of the run was cleared: none of these tasks has run");
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs `work` with an engine that ends with it.
-pub(super) async fn with_engine<T>(
+pub(crate) async fn with_engine<T>(
     store: &Store,
     work: impl AsyncFnOnce(&Engine) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

@@ -16,6 +16,8 @@ mod logs;
 mod show;
 pub(crate) mod trigger;
 
+pub(crate) use engine::with_engine;
+
 /// Triggers, watches and ends runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

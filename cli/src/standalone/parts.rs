@@ -68,8 +68,9 @@ impl Parts {
         options.work.enter()?;
         limit_files(&mut worker, folder.path())?;
 
-        services.spawn("the server", server.run(stop.clone()));
-        services.spawn("the worker", Worker::new(worker).run(stop.clone()));
+        let served = CancellationToken::new();
+        services.spawn("the server", server.run(served.clone()));
+        services.spawn("the worker", work(Worker::new(worker), stop.clone(), served));
         let database_url = database.metadata_url.clone();
         folder.announce(&Standalone { database_url, url: url.clone() })?;
         let grace = options.work.grace();
@@ -131,6 +132,19 @@ impl Parts {
         self.database.stop().await?;
         served
     }
+}
+
+/// Runs the worker, and the server until the worker has ended: its last results are recorded. One
+/// that was drained leaves the pages alone.
+async fn work(
+    worker: Worker,
+    stop: CancellationToken,
+    served: CancellationToken,
+) -> anyhow::Result<()> {
+    let _served = served.drop_guard();
+    worker.run(stop.clone()).await?;
+    stop.cancelled().await;
+    Ok(())
 }
 
 /// Keeps tasks from what Subak itself keeps in the data folder; `demo` there is the user's.

@@ -8,6 +8,7 @@ mod dags;
 mod errors;
 mod kills;
 mod large_logs;
+mod moving;
 mod operators;
 mod remote;
 mod retail;

@@ -91,6 +91,9 @@ pub(super) struct ClearBody {
     include_upstream: bool,
     #[serde(default)]
     include_downstream: bool,
+    /// Ours: rows that the tasks have appended to tables are to be appended once more.
+    #[serde(default)]
+    load_again: bool,
 }
 
 fn yes() -> bool {
@@ -168,7 +171,10 @@ pub(super) async fn clear(
     });
     if !body.dry_run && !all.is_empty() {
         let tasks: Vec<TaskNo> = all.iter().map(|it| TaskNo(it.task)).collect();
-        app.actions.tasks_clear(run.run_key, Some(&tasks)).await?;
+        match body.load_again {
+            true => app.actions.tasks_clear_and_load_again(run.run_key, Some(&tasks)).await?,
+            false => app.actions.tasks_clear(run.run_key, Some(&tasks)).await?,
+        }
     }
     Ok(collection(&run, &version.record, all))
 }

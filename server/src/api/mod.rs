@@ -1,6 +1,7 @@
 //! The REST API at `/api/v2`, in the shapes of Airflow 3.3: one file per resource.
 
 mod dags;
+mod datasets;
 mod import_errors;
 mod instances;
 mod logs;
@@ -40,6 +41,14 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer(
             "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}",
             logs::get,
+        )
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/datasets",
+            datasets::list,
+        )
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/datasets/{dataset}/rows",
+            datasets::rows,
         )
         .viewer(
             "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries",

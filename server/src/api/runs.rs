@@ -123,6 +123,9 @@ pub(super) struct ClearBody {
     only_new: bool,
     #[serde(default, rename = "run_on_latest_version")]
     on_latest_version: Option<bool>,
+    /// Ours: rows that tasks have appended to tables are to be appended once more.
+    #[serde(default)]
+    load_again: bool,
     note: Option<String>,
 }
 
@@ -267,7 +270,10 @@ pub(super) async fn clear(
     }
     let tasks: Vec<TaskNo> = chosen.iter().map(|instance| TaskNo(instance.task)).collect();
     let tasks = body.only_failed.then_some(&*tasks);
-    app.actions.tasks_clear(run.run_key, tasks).await?;
+    match body.load_again {
+        true => app.actions.tasks_clear_and_load_again(run.run_key, tasks).await?,
+        false => app.actions.tasks_clear(run.run_key, tasks).await?,
+    }
     if let Some(note) = &body.note {
         app.store.run_note_set(run.run_key, note).await?;
     }

@@ -35,9 +35,19 @@ struct Session {
     digest: u64,
     /// Counts slots taken and tries that began or ended: unchanged, nothing is on its way.
     activity: u64,
+    /// Its worker takes no more tries.
     draining: bool,
+    /// This server ends, and gives it no more.
+    leaving: bool,
     /// Assignments sent since the session connected here.
     assignments: u64,
+}
+
+impl Session {
+    /// Whether tries may be given to it.
+    fn is_open(&self) -> bool {
+        !self.draining && !self.leaving
+    }
 }
 
 impl Sessions {
@@ -52,6 +62,7 @@ impl Sessions {
             digest,
             activity: 0,
             draining: false,
+            leaving: false,
             assignments: 0,
         };
         self.lock().insert(new.session, session);
@@ -70,7 +81,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let (id, slots) = sessions
             .iter_mut()
-            .filter(|(_, session)| !session.draining)
+            .filter(|(_, session)| session.is_open())
             .filter_map(|(id, session)| session.free.get_mut(queue).map(|free| (*id, free)))
             .max_by_key(|(id, free)| (**free, *id))?;
         *slots = slots.checked_sub(1)?;
@@ -173,11 +184,25 @@ impl Sessions {
         }
     }
 
-    /// Lets a session take nothing more.
-    pub(crate) fn drain(&self, session: i64) {
-        if let Some(session) = self.lock().get_mut(&session) {
-            session.draining = true;
+    /// Lets a session take nothing more; returns whether that is new, and the session here.
+    pub(crate) fn drain(&self, session: i64) -> bool {
+        let mut sessions = self.lock();
+        let drained = sessions.get_mut(&session);
+        drained.is_some_and(|session| !std::mem::replace(&mut session.draining, true))
+    }
+
+    /// Whether the session takes nothing more.
+    pub(crate) fn is_draining(&self, session: i64) -> bool {
+        self.lock().get(&session).is_some_and(|session| session.draining)
+    }
+
+    /// Gives nothing more to anybody, and returns the sessions that are here.
+    pub(crate) fn close(&self) -> Vec<i64> {
+        let mut sessions = self.lock();
+        for session in sessions.values_mut() {
+            session.leaving = true;
         }
+        sessions.keys().copied().collect()
     }
 
     /// Digest and number of the tries that a session holds by this server's count, and how much
@@ -186,6 +211,11 @@ impl Sessions {
         let sessions = self.lock();
         let session = sessions.get(&session)?;
         Some((session.digest, session.held.len(), session.activity))
+    }
+
+    /// Whether the session holds the try by this server's count.
+    pub(crate) fn holds(&self, session: i64, token: i64) -> bool {
+        self.lock().get(&session).is_some_and(|session| session.held.contains_key(&token))
     }
 
     /// Whether the session's stream is here.
@@ -202,7 +232,7 @@ impl Sessions {
     /// Whether some slot of `queue` is free here.
     pub(crate) fn has_free(&self, queue: &str) -> bool {
         self.lock().values().any(|session| {
-            !session.draining && session.free.get(queue).is_some_and(|free| *free > 0)
+            session.is_open() && session.free.get(queue).is_some_and(|free| *free > 0)
         })
     }
 
@@ -211,7 +241,7 @@ impl Sessions {
         let sessions = self.lock();
         let mut queues: Vec<String> = sessions
             .values()
-            .filter(|session| !session.draining)
+            .filter(|session| session.is_open())
             .flat_map(|session| session.free.iter().filter(|(_, free)| **free > 0))
             .map(|(queue, _)| queue.clone())
             .collect();
@@ -231,9 +261,10 @@ impl Sessions {
         }
     }
 
-    /// Any session, for requests that every worker can answer.
+    /// A session for a request that every worker can answer: one that stays, if there is one.
     pub(crate) fn any(&self) -> Option<i64> {
-        self.lock().keys().next().copied()
+        let sessions = self.lock();
+        sessions.iter().min_by_key(|(_, session)| !session.is_open()).map(|(id, _)| *id)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Session>> {

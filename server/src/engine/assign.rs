@@ -7,7 +7,6 @@ use std::sync::Arc;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use subak_core::dag::model::Task;
 use subak_core::ids::{RunKey, TaskNo};
 use subak_proto as proto;
 use subak_store::StoreError;
@@ -61,7 +60,7 @@ impl Core {
         };
         let connections = match task.connections.is_empty() {
             true => Vec::new(),
-            false => self.connections(task).await?,
+            false => self.connections(&task.connections).await?,
         };
         Ok(proto::Assignment {
             r#try: Some(try_ref(&try_.fence())),
@@ -79,6 +78,7 @@ impl Core {
             do_xcom_push: task.do_xcom_push,
             installation: self.installation.clone(),
             started_micros: try_.started_at.timestamp_micros(),
+            load_again: try_.resets > 0 && self.store.load_again(try_.key).await?,
         })
     }
 
@@ -95,28 +95,35 @@ impl Core {
             .filter_map(|no| Some((no.0, facts.plan.spec(facts.plan.task(*no)?))))
             .map(|(no, task)| (no, task.task_id.0.as_str()))
             .collect();
-        let xcom = |task: i32, map_index, key: &str, value: &Value| {
+        let xcom = |task: i32, map_index, key: &str, value: &Value, shown: Option<&Value>| {
             Some(proto::XCom {
                 task_id: (*ids.get(&task)?).to_owned(),
                 map_index,
                 key: key.to_owned(),
                 value: value.to_string().into_bytes(),
+                shown: shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
             })
         };
         let values = self.store.xcoms_of(run, &numbers).await?;
         let datasets = self.store.datasets_of(run, &numbers).await?;
-        let values = values.iter().filter_map(|x| xcom(x.task, x.map_index, &x.key, &x.value));
-        let datasets =
-            datasets.iter().filter_map(|(task, map, value)| xcom(*task, *map, "output", value));
+        let values = values
+            .iter()
+            .filter_map(|x| xcom(x.task, x.map_index, &x.key, &x.value, x.shown.as_ref()));
+        let datasets = datasets
+            .iter()
+            .filter_map(|(task, map, value)| xcom(*task, *map, "output", value, None));
         Ok(values.chain(datasets).collect())
     }
 
-    /// The connections that a task names: from the environment of the server, or the database. One
+    /// Connections by their ids: from the environment of the server, or the database. One
     /// that does not exist is left out: the task says so.
-    async fn connections(&self, task: &Task) -> anyhow::Result<Vec<proto::Connection>> {
+    pub(crate) async fn connections<'i>(
+        &self,
+        ids: impl IntoIterator<Item = &'i String>,
+    ) -> anyhow::Result<Vec<proto::Connection>> {
         let mut found = Vec::new();
         let mut stored = Vec::new();
-        for id in &task.connections {
+        for id in ids {
             match crate::connections::from_environment(id)? {
                 Some(value) => found.push((id.clone(), value)),
                 None => stored.push(id.clone()),
@@ -139,7 +146,7 @@ impl Core {
         // What the same values lead to again.
         let outcome = Outcome::Failed(subak_core::decide::TryEnd::Permanent);
         let report = TryReport::bare(try_.fence(), outcome, Some(message));
-        let _ = self.failures.send(report);
+        let _ = self.failures.try_send(report);
     }
 }
 

@@ -7,6 +7,7 @@ use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState};
 use subak_store::News;
 use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::work::{After, Work};
 use super::{Core, Engine};
@@ -39,13 +40,31 @@ impl Engine {
         run: RunKey,
         tasks: Option<&[TaskNo]>,
     ) -> Result<Cleared, ClearError> {
+        self.clear(run, tasks, false).await
+    }
+
+    /// The same, and rows that these tasks have appended to tables are to be appended once more.
+    pub async fn tasks_clear_and_load_again(
+        &self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+    ) -> Result<Cleared, ClearError> {
+        self.clear(run, tasks, true).await
+    }
+
+    async fn clear(
+        &self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+        load_again: bool,
+    ) -> Result<Cleared, ClearError> {
         let core = &self.core;
-        let done = core.within(async { Ok(clear(core, run, tasks).await) }).await?;
+        let done = core.within(async { Ok(clear(core, run, tasks, load_again).await) }).await?;
         let Done { cleared, waiting, after, stops } = done?;
         core.committed(after).await;
         core.stop_everywhere(run, &stops, "cleared").await;
         if let Some(dag) = waiting
-            && core.starts.send(dag).is_err()
+            && let Err(TrySendError::Closed(_)) = core.starts.try_send(dag)
         {
             core.tell(vec![News::Starts(dag)]).await;
         }
@@ -62,7 +81,12 @@ struct Done {
     stops: Vec<Fence>,
 }
 
-async fn clear(core: &Core, run: RunKey, tasks: Option<&[TaskNo]>) -> Result<Done, ClearError> {
+async fn clear(
+    core: &Core,
+    run: RunKey,
+    tasks: Option<&[TaskNo]>,
+    load_again: bool,
+) -> Result<Done, ClearError> {
     let internal = |error: subak_store::StoreError| ClearError::Internal(error.into());
     let mut tx = core.store.engine_begin().await.map_err(internal)?;
     // The DAG's load comes last in the order of locks: find its DAG by the run's lock first.
@@ -78,7 +102,7 @@ async fn clear(core: &Core, run: RunKey, tasks: Option<&[TaskNo]>) -> Result<Don
     // An ended run is queued again; a running one goes on at once.
     let state = if before.state.is_final() { RunState::Queued } else { before.state };
     let cleared = async {
-        let stops = reset(&mut tx, &chosen, &live, &current).await?;
+        let stops = reset(&mut tx, &chosen, &live, &current, load_again).await?;
         if let Some(run) = locked.first_mut() {
             run.has_resets = true;
             run.cancelled = false;
@@ -136,11 +160,12 @@ async fn reset(
     chosen: &BTreeSet<TaskNo>,
     live: &[LiveRow],
     current: &[CurrentTask],
+    load_again: bool,
 ) -> anyhow::Result<Vec<Fence>> {
     let resets: Vec<Reset> = current
         .iter()
         .filter(|task| chosen.contains(&task.key.task))
-        .map(|task| Reset { key: task.key, tries: task.tries, resets: task.resets + 1 })
+        .map(|task| Reset { key: task.key, tries: task.tries, resets: task.resets + 1, load_again })
         .collect();
     tx.tasks_reset(&resets).await?;
     let (mut stops, mut restart, mut gone) = (Vec::new(), Vec::new(), Vec::new());

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use subak_store::{Store, leases_renew};
+use subak_store::{Renewed, Store, leases_renew};
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -16,7 +15,7 @@ use super::within::within;
 /// Renewals that may wait.
 const WAITING_MOST: usize = 1_024;
 
-type Reply = oneshot::Sender<Result<Option<DateTime<Utc>>, String>>;
+type Reply = oneshot::Sender<Result<Option<Renewed>, String>>;
 
 /// Where sessions ask for a renewal.
 #[derive(Clone, Debug)]
@@ -38,8 +37,8 @@ impl Leases {
         Self { sender }
     }
 
-    /// Renews a session's lease; returns the database's time, or `None` if the session is dead.
-    pub(crate) async fn renew(&self, session: i64) -> anyhow::Result<Option<DateTime<Utc>>> {
+    /// Renews a session's lease; `None` if the session is dead.
+    pub(crate) async fn renew(&self, session: i64) -> anyhow::Result<Option<Renewed>> {
         let (reply, answer) = oneshot::channel();
         self.sender.send((session, reply)).await?;
         answer.await?.map_err(|error| anyhow::anyhow!("{error}"))
@@ -73,7 +72,7 @@ async fn renew_all(
         }
         for (session, reply) in asked.drain(..) {
             let answer = match &renewed {
-                Ok((alive, now)) => Ok(alive.contains(&session).then_some(*now)),
+                Ok(alive) => Ok(alive.iter().find(|renewed| renewed.session == session).copied()),
                 Err(error) => Err(format!("{error:#}")),
             };
             let _ = reply.send(answer);

@@ -22,9 +22,9 @@ use super::{Engine, TryReport};
 
 /// What the engine's transactions ask of the loops.
 pub(super) struct Asked {
-    pub(super) starts: mpsc::UnboundedReceiver<i32>,
-    pub(super) stops: mpsc::UnboundedReceiver<RunKey>,
-    pub(super) failed: mpsc::UnboundedReceiver<TryReport>,
+    pub(super) starts: mpsc::Receiver<i32>,
+    pub(super) stops: mpsc::Receiver<RunKey>,
+    pub(super) failed: mpsc::Receiver<TryReport>,
 }
 
 /// Starts all of them.
@@ -46,7 +46,7 @@ pub(super) fn start(
 /// Ends tries that never reached their worker.
 async fn failures(
     engine: Engine,
-    mut failed: mpsc::UnboundedReceiver<TryReport>,
+    mut failed: mpsc::Receiver<TryReport>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     loop {

@@ -43,7 +43,7 @@ pub use embedded::{EmbeddedWorker, Told, fence};
 pub use lanes::Reports;
 pub(crate) use loops::first_tick;
 pub use progress::Progress;
-pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport};
+pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport, XComReport};
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -83,13 +83,17 @@ pub(crate) struct Core {
     timers: Notify,
     /// Ready work or free slots appeared.
     claims: Notify,
-    /// Tries that could not be handed over after all.
-    failures: mpsc::UnboundedSender<TryReport>,
-    /// DAGs that may have a queued run to start.
-    starts: mpsc::UnboundedSender<i32>,
-    /// Runs of which a try is to end that may be held here.
-    stops: mpsc::UnboundedSender<RunKey>,
+    /// Tries that could not be handed over after all. One beyond the bound the worker's heartbeat
+    /// finds missing: it is handed over, and fails, again.
+    failures: mpsc::Sender<TryReport>,
+    /// DAGs that may have a queued run to start. What is beyond the bound a slow look finds.
+    starts: mpsc::Sender<i32>,
+    /// Runs of which a try is to end that may be held here; bounded likewise.
+    stops: mpsc::Sender<RunKey>,
 }
+
+/// Hints that may wait for a loop.
+const HINTS_MOST: usize = 10_000;
 
 /// The engine of one server. Cheap to clone.
 #[derive(Clone)]
@@ -140,9 +144,9 @@ impl Engine {
         tasks: &mut JoinSet<anyhow::Result<()>>,
         stop: &CancellationToken,
     ) -> anyhow::Result<(Self, loops::Asked)> {
-        let (starts, starts_asked) = mpsc::unbounded_channel();
-        let (stops, stops_asked) = mpsc::unbounded_channel();
-        let (failures, failed) = mpsc::unbounded_channel();
+        let (starts, starts_asked) = mpsc::channel(HINTS_MOST);
+        let (stops, stops_asked) = mpsc::channel(HINTS_MOST);
+        let (failures, failed) = mpsc::channel(HINTS_MOST);
         let core = Arc::new(Core {
             installation: store.installation().await?.to_string(),
             leases: leases::Leases::start(store.clone(), &config, tasks, stop.clone()),
@@ -213,6 +217,14 @@ impl Engine {
     /// Makes the runs of schedules that are due at `now`, which tests bring; the loops ask the database.
     pub async fn schedules_look(&self, now: DateTime<Utc>) -> anyhow::Result<()> {
         loops::cron::look(self, Some(now)).await.map(drop)
+    }
+
+    /// Lets the workers of a name take no more tries, and end when theirs have ended; returns how many
+    /// workers these are.
+    pub async fn worker_drain(&self, worker: &str) -> anyhow::Result<usize> {
+        let sessions = self.core.store.worker_drain(worker).await?;
+        self.core.tell(sessions.iter().copied().map(News::Drains).collect()).await;
+        Ok(sessions.len())
     }
 
     /// Looks at timers now: something may be due earlier than was known.
@@ -300,7 +312,7 @@ impl Core {
         }
         self.hand_on(&after).await;
         for dag in after.dags_waiting {
-            let _ = self.starts.send(dag);
+            let _ = self.starts.try_send(dag);
         }
         if after.timer {
             self.timers.notify_one();

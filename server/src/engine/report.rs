@@ -22,8 +22,8 @@ pub struct TryReport {
     pub outcome: Outcome,
     pub error: Option<String>,
     pub exit_code: Option<i32>,
-    /// Key to value; `return_value` is what the task returned.
-    pub xcoms: Vec<(String, Value)>,
+    /// `return_value` is what the task returned.
+    pub xcoms: Vec<XComReport>,
     pub datasets: Vec<DatasetReport>,
     pub rows_rejected: u64,
     /// Rows of other tasks' scans that the try has counted: task id to rows.
@@ -34,6 +34,15 @@ pub struct TryReport {
     pub log: Option<LogTail>,
     /// The database refused what it held: only the end is left of it.
     pub is_refused: bool,
+}
+
+/// A value that the try hands on.
+#[derive(Debug, Clone)]
+pub struct XComReport {
+    pub key: String,
+    pub value: Value,
+    /// As people see it, where that differs: secrets are hidden.
+    pub shown: Option<Value>,
 }
 
 /// A dataset that the try made.

@@ -1,6 +1,7 @@
 //! Telling other servers, and hearing from them: hints that save a look, never the truth.
 
 use subak_core::ids::RunKey;
+use subak_proto as proto;
 use subak_store::News;
 use subak_store::engine::Fence;
 
@@ -25,10 +26,20 @@ impl Core {
                 self.claims_wake();
             }
             News::Starts(dag) => {
-                let _ = self.starts.send(dag);
+                let _ = self.starts.try_send(dag);
                 self.timers.notify_one();
             }
-            News::Stops(run) => drop(self.stops.send(run)),
+            News::Stops(run) => drop(self.stops.try_send(run)),
+            News::Drains(session) => self.drain(session),
+        }
+    }
+
+    /// Tells the worker behind a session, once, to take no more tries.
+    pub(crate) fn drain(&self, session: i64) {
+        if self.sessions.drain(session) {
+            let reason = "drained by `subak workers drain`".to_owned();
+            let drain = proto::server_message::Message::Drain(proto::Drain { reason });
+            self.sessions.send(session, drain);
         }
     }
 

@@ -14,9 +14,10 @@ use tonic::Streaming;
 use tracing::{debug, warn};
 
 use super::Gateway;
+use super::own::Own;
 use super::session::handed_over;
 use crate::dispatch::Outbound;
-use crate::engine::{DatasetReport, LogTail, Outcome, TryReport, fence};
+use crate::engine::{DatasetReport, LogTail, Outcome, TryReport, XComReport, fence};
 
 /// Chunks of logs that wait to be kept together.
 const LOG_CHUNKS_MOST: usize = 64;
@@ -27,6 +28,7 @@ const LOG_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Inbound {
     gateway: Gateway,
     session: i64,
+    own: Own,
     outbound: Outbound,
     /// How much had gone on when the last heartbeat's digest did not match.
     differed_at: Option<u64>,
@@ -37,10 +39,10 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(gateway: Gateway, session: i64, outbound: Outbound) -> Self {
+    pub(super) fn new(gateway: Gateway, session: i64, own: Own, outbound: Outbound) -> Self {
         let (logs, waiting) = mpsc::channel(LOG_CHUNKS_MOST * 4);
         gateway.beside.spawn(keep_logs(gateway.clone(), outbound.clone(), waiting));
-        Self { gateway, session, outbound, differed_at: None, broken: false, logs }
+        Self { gateway, session, own, outbound, differed_at: None, broken: false, logs }
     }
 
     /// Reads messages until the stream ends; returns whether there was any.
@@ -65,11 +67,13 @@ impl Inbound {
 
     async fn take(&mut self, message: worker_message::Message) -> anyhow::Result<()> {
         use worker_message::Message as In;
-        let core = &self.gateway.engine.core;
+        let core = self.gateway.engine.core.clone();
         match message {
             In::Reports(reports) => {
                 for report in reports.reports {
-                    if let Some(report) = try_report(report) {
+                    if !self.own.has(report.r#try.as_ref()) {
+                        self.disown(report.r#try);
+                    } else if let Some(report) = try_report(report) {
                         self.gateway.engine.reports().report_from(self.session, report).await;
                     }
                 }
@@ -84,29 +88,43 @@ impl Inbound {
                 Ok(())
             }
             In::Refused(refused) => self.refused(refused).await,
-            In::Log(chunk) => Ok(self.logs.send(chunk).await?),
+            In::Log(chunk) if self.own.has(chunk.r#try.as_ref()) => {
+                Ok(self.logs.send(chunk).await?)
+            }
             In::State(request) => self.state(request).await,
-            In::DeadLetters(letters) => self.dead_letters(letters).await,
+            In::DeadLetters(letters) if self.own.has(letters.r#try.as_ref()) => {
+                self.dead_letters(letters).await
+            }
+            In::Log(_) | In::DeadLetters(_) => Ok(()),
             In::Reply(reply) => {
-                self.gateway.requests.answer(reply);
+                self.gateway.requests.answer(self.session, reply);
                 Ok(())
             }
             In::Draining(_) => {
                 core.sessions.drain(self.session);
-                Ok(())
+                core.asked(core.store.session_drain(self.session)).await
             }
             In::Progress(progress) => {
-                core.progress(progress);
+                if progress.r#try.is_some_and(|it| core.sessions.holds(self.session, it.token)) {
+                    core.progress(progress);
+                }
                 Ok(())
             }
             In::Hello(_) => anyhow::bail!("Hello came twice"),
         }
     }
 
+    /// A report of a try that was never this worker's: it is told to drop it.
+    fn disown(&self, try_: Option<proto::TryRef>) {
+        let answer = proto::Answer::Superseded.into();
+        let answers = vec![proto::ReportAnswer { r#try: try_, answer }];
+        self.send(Out::ReportAnswers(proto::ReportAnswers { answers }));
+    }
+
     /// Renews the lease; acknowledged only after the database did.
     async fn heartbeat(&mut self, beat: proto::Heartbeat) -> anyhow::Result<()> {
         let core = self.gateway.engine.core.clone();
-        let Some(now) = core.leases.renew(self.session).await? else {
+        let Some(renewed) = core.leases.renew(self.session).await? else {
             // Marked dead: the worker joins anew, and learns what it may keep.
             core.sessions.disconnect(self.session, &self.outbound);
             anyhow::bail!("the session is dead: its stream is ended");
@@ -120,8 +138,11 @@ impl Inbound {
         self.send(Out::HeartbeatAck(proto::HeartbeatAck {
             sequence: beat.sequence,
             digest_matches: !stays,
-            now_micros: now.timestamp_micros(),
+            now_micros: renewed.now.timestamp_micros(),
         }));
+        if renewed.draining {
+            core.drain(self.session);
+        }
         if stays {
             self.reconcile(activity).await?;
         }
@@ -144,8 +165,12 @@ impl Inbound {
         core.within(core.assign(&again)).await
     }
 
-    async fn refused(&self, refused: proto::Refused) -> anyhow::Result<()> {
+    async fn refused(&mut self, mut refused: proto::Refused) -> anyhow::Result<()> {
         let core = &self.gateway.engine.core;
+        refused.tries.retain(|try_| self.own.has(Some(try_)));
+        if refused.tries.is_empty() {
+            return Ok(());
+        }
         let fences: Vec<_> = refused.tries.iter().map(fence).collect();
         let runs: Vec<_> = fences.iter().map(|fence| fence.instance.run).collect();
         core.asked(async {
@@ -164,12 +189,17 @@ impl Inbound {
         Ok(())
     }
 
-    async fn state(&self, request: proto::StateRequest) -> anyhow::Result<()> {
+    async fn state(&mut self, request: proto::StateRequest) -> anyhow::Result<()> {
         use proto::state_request::Operation;
         let core = &self.gateway.engine.core;
         let store = &core.store;
         let Some(try_) = request.r#try.as_ref().map(fence) else { return Ok(()) };
         let superseded = || "the try was superseded".to_owned();
+        if !self.own.has(request.r#try.as_ref()) {
+            let (id, error) = (request.id, superseded());
+            self.send(Out::State(proto::StateReply { id, value: None, error }));
+            return Ok(());
+        }
         let put = async |value: Option<&Value>| match core
             .asked(store.task_state_put(&try_, &request.key, value))
             .await
@@ -300,7 +330,15 @@ fn try_report(report: proto::Report) -> Option<TryReport> {
         outcome,
         error: (!report.error.is_empty()).then(|| without_nul(report.error)),
         exit_code: report.exit_code,
-        xcoms: report.xcoms.into_iter().map(|x| (without_nul(x.key), json(&x.value))).collect(),
+        xcoms: report
+            .xcoms
+            .into_iter()
+            .map(|xcom| XComReport {
+                value: json(&xcom.value),
+                shown: (!xcom.shown.is_empty()).then(|| json(&xcom.shown)),
+                key: without_nul(xcom.key),
+            })
+            .collect(),
         datasets: report
             .datasets
             .into_iter()

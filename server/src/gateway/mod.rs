@@ -2,6 +2,7 @@
 
 mod inbound;
 mod join;
+mod own;
 mod requests;
 mod session;
 
@@ -9,6 +10,7 @@ pub(crate) use join::JoinCheck;
 pub use requests::{RequestError, Requests};
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::Stream;
 use subak_proto::worker_gateway_server::{WorkerGateway, WorkerGatewayServer};
@@ -26,11 +28,28 @@ pub(crate) struct Gateway {
     pub(crate) requests: Requests,
     pub(crate) join: JoinCheck,
     pub(crate) stop: CancellationToken,
+    /// Cancelled before `stop`: nobody is let in any more.
+    pub(crate) leaving: CancellationToken,
     /// What goes on beside a stream, and may outlive it: a server that ends waits for it.
     pub(crate) beside: TaskTracker,
 }
 
+/// How long workers may take to go to another server.
+const LEAVING: Duration = Duration::from_secs(2);
+
 impl Gateway {
+    /// Sends every worker to another server, and waits for a moment until they have gone.
+    pub(crate) async fn leave(&self) {
+        self.leaving.cancel();
+        let sessions = &self.engine.core.sessions;
+        for session in sessions.close() {
+            sessions.send(session, session::leave());
+        }
+        self.beside.close();
+        // Whoever is still here is cut off.
+        let _ = tokio::time::timeout(LEAVING, self.beside.wait()).await;
+    }
+
     /// The service for tonic's router.
     pub(crate) fn service(self) -> WorkerGatewayServer<Self> {
         WorkerGatewayServer::new(self)
@@ -47,6 +66,9 @@ impl WorkerGateway for Gateway {
         &self,
         request: Request<Streaming<WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        if self.leaving.is_cancelled() {
+            return Err(Status::unavailable("this server ends: ask another one"));
+        }
         self.join.check(&self.engine.core.store, request.metadata()).await?;
         session::open(self.clone(), request.into_inner()).await
     }

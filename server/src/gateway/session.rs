@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::Gateway;
 use super::inbound::Inbound;
+use super::own::Own;
 use crate::dispatch::Connected;
 use crate::engine::Core;
 
@@ -60,19 +61,33 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
         core.backlog.raise(&queue);
     }
     core.claims_wake();
+    if opened.draining {
+        core.drain(session);
+    }
+    if gateway.leaving.is_cancelled() {
+        // It came while the others were told.
+        core.sessions.close();
+        core.sessions.send(session, leave());
+    }
 
-    let stop = gateway.stop.clone();
+    let own = Own::new(session, opened.former);
+    let (stop, requests) = (gateway.stop.clone(), gateway.requests.clone());
     let worker = hello.worker.clone();
     let beside = gateway.beside.clone();
     beside.spawn(async move {
-        let inbound = Inbound::new(gateway, session, outbound.clone());
+        let inbound = Inbound::new(gateway, session, own, outbound.clone());
         let heard = tokio::select! {
             heard = inbound.serve(stream) => heard,
             () = stop.cancelled() => true,
         };
         let holds = core.sessions.digest(session).is_some_and(|(_, tries, _)| tries > 0);
+        let drains = core.sessions.is_draining(session);
         core.sessions.disconnect(session, &outbound);
-        if !heard && !opened.resumed && !holds {
+        requests.gone(session);
+        if drains && !holds {
+            // The worker has ended, and need not be waited for.
+            end_drained(&core, session).await;
+        } else if !heard && !opened.resumed && !holds {
             // Its welcome did not reach the worker: that comes again, as a new session.
             end_unknown(&core, session).await;
         }
@@ -104,11 +119,26 @@ async fn end_unknown(core: &Core, session: i64) {
     }
 }
 
+async fn end_drained(core: &Core, session: i64) {
+    if let Err(error) = core.store.session_drained(session).await {
+        warn!(error = format!("{error:#}"), worker.session = session, "it ends with its lease");
+    }
+}
+
+/// What sends a worker to another server.
+pub(super) fn leave() -> server_message::Message {
+    server_message::Message::Leave(proto::Leave { reason: "the server ends".to_owned() })
+}
+
 /// A session as the database has it.
 struct Opened {
     session: i64,
     resumed: bool,
     held: Vec<SessionTry>,
+    /// What workers of its state folder had before.
+    former: Vec<i64>,
+    /// It is to take no more tries.
+    draining: bool,
 }
 
 impl Opened {
@@ -119,15 +149,17 @@ impl Opened {
     async fn in_time(gateway: &Gateway, hello: &proto::Hello) -> anyhow::Result<Self> {
         let store = &gateway.engine.core.store;
         let server = &gateway.engine.core.config.server;
+        let folder = &hello.state_folder;
         if hello.former_session != 0 {
-            store
-                .session_end(hello.former_session.cast_signed(), "the worker was restarted")
-                .await?;
+            store.session_taken_over(hello.former_session.cast_signed(), folder).await?;
         }
+        let former = store.sessions_of_folder(folder).await?;
         let asked = hello.session.cast_signed();
-        if asked != 0 && store.session_resume(asked, server).await? {
+        if asked != 0
+            && let Some(draining) = store.session_resume(asked, server, folder).await?
+        {
             let held = store.tries_of_session(asked).await?;
-            return Ok(Self { session: asked, resumed: true, held });
+            return Ok(Self { session: asked, resumed: true, held, former, draining });
         }
         let session = rand::random_range(1..i64::MAX);
         let queues: Vec<_> = hello
@@ -139,14 +171,14 @@ impl Opened {
             .session_begin(&NewSession {
                 session,
                 worker: hello.worker.clone(),
-                state_folder: hello.state_folder.clone(),
+                state_folder: folder.clone(),
                 version: hello.version.clone(),
                 server: server.clone(),
                 queues: queues.into(),
                 lease: gateway.engine.core.config.lease,
             })
             .await?;
-        Ok(Self { session, resumed: false, held: Vec::new() })
+        Ok(Self { session, resumed: false, held: Vec::new(), former, draining: false })
     }
 
     fn welcome(&self, gateway: &Gateway, hello: &proto::Hello) -> proto::Welcome {

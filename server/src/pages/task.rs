@@ -16,6 +16,7 @@ use subak_web::Badge;
 use subak_web::dataset::DatasetView;
 use subak_web::format::cut;
 use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
+use subak_web::text::Text;
 use subak_web::url::{self, encode};
 
 use super::run::Look;
@@ -29,6 +30,9 @@ use crate::selection::with_downstream;
 
 /// Lines of a log that the page starts with; the rest is a link away.
 const LINES_MOST: i64 = 2000;
+/// Rows of a dataset, and how long a worker may take to read them.
+const ROWS: usize = 100;
+const ROWS_WITHIN: Duration = Duration::from_secs(2);
 /// XComs are cut at this many characters.
 const XCOM_CHARS: usize = 4000;
 
@@ -101,18 +105,36 @@ pub(super) async fn show(
             .into_iter()
             .map(xcom)
             .collect(),
-        datasets: app
-            .store
-            .dataset_list(run, it.task, it.map_index)
-            .await?
-            .into_iter()
-            .map(|it| DatasetView::new(&it.name, &it.reference, &it.stats, &it.preview, t))
-            .collect(),
+        datasets: datasets(&app, &look, it, t).await?,
         dag_id,
         run_id,
         task_id,
     };
     Ok(Html(page.page()))
+}
+
+/// What it made, with the first rows: those that the database does not hold a worker is asked for.
+async fn datasets(
+    app: &App,
+    look: &Look,
+    it: &InstanceRecord,
+    t: &Text,
+) -> Result<Vec<DatasetView>, ApiError> {
+    let mut views = Vec::new();
+    let mut patience = ROWS_WITHIN;
+    for one in app.store.dataset_list(look.run.run_key, it.task, it.map_index).await? {
+        let mut preview = one.preview.clone();
+        if preview.as_array().is_none_or(Vec::is_empty) && !patience.is_zero() {
+            let dag = &look.version.record.model;
+            match app.previews.rows(&one, dag, ROWS, patience).await {
+                Ok(read) => preview = Value::Array(read.rows),
+                // The page shows what there is; it waits once.
+                Err(_) => patience = Duration::ZERO,
+            }
+        }
+        views.push(DatasetView::new(&one.name, &one.reference, &one.stats, &preview, t));
+    }
+    Ok(views)
 }
 
 fn try_links(

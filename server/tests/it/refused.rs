@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use subak_core::ids::DagId;
 use subak_proto::server_message::Message as Heard;
 use subak_proto::{Answer as Answered, XCom};
-use subak_server::engine::{Answer, Outcome, Told, Trigger, TriggerError, TryReport, fence};
+use subak_server::engine::{
+    Answer, Outcome, Told, Trigger, TriggerError, TryReport, XComReport, fence,
+};
 use subak_testkit::peek;
 
 use crate::wire::{Wire, success};
@@ -28,7 +30,11 @@ async fn a_report_that_the_database_refuses_fails_alone() -> anyhow::Result<()> 
             let fence = fence(assignment.r#try.as_ref().expect("an assignment names its try"));
             let mut report = TryReport::bare(fence, Outcome::Success, None);
             if assignment.task_id == "b" {
-                report.xcoms.push(("return_value".to_owned(), json!("x\0y")));
+                report.xcoms.push(XComReport {
+                    key: "return_value".to_owned(),
+                    value: json!("x\0y"),
+                    shown: None,
+                });
             }
             reports.push(report);
         }

@@ -20,7 +20,13 @@ async fn a_silent_network_holds_up_neither_results_nor_leases() -> anyhow::Resul
     let config = EngineConfig { server, lease: LEASE, keep_days: 30, answer_within };
     let engine = Engine::start(behind, None, config, &mut tasks, stop.clone()).await?;
     // The test itself looks past the network.
-    let world = World { store: database.store.clone(), engine, stop, tasks };
+    let world = World {
+        store: database.store.clone(),
+        engine,
+        requests: subak_server::Requests::default(),
+        stop,
+        tasks,
+    };
     world
         .dags(
             "

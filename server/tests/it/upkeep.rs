@@ -55,7 +55,7 @@ async fn rows_that_found_no_partition_move_into_theirs() -> anyhow::Result<()> {
     assert_eq!(peek::text(&store, strays).await?.as_deref(), Some("0"));
     assert!(peek::has_table(&store, &partition("dataset", today)).await?);
 
-    let world = World { store, engine, stop, tasks };
+    let world = World { store, engine, requests: subak_server::Requests::default(), stop, tasks };
     world.dags("{dag_id: one, tasks: {a: {operator: noop}}}").await?;
     work(world.worker(1).await?, |_, _| Outcome::Success);
     let run = world.trigger("one").await?;

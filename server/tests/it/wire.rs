@@ -8,10 +8,12 @@ use subak_proto::server_message::Message as Heard;
 use subak_proto::worker_gateway_client::WorkerGatewayClient;
 use subak_proto::worker_message::Message as Said;
 use subak_proto::{
-    Assignment, Hello, Outcome, QueueSlots, Report, Reports, ServerMessage, TryRef, WorkerMessage,
+    Assignment, Heartbeat, Hello, Outcome, QueueSlots, Report, Reports, ServerMessage, TryRef,
+    WorkerMessage,
 };
 use subak_server::engine::EngineConfig;
 use subak_server::{Server, ServerConfig, WorkerListen};
+use subak_store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -33,7 +35,11 @@ pub(crate) struct Wire {
 impl World {
     /// A whole server, and where its workers join.
     pub(crate) async fn served() -> anyhow::Result<(Self, SocketAddr)> {
-        let store = subak_testkit::postgres::database().await?.store;
+        Self::served_on(subak_testkit::postgres::database().await?.store).await
+    }
+
+    /// The same, on a database that is there.
+    pub(crate) async fn served_on(store: Store) -> anyhow::Result<(Self, SocketAddr)> {
         let listen = WorkerListen::Tcp { address: "127.0.0.1:0".parse()?, tls: None };
         let engine = EngineConfig {
             server: "served".to_owned(),
@@ -45,10 +51,10 @@ impl World {
             ServerConfig { engine, http: None, https: false, workers: vec![listen], dags: None };
         let server = Server::start(config, store.clone(), None).await?;
         let address = server.workers()[0].context("a TCP listener has an address")?;
-        let engine = server.engine().clone();
+        let (engine, requests) = (server.engine().clone(), server.requests().clone());
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(server.run(stop.clone()));
-        Ok((Self { store, engine, stop, tasks }, address))
+        Ok((Self { store, engine, requests, stop, tasks }, address))
     }
 }
 
@@ -65,12 +71,34 @@ impl Wire {
         session: u64,
         held: Vec<TryRef>,
     ) -> anyhow::Result<Self> {
+        let free = slots.saturating_sub(u32::try_from(held.len())?);
+        Self::hello(server, |hello| {
+            hello.queues = vec![QueueSlots { queue: "default".to_owned(), slots, free }];
+            (hello.session, hello.held) = (session, held);
+        })
+        .await
+    }
+
+    /// Joins with one slot, as the worker of a state folder.
+    pub(crate) async fn of_folder(server: SocketAddr, folder: &str) -> anyhow::Result<Self> {
+        Self::hello(server, |hello| {
+            let queue = "default".to_owned();
+            hello.queues = vec![QueueSlots { queue, slots: 1, free: 1 }];
+            folder.clone_into(&mut hello.state_folder);
+        })
+        .await
+    }
+
+    /// Joins with a Hello of the test's own.
+    pub(crate) async fn hello(
+        server: SocketAddr,
+        of: impl FnOnce(&mut Hello),
+    ) -> anyhow::Result<Self> {
         let mut client = WorkerGatewayClient::connect(format!("http://{server}")).await?;
         let (output, queue) = mpsc::unbounded_channel();
-        let free = slots.saturating_sub(u32::try_from(held.len())?);
-        let queues = vec![QueueSlots { queue: "default".to_owned(), slots, free }];
-        let worker = "wire".to_owned();
-        let hello = Hello { worker, session, queues, held, ..Hello::default() };
+        let mut hello = Hello { worker: "wire".to_owned(), ..Hello::default() };
+        of(&mut hello);
+        let session = hello.session;
         output.send(WorkerMessage { message: Some(Said::Hello(hello)) })?;
         let input = client.session(UnboundedReceiverStream::new(queue)).await?.into_inner();
         let mut wire = Self { session, output, input };
@@ -106,6 +134,12 @@ impl Wire {
             }
         };
         tokio::time::timeout(PATIENCE, picked).await.context("waiting for the server's word")?
+    }
+
+    /// Waits until the server has taken everything that was said.
+    pub(crate) async fn heard(&mut self) -> anyhow::Result<()> {
+        self.say(Said::Heartbeat(Heartbeat::default()))?;
+        self.until(|heard| matches!(heard, Heard::HeartbeatAck(_)).then_some(())).await
     }
 
     /// Waits for this many assignments.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use subak_core::dag::{self, version};
 use subak_core::ids::{DagId, RunKey};
+use subak_server::Requests;
 use subak_server::engine::{
     Answer, EmbeddedWorker, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
 };
@@ -27,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
+    /// To workers, where a whole server runs.
+    pub(crate) requests: Requests,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: JoinSet<anyhow::Result<()>>,
 }
@@ -46,7 +49,7 @@ impl World {
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let engine = engine(&store, "one", &mut tasks, &stop).await?;
-        Ok(Self { store, engine, stop, tasks })
+        Ok(Self { store, engine, requests: Requests::default(), stop, tasks })
     }
 
     /// Saves the DAGs of a file.
@@ -115,7 +118,8 @@ impl World {
         let mut tasks = JoinSet::new();
         let stop = self.stop.child_token();
         let engine = engine(&self.store, name, &mut tasks, &stop).await?;
-        Ok(Self { store: self.store.clone(), engine, stop, tasks })
+        let (store, requests) = (self.store.clone(), Requests::default());
+        Ok(Self { store, engine, requests, stop, tasks })
     }
 
     /// Ends this server as a crash does: at whatever it waits for.

@@ -29,6 +29,8 @@ pub struct Reset {
     pub key: InstanceKey,
     pub tries: i32,
     pub resets: i32,
+    /// Rows that it has appended are wanted once more.
+    pub load_again: bool,
 }
 
 #[derive(FromRow)]
@@ -80,12 +82,17 @@ statements! {
         ) AS live ON true";
 
     Points TASKS_RESET = "
-        INSERT INTO task_reset AS r (run_key, task, map_index, token, tries, resets)
-        SELECT run_key, task, map_index, nextval('fencing_token'), tries, resets
-        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[])
-             AS want (run_key, task, map_index, tries, resets)
+        INSERT INTO task_reset AS r (run_key, task, map_index, token, tries, resets, load_again)
+        SELECT run_key, task, map_index, nextval('fencing_token'), tries, resets, load_again
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
+                    $6::boolean[])
+             AS want (run_key, task, map_index, tries, resets, load_again)
         ON CONFLICT (run_key, task, map_index) DO UPDATE
-        SET token = EXCLUDED.token, tries = EXCLUDED.tries, resets = EXCLUDED.resets";
+        SET token = EXCLUDED.token, tries = EXCLUDED.tries, resets = EXCLUDED.resets,
+            load_again = EXCLUDED.load_again";
+
+    Points LOAD_AGAIN = "
+        SELECT load_again FROM task_reset WHERE run_key = $1 AND task = $2 AND map_index = $3";
 
     Points LIVE_RESTART = "
         UPDATE live SET state = 'restarting' WHERE ctid = ANY ($1::text[]::tid[])";
@@ -134,6 +141,7 @@ impl EngineTx<'_> {
             .bind(column(resets, |r| r.key.map_index.0))
             .bind(column(resets, |r| r.tries))
             .bind(column(resets, |r| r.resets))
+            .bind(column(resets, |r| r.load_again))
             .execute(&mut *self.tx)
             .await?;
         for sql in [XCOMS_DROP, DATASETS_DROP] {
@@ -163,6 +171,19 @@ impl EngineTx<'_> {
     pub async fn cascade_drop(&mut self, run: RunKey) -> Result<(), StoreError> {
         sqlx::query(CASCADE_DROP).bind(run.0).execute(&mut *self.tx).await?;
         Ok(())
+    }
+}
+
+impl crate::Store {
+    /// Whether the last clear of a task instance wants appended rows once more.
+    pub async fn load_again(&self, of: InstanceKey) -> Result<bool, StoreError> {
+        let said: Option<bool> = sqlx::query_scalar(LOAD_AGAIN)
+            .bind(of.run.0)
+            .bind(of.task.0)
+            .bind(of.map_index.0)
+            .fetch_optional(&self.engine)
+            .await?;
+        Ok(said.unwrap_or(false))
     }
 }
 

@@ -26,7 +26,7 @@ pub struct DatasetRecord {
 }
 
 impl Store {
-    /// Returns what a task instance handed on, by key.
+    /// Returns what a task instance handed on, by key, as people may see it: secrets are hidden.
     pub async fn xcom_list(
         &self,
         run: RunKey,
@@ -34,7 +34,7 @@ impl Store {
         map_index: MapIndex,
     ) -> Result<Vec<XComRecord>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT key, value, created_at FROM xcom
+            "SELECT key, coalesce(shown, value) AS value, created_at FROM xcom
              WHERE run_key = $1 AND task = $2 AND map_index = $3 ORDER BY key LIMIT 1000",
         )
         .bind(run.0)

@@ -26,6 +26,8 @@ pub struct TaskIdentity {
     pub try_number: u32,
     /// How often the task was cleared; part of the key of a load.
     pub resets: u32,
+    /// Whoever cleared it wants rows that are appended to be appended once more.
+    pub load_again: bool,
 }
 
 /// Everything that a try may use. Cheap to clone.

@@ -16,11 +16,12 @@ mod suggest;
 mod text;
 mod validate;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
 use serde_json::Value;
-use subak_task::{DatasetReader, DatasetRef, ErasedOperator, TaskError};
+use subak_task::{DatasetReader, DatasetRef, ErasedOperator, FileAccess, Source, TaskError};
 
 /// Returns the operators of this crate.
 #[must_use]
@@ -42,8 +43,23 @@ pub fn reader() -> Arc<dyn DatasetReader> {
     Arc::new(dataset::reader::Reader)
 }
 
-/// Reads the first rows of a dataset, as JSON objects.
-pub async fn preview(dataset: &DatasetRef, rows: usize) -> Result<Vec<Value>, TaskError> {
+/// The folder of a storage URL, where it is one.
+#[must_use]
+pub fn storage_folder(url: &str) -> Option<PathBuf> {
+    location::to_path(url).ok()
+}
+
+/// Reads the first rows of a dataset, as JSON objects; its files must be where `access` leads.
+pub async fn preview(
+    dataset: &DatasetRef,
+    rows: usize,
+    access: &FileAccess,
+) -> Result<Vec<Value>, TaskError> {
+    let (Source::Ipc { urls } | Source::Parquet { urls } | Source::Csv { urls, .. }) =
+        &dataset.source;
+    for url in urls {
+        location::permitted(url, access)?;
+    }
     let mut stream = dataset::reader::open(dataset, None, None)?;
     let mut batches = Vec::new();
     let mut missing = rows;

@@ -146,6 +146,18 @@ impl Stack {
         Ok(())
     }
 
+    /// Asks a server to end, and returns it: it may take a moment.
+    pub fn end_server(&mut self, place: usize) -> anyhow::Result<Process> {
+        let server = self.servers.remove(place);
+        server.terminate()?;
+        Ok(server)
+    }
+
+    /// A worker that is to end by itself.
+    pub fn take_worker(&mut self, place: usize) -> Process {
+        self.workers.remove(place)
+    }
+
     /// Kills a worker.
     pub fn kill_worker(&mut self, place: usize) -> anyhow::Result<Remains> {
         self.workers.remove(place).kill().with_context(|| format!("worker {place}"))

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::Context;
 
@@ -56,6 +56,17 @@ impl Process {
         self.child.kill()?;
         self.child.wait()?;
         Ok(Remains { home: self.home.clone() })
+    }
+
+    /// Asks it to end, with TERM.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        let id = rustix::process::Pid::from_raw(self.id().cast_signed()).context("a process id")?;
+        Ok(rustix::process::kill_process(id, rustix::process::Signal::TERM)?)
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     /// The end of its log.

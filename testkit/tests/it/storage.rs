@@ -52,11 +52,11 @@ fn log(run: RunKey, chunks: i32) -> (Vec<NewLogChunk>, Vec<Vec<u8>>) {
     (made, all)
 }
 
-/// A row that makes the try known to readers.
+/// A row that makes the try known.
 async fn begin(store: &Store, run: RunKey) -> anyhow::Result<()> {
     sqlx::query(
-        "INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets, ended_at)
-         VALUES ($1, 1, -1, $2, 'success', 1, 0, now())",
+        "INSERT INTO try_history (run_key, task, map_index, token, session, state, try_number, resets, ended_at)
+         VALUES ($1, 1, -1, $2, 1, 'success', 1, 0, now())",
     )
     .bind(run.0)
     .bind(TOKEN)
@@ -134,6 +134,29 @@ async fn the_rest_of_a_large_log_is_under_the_storage_and_every_server_shows_it(
     let note = shown.iter().find(|line| line.starts_with(b"[lines ")).cloned().unwrap_or_default();
     assert!(String::from_utf8(note)?.contains("SUBAK_STORAGE"));
     assert_eq!(shown.last(), lines.last());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_writes_into_the_log_of_another_ones_try() -> anyhow::Result<()> {
+    let (database, folder) = (database().await?, tempfile::tempdir()?);
+    let store = server(&database, folder.path()).await?;
+    let run = first(today(&store).await?);
+    begin(&store, run).await?;
+    // Little and much of it: what goes into the database, and what goes under the storage URL.
+    let (mut forged, _) = log(run, 60);
+    for chunk in &mut forged {
+        chunk.fence.session = 2;
+    }
+    for chunks in [&forged[..1], &forged[1..], &forged[..]] {
+        store.log_append(chunks).await?;
+    }
+    store.log_keep(&forged).await?;
+    assert!(read(&store, run, LogCursor::default()).await?.is_empty());
+    assert_eq!(count(&store, "SELECT count(*) FROM log_spill").await?, 0);
+    let (chunks, lines) = log(run, 3);
+    store.log_append(&chunks).await?;
+    assert!(read(&store, run, LogCursor::default()).await? == lines);
     Ok(())
 }
 
@@ -217,7 +240,7 @@ async fn run_of(store: &Store, day: NaiveDate, state: &'static str) -> anyhow::R
         "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state,
                           run_after, tasks_open, ended_at)
          VALUES ($1, gen_random_uuid(), 1, 1, $2, 'manual', 'test', $3::run_state, now(), 0,
-                 CASE WHEN $3 = 'success' THEN now() END)",
+                 CASE WHEN $3 <> 'running' THEN now() END)",
     )
     .bind(first(day).0)
     .bind(day.to_string())

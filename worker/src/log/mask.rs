@@ -4,8 +4,12 @@
 //! (both alphabets, at any alignment), URL-encoded, escaped as JSON. Overlapping secrets are hidden
 //! as one. What could still become a secret is held back until the next bytes decide.
 
+mod json;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+
+pub(crate) use json::hidden;
 
 /// What stands in a secret's place.
 pub(crate) const MASK: &[u8] = b"***";

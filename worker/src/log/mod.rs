@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use lines::Lines;
 use mask::Masker;
-pub(crate) use mask::Patterns;
+pub(crate) use mask::{Patterns, hidden};
 
 /// How long lines are gathered before they leave.
 pub(crate) const FLUSH_EVERY: Duration = Duration::from_millis(150);
@@ -95,6 +95,11 @@ impl TryLog {
     /// Hides the try's secrets in a text that leaves by another way.
     pub(crate) fn mask(&self, text: &str) -> String {
         self.patterns.mask(text)
+    }
+
+    /// The try's secrets.
+    pub(crate) fn patterns(&self) -> &Patterns {
+        &self.patterns
     }
 
     /// Ships what was gathered.

@@ -17,7 +17,7 @@ use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
 use super::letters::LetterCount;
 use super::outbox::{Outbox, TryLine, packed};
 use crate::host::{Host, Place};
-use crate::log::{Chunk, Patterns, Shipper, TryLog};
+use crate::log::{Chunk, Patterns, Shipper, TryLog, hidden};
 use crate::tries::{End, Ended, PreparedTask, StopOrder, Try};
 
 /// A value handed on by XCom is for small things; data go by reference.
@@ -42,7 +42,9 @@ pub(crate) fn assigned(
     let try_ref = assignment.r#try.unwrap_or_default();
     let is_brief = task.is_immediate();
     let connections = connections(&assignment)?;
-    let patterns = Patterns::new(connections.values().flat_map(Connection::secrets));
+    let handed_on = handed_on_secrets(&assignment);
+    let secrets = connections.values().flat_map(Connection::secrets);
+    let patterns = Patterns::new(secrets.chain(handed_on.iter().map(String::as_str)));
     let shipper: Arc<dyn Shipper> = Arc::new(outbox.clone());
     let log = TryLog::new(try_ref.token, patterns, shipper, is_brief);
     let line = TryLine::new(try_ref, outbox.clone(), Arc::clone(&log), Arc::clone(requests));
@@ -74,6 +76,7 @@ pub(crate) fn assigned(
         map_index: try_ref.map_index,
         try_number: assignment.try_number,
         resets: assignment.resets,
+        load_again: assignment.load_again,
     };
     let storage = host.storage(&identity, RunKey(try_ref.run).day(), try_ref.token);
     let stop = Arc::new(StopOrder::default());
@@ -109,6 +112,16 @@ fn connections(assignment: &Assignment) -> Result<BTreeMap<String, Connection>, 
         Ok((connection.id.clone(), value))
     });
     read.collect()
+}
+
+/// Secrets that other tasks hand on in XComs: hidden here as they are there.
+fn handed_on_secrets(assignment: &Assignment) -> Vec<String> {
+    let masked = assignment.xcoms.iter().filter(|xcom| !xcom.shown.is_empty());
+    let pairs = masked.filter_map(|xcom| {
+        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
+        Some((read(&xcom.value)?, read(&xcom.shown)?))
+    });
+    pairs.flat_map(|(value, shown)| hidden(&value, &shown)).collect()
 }
 
 fn instant(micros: i64) -> Option<DateTime<Utc>> {
@@ -180,7 +193,11 @@ impl Assigned {
             report.scans = counted.map(|(task_id, rows)| ScanCount { task_id, rows }).collect();
         }
         if let Some(value) = output.value.filter(|_| self.do_xcom_push) {
-            let value = json_without_nul(value).to_string().into_bytes();
+            let value = json_without_nul(value);
+            // The next task gets what it is; people see it without secrets.
+            let shown = self.this.log.patterns().mask_json(&value);
+            let shown = shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes());
+            let value = value.to_string().into_bytes();
             if value.len() > XCOM_LIMIT {
                 let error = format!(
                     "the task's XCom has {} bytes, more than 1 MiB: hand large data on as a dataset",
@@ -190,18 +207,22 @@ impl Assigned {
             }
             let key = XComKey::RETURN_VALUE.to_owned();
             let map_index = self.try_ref.map_index;
-            report.xcoms.push(XCom { task_id: String::new(), map_index, key, value });
+            report.xcoms.push(XCom { task_id: String::new(), map_index, key, value, shown });
         }
         if let Some((dataset, stats)) = output.dataset {
             let json = |value: serde_json::Result<Value>| {
                 json_without_nul(value.unwrap_or_default()).to_string().into_bytes()
             };
-            let preview = json(serde_json::to_value(&stats.preview));
+            // For people only: nothing reads them.
+            let for_people = |value: serde_json::Result<Value>| {
+                json(value.map(|value| self.this.log.patterns().without_secrets(value)))
+            };
+            let preview = for_people(serde_json::to_value(&stats.preview));
             let stats = subak_task::DatasetStats { preview: Vec::new(), ..stats };
             report.datasets.push(Dataset {
                 name: without_nul(dataset.name.clone()),
                 value: json(serde_json::to_value(&dataset)),
-                stats: json(serde_json::to_value(&stats)),
+                stats: for_people(serde_json::to_value(&stats)),
                 preview,
             });
         }

@@ -21,6 +21,8 @@ const WINDOW: u32 = 4 * 1024 * 1024;
 
 /// An open stream.
 pub(crate) struct Link {
+    /// What the server has not taken yet: at most what was not answered when the stream began, and
+    /// what tries say in a quarter of the lease, for which an unanswered heartbeat keeps the stream.
     pub(crate) output: mpsc::UnboundedSender<WorkerMessage>,
     pub(crate) input: Streaming<ServerMessage>,
 }

@@ -16,19 +16,31 @@ use crate::tries::StopCause;
 pub(super) const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 impl Session {
-    pub(super) fn is_draining(&self) -> bool {
-        self.drain_until.is_some()
+    /// Takes no more tries. What runs may take as long as it takes.
+    pub(super) fn drain(&mut self, reason: &str) {
+        if !self.is_draining {
+            info!(reason, running = self.book.all_running().count(), "draining");
+            self.is_draining = true;
+            self.send_draining();
+        }
     }
 
-    pub(super) fn drain(&mut self, reason: &str) {
-        info!(reason, running = self.book.all_running().count(), "draining");
+    /// Takes no more tries, and ends what runs when its time is over.
+    pub(super) fn drain_in_time(&mut self, reason: &str) {
+        self.drain(reason);
         self.drain_until = Some(Instant::now() + self.config.drain);
-        self.send_draining();
+    }
+
+    /// The server ends: the next one is asked, at once.
+    pub(super) fn leave(&mut self, reason: &str) {
+        info!(reason, "going to another server");
+        self.next_server += 1;
+        self.disconnect();
     }
 
     /// Nothing runs, and every report is answered or has waited long enough.
     pub(super) fn is_over(&mut self) -> bool {
-        if !self.is_draining() || self.book.all_running().next().is_some() {
+        if !self.is_draining || self.book.all_running().next().is_some() {
             return false;
         }
         let now = Instant::now();

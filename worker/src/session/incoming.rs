@@ -69,16 +69,14 @@ impl Session {
                 self.letters_kept(ack.r#try.unwrap_or_default(), ack.up_to);
             }
             Message::Request(request) => {
-                let outbox = self.outbox.clone();
+                let (outbox, host) = (self.outbox.clone(), Arc::clone(&self.host));
                 self.tries.spawn(async move {
-                    outbox.send(Event::Reply(requests::answer(request).await));
+                    let reply = requests::answer(request, &host.readable).await;
+                    outbox.send(Event::Reply(reply));
                 });
             }
-            Message::Drain(drain) => {
-                if self.drain_until.is_none() {
-                    self.drain(&drain.reason);
-                }
-            }
+            Message::Drain(drain) => self.drain(&drain.reason),
+            Message::Leave(leave) => self.leave(&leave.reason),
             Message::Welcome(_) => warn!("a second welcome on one stream"),
         }
     }
@@ -91,7 +89,7 @@ impl Session {
         let now = Instant::now();
         for assignment in assignments {
             let try_ref = assignment.r#try.unwrap_or_default();
-            let admission = if self.is_draining() || try_ref.session != self.id {
+            let admission = if self.is_draining || try_ref.session != self.id {
                 Admission::Refuse
             } else {
                 self.book.admit(try_ref, &assignment.queue)

@@ -30,7 +30,7 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             session: self.id,
             former_session: former,
-            queues: self.book.queue_slots(self.is_draining()),
+            queues: self.book.queue_slots(self.is_draining),
             held: self.book.held(),
             state_folder: self.folder.id().to_owned(),
         }

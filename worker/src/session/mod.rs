@@ -87,6 +87,8 @@ pub(crate) struct Session {
     spool_at: Option<Instant>,
     tries: TaskTracker,
 
+    /// No more tries are taken.
+    is_draining: bool,
     drain_until: Option<Instant>,
     end_at: Option<Instant>,
 }
@@ -142,6 +144,7 @@ impl Session {
             resend_at: None,
             spool_at: None,
             tries: TaskTracker::new(),
+            is_draining: false,
             drain_until: None,
             end_at: None,
         };
@@ -167,7 +170,7 @@ impl Session {
                 welcomed = OptionFuture::from(self.connecting.as_mut()),
                     if self.connecting.is_some() => self.take_connection(welcomed)?,
                 () = &mut alarm => self.tick(Instant::now()),
-                () = stop.cancelled(), if self.drain_until.is_none() => self.drain("stopped"),
+                () = stop.cancelled(), if self.drain_until.is_none() => self.drain_in_time("stopped"),
             }
         }
         self.spool_waiting();

@@ -38,7 +38,11 @@ pub(crate) enum Event {
 /// The way into the session.
 #[derive(Clone)]
 pub(crate) struct Outbox {
+    /// Sent from within locks, so never waited for. The session takes what is there at every turn,
+    /// linked or not; a try adds one report, 64 chunks of log before it is made to wait for the
+    /// server, and so many messages of rejected records.
     events: mpsc::UnboundedSender<Event>,
+    /// Each running try once.
     waiting_logs: mpsc::UnboundedSender<Weak<TryLog>>,
 }
 

@@ -132,7 +132,7 @@ impl Session {
     }
 
     pub(super) fn send_draining(&self) {
-        if self.is_draining() {
+        if self.is_draining {
             self.send(Message::Draining(Draining {}));
         }
     }
@@ -148,7 +148,7 @@ impl Session {
     pub(super) fn send_credit_if_due(&mut self) {
         if self.credit_due && self.book.is_answered() && self.link.is_some() {
             self.credit_due = false;
-            let queues = self.book.queue_slots(self.is_draining());
+            let queues = self.book.queue_slots(self.is_draining);
             self.send(Message::Credit(Credit { queues, assignments_seen: self.seen }));
         }
     }

@@ -5,9 +5,11 @@
 mod death;
 mod letters;
 mod local;
+mod moving;
 mod operators;
 mod peer;
 mod requests;
 mod resume;
+mod secrets;
 mod tls;
 mod tries;

@@ -180,6 +180,11 @@ impl Running {
 
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         self.stop();
+        self.ended().await
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(self) -> anyhow::Result<()> {
         tokio::time::timeout(PATIENCE, self.task).await.expect("the worker goes on").unwrap()
     }
 }
@@ -255,6 +260,15 @@ impl Call {
         self.send(server_message::Message::Stop(Stop { r#try, reason }));
     }
 
+    /// Assigns a task that runs until its gate is opened, and waits until it runs.
+    pub(crate) async fn assign_gated(&mut self, token: i64, folder: &Path) -> Gate {
+        let fifo = folder.join(format!("gate-{token}"));
+        let command = format!("mkfifo {0}; echo waits; cat {0}", fifo.display());
+        self.assign(token, "bash", json!({"command": command}));
+        self.log_has(token, "waits").await;
+        Gate(fifo)
+    }
+
     /// The next message that is neither heartbeat nor log; `None` once the worker has gone.
     pub(crate) async fn next(&mut self) -> Option<worker_message::Message> {
         loop {
@@ -326,6 +340,16 @@ impl Call {
         let chunks = self.chunks.get(&token).into_iter().flat_map(BTreeMap::values);
         let text = chunks.map(|chunk| lz4_flex::block::decompress_size_prepended(&chunk.lz4));
         String::from_utf8(text.flat_map(Result::unwrap).collect()).unwrap()
+    }
+}
+
+/// What a task waits at.
+pub(crate) struct Gate(PathBuf);
+
+impl Gate {
+    /// Lets the task go on.
+    pub(crate) async fn open(self) {
+        tokio::task::spawn_blocking(|| std::fs::write(self.0, "done\n")).await.unwrap().unwrap();
     }
 }
 

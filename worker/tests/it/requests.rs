@@ -9,8 +9,11 @@ use subak_proto::{
 
 use crate::peer::{Peer, connection};
 
-async fn ask(kind: Kind, connections: Vec<subak_proto::Connection>) -> RequestReply {
-    let mut peer = Peer::start();
+async fn ask(
+    peer: &mut Peer,
+    kind: Kind,
+    connections: Vec<subak_proto::Connection>,
+) -> RequestReply {
     let (worker, mut call) = peer.worker().await;
     call.welcome(7, Duration::from_secs(60));
     call.send(server_message::Message::Request(Request {
@@ -30,11 +33,12 @@ async fn a_connection_that_does_not_work_says_why() {
     let value = json!({"conn_type": "postgres", "host": "127.0.0.1", "port": 1,
                        "login": "me", "password": "hunter22", "schema": "shop"});
     let probe = Kind::Probe(Probe { connection: "warehouse".to_owned() });
-    let reply = ask(probe, vec![connection("warehouse", value)]).await;
+    let mut peer = Peer::start();
+    let reply = ask(&mut peer, probe, vec![connection("warehouse", value)]).await;
     assert!(reply.error.contains("127.0.0.1"), "{}", reply.error);
     assert!(!reply.error.contains("hunter22"));
     let probe = Kind::Probe(Probe { connection: "warehouse".to_owned() });
-    assert_eq!(ask(probe, vec![]).await.error, "no connection `warehouse`");
+    assert_eq!(ask(&mut peer, probe, vec![]).await.error, "no connection `warehouse`");
 }
 
 #[tokio::test]
@@ -51,7 +55,11 @@ async fn the_first_rows_of_a_dataset_are_shown() {
     call.answer(1, subak_proto::Answer::Accepted);
     worker.end().await.unwrap();
 
-    let reply = ask(Kind::Preview(Preview { dataset, rows: 1 }), vec![]).await;
+    let preview = || Kind::Preview(Preview { dataset: dataset.clone(), rows: 1 });
+    // Another worker's folders are not that one's, whoever asks.
+    let refused = ask(&mut Peer::start(), preview(), vec![]).await;
+    assert!(refused.error.contains("outside of what tasks may read"), "{}", refused.error);
+    let reply = ask(&mut peer, preview(), vec![]).await;
     assert_eq!(reply.error, "");
     let rows: Value = serde_json::from_slice(&reply.value).unwrap();
     assert_eq!(rows, json!([{"id": 1, "name": "north"}]));

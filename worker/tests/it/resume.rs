@@ -14,10 +14,7 @@ async fn a_broken_stream_is_resumed_with_the_tries_it_held() {
     let mut peer = Peer::start();
     let (worker, mut call) = peer.worker().await;
     call.welcome(7, LEASE);
-    let fifo = peer.folder.path().join("go");
-    let command = format!("mkfifo {0}; echo waits; cat {0}", fifo.display());
-    call.assign(1, "bash", json!({"command": command}));
-    call.log_has(1, "waits").await;
+    let gate = call.assign_gated(1, peer.folder.path()).await;
     call.assign(2, "noop", json!({}));
     assert_eq!(call.report().await.r#try.unwrap().token, 2);
     drop(call);
@@ -35,7 +32,7 @@ async fn a_broken_stream_is_resumed_with_the_tries_it_held() {
     call.answer(2, Answer::Accepted);
     assert!(call.log(1).contains("waits"), "the log is sent again");
 
-    tokio::task::spawn_blocking(move || std::fs::write(fifo, "done\n")).await.unwrap().unwrap();
+    gate.open().await;
     let report = call.report().await;
     assert_eq!((report.r#try.unwrap().token, report.outcome()), (1, Outcome::Success));
     call.keep_log(1, report.log_chunks);

@@ -45,10 +45,11 @@ pub(super) async fn keep_results(
     let (mut scans, mut letters) = (Vec::new(), Vec::new());
     for report in accepted {
         let key = report.fence.instance;
-        xcoms.extend(report.xcoms.iter().map(|(name, value)| NewXCom {
+        xcoms.extend(report.xcoms.iter().map(|xcom| NewXCom {
             key,
-            name: name.clone(),
-            value: value.clone(),
+            name: xcom.key.clone(),
+            value: xcom.value.clone(),
+            shown: xcom.shown.clone(),
         }));
         datasets.extend(report.datasets.iter().map(|dataset| NewDataset {
             key,

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(
     engine: Engine,
-    mut asked: mpsc::UnboundedReceiver<i32>,
+    mut asked: mpsc::Receiver<i32>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let core = &engine.core;

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
     engine: Engine,
-    mut asked: mpsc::UnboundedReceiver<RunKey>,
+    mut asked: mpsc::Receiver<RunKey>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let core = &engine.core;

@@ -137,7 +137,20 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
         let answer = Answer::read(site.send(asked).await?).await?;
         assert!(answer.header("content-type").starts_with(kind));
         assert_eq!(answer.text(), text);
+        // All of it at once says the same.
+        let asked = request(
+            &viewer,
+            &Method::GET,
+            &format!("{log}?full_content=true"),
+            &[("accept", kind)],
+        )?;
+        let whole = Answer::read(site.send(asked).await?).await?;
+        assert_eq!(whole.header("content-type"), answer.header("content-type"));
+        assert_eq!(whole.text(), text);
     }
+    let whole = site.get(&viewer, &format!("{log}?full_content=true")).await?;
+    assert_eq!(whole.header("content-type"), "application/json");
+    assert_eq!(whole.json(), site.get(&viewer, &log).await?.json());
     site.world.close().await
 }
 

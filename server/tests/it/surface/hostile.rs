@@ -3,7 +3,7 @@
 use serde_json::json;
 use subak_core::dag::{self, version};
 use subak_core::ids::{DagId, TaskId};
-use subak_server::engine::{DatasetReport, Outcome, Told, Trigger, TryReport, fence};
+use subak_server::engine::{DatasetReport, Outcome, Told, Trigger, TryReport, XComReport, fence};
 use subak_store::NewVersion;
 use subak_store::access::Role;
 use subak_testkit::peek;
@@ -126,7 +126,11 @@ async fn work(site: &Site) -> anyhow::Result<()> {
                 worker
                     .report(TryReport {
                         log: Some(log(&evil_log())),
-                        xcoms: vec![(EVIL.to_owned(), json!({EVIL: [EVIL]}))],
+                        xcoms: vec![XComReport {
+                            key: EVIL.to_owned(),
+                            value: json!({EVIL: [EVIL]}),
+                            shown: None,
+                        }],
                         datasets: vec![DatasetReport {
                             name: EVIL.to_owned(),
                             reference: json!({"source": {"kind": EVIL}, "schema": [

@@ -9,9 +9,10 @@ use subak_core::decide::TryEnd;
 use subak_core::ids::{DagId, RunKey};
 use subak_proto::Assignment;
 use subak_server::engine::{
-    Answer as Recorded, DatasetReport, LogTail, Outcome, Told, Trigger, TryReport, fence,
+    Answer as Recorded, DatasetReport, LogTail, Outcome, Told, Trigger, TryReport, XComReport,
+    fence,
 };
-use subak_server::{App, router};
+use subak_server::{App, Requests, router};
 use subak_store::access::Role;
 use tower::ServiceExt as _;
 
@@ -66,7 +67,8 @@ impl Site {
     pub(crate) async fn new() -> anyhow::Result<Self> {
         let world = World::new().await?;
         let stop = world.stop.child_token();
-        let app = App::new(world.store.clone(), world.engine.clone(), false, stop);
+        let app =
+            App::new(world.store.clone(), world.engine.clone(), Requests::default(), false, stop);
         Ok(Self { world, router: router(app) })
     }
 
@@ -174,7 +176,11 @@ fn report(assignment: &Assignment) -> TryReport {
             ..bare(Outcome::Failed(TryEnd::Transient), Some("connection reset by `db`"))
         },
         ("extract", _) => TryReport {
-            xcoms: vec![("return_value".to_owned(), json!({"rows": 3}))],
+            xcoms: vec![XComReport {
+                key: "return_value".to_owned(),
+                value: json!({"rows": 3}),
+                shown: None,
+            }],
             datasets: vec![dataset()],
             rows_rejected: 2,
             log: Some(log(b"opening sales.csv\n3 rows\n")),

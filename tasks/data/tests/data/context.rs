@@ -84,6 +84,7 @@ impl Tasks {
                 map_index: -1,
                 try_number: 1,
                 resets: 0,
+                load_again: false,
             }),
             cancel: self.cancel.clone(),
             log: self.recorded.clone(),
@@ -105,7 +106,8 @@ impl Tasks {
 
 /// The rows of a task's dataset.
 pub(crate) async fn rows(output: &TaskOutput) -> Vec<Value> {
-    subak_tasks_data::preview(&output.dataset.as_ref().unwrap().0, usize::MAX).await.unwrap()
+    let dataset = &output.dataset.as_ref().unwrap().0;
+    subak_tasks_data::preview(dataset, usize::MAX, &FileAccess::everywhere()).await.unwrap()
 }
 
 /// The reference of a task's dataset, as `input:` has it once rendered.

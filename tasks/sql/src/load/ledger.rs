@@ -129,6 +129,45 @@ impl Ledger {
         found.map(Some).ok_or_else(|| self.removed())
     }
 
+    /// Refuses to append the same rows once more, unless whoever cleared the task wants that.
+    pub(crate) async fn check_in_tx(
+        &self,
+        db: &mut PgConnection,
+        mode: LoadMode,
+    ) -> Result<(), TaskError> {
+        let id = &self.identity;
+        if mode != LoadMode::Append || id.resets == 0 || id.load_again {
+            return Ok(());
+        }
+        let find = format!(
+            "SELECT table_name, rows_loaded,
+                    to_char(loaded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') FROM {}
+             WHERE (installation, run_uuid, task_id, map_index) = ($1, $2, $3, $4)
+               AND resets < $5 AND mode = 'append' AND rows_loaded > 0
+             ORDER BY resets DESC LIMIT 1",
+            self.table()
+        );
+        let found: Option<(String, i64, String)> = sqlx::query_as(AssertSqlSafe(find))
+            .bind(&id.installation)
+            .bind(&id.run_uuid)
+            .bind(&id.task_id)
+            .bind(id.map_index)
+            .bind(i64::from(id.resets))
+            .fetch_optional(db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        let Some((table, rows, at)) = found else { return Ok(()) };
+        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        let TaskIdentity { dag_id, run_id, task_id, .. } = id;
+        Err(TaskError::permanent(format!(
+            "{}: this task has appended {rows} to {table} already ({at} UTC), before it was cleared: \
+             once more, they would be there twice. Remove them and say that you want it: `subak runs \
+             clear {dag_id} {run_id} --task {task_id} --load-again`; or let the task use `mode: \
+             upsert` or `replace`, which come to the same however often they run",
+            self.target
+        )))
+    }
+
     /// Returns what is recorded of the load.
     pub(crate) async fn find(&self, db: &mut PgConnection) -> Result<Option<Loaded>, TaskError> {
         let id = &self.identity;

@@ -23,6 +23,7 @@ impl Load<'_> {
         if let Some(earlier) = self.ledger.claim_in_tx(db, &self.params.table, mode).await? {
             return Ok(earlier);
         }
+        self.ledger.check_in_tx(db, mode).await?;
         let stream = self.read().await?;
         let table = self.table_in_tx(db, &stream.schema).await?;
         let fields = mapping::fields(&self.params.columns, &stream.schema, &table)?;

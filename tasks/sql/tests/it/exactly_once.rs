@@ -37,12 +37,49 @@ async fn a_clear_another_run_and_another_map_index_load_again() -> Result<()> {
         async move { a_try.load("retention", json!({})).await }
     };
     load(|_| {}).await?;
-    load(|identity| identity.resets = 1).await?;
+    let cleared = |identity: &mut subak_task::TaskIdentity| {
+        (identity.resets, identity.load_again) = (1, true);
+    };
+    load(cleared).await?;
     load(|identity| identity.run_uuid = "another".to_owned()).await?;
     load(|identity| identity.map_index = 3).await?;
     load(|identity| identity.task_id = "other".to_owned()).await?;
-    load(|identity| identity.resets = 1).await?;
+    load(cleared).await?;
     assert_eq!(database.rows(COUNTS).await?, ["5|5"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_are_appended_again_after_a_clear_only_when_that_is_wanted() -> Result<()> {
+    let database = Database::new().await?;
+    database.run("CREATE TABLE retention (month integer PRIMARY KEY, customers bigint)").await?;
+    let load =
+        async |resets: u32, load_again: bool, with: serde_json::Value, rows: &[(i32, i64)]| {
+            let a_try = Try::with(database.connection(), vec![monthly(rows)]);
+            let a_try = a_try.identified(|identity| {
+                (identity.resets, identity.load_again) = (resets, load_again);
+            });
+            a_try.load("retention", with).await
+        };
+    load(0, false, json!({}), &[(1, 1), (2, 2)]).await?;
+    // A second clear is asked about as the first one is.
+    for resets in [1, 2] {
+        let error = load(resets, false, json!({}), &[(3, 3)]).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Permanent);
+        for part in ["has appended 2 rows to retention already", "retail manual__1", "--load-again"]
+        {
+            ensure!(error.message.contains(part), "{part}: {error}");
+        }
+        assert_eq!(database.rows(COUNTS).await?, ["2|1"]);
+    }
+    load(3, true, json!({}), &[(3, 3)]).await?;
+    assert_eq!(database.rows(COUNTS).await?, ["3|2"]);
+    let error = load(4, false, json!({}), &[(4, 4)]).await.unwrap_err();
+    ensure!(error.message.contains("has appended 1 row to retention already"), "{error}");
+    // What comes to the same however often it is done needs no word.
+    load(5, false, json!({"mode": "upsert", "key": ["month"]}), &[(3, 3)]).await?;
+    load(6, false, json!({"mode": "replace"}), &[(1, 1)]).await?;
+    assert_eq!(database.rows(COUNTS).await?, ["1|4"]);
     Ok(())
 }
 
@@ -141,7 +178,7 @@ async fn two_tries_at_once_load_once() -> Result<()> {
     for round in 0..5 {
         let load = || {
             let a_try = Try::with(database.connection(), vec![monthly(&[(1, 1), (2, 2)])])
-                .identified(|identity| identity.resets = round);
+                .identified(|identity| (identity.resets, identity.load_again) = (round, true));
             async move { a_try.load("retention", json!({})).await }
         };
         let (left, right) = tokio::try_join!(load(), load())?;

@@ -133,6 +133,7 @@ impl Try {
                 map_index: -1,
                 try_number: 1,
                 resets: 0,
+                load_again: false,
             }),
             cancel: CancellationToken::new(),
             log: Arc::clone(&seen) as Arc<dyn LogSink>,
