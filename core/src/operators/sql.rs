@@ -29,10 +29,12 @@ pub struct Sql {
 /// `postgres.load`: loads a dataset into a table with binary COPY, in one transaction.
 ///
 /// Each load is recorded in table `subak_loads` of the same database, in the same transaction: a retry
-/// after a lost connection finds it and loads nothing twice. A clear of the task loads again. Values
-/// that would change on their way (`1.5` into `integer`, a number out of range) are errors that name
-/// row and column. The XCom is `{table, mode, rows, rows_read, rows_filtered}`: of the rows read, those
-/// whose key a later row has (`upsert`), and those that a trigger of the table left out, are filtered.
+/// after a lost connection finds it and loads nothing twice. After a clear of the task `upsert` and
+/// `replace` load again; `append` does so only if the clear says that it should (`subak runs clear
+/// --load-again`). Values that would change on their way (`1.5` into `integer`, a number out of range)
+/// are errors that name row and column. The XCom is `{table, mode, rows, rows_read, rows_filtered}`: of
+/// the rows read, those whose key a later row has (`upsert`), and those that a trigger of the table
+/// left out, are filtered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresLoad {
