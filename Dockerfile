@@ -2,6 +2,10 @@
 # One image for every subcommand: `docker run subak server`, `docker run subak worker`, …
 
 FROM rust:1.95-bookworm AS build
+# For librdkafka, which is built from its source.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libssl-dev pkg-config zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # The cache mounts keep crates and dependencies between builds; the binary is copied out of them.
@@ -13,7 +17,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 # bash and python3 are for the operators of these names.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends bash ca-certificates python3 \
+    && apt-get install -y --no-install-recommends bash ca-certificates libssl3 python3 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --create-home --home-dir /var/lib/subak --shell /usr/sbin/nologin subak \
     && install -d -o subak /var/lib/subak/worker /storage

@@ -10,7 +10,10 @@ what=${1:?usage: scripts/setup.sh run|test}
 
 # Name of a command or file, and the Debian package that has it.
 needed=("cc build-essential" "git git" "/usr/lib/postgresql/*/bin/initdb postgresql")
+# librdkafka is built from its source.
+needed+=("pkg-config pkg-config" "/usr/include/openssl/ssl.h libssl-dev" "/usr/include/zlib.h zlib1g-dev")
 if [ "$what" = test ]; then
+    needed+=("java openjdk-17-jre-headless" "mvn maven")
     needed+=("python3 python3" "chromium chromium" "chromedriver chromium-driver")
     python3 -c 'import ensurepip' 2>/dev/null || needed+=("ensurepip-of-python3 python3-venv")
 fi

@@ -35,6 +35,8 @@ pub(crate) enum Command {
 Examples:
   subak connections add users_db --host db.example.org --login etl --database users --password-stdin < password.txt
   subak connections add users_db --host db.example.org --login etl --database users --extra sslmode=verify-full
+  subak connections add kafka_main --type kafka --host broker-1:9092,broker-2:9092
+  subak connections add kafka_cloud --type kafka --host broker.example.org --login KEY --password-stdin < secret.txt
 
 A task names it by `connection: users_db`.")]
 pub(crate) struct Add {
@@ -44,8 +46,9 @@ pub(crate) struct Add {
     key: KeySource,
     /// The name by which tasks know it: letters, digits, `_`, `-` and `.`.
     conn_id: String,
-    #[arg(long = "type", value_name = "TYPE", default_value = "postgres", value_parser = ["postgres"])]
+    #[arg(long = "type", value_name = "TYPE", default_value = "postgres", value_parser = subak_core::connection::TYPES)]
     conn_type: String,
+    /// The server; of Kafka one or more brokers, such as broker-1:9092,broker-2:9092.
     #[arg(long)]
     host: Option<String>,
     #[arg(long)]
@@ -55,7 +58,8 @@ pub(crate) struct Add {
     /// The database.
     #[arg(long, visible_alias = "schema")]
     database: Option<String>,
-    /// A further setting, such as `sslmode=verify-full`; may be given several times.
+    /// A further setting, such as `sslmode=verify-full`, of Kafka any property of librdkafka; may be
+    /// given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     extra: Vec<(String, String)>,
     #[arg(long)]
@@ -102,11 +106,13 @@ async fn add(options: Add) -> Outcome {
     if !extra.is_empty() {
         value.insert("extra".to_owned(), json!(extra));
     }
+    let value = Value::Object(value);
+    if let Err(problem) = subak_core::connection::check(&value) {
+        bail!("connection `{conn_id}`: {problem}");
+    }
     let store = options.metadata.store().await?;
     let description = options.description.as_deref();
-    store
-        .connection_put(&key, conn_id, &options.conn_type, description, &Value::Object(value))
-        .await?;
+    store.connection_put(&key, conn_id, &options.conn_type, description, &value).await?;
     output::line(format!("connection `{conn_id}` is kept"))?;
     Ok(Ended::Success)
 }

@@ -1,6 +1,7 @@
 //! The domain of Subak: DAG files and their model, operator parameters, schedules, states and the
 //! one function that decides what may run. Pure: no I/O, no clock, no SQL.
 
+pub mod connection;
 pub mod dag;
 pub mod decide;
 pub mod ids;

@@ -1,10 +1,11 @@
 //! What tests are made of: random DAGs, a naive model to hold the engine against, a checker of the
-//! database's history, PostgreSQL itself, and the product's processes.
+//! database's history, PostgreSQL and Kafka themselves, and the product's processes.
 //!
 //! Nothing here is part of the product, and the judges share no code with what they judge.
 
 pub mod checker;
 pub mod dag_gen;
+pub mod kafka;
 pub mod model;
 pub mod network;
 pub mod peek;

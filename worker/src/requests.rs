@@ -11,6 +11,9 @@ use crate::log::Patterns;
 /// Where the server names no limit.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// What brokers have to answer a probe: less than the request, so that their reason is heard.
+const PROBE: Duration = Duration::from_secs(8);
+
 /// Answers one request within its time. What it shows is for people: secrets of the connections that
 /// came along are hidden.
 pub(crate) async fn answer(request: Request, readable: &FileAccess) -> RequestReply {
@@ -33,7 +36,11 @@ pub(crate) async fn answer(request: Request, readable: &FileAccess) -> RequestRe
 async fn work(request: Request, readable: &FileAccess) -> Result<Value, TaskError> {
     match &request.kind {
         Some(Kind::Probe(probe)) => {
-            subak_tasks_sql::probe(&connection(&request, &probe.connection)?).await
+            let connection = connection(&request, &probe.connection)?;
+            match connection.conn_type.as_str() {
+                "kafka" => subak_tasks_kafka::probe(&connection, PROBE).await,
+                _ => subak_tasks_sql::probe(&connection).await,
+            }
         }
         Some(Kind::Preview(preview)) => {
             let dataset = serde_json::from_slice(&preview.dataset).map_err(|error| {

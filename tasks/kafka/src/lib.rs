@@ -1,0 +1,36 @@
+//! Operators on Kafka.
+//!
+//! It owns the way from a connection to librdkafka, and from records to Arrow. What a pipeline has
+//! read already it asks the server and the sinks' ledgers, through the try's context.
+
+mod failure;
+mod target;
+
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use serde_json::{Value, json};
+use subak_task::{Connection, TaskError};
+
+use crate::target::Target;
+
+/// Connects and counts brokers and topics: "test connection" of the UI and the CLI. Brokers have
+/// `patience` to answer.
+pub async fn probe(connection: &Connection, patience: Duration) -> Result<Value, TaskError> {
+    let target = Target::new("", connection)?;
+    let asking = tokio::task::spawn_blocking(move || {
+        let consumer = target.consumer("subak.probe")?;
+        let metadata = consumer
+            .fetch_metadata(None, patience)
+            .map_err(|error| target.failure(&error, &consumer))?;
+        let cluster = consumer.client().fetch_cluster_id(patience);
+        let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
+        Ok(json!({
+            "server": "Kafka",
+            "cluster": cluster,
+            "brokers": metadata.brokers().len(),
+            "topics": topics.count(),
+        }))
+    });
+    asking.await.map_err(|error| TaskError::permanent(format!("asking brokers: {error}")))?
+}

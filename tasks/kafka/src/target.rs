@@ -1,0 +1,109 @@
+//! From a connection to a client of librdkafka.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use subak_core::connection::{Kafka, fields};
+use subak_task::{Connection, TaskError};
+
+use crate::failure;
+
+/// Between a request and the error that tells why it was not answered.
+const REASON_WITHIN: Duration = Duration::from_millis(100);
+
+/// Brokers, and how they are reached.
+#[derive(Clone)]
+pub(crate) struct Target {
+    id: String,
+    connection: Kafka,
+}
+
+/// A consumer that remembers what its brokers said.
+pub(crate) type Client = BaseConsumer<Heard>;
+
+/// The last error that librdkafka told of by itself: why a request was not answered.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(Mutex<Option<(KafkaError, String)>>);
+
+impl Target {
+    /// Checks a connection; nothing is connected yet.
+    pub(crate) fn new(id: &str, connection: &Connection) -> Result<Self, TaskError> {
+        let refused = |why: String| TaskError::permanent(format!("connection `{id}`: {why}"));
+        let value = serde_json::to_value(connection).map_err(|error| refused(error.to_string()))?;
+        let connection = fields(&value).and_then(Kafka::new);
+        let connection = connection.map_err(|problem| refused(problem.to_string()))?;
+        Ok(Self { id: id.to_owned(), connection })
+    }
+
+    /// A consumer that reads what is committed, from where it is told, and commits nothing by itself.
+    pub(crate) fn consumer(&self, group: &str) -> Result<Client, TaskError> {
+        let mut config = ClientConfig::new();
+        // Beyond these, librdkafka waits: the memory of a drain is bounded whatever the backlog.
+        config.set("queued.max.messages.kbytes", "16384");
+        config.set("fetch.max.bytes", "8388608");
+        config.set("client.id", "subak");
+        for (name, value) in &self.connection.properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", self.connection.servers.join(","));
+        config.set("group.id", group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("enable.partition.eof", "true");
+        config.set("isolation.level", "read_committed");
+        config.set_log_level(RDKafkaLogLevel::Critical);
+        config.create_with_context(Heard::default()).map_err(|error| match error {
+            // Its words could hold the value, which may be a secret.
+            KafkaError::ClientConfig(_, _, name, _) => TaskError::permanent(format!(
+                "connection `{}`: librdkafka does not take the value of `{name}`, or knows no such \
+                 property",
+                self.id
+            )),
+            error => TaskError::permanent(format!("connection `{}`: {error}", self.id)),
+        })
+    }
+
+    /// What the user sees of an error, with what the brokers said before it.
+    pub(crate) fn failure(&self, error: &KafkaError, client: &Client) -> TaskError {
+        // What librdkafka tells by itself is heard while it is polled.
+        if client.context().last().is_none() {
+            let _ = client.poll(REASON_WITHIN);
+        }
+        failure::task_error(self, error, client.context().last())
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers = self.connection.servers.join(",");
+        match self.id.as_str() {
+            "" => write!(f, "Kafka at {servers}"),
+            id => write!(f, "connection `{id}` (Kafka at {servers})"),
+        }
+    }
+}
+
+impl Heard {
+    /// The last error and its reason.
+    pub(crate) fn last(&self) -> Option<(KafkaError, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Heard {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, reason.to_owned()));
+    }
+}
+
+impl ConsumerContext for Heard {}
