@@ -17,6 +17,7 @@ mod exit;
 mod key;
 mod output;
 mod progress;
+mod ranges;
 mod runs;
 mod server;
 mod services;
@@ -60,6 +61,8 @@ enum Command {
     #[command(subcommand)]
     Runs(runs::Command),
     #[command(subcommand)]
+    Ranges(ranges::Command),
+    #[command(subcommand)]
     Connections(connections::Command),
     #[command(subcommand)]
     Users(users::Command),
@@ -102,6 +105,7 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Keeper => Ok(exit::Ended::Success),
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
+        Command::Ranges(command) => ranges::run(command).await,
         Command::Connections(command) => connections::run(command).await,
         Command::Users(command) => users::run(command).await,
         Command::Workers(command) => workers::run(command).await,

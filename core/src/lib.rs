@@ -6,6 +6,7 @@ pub mod dag;
 pub mod decide;
 pub mod ids;
 pub mod operators;
+pub mod range;
 pub mod schedule;
 pub mod state;
 pub mod template;

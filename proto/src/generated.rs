@@ -20,7 +20,7 @@ pub struct TryRef {
 pub struct WorkerMessage {
     #[prost(
         oneof = "worker_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
     )]
     pub message: ::core::option::Option<worker_message::Message>,
 }
@@ -50,13 +50,15 @@ pub mod worker_message {
         Reply(super::RequestReply),
         #[prost(message, tag = "11")]
         Draining(super::Draining),
+        #[prost(message, tag = "12")]
+        Range(super::RangeRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ServerMessage {
     #[prost(
         oneof = "server_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
     )]
     pub message: ::core::option::Option<server_message::Message>,
 }
@@ -88,6 +90,8 @@ pub mod server_message {
         Drain(super::Drain),
         #[prost(message, tag = "12")]
         Leave(super::Leave),
+        #[prost(message, tag = "13")]
+        Range(super::RangeReply),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -441,6 +445,28 @@ pub struct StateReply {
     pub id: u64,
     #[prost(bytes = "vec", optional, tag = "2")]
     pub value: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+}
+/// Which records of a topic a try reads: recorded before the first of them is. Sent again until it is
+/// answered, on whatever stream; each operation may be done twice. Fenced by the try's token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RangeRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(message, optional, tag = "2")]
+    pub r#try: ::core::option::Option<TryRef>,
+    /// JSON, see subak_core::range::Operation
+    #[prost(bytes = "vec", tag = "3")]
+    pub operation: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RangeReply {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// JSON, see subak_core::range::Answer
+    #[prost(bytes = "vec", tag = "2")]
+    pub answer: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "3")]
     pub error: ::prost::alloc::string::String,
 }

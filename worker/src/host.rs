@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use subak_task::{DatasetReader, FileAccess, ProcessGroups, TaskIdentity};
+use subak_task::{DatasetReader, FileAccess, Ledgers, ProcessGroups, TaskIdentity};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -18,6 +18,7 @@ use crate::registry::Registry;
 pub(crate) struct Host {
     pub(crate) registry: Registry,
     pub(crate) datasets: Arc<dyn DatasetReader>,
+    pub(crate) ledgers: Arc<dyn Ledgers>,
     pub(crate) processes: Arc<dyn ProcessGroups>,
     pub(crate) files: Arc<FileAccess>,
     /// Where datasets may lie that people want to look into: these folders, and the storage.
@@ -52,6 +53,7 @@ impl Host {
             ),
             registry,
             datasets,
+            ledgers: subak_tasks_sql::ledgers(),
             processes,
             memory_per_try,
             grace: config.grace,

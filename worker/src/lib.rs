@@ -10,6 +10,7 @@ mod config;
 mod host;
 pub mod keeper;
 pub mod local;
+mod local_ranges;
 mod log;
 mod operators;
 mod registry;

@@ -16,8 +16,8 @@ use serde_json::Value;
 use subak_core::dag::model::Task;
 use subak_core::template::RunContext;
 use subak_task::{
-    BadRow, DatasetRef, DatasetStats, DeadLetterSink, FileAccess, ProgressSink, StateStore,
-    TaskContext, TaskError, TaskIdentity,
+    BadRow, DatasetRef, DatasetStats, DeadLetterSink, FileAccess, Pipeline, ProgressSink,
+    StateStore, TaskContext, TaskError, TaskIdentity,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ pub use subak_task::Connection;
 use crate::config::Config;
 use crate::host::{Host, Place};
 use crate::keeper::Keeper;
+use crate::local_ranges::LocalRanges;
 use crate::log::{Chunk, Patterns, Shipper, TryLog};
 use crate::registry::Registry;
 use crate::tries::{self, End, PreparedTask, StopCause, StopOrder, Try};
@@ -35,6 +36,7 @@ pub struct LocalRunner {
     host: Host,
     run_uuid: String,
     state: Arc<Shelf>,
+    ranges: Arc<LocalRanges>,
     next: AtomicI64,
     /// Ends what runs when this process dies.
     _keeper: Arc<Keeper>,
@@ -87,7 +89,14 @@ impl LocalRunner {
         let host =
             Host::new(&config, registry, subak_tasks_data::reader(), processes, keeper.mark())?;
         let run_uuid = uuid::Uuid::new_v4().to_string();
-        Ok(Self { host, run_uuid, state: Arc::default(), next: AtomicI64::new(1), _keeper: keeper })
+        Ok(Self {
+            host,
+            run_uuid,
+            state: Arc::default(),
+            ranges: Arc::default(),
+            next: AtomicI64::new(1),
+            _keeper: keeper,
+        })
     }
 
     /// Runs one try. `line` is called with each line of its log, `progress` with what it says of
@@ -111,6 +120,11 @@ impl LocalRunner {
         let today =
             DateTime::from_timestamp_micros(self.host.clock.now_micros()).unwrap_or_default();
         let storage = self.host.storage(&identity, today.date_naive(), token);
+        let pipeline = Arc::new(Pipeline {
+            sinks: this.task.sinks.clone(),
+            ranges: Arc::clone(&self.ranges) as _,
+            ledgers: Arc::clone(&self.host.ledgers),
+        });
         let ctx = TaskContext {
             identity: Arc::new(identity),
             cancel: stop.token.clone(),
@@ -126,6 +140,7 @@ impl LocalRunner {
             scratch: self.host.scratch(token),
             storage,
             counts: Arc::default(),
+            pipeline,
             memory_bytes: self.host.memory_per_try,
             env: Arc::new(self.environment(&this.context, &task_id)),
         };

@@ -23,8 +23,10 @@ impl Registry {
         registry.add(Arc::new(ShortCircuitOperator));
         registry.add(Arc::new(BashOperator { grace }));
         registry.add(Arc::new(PythonOperator { grace }));
-        for operator in
-            subak_tasks_data::operators().into_iter().chain(subak_tasks_sql::operators())
+        for operator in subak_tasks_data::operators()
+            .into_iter()
+            .chain(subak_tasks_kafka::operators())
+            .chain(subak_tasks_sql::operators())
         {
             registry.add(operator);
         }

@@ -6,6 +6,7 @@ mod bad_input;
 mod browser;
 mod dags;
 mod errors;
+mod kafka;
 mod kills;
 mod large_logs;
 mod moving;

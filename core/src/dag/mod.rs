@@ -4,7 +4,7 @@
 //! that is wrong with a file at once; a document with an error makes no DAG.
 
 mod diagnostic;
-mod duration;
+pub(crate) mod duration;
 mod flow;
 mod graph;
 mod groups;
@@ -13,6 +13,7 @@ pub mod model;
 mod params;
 mod raw;
 mod schema;
+mod sinks;
 mod suggest;
 mod tasks;
 mod timing;

@@ -215,6 +215,10 @@ pub struct Task {
     pub do_xcom_push: bool,
     /// Connections that the task names; it is handed these and no others.
     pub connections: Vec<String>,
+    /// The loads that a topic's records end in, of a task that reads one: their ledgers say how far it
+    /// is. It is handed their connections, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<Sink>,
     /// It makes what others need: they run only if it succeeds.
     #[serde(default, skip_serializing_if = "is_default")]
     pub setup: bool,
@@ -229,6 +233,13 @@ pub struct Task {
     pub task_group: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expand: Option<Expand>,
+}
+
+/// A load that keeps a ledger of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sink {
+    pub task_id: String,
+    pub connection: String,
 }
 
 /// What is special about a teardown.
@@ -267,6 +278,7 @@ impl Task {
             owner: "airflow".to_owned(),
             do_xcom_push: true,
             connections: Vec::new(),
+            sinks: Vec::new(),
             setup: false,
             teardown: None,
             when: None,

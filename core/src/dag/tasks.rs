@@ -10,6 +10,7 @@ use super::groups::Groups;
 use super::load::check_id;
 use super::model::{Param, Task};
 use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TASK_NOT_YET, TaskHead};
+use super::sinks;
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Node, Read, read};
 use crate::decide::TriggerRule;
@@ -66,6 +67,11 @@ pub(super) fn tasks(
     all.connect(&mut tasks);
     let order = all.order(&tasks)?;
     let tasks = order.into_iter().map(|index| tasks[index].take()).collect::<Option<Vec<_>>>()?;
+    let mut tasks = tasks;
+    for (id, problem) in sinks::connect(&mut tasks) {
+        let at = all.written.iter().find(|written| written.id == id).map_or(dag.at, |it| it.at);
+        report.error(at, format!("task {id:?}: {problem}"));
+    }
     all.check_flow(dag, &tasks);
     Some(tasks)
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 pub mod data;
 pub mod flow;
+pub mod kafka;
 pub mod plain;
 pub mod process;
 mod rules;
@@ -81,6 +82,7 @@ pub const OPERATORS: &[Operator] = &[
     operator::<data::CsvRead>("csv.read", true, &[]),
     operator::<data::CsvWrite>("csv.write", false, &[]),
     operator::<plain::Nothing>("empty", false, &[]),
+    operator::<kafka::KafkaConsume>("kafka.consume", true, &[]),
     operator::<plain::Nothing>("noop", false, &[]),
     operator::<data::ParquetRead>("parquet.read", true, &[]),
     operator::<data::ParquetWrite>("parquet.write", false, &[]),
@@ -99,7 +101,6 @@ pub const NOT_YET: &[&str] = &[
     "generate",
     "http",
     "http.poll",
-    "kafka.consume",
     "kafka.produce",
     "latest_only",
     "mysql.cdc",

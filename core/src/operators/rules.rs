@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Input;
 use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform, Transform};
 use super::flow::{Branch, ShortCircuit};
+use super::kafka::{KafkaConsume, METADATA, RecordFormat};
 use super::plain::Nothing;
 use super::process::{Bash, Python};
 use super::sql::{LoadMode, PostgresLoad, Sql};
@@ -54,6 +55,39 @@ impl Rules for CsvRead {
             only_if(!self.delimiter.is_ascii(), ("delimiter", "the delimiter must be ASCII")),
             only_if(!self.quote.is_ascii(), ("quote", "the quote must be ASCII")),
             only_if(self.delimiter == self.quote, ("quote", "quote and delimiter are the same")),
+        ]
+        .concat()
+    }
+}
+
+impl Rules for KafkaConsume {
+    fn broken_rules(&self) -> Vec<Broken> {
+        let is = |format| self.format == format;
+        [
+            only_if(self.topic.trim().is_empty(), ("topic", "\"topic\" is empty")),
+            only_if(
+                is(RecordFormat::Json) && self.columns.is_empty(),
+                ("format", "format json needs \"columns\": column to path in the record"),
+            ),
+            only_if(
+                is(RecordFormat::Csv) && self.names.is_empty(),
+                ("format", "format csv needs \"names\": the fields of a record, in order"),
+            ),
+            only_if(
+                !is(RecordFormat::Csv) && !self.names.is_empty(),
+                ("names", "\"names\" belongs to format csv"),
+            ),
+            only_if(
+                is(RecordFormat::Raw) && !self.columns.is_empty(),
+                ("columns", "format raw has one column, \"value\": leave \"columns\" out"),
+            ),
+            only_if(!self.delimiter.is_ascii(), ("delimiter", "the delimiter must be ASCII")),
+            only_if(self.max_messages == Some(0), ("max_messages", "\"max_messages\" is 0")),
+            only_if(self.max_bytes == Some(0), ("max_bytes", "\"max_bytes\" is 0")),
+            only_if(
+                self.columns.keys().any(|name| METADATA.contains(&name.as_str())),
+                ("columns", "columns such as \"_offset\" are there by themselves"),
+            ),
         ]
         .concat()
     }

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::Gateway;
 use super::own::Own;
+use super::ranges;
 use super::session::handed_over;
 use crate::dispatch::Outbound;
 use crate::engine::{DatasetReport, LogTail, Outcome, TryReport, XComReport, fence};
@@ -92,6 +93,13 @@ impl Inbound {
                 Ok(self.logs.send(chunk).await?)
             }
             In::State(request) => self.state(request).await,
+            In::Range(request) => {
+                let is_own = self.own.has(request.r#try.as_ref());
+                if let Some(reply) = ranges::answer(&core, request, is_own).await {
+                    self.send(Out::Range(reply));
+                }
+                Ok(())
+            }
             In::DeadLetters(letters) if self.own.has(letters.r#try.as_ref()) => {
                 self.dead_letters(letters).await
             }

@@ -3,6 +3,7 @@
 mod inbound;
 mod join;
 mod own;
+mod ranges;
 mod requests;
 mod session;
 

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Connection, DatasetRef, FileAccess, RecordBatchStream, TaskError};
+use crate::{
+    Connection, DatasetRef, DatasetStats, FileAccess, Pipeline, RecordBatchStream, TaskError,
+};
 
 /// Which try this is, in words that outside systems keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct TaskContext {
     pub storage: String,
     /// Rows of other tasks' scans, where this try counts them.
     pub counts: Arc<ScanCounts>,
+    /// Ranges and ledgers, of tasks between a topic and its sinks.
+    pub pipeline: Arc<Pipeline>,
     /// Bytes that the try may hold before it spills or refuses to grow.
     pub memory_bytes: usize,
     /// Values of `env:` and of the DAG's context for processes.
@@ -152,7 +158,8 @@ pub trait DeadLetterSink: Send + Sync {
     async fn send(&self, rows: Vec<BadRow>) -> Result<(), TaskError>;
 }
 
-/// Opens datasets of other tasks; the worker injects the one that knows files and formats.
+/// Opens datasets of other tasks, and makes the try's own; the worker injects the one that knows files
+/// and formats.
 #[async_trait]
 pub trait DatasetReader: Send + Sync {
     /// Reads a dataset from its beginning; `columns` names those wanted, in their order (`None`: all).
@@ -162,6 +169,24 @@ pub trait DatasetReader: Send + Sync {
         columns: Option<&[String]>,
         ctx: &TaskContext,
     ) -> Result<RecordBatchStream, TaskError>;
+
+    /// Begins the dataset of this try.
+    fn writer(
+        &self,
+        schema: SchemaRef,
+        ctx: &TaskContext,
+    ) -> Result<Box<dyn DatasetWriter>, TaskError>;
+}
+
+/// Writes a dataset batch by batch. Blocks.
+pub trait DatasetWriter: Send {
+    /// Adds rows.
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), TaskError>;
+    /// Puts the dataset on disk and describes it.
+    fn finish(
+        self: Box<Self>,
+        provenance: Vec<Value>,
+    ) -> Result<(DatasetRef, DatasetStats), TaskError>;
 }
 
 /// Knows the process groups that the worker's keeper ends if the worker dies.

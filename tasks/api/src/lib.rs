@@ -9,13 +9,16 @@ mod dataset;
 mod error;
 mod files;
 mod operator;
+mod pipeline;
 
 pub use connection::Connection;
 pub use context::{
-    BadRow, DatasetReader, DeadLetterSink, LogSink, Pipe, ProcessGroups, ProgressSink, ScanCounts,
-    StateStore, TaskContext, TaskIdentity,
+    BadRow, DatasetReader, DatasetWriter, DeadLetterSink, LogSink, Pipe, ProcessGroups,
+    ProgressSink, ScanCounts, StateStore, TaskContext, TaskIdentity,
 };
 pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};
 pub use error::{ErrorClass, TaskError};
 pub use files::FileAccess;
 pub use operator::{ErasedOperator, Operator, TaskOutput};
+pub use pipeline::{LedgerTopic, Ledgers, NoPipeline, Pipeline, RangePart, RangeRef, Ranges};
+pub use subak_core::dag::model::Sink;

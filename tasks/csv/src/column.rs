@@ -42,7 +42,7 @@ impl Kind {
 }
 
 /// The values of a column so far.
-pub(crate) struct ColumnBuilder {
+pub struct ColumnBuilder {
     nulls: NullBufferBuilder,
     values: Values,
 }
@@ -67,7 +67,7 @@ struct Timestamps {
 
 impl ColumnBuilder {
     /// Starts a column with room for `rows`.
-    pub(crate) fn new(kind: &Kind, rows: usize) -> Self {
+    pub fn new(kind: &Kind, rows: usize) -> Self {
         let values = match kind {
             Kind::Text => {
                 let mut offsets = Vec::with_capacity(rows + 1);
@@ -91,7 +91,7 @@ impl ColumnBuilder {
 
     /// Adds a null.
     #[inline]
-    pub(crate) fn push_null(&mut self) {
+    pub fn push_null(&mut self) {
         self.nulls.append_null();
         match &mut self.values {
             Values::Text { bytes, offsets } => offsets.push(length(bytes)),
@@ -105,7 +105,7 @@ impl ColumnBuilder {
 
     /// Adds a field's value; `false` if it is none of the column's type (then nothing is added).
     #[inline]
-    pub(crate) fn push(&mut self, field: &[u8]) -> bool {
+    pub fn push(&mut self, field: &[u8]) -> bool {
         let fits = match &mut self.values {
             Values::Text { bytes, offsets } => push_text(bytes, offsets, field),
             Values::Integer(values) => {
@@ -126,7 +126,7 @@ impl ColumnBuilder {
     }
 
     /// Forgets all but the first `rows` values.
-    pub(crate) fn truncate(&mut self, rows: usize) {
+    pub fn truncate(&mut self, rows: usize) {
         self.nulls.truncate(rows);
         match &mut self.values {
             Values::Text { bytes, offsets } => {
@@ -142,7 +142,7 @@ impl ColumnBuilder {
     }
 
     /// Hands the values on and starts anew, with room for as many.
-    pub(crate) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let nulls = self.nulls.finish();
         Ok(match &mut self.values {
             Values::Text { bytes, offsets } => Arc::new(finish_text(bytes, offsets, nulls)?),

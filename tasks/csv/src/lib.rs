@@ -18,7 +18,7 @@ mod splitter;
 pub mod value;
 
 pub use bad_row::{BadRecord, Lines};
-pub use column::Kind;
+pub use column::{ColumnBuilder, Kind};
 pub use error::CsvError;
 pub use format::Format;
 pub use layout::{CsvColumn, CsvOptions, Layout};

@@ -3,16 +3,25 @@
 //! It owns the way from a connection to librdkafka, and from records to Arrow. What a pipeline has
 //! read already it asks the server and the sinks' ledgers, through the try's context.
 
+mod consume;
 mod failure;
+mod record;
 mod target;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use serde_json::{Value, json};
-use subak_task::{Connection, TaskError};
+use subak_task::{Connection, ErasedOperator, TaskError};
 
 use crate::target::Target;
+
+/// Returns the operators of this crate.
+#[must_use]
+pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
+    vec![Arc::new(consume::KafkaConsumeOperator)]
+}
 
 /// Connects and counts brokers and topics: "test connection" of the UI and the CLI. Brokers have
 /// `patience` to answer.

@@ -9,7 +9,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use subak_core::connection::{Kafka, fields};
-use subak_task::{Connection, TaskError};
+use subak_task::{Connection, TaskContext, TaskError};
 
 use crate::failure;
 
@@ -31,6 +31,11 @@ pub(crate) type Client = BaseConsumer<Heard>;
 pub(crate) struct Heard(Mutex<Option<(KafkaError, String)>>);
 
 impl Target {
+    /// The connection `id` of a try.
+    pub(crate) fn named(id: &str, ctx: &TaskContext) -> Result<Self, TaskError> {
+        Self::new(id, ctx.connection(id)?)
+    }
+
     /// Checks a connection; nothing is connected yet.
     pub(crate) fn new(id: &str, connection: &Connection) -> Result<Self, TaskError> {
         let refused = |why: String| TaskError::permanent(format!("connection `{id}`: {why}"));
@@ -93,6 +98,11 @@ impl Heard {
     /// The last error and its reason.
     pub(crate) fn last(&self) -> Option<(KafkaError, String)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what was said, once something was answered.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

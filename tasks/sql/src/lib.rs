@@ -5,6 +5,7 @@
 
 mod copy;
 mod failure;
+mod ledgers;
 mod load;
 mod name;
 mod session;
@@ -14,7 +15,7 @@ mod target;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use subak_task::{Connection, ErasedOperator, TaskError};
+use subak_task::{Connection, ErasedOperator, Ledgers, TaskError};
 
 use crate::session::Session;
 use crate::target::Target;
@@ -23,6 +24,12 @@ use crate::target::Target;
 #[must_use]
 pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
     vec![Arc::new(statement::SqlOperator), Arc::new(load::PostgresLoadOperator)]
+}
+
+/// Returns what reads the ledgers of this crate's loads.
+#[must_use]
+pub fn ledgers() -> Arc<dyn Ledgers> {
+    Arc::new(ledgers::PostgresLedgers)
 }
 
 /// Connects and asks for the server's version: "test connection" of the UI and the CLI.

@@ -4,6 +4,7 @@
 mod notes;
 mod process;
 mod usage;
+mod warehouse;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 pub use notes::Notes;
 pub use process::{Process, Remains};
 pub use usage::Usage;
+pub use warehouse::Database;
 
 /// Nothing that is waited for may take longer: the machine of the tests is busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -104,6 +106,17 @@ impl Stack {
         fs::write(self.folder.path().join("dags").join(format!("{dag_id}.yaml")), text)?;
         let id = DagId::from(dag_id);
         self.until("a DAG to be read", async || Ok(self.store.dag_head(&id).await?.is_some())).await
+    }
+
+    /// Puts another version of a DAG file into the folder, and waits until a server has read it.
+    pub async fn replace_dag(&self, dag_id: &str, text: &str) -> anyhow::Result<()> {
+        let id = DagId::from(dag_id);
+        let before = self.store.dag_head(&id).await?.map(|head| head.version);
+        fs::write(self.folder.path().join("dags").join(format!("{dag_id}.yaml")), text)?;
+        self.until("another version of a DAG", async || {
+            Ok(self.store.dag_head(&id).await?.map(|head| head.version) != before)
+        })
+        .await
     }
 
     /// Starts a run as people do, by `subak runs trigger`.
@@ -252,7 +265,12 @@ impl Stack {
     /// Runs `subak` on this installation as people do, from any folder.
     pub async fn subak(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let storage = self.storage().display().to_string();
-        let env = [("SUBAK_DATABASE_URL", self.url.as_str()), ("SUBAK_STORAGE", &storage)];
+        let key = "00".repeat(32);
+        let env = [
+            ("SUBAK_DATABASE_URL", self.url.as_str()),
+            ("SUBAK_SECRET_KEY", &key),
+            ("SUBAK_STORAGE", &storage),
+        ];
         let mut command = process::command(&self.options.binary, &env);
         command.args(arguments).current_dir(self.folder.path());
         Ok(tokio::task::spawn_blocking(move || command.output()).await??)

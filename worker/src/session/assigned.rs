@@ -12,7 +12,7 @@ use subak_core::ids::RunKey;
 use subak_core::template::{RunContext, XComKey};
 use subak_core::text::{json_without_nul, without_nul};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
-use subak_task::{Connection, TaskContext, TaskIdentity, TaskOutput};
+use subak_task::{Connection, Pipeline, TaskContext, TaskIdentity, TaskOutput};
 
 use super::letters::LetterCount;
 use super::outbox::{Outbox, TryLine, packed};
@@ -78,6 +78,11 @@ pub(crate) fn assigned(
         resets: assignment.resets,
         load_again: assignment.load_again,
     };
+    let pipeline = Arc::new(Pipeline {
+        sinks: task.task.sinks.clone(),
+        ranges: Arc::clone(&line) as _,
+        ledgers: Arc::clone(&host.ledgers),
+    });
     let storage = host.storage(&identity, RunKey(try_ref.run).day(), try_ref.token);
     let stop = Arc::new(StopOrder::default());
     let ctx = TaskContext {
@@ -94,6 +99,7 @@ pub(crate) fn assigned(
         scratch: if is_brief { PathBuf::new() } else { host.scratch(try_ref.token) },
         storage,
         counts: Arc::default(),
+        pipeline,
         memory_bytes: host.memory_per_try,
         env: Arc::new(env),
     };

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use subak_proto::server_message::Message;
-use subak_proto::{Answer, Assignment, HeartbeatAck, Held, ServerMessage, StateReply, TryRef};
+use subak_proto::{
+    Answer, Assignment, HeartbeatAck, Held, RangeReply, ServerMessage, StateReply, TryRef,
+};
 use tonic::Status;
 use tracing::{debug, error, warn};
 
@@ -65,6 +67,7 @@ impl Session {
                 }
             }
             Message::State(reply) => self.state_answered(reply),
+            Message::Range(reply) => self.range_answered(reply),
             Message::DeadLetterAck(ack) => {
                 self.letters_kept(ack.r#try.unwrap_or_default(), ack.up_to);
             }
@@ -205,6 +208,13 @@ impl Session {
     fn state_answered(&mut self, answer: StateReply) {
         if let Some((_, reply)) = self.states.remove(&answer.id) {
             let value = if answer.error.is_empty() { Ok(answer.value) } else { Err(answer.error) };
+            let _ = reply.send(value);
+        }
+    }
+
+    fn range_answered(&mut self, answer: RangeReply) {
+        if let Some((_, reply)) = self.ranges.remove(&answer.id) {
+            let value = if answer.error.is_empty() { Ok(answer.answer) } else { Err(answer.error) };
             let _ = reply.send(value);
         }
     }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures::future::OptionFuture;
 use rand::Rng;
-use subak_proto::{DeadLetters, JoinToken, StateRequest};
+use subak_proto::{DeadLetters, JoinToken, RangeRequest, StateRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,7 @@ pub(crate) struct Session {
     cache: TaskCache,
     requests: Arc<AtomicU64>,
     states: HashMap<u64, (StateRequest, StateReply)>,
+    ranges: HashMap<u64, (RangeRequest, RangeReply)>,
     /// Messages of rejected records that the server does not keep yet, by token.
     letters: HashMap<i64, Vec<Arc<DeadLetters>>>,
     resend_at: Option<Instant>,
@@ -93,6 +94,7 @@ pub(crate) struct Session {
     end_at: Option<Instant>,
 }
 
+type RangeReply = oneshot::Sender<Result<Vec<u8>, String>>;
 type StateReply = oneshot::Sender<Result<Option<Vec<u8>>, String>>;
 
 impl Session {
@@ -141,6 +143,7 @@ impl Session {
             cache: TaskCache::default(),
             requests: Arc::default(),
             states: HashMap::new(),
+            ranges: HashMap::new(),
             resend_at: None,
             spool_at: None,
             tries: TaskTracker::new(),

@@ -6,9 +6,12 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value;
-use subak_proto::{DeadLetters, LogChunk, Progress, Report, RequestReply, StateRequest};
+use subak_core::range::{Answer, Operation};
+use subak_proto::{
+    DeadLetters, LogChunk, Progress, RangeRequest, Report, RequestReply, StateRequest,
+};
 use subak_proto::{TryRef, state_request};
-use subak_task::{ProgressSink, StateStore, TaskError};
+use subak_task::{ProgressSink, Ranges, StateStore, TaskError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::letters::LetterCount;
@@ -30,6 +33,10 @@ pub(crate) enum Event {
     State {
         request: StateRequest,
         reply: oneshot::Sender<Result<Option<Vec<u8>>, String>>,
+    },
+    Range {
+        request: RangeRequest,
+        reply: oneshot::Sender<Result<Vec<u8>, String>>,
     },
     DeadLetters(Arc<DeadLetters>),
     Reply(RequestReply),
@@ -168,5 +175,22 @@ impl StateStore for TryLine {
 
     async fn delete(&self, key: &str) -> Result<(), TaskError> {
         self.ask(key, state_request::Operation::Delete(true)).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Ranges for TryLine {
+    async fn ask(&self, operation: Operation) -> Result<Answer, TaskError> {
+        let unreadable = |error| TaskError::permanent(format!("a range of a topic: {error}"));
+        let (reply, answer) = oneshot::channel();
+        let request = RangeRequest {
+            id: self.requests.fetch_add(1, Ordering::Relaxed),
+            r#try: Some(self.try_ref),
+            operation: serde_json::to_vec(&operation).map_err(unreadable)?,
+        };
+        self.outbox.send(Event::Range { request, reply });
+        let answer = answer.await.map_err(|_| TaskError::transient("the worker has ended"))?;
+        let answer = answer.map_err(TaskError::transient)?;
+        serde_json::from_slice(&answer).map_err(unreadable)
     }
 }

@@ -33,6 +33,10 @@ impl Session {
                     self.send(Message::State(request.clone()));
                     self.states.insert(request.id, (request, reply));
                 }
+                Event::Range { request, reply } => {
+                    self.send(Message::Range(request.clone()));
+                    self.ranges.insert(request.id, (request, reply));
+                }
                 Event::DeadLetters(letters) => {
                     let token = letters.r#try.unwrap_or_default().token;
                     self.send(Message::DeadLetters(DeadLetters::clone(&letters)));
@@ -111,6 +115,10 @@ impl Session {
         let states: Vec<_> = self.states.values().map(|(request, _)| request.clone()).collect();
         for request in states {
             self.send(Message::State(request));
+        }
+        let ranges: Vec<_> = self.ranges.values().map(|(request, _)| request.clone()).collect();
+        for request in ranges {
+            self.send(Message::Range(request));
         }
         for token in self.book.all_waiting().map(|waiting| waiting.token()).collect::<Vec<_>>() {
             self.resend_report(token, now);

@@ -40,7 +40,7 @@ refused! {
     duplicate_tasks_of_a_list: tasks("  - {task_id: x, operator: noop}\n  - {task_id: x, operator: noop}\n");
     a_list_without_ids: tasks("  - {operator: noop}\n  - {task_id: 5, operator: noop}\n  - noop\n");
     keys_that_are_not_built_yet: check(
-        "dag_id: a\ndeadline: 1h\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.consume, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, inlets: []}\n",
+        "dag_id: a\ndeadline: 1h\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.produce, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, inlets: []}\n",
     );
     wrong_types: check(
         "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: 1}\n  y: noop\n  z: {operator: 5}\n",

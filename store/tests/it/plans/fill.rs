@@ -21,7 +21,7 @@ pub(super) async fn analyse(database: &TestDatabase) -> anyhow::Result<()> {
 
 /// `$1` the first number, `$2` the last one. A fifth of the tasks is ready, one in a thousand waits
 /// on a timer, the others run.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
                       tasks_open, deadline_at, started_at)
      SELECT ((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint * (1::bigint << 40) + n,
@@ -55,4 +55,9 @@ const TABLES: [&str; 8] = [
     "INSERT INTO outbox (kind, run_key, payload)
      SELECT 'cascade', run_key, '{}' FROM run
      WHERE run_id::bigint BETWEEN $1 AND $2 AND run_id::bigint % 20 = 0",
+    "INSERT INTO topic_range (dag, task, sequence, cluster, topic, partitions, has_gap, sinks, state,
+                              run_key)
+     SELECT n % 100, 1, n, 'c', 't', '[]', false, '{load}',
+            CASE WHEN n % 50 = 0 THEN 'open' ELSE 'committed' END, run_key
+     FROM run CROSS JOIN LATERAL (SELECT run_id::bigint AS n) AS number WHERE n BETWEEN $1 AND $2",
 ];

@@ -1,6 +1,7 @@
 //! Datasets: how they are written, described and read again.
 
 pub(crate) mod ipc;
+mod own;
 pub(crate) mod parquet;
 pub(crate) mod plain;
 pub(crate) mod reader;

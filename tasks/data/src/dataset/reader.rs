@@ -7,12 +7,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{Stream, StreamExt, TryStreamExt};
 use subak_task::{
-    DatasetReader, DatasetRef, RecordBatchStream, ScanCounts, Source, TaskContext, TaskError,
+    DatasetReader, DatasetRef, DatasetWriter, RecordBatchStream, ScanCounts, Source, TaskContext,
+    TaskError,
 };
 use subak_tasks_csv::{CsvOptions, OnBad};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::own::OwnDataset;
 use super::plain::{plain_batch, plain_schema};
 use super::{ipc, parquet, reference};
 use crate::csv::scan::{self, Counters, CsvFiles};
@@ -40,6 +42,14 @@ impl DatasetReader for Reader {
         }));
         stream.batches = stream.batches.chain(ending.take(1)).boxed();
         Ok(stream)
+    }
+
+    fn writer(
+        &self,
+        schema: SchemaRef,
+        ctx: &TaskContext,
+    ) -> Result<Box<dyn DatasetWriter>, TaskError> {
+        Ok(Box::new(OwnDataset::new(schema, ctx)?))
     }
 }
 

@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
+use serde_json::Value;
 use subak_core::operators::data::Step;
 use subak_task::{DatasetRef, DatasetStats, ScanCounts, TaskContext};
 use tokio::task::JoinSet;
@@ -80,7 +81,9 @@ impl Query {
         }
         parts.sort_by_key(|&(number, _)| number);
         let parts = parts.into_iter().map(|(_, part)| part).collect();
-        ipc::dataset(&self.name, &self.folder, &schema, parts)
+        let (mut dataset, stats) = ipc::dataset(&self.name, &self.folder, &schema, parts)?;
+        dataset.provenance = provenance(&self.tables);
+        Ok((dataset, stats))
     }
 
     /// Plans the query: on one partition if its rows have an order to keep, else on all threads.
@@ -139,6 +142,17 @@ impl Query {
             .build();
         Ok(SessionContext::new_with_state(state))
     }
+}
+
+/// What the inputs carry, each entry once.
+fn provenance(tables: &Tables) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    for entry in tables.values().flat_map(|dataset| &dataset.provenance) {
+        if !all.contains(entry) {
+            all.push(entry.clone());
+        }
+    }
+    all
 }
 
 async fn write(

@@ -97,6 +97,7 @@ impl Tasks {
             files: Arc::new(FileAccess::everywhere()),
             scratch,
             storage: format!("file://{}/", self.path(&format!("storage/{task}")).display()),
+            pipeline: subak_task::Pipeline::none(),
             counts: Arc::default(),
             memory_bytes: self.memory_bytes,
             env: Arc::new(BTreeMap::new()),

@@ -17,6 +17,15 @@ use crate::target::Target;
 /// Keeps two creators apart, anywhere in the database.
 const CREATE_LOCK: i64 = 0x5375_6261_6b4c_6f61;
 
+/// How a load was done before this try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// By an earlier try of the same task instance.
+    Try,
+    /// By another run, or before a clear: the ledger of the topic is past the range.
+    Range,
+}
+
 /// What a load did.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub(crate) struct Loaded {
@@ -28,9 +37,9 @@ pub(crate) struct Loaded {
     pub(crate) rows_loaded: i64,
     /// Rows that are not: a later row has the same key, or a trigger of the table left them out.
     pub(crate) rows_filtered: i64,
-    /// An earlier try did it.
+    /// Where it was done before.
     #[sqlx(skip)]
-    pub(crate) earlier: bool,
+    pub(crate) earlier: Option<Earlier>,
 }
 
 impl Loaded {
@@ -185,7 +194,7 @@ impl Ledger {
             .fetch_optional(db)
             .await
             .map_err(|error| self.refused(error))?;
-        Ok(found.map(|loaded| Loaded { earlier: true, ..loaded }))
+        Ok(found.map(|loaded| Loaded { earlier: Some(Earlier::Try), ..loaded }))
     }
 
     /// Writes the counts into the claimed row.

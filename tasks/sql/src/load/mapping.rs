@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::SchemaRef;
+use subak_core::operators::kafka::METADATA;
 use subak_task::TaskError;
 
 use crate::copy::{Field, ddl_type};
@@ -13,7 +14,9 @@ use crate::name::{self, Identifier, did_you_mean};
 /// the dataset's order, which a created table has too.
 pub(crate) fn pairs(named: &BTreeMap<String, String>, schema: &SchemaRef) -> Vec<(String, String)> {
     if named.is_empty() {
+        // Where a record comes from is a column of the table only where somebody says so.
         let names = schema.fields().iter().map(|field| field.name());
+        let names = names.filter(|name| !METADATA.contains(&name.as_str()));
         return names.map(|name| (name.clone(), name.clone())).collect();
     }
     let mut pairs: Vec<_> =

@@ -5,17 +5,20 @@ mod copy_in;
 mod create;
 mod ledger;
 mod mapping;
+pub(crate) mod offsets;
 mod transaction;
 mod upsert;
 
 use std::time::Duration;
 
 use subak_core::operators::sql::{LoadMode, PostgresLoad};
-use subak_task::{DatasetRef, Operator, TaskContext, TaskError, TaskOutput};
-use tokio::time::sleep;
+use subak_core::range::Operation;
+use subak_task::{DatasetRef, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::load::ledger::{Ledger, Loaded};
+use crate::load::ledger::{Earlier, Ledger, Loaded};
+use crate::load::offsets::Offsets;
 use crate::name::{Identifier, TableName};
 use crate::session::{Backend, Session};
 use crate::target::Target;
@@ -30,6 +33,9 @@ const SETTLE: [Duration; 6] = [
     Duration::from_millis(3_200),
 ];
 
+/// How long a server has to note that a range is committed.
+const TELL: Duration = Duration::from_secs(5);
+
 /// `postgres.load`: loads a dataset into a table.
 pub(crate) struct PostgresLoadOperator;
 
@@ -41,6 +47,9 @@ pub(crate) struct Load<'a> {
     pub(crate) key: Vec<Identifier>,
     pub(crate) target: Target,
     pub(crate) ledger: Ledger,
+    /// Ranges of topics that the dataset carries, and the ledger that they are held against.
+    pub(crate) ranges: Vec<RangeRef>,
+    pub(crate) offsets: Offsets,
     pub(crate) ctx: &'a TaskContext,
 }
 
@@ -55,12 +64,20 @@ impl Operator for PostgresLoadOperator {
         let backend = session.backend();
         let work = Box::pin(load.in_transaction(&mut session.db));
         let loaded = backend.guard(&ctx.cancel, work).await?;
-        if loaded.earlier {
-            ctx.log(format!("loaded already, by an earlier try: {loaded}"));
-            return Ok(output(&loaded));
+        match loaded.earlier {
+            None => {
+                load.commit(session, &backend, &loaded).await?;
+                ctx.log(format!("loaded and committed: {loaded}"));
+            }
+            Some(Earlier::Try) => {
+                ctx.log(format!("loaded already, by an earlier try: {loaded}"));
+            }
+            Some(Earlier::Range) => ctx.log(format!(
+                "nothing to load: {} is committed already",
+                load.ranges.iter().map(RangeRef::to_string).collect::<Vec<_>>().join(", ")
+            )),
         }
-        load.commit(session, &backend, &loaded).await?;
-        ctx.log(format!("loaded and committed: {loaded}"));
+        load.tell_committed().await;
         Ok(output(&loaded))
     }
 }
@@ -71,12 +88,13 @@ fn output(loaded: &Loaded) -> TaskOutput {
 
 impl<'a> Load<'a> {
     fn new(params: PostgresLoad, ctx: &'a TaskContext) -> Result<Self, TaskError> {
-        let dataset = serde_json::from_value(params.input.0.clone()).map_err(|error| {
-            TaskError::permanent(format!(
-                "`input` is no dataset ({error}): name a task that hands one on, as \
+        let dataset: DatasetRef =
+            serde_json::from_value(params.input.0.clone()).map_err(|error| {
+                TaskError::permanent(format!(
+                    "`input` is no dataset ({error}): name a task that hands one on, as \
                  `{{{{ tasks.<task id>.output }}}}`"
-            ))
-        })?;
+                ))
+            })?;
         let key =
             params.key.iter().map(|name| Identifier::new(name)).collect::<Result<Vec<_>, _>>()?;
         if params.mode == LoadMode::Upsert && key.is_empty() {
@@ -85,7 +103,16 @@ impl<'a> Load<'a> {
             ));
         }
         let target = Target::named(&params.connection, ctx)?;
+        let ranges = RangeRef::of(&dataset)?;
+        if !ranges.is_empty() && ctx.identity.map_index >= 0 {
+            return Err(TaskError::permanent(
+                "a mapped load of a topic's range is not supported yet: each instance would move the \
+                 same ledger",
+            ));
+        }
         Ok(Self {
+            offsets: Offsets::new(&target, ctx, &ctx.identity.task_id)?,
+            ranges,
             table: TableName::parse(&params.table)?,
             ledger: Ledger::new(&target, ctx)?,
             params,
@@ -94,6 +121,19 @@ impl<'a> Load<'a> {
             target,
             ctx,
         })
+    }
+
+    /// Tells the server which ranges are in the database. The next reader finds it out by itself, if
+    /// no server hears it.
+    async fn tell_committed(&self) {
+        for range in &self.ranges {
+            let sink = self.ctx.identity.task_id.clone();
+            let commit = Operation::Commit { range: range.range, sink };
+            let told = timeout(TELL, self.ctx.pipeline.ranges.ask(commit)).await;
+            if !matches!(told, Ok(Ok(_))) {
+                self.ctx.log("no server has noted that the range is committed: the ledger has it");
+            }
+        }
     }
 
     /// Commits. If the answer is lost, the ledger says whether the rows are there.

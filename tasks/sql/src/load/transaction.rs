@@ -10,7 +10,7 @@ use subak_task::{RecordBatchStream, TaskError};
 
 use crate::copy::{Encoder, Field};
 use crate::load::catalog::{self, Table};
-use crate::load::ledger::{Loaded, mode_name};
+use crate::load::ledger::{Earlier, Loaded, mode_name};
 use crate::load::{Load, copy_in, mapping, upsert};
 use crate::name::{self, Identifier, did_you_mean};
 
@@ -18,10 +18,19 @@ impl Load<'_> {
     /// Loads the rows in a transaction that is left open, or finds that an earlier try did.
     pub(crate) async fn in_transaction(&self, db: &mut PgConnection) -> Result<Loaded, TaskError> {
         self.ledger.ensure(db).await?;
+        if !self.ranges.is_empty() {
+            self.offsets.ensure(db).await?;
+        }
+        for range in &self.ranges {
+            self.offsets.await_turn(db, range, self.ctx).await?;
+        }
         self.execute(db, "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned()).await?;
         let mode = self.params.mode;
         if let Some(earlier) = self.ledger.claim_in_tx(db, &self.params.table, mode).await? {
             return Ok(earlier);
+        }
+        if self.hold_ranges_in_tx(db).await? {
+            return Ok(self.nothing_to_load());
         }
         self.ledger.check_in_tx(db, mode).await?;
         let stream = self.read().await?;
@@ -44,10 +53,41 @@ impl Load<'_> {
             rows_read,
             rows_loaded,
             rows_filtered: (rows_read - rows_loaded).max(0),
-            earlier: false,
+            earlier: None,
         };
+        for range in &self.ranges {
+            self.offsets.advance_in_tx(db, range).await?;
+        }
         self.ledger.record_in_tx(db, &loaded, &self.dataset.provenance).await?;
         Ok(loaded)
+    }
+
+    /// Locks the positions of the dataset's ranges; returns whether all of them are here already.
+    async fn hold_ranges_in_tx(&self, db: &mut PgConnection) -> Result<bool, TaskError> {
+        let mut here = Vec::new();
+        for range in &self.ranges {
+            here.push(self.offsets.hold_in_tx(db, range).await?);
+        }
+        match here.iter().filter(|here| **here).count() {
+            0 => Ok(false),
+            all if all == here.len() => Ok(true),
+            _ => Err(TaskError::permanent(format!(
+                "{}: some of the ranges that the dataset was made of are loaded already, others are \
+                 not: load each in a task of its own",
+                self.target
+            ))),
+        }
+    }
+
+    fn nothing_to_load(&self) -> Loaded {
+        Loaded {
+            table_name: self.params.table.clone(),
+            mode: mode_name(self.params.mode).to_owned(),
+            rows_read: 0,
+            rows_loaded: 0,
+            rows_filtered: 0,
+            earlier: Some(Earlier::Range),
+        }
     }
 
     pub(crate) async fn execute(

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -15,9 +16,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, Row as _};
 use subak_postgres::{PrivatePostgres, TcpPort};
 use subak_task::{
-    BadRow, Column, Connection, DatasetReader, DatasetRef, DeadLetterSink, FileAccess, LogSink,
-    Pipe, ProcessGroups, ProgressSink, RecordBatchStream, Source, StateStore, TaskContext,
-    TaskError, TaskIdentity, TaskOutput,
+    BadRow, Column, Connection, DatasetReader, DatasetRef, DatasetWriter, DeadLetterSink,
+    FileAccess, LogSink, Pipe, Pipeline, ProcessGroups, ProgressSink, RecordBatchStream, Source,
+    StateStore, TaskContext, TaskError, TaskIdentity, TaskOutput,
 };
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -147,6 +148,7 @@ impl Try {
             scratch: PathBuf::new(),
             storage: String::new(),
             counts: Arc::default(),
+            pipeline: Pipeline::none(),
             memory_bytes: 64 << 20,
             env: Arc::default(),
         };
@@ -214,6 +216,10 @@ impl DatasetReader for Batches {
             schema: Arc::new(schema.project(&kept).unwrap()),
             batches: futures::stream::iter(batches).boxed(),
         })
+    }
+
+    fn writer(&self, _: SchemaRef, _: &TaskContext) -> Result<Box<dyn DatasetWriter>, TaskError> {
+        Err(TaskError::permanent("nothing writes datasets here"))
     }
 }
 

@@ -1,0 +1,103 @@
+//! What becomes of a range when loads fail, are cleared, or are two.
+
+use anyhow::{Result, ensure};
+use subak_testkit::kafka::{NewRecord, broker};
+
+use super::world::{LOAD, Wanted, World, records};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_whose_load_failed_is_read_again_by_the_next_run() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "left", ..Wanted::default() }).await?;
+    broker.produce(&world.topic, records(0..30)).await?;
+    world.warehouse.run("ALTER TABLE record RENAME TO elsewhere").await?;
+    let failed = world.run().await?;
+    ensure!(failed.errors.contains("table `record` does not exist"), "{failed:#?}");
+    assert_eq!(world.ranges().await?, ["open"]);
+    world.warehouse.run("ALTER TABLE elsewhere RENAME TO record").await?;
+    broker.produce(&world.topic, records(30..50)).await?;
+    world.succeed().await?;
+    world.check(30).await?;
+    world.succeed().await?;
+    world.check(50).await?;
+    assert_eq!(world.ranges().await?, ["committed", "committed"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clear_of_a_committed_range_loads_nothing_and_says_so() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "clear", ..Wanted::default() }).await?;
+    broker.produce(&world.topic, records(0..30)).await?;
+    let first = world.succeed().await?;
+    broker.produce(&world.topic, records(30..40)).await?;
+    let cleared = world.stack.subak(&["runs", "clear", super::world::DAG, &first.run_id]).await?;
+    ensure!(cleared.status.success(), "{cleared:?}");
+    let again = world.end_of(first.run, first.run_id.clone()).await?;
+    ensure!(again.tasks == ["load success", "read success"], "{again:#?}");
+    world.check(30).await?;
+    assert_eq!(world.ledger().await?, "0:30");
+    let logs = world
+        .stack
+        .subak(&["runs", "logs", super::world::DAG, &first.run_id, "--task", "load"])
+        .await?;
+    let logs = String::from_utf8(logs.stdout)?;
+    ensure!(logs.contains("is committed already"), "{logs}");
+    world.succeed().await?;
+    world.check(40).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_records_are_dead_letters_and_the_ledger_passes_them() -> Result<()> {
+    let broker = broker().await?;
+    let wanted =
+        Wanted { about: "bad", consume: "on_bad_record: dead_letter", ..Wanted::default() };
+    let mut world = World::new(broker, &wanted).await?;
+    let bad: [&[u8]; 5] = [b"oops", b"[1]", b"{\"id\": \"x\"}", b"\xff\xfe", b""];
+    let bad = bad.map(|value| NewRecord { value: Some(value.to_vec()), ..NewRecord::default() });
+    broker.produce(&world.topic, bad).await?;
+    // All of a range may be bad.
+    world.succeed().await?;
+    world.check(0).await?;
+    assert_eq!(world.ledger().await?, "0:5");
+    broker.produce(&world.topic, records(0..10)).await?;
+    world.succeed().await?;
+    world.check(10).await?;
+    let letters = "SELECT position || ' ' || encode(raw, 'escape') || ' ' || (reasons->>0)
+                   FROM dead_letter WHERE visible ORDER BY position";
+    let letters = world.stack.metadata().texts(letters).await?;
+    let expected = [
+        "0 oops not JSON: expected value at line 1 column 1",
+        "1 [1] the record is no JSON object",
+        "2 {\"id\": \"x\"} column id: \"x\" is not an integer (64 bits)",
+        "3 \\377\\376 not UTF-8 from byte 0 on",
+        "4  not JSON: EOF while parsing a value at line 1 column 0",
+    ];
+    assert_eq!(letters, expected);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sinks_have_a_ledger_each() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "two", ..Wanted::default() }).await?;
+    let second = LOAD.replace("load:", "copy:").replace("table: record", "table: record_copy");
+    // What is made of a range carries it, too.
+    let made = "  made:\n    operator: transform\n    with:\n      \
+                input: '{{ tasks.read.output }}'\n      sql: SELECT * FROM read WHERE id % 2 = 0\n";
+    let second = second.replace("read.output", "made.output");
+    let dag = world.dag("", "retries: 0", &format!("{LOAD}{made}{second}"));
+    world.stack.replace_dag(super::world::DAG, &dag).await?;
+    broker.produce(&world.topic, records(0..30)).await?;
+    let failed = world.run().await?;
+    ensure!(failed.errors.contains("`record_copy` does not exist"), "{failed:#?}");
+    world.check(30).await?;
+    assert_eq!(world.ranges().await?, ["open"]);
+    world.warehouse.run("CREATE TABLE record_copy (LIKE record)").await?;
+    world.succeed().await?;
+    world.check(30).await?;
+    assert_eq!(world.number("SELECT count(*) FROM record_copy").await?, 15);
+    assert_eq!(world.ranges().await?, ["committed"]);
+    assert_eq!(world.ledger().await?, "0:30 0:30");
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! From a topic to a table, by the real product on a real broker: each record once.
+
+mod kills;
+mod loads;
+mod topics;
+mod world;

@@ -1,0 +1,348 @@
+//! Ranges of topics: who reads what. Everything is asked by a try, and fenced by its token.
+
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use subak_core::range::{Answer, Operation, Origin, Partition, Range, SinkPositions};
+
+use crate::engine::Fence;
+use crate::statement::statements;
+use crate::{Store, StoreError};
+
+/// A try that asks, and its pipeline.
+#[derive(FromRow)]
+struct Holder {
+    dag: i32,
+    task: i32,
+    run_key: i64,
+    map_index: i32,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: i64,
+    sequence: i64,
+    cluster: String,
+    topic: String,
+    partitions: Value,
+    sinks: Vec<String>,
+    records: Option<i64>,
+    bytes: Option<i64>,
+}
+
+/// A range as it is listed.
+#[derive(Debug, Clone, FromRow)]
+pub struct RangeRow {
+    pub id: i64,
+    pub dag_id: String,
+    pub task_id: String,
+    pub sequence: i64,
+    pub topic: String,
+    pub state: String,
+    pub run_id: Option<String>,
+    pub sinks: Vec<String>,
+    pub committed: Vec<String>,
+    pub records: Option<i64>,
+}
+
+statements! {
+    Points HOLDER = "
+        SELECT run.dag, live.task, live.run_key, live.map_index FROM live
+        JOIN run ON run.run_key = live.run_key
+        WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+          AND live.session = $4 AND live.token = $5";
+
+    /// One at a time works on the ranges of a pipeline.
+    Points PIPELINE_LOCK = "
+        SELECT 1 FROM dag_task WHERE dag = $1 AND task = $2 FOR NO KEY UPDATE";
+
+    Points OPEN = "
+        SELECT id, sequence, cluster, topic, partitions, sinks, records, bytes FROM topic_range
+        WHERE dag = $1 AND task = $2 AND state = 'open' ORDER BY sequence LIMIT 1000";
+
+    Points OWN = "
+        SELECT id, sequence, cluster, topic, partitions, sinks, records, bytes FROM topic_range
+        WHERE run_key = $1 AND dag = $2 AND task = $3 AND state <> 'abandoned'
+        ORDER BY sequence DESC LIMIT 1";
+
+    /// The oldest open one whose run has ended, or is gone.
+    Points LEFT = "
+        SELECT r.id, r.sequence, r.cluster, r.topic, r.partitions, r.sinks, r.records, r.bytes
+        FROM topic_range AS r
+        WHERE r.dag = $1 AND r.task = $2 AND r.state = 'open' AND r.cluster = $3 AND r.topic = $4
+          AND NOT EXISTS (SELECT FROM run WHERE run.run_key = r.run_key
+                          AND run.state IN ('queued', 'running'))
+        ORDER BY r.sequence LIMIT 1";
+
+    Points OWN_PUT = "UPDATE topic_range SET run_key = $2 WHERE id = $1";
+
+    Points NEWEST = "
+        SELECT sequence FROM topic_range WHERE dag = $1 AND task = $2 ORDER BY sequence DESC LIMIT 1";
+
+    /// The newest one of the same topic.
+    Points NEWEST_OF_TOPIC = "
+        SELECT id, sequence, cluster, topic, partitions, sinks, records, bytes FROM topic_range
+        WHERE dag = $1 AND task = $2 AND cluster = $3 AND topic = $4 AND state <> 'abandoned'
+        ORDER BY sequence DESC LIMIT 1";
+
+    Points CUT = "
+        INSERT INTO topic_range (dag, task, sequence, predecessor, cluster, topic, partitions, sinks,
+                                 run_key, has_gap)
+        SELECT $1::integer, $2::integer, $3::bigint + 1,
+               (SELECT id FROM topic_range
+                WHERE dag = $1::integer AND task = $2::integer AND sequence = $3::bigint),
+               $4::text, $5::text, $6::jsonb, $7::text[], $8::bigint, $9::boolean
+        RETURNING id";
+
+    Points READ = "
+        UPDATE topic_range SET partitions = $2, records = $3, bytes = $4, rejected = $5, read_at = now()
+        WHERE id = $1 AND run_key = $6";
+
+    Points COMMIT = "
+        UPDATE topic_range
+        SET committed = CASE WHEN $2::text = ANY (committed) THEN committed
+                             ELSE committed || $2::text END,
+            state = CASE WHEN sinks <@ (committed || $2::text) THEN 'committed' ELSE state END,
+            ended_at = CASE WHEN sinks <@ (committed || $2::text) THEN now() END
+        WHERE id = $1 AND dag = $3 AND state = 'open'";
+
+    /// An earlier range that a sink lacks and that a run works on.
+    Points WAITS = "
+        SELECT run.run_id
+        FROM topic_range AS mine
+        JOIN topic_range AS r ON r.dag = mine.dag AND r.task = mine.task AND r.state = 'open'
+                             AND r.sequence < mine.sequence
+        JOIN run ON run.run_key = r.run_key AND run.state IN ('queued', 'running')
+        WHERE mine.id = $1 AND NOT $2::text = ANY (r.committed)
+        LIMIT 1";
+}
+
+impl Store {
+    /// Does what a try asks of its ranges; `None` if the try was superseded.
+    pub async fn range_ask(
+        &self,
+        fence: &Fence,
+        operation: Operation,
+    ) -> Result<Option<Answer>, StoreError> {
+        let mut tx = self.engine.begin().await?;
+        let holder: Option<Holder> = sqlx::query_as(HOLDER)
+            .bind(fence.instance.run.0)
+            .bind(fence.instance.task.0)
+            .bind(fence.instance.map_index.0)
+            .bind(fence.session)
+            .bind(fence.token)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(holder) = holder else { return Ok(None) };
+        let answer = match operation {
+            Operation::Take { cluster, topic, sinks } => {
+                take_in_tx(&mut tx, &holder, &cluster, &topic, &sinks).await?
+            }
+            Operation::Cut { newest, cluster, topic, partitions, sinks } => {
+                let cut = NewRange { newest, cluster, topic, partitions, sinks };
+                cut_in_tx(&mut tx, &holder, cut).await?
+            }
+            Operation::Read { range, partitions, records, bytes, rejected } => {
+                sqlx::query(READ)
+                    .bind(range)
+                    .bind(Json(&partitions))
+                    .bind(records)
+                    .bind(bytes)
+                    .bind(rejected)
+                    .bind(holder.run_key)
+                    .execute(&mut *tx)
+                    .await?;
+                Answer::Done
+            }
+            Operation::Commit { range, sink } => {
+                commit_in_tx(&mut tx, holder.dag, range, &sink).await?;
+                Answer::Done
+            }
+            Operation::Waits { range, sink } => {
+                let run_id = sqlx::query_scalar(WAITS)
+                    .bind(range)
+                    .bind(sink)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                Answer::Waits { run_id }
+            }
+        };
+        tx.commit().await?;
+        Ok(Some(answer))
+    }
+
+    /// Ranges that are not in all of their sinks, the newest first.
+    pub async fn ranges_open(&self) -> Result<Vec<RangeRow>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT r.id, dag.dag_id, t.task_id, r.sequence, r.topic, r.state, run.run_id, r.sinks,
+                    r.committed, r.records
+             FROM topic_range AS r
+             JOIN dag ON dag.dag = r.dag
+             JOIN dag_task AS t ON t.dag = r.dag AND t.task = r.task
+             LEFT JOIN run ON run.run_key = r.run_key
+             WHERE r.state = 'open' ORDER BY r.id DESC LIMIT 1000",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
+    /// no such sink.
+    pub async fn range_abandon(&self, id: i64, sink: Option<&str>) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE topic_range
+             SET sinks = CASE WHEN $2::text IS NULL THEN sinks ELSE array_remove(sinks, $2) END,
+                 state = CASE WHEN $2::text IS NULL OR array_remove(sinks, $2) = '{}' THEN 'abandoned'
+                              WHEN array_remove(sinks, $2) <@ committed THEN 'committed'
+                              ELSE state END,
+                 ended_at = CASE WHEN $2::text IS NULL OR array_remove(sinks, $2) <@ committed
+                                 THEN now() END
+             WHERE id = $1 AND state = 'open' AND ($2::text IS NULL OR $2 = ANY (sinks))",
+        )
+        .bind(id)
+        .bind(sink)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+async fn take_in_tx(
+    db: &mut PgConnection,
+    holder: &Holder,
+    cluster: &str,
+    topic: &str,
+    sinks: &[SinkPositions],
+) -> Result<Answer, StoreError> {
+    sqlx::query(PIPELINE_LOCK).bind(holder.dag).bind(holder.task).execute(&mut *db).await?;
+    let own: Option<Row> = sqlx::query_as(OWN)
+        .bind(holder.run_key)
+        .bind(holder.dag)
+        .bind(holder.task)
+        .fetch_optional(&mut *db)
+        .await?;
+    if let Some(own) = own.filter(|own| own.cluster == cluster && own.topic == topic) {
+        return own.answer(Origin::Own);
+    }
+    settle_in_tx(db, holder, cluster, topic, sinks).await?;
+    let left: Option<Row> = sqlx::query_as(LEFT)
+        .bind(holder.dag)
+        .bind(holder.task)
+        .bind(cluster)
+        .bind(topic)
+        .fetch_optional(&mut *db)
+        .await?;
+    if let Some(left) = left {
+        sqlx::query(OWN_PUT).bind(left.id).bind(holder.run_key).execute(&mut *db).await?;
+        return left.answer(Origin::Left);
+    }
+    let newest: Option<i64> = sqlx::query_scalar(NEWEST)
+        .bind(holder.dag)
+        .bind(holder.task)
+        .fetch_optional(&mut *db)
+        .await?;
+    let last: Option<Row> = sqlx::query_as(NEWEST_OF_TOPIC)
+        .bind(holder.dag)
+        .bind(holder.task)
+        .bind(cluster)
+        .bind(topic)
+        .fetch_optional(&mut *db)
+        .await?;
+    let last = last.map(Row::range).transpose()?;
+    let open: Vec<Row> =
+        sqlx::query_as(OPEN).bind(holder.dag).bind(holder.task).fetch_all(&mut *db).await?;
+    let is_active = open.iter().any(|row| row.cluster == cluster && row.topic == topic);
+    Ok(Answer::None { newest: newest.unwrap_or(0), last, is_active })
+}
+
+/// Notes what the ledgers say is committed, and nobody has told.
+async fn settle_in_tx(
+    db: &mut PgConnection,
+    holder: &Holder,
+    cluster: &str,
+    topic: &str,
+    sinks: &[SinkPositions],
+) -> Result<(), StoreError> {
+    let open: Vec<Row> =
+        sqlx::query_as(OPEN).bind(holder.dag).bind(holder.task).fetch_all(&mut *db).await?;
+    for row in open.into_iter().filter(|row| row.cluster == cluster && row.topic == topic) {
+        let range = row.range()?;
+        for sink in sinks.iter().filter(|sink| range.is_committed_by(&sink.positions)) {
+            commit_in_tx(db, holder.dag, range.id, &sink.sink).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A range to be recorded.
+struct NewRange {
+    newest: i64,
+    cluster: String,
+    topic: String,
+    partitions: Vec<Partition>,
+    sinks: Vec<String>,
+}
+
+async fn cut_in_tx(
+    db: &mut PgConnection,
+    holder: &Holder,
+    cut: NewRange,
+) -> Result<Answer, StoreError> {
+    sqlx::query(PIPELINE_LOCK).bind(holder.dag).bind(holder.task).execute(&mut *db).await?;
+    let newest: Option<i64> = sqlx::query_scalar(NEWEST)
+        .bind(holder.dag)
+        .bind(holder.task)
+        .fetch_optional(&mut *db)
+        .await?;
+    if newest.unwrap_or(0) != cut.newest || holder.map_index >= 0 {
+        return Ok(Answer::Changed);
+    }
+    let has_gap = cut.partitions.iter().any(|part| part.after != part.from);
+    let id: i64 = sqlx::query_scalar(CUT)
+        .bind(holder.dag)
+        .bind(holder.task)
+        .bind(cut.newest)
+        .bind(&cut.cluster)
+        .bind(&cut.topic)
+        .bind(Json(&cut.partitions))
+        .bind(&cut.sinks)
+        .bind(holder.run_key)
+        .bind(has_gap)
+        .fetch_one(db)
+        .await?;
+    let NewRange { newest, cluster, topic, partitions, sinks } = cut;
+    let sequence = newest + 1;
+    let range = Range { id, sequence, cluster, topic, partitions, records: None, bytes: None };
+    Ok(Answer::Range { range, sinks, origin: Origin::Cut })
+}
+
+async fn commit_in_tx(
+    db: &mut PgConnection,
+    dag: i32,
+    range: i64,
+    sink: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(COMMIT).bind(range).bind(sink).bind(dag).execute(db).await?;
+    Ok(())
+}
+
+impl Row {
+    fn range(self) -> Result<Range, StoreError> {
+        let partitions = serde_json::from_value(self.partitions)
+            .map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))?;
+        Ok(Range {
+            id: self.id,
+            sequence: self.sequence,
+            cluster: self.cluster,
+            topic: self.topic,
+            partitions,
+            records: self.records,
+            bytes: self.bytes,
+        })
+    }
+
+    fn answer(mut self, origin: Origin) -> Result<Answer, StoreError> {
+        let sinks = std::mem::take(&mut self.sinks);
+        Ok(Answer::Range { range: self.range()?, sinks, origin })
+    }
+}

@@ -1,0 +1,242 @@
+//! Operator `kafka.consume`: what a topic has gained, as a dataset, each record once.
+
+mod plan;
+mod read;
+mod topic;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use subak_core::operators::kafka::KafkaConsume;
+use subak_core::range::{Answer, Operation, Origin, Range, SinkPositions};
+use subak_task::{LedgerTopic, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
+
+use self::plan::{Before, Limits};
+use self::read::{Reading, Totals};
+use self::topic::Topic;
+use crate::record::Rows;
+use crate::target::Target;
+
+/// Between two looks at a topic that has nothing new.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// `kafka.consume`: reads a range of a topic.
+pub(crate) struct KafkaConsumeOperator;
+
+impl Operator for KafkaConsumeOperator {
+    const NAME: &'static str = "kafka.consume";
+    type Params = KafkaConsume;
+
+    async fn run(&self, params: KafkaConsume, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
+        if ctx.identity.map_index >= 0 {
+            return Err(TaskError::permanent(
+                "a mapped task cannot read a topic: ranges are a task's own",
+            ));
+        }
+        let consume = Arc::new(Consume::new(params, ctx)?);
+        let (topic, range) = consume.range().await?;
+        consume.read(topic, range).await
+    }
+}
+
+/// A try that reads.
+struct Consume {
+    params: KafkaConsume,
+    target: Target,
+    ctx: TaskContext,
+}
+
+impl Consume {
+    fn new(params: KafkaConsume, ctx: &TaskContext) -> Result<Self, TaskError> {
+        let target = Target::named(&params.connection, ctx)?;
+        Ok(Self { target, params, ctx: ctx.clone() })
+    }
+
+    /// The group by which observers know the pipeline.
+    fn group(&self) -> String {
+        let id = &self.ctx.identity;
+        format!("subak.{}.{}.{}", id.installation, id.dag_id, id.task_id)
+    }
+
+    /// Takes the range to read, or cuts a new one.
+    async fn range(self: &Arc<Self>) -> Result<(Arc<Topic>, Range), TaskError> {
+        let topic = Arc::new(self.blocking(Topic::open).await?);
+        let waited = Instant::now();
+        loop {
+            let sinks = self.positions(&topic.cluster).await?;
+            let take = Operation::Take {
+                cluster: topic.cluster.clone(),
+                topic: self.params.topic.clone(),
+                sinks: sinks.clone(),
+            };
+            let answer = match self.ask(take).await? {
+                Answer::None { newest, last, is_active } => {
+                    // Nothing is open now, so nothing moves the ledgers: what was read of them before
+                    // may be older than the last commit.
+                    let sinks =
+                        if is_active { sinks } else { self.positions(&topic.cluster).await? };
+                    let before = Before::new(last, is_active, &sinks);
+                    match self.cut(&topic, newest, before).await? {
+                        Some(answer) => answer,
+                        None => {
+                            self.wait(waited).await?;
+                            continue;
+                        }
+                    }
+                }
+                answer => answer,
+            };
+            match answer {
+                Answer::Range { range, sinks, origin } => {
+                    self.check_sinks(&range, &sinks)?;
+                    self.say(&range, origin);
+                    return Ok((topic, range));
+                }
+                // Another try was quicker.
+                Answer::Changed => {}
+                other => return Err(TaskError::permanent(format!("unexpected answer {other:?}"))),
+            }
+        }
+    }
+
+    /// How far the sinks are, by their own ledgers.
+    async fn positions(&self, cluster: &str) -> Result<Vec<SinkPositions>, TaskError> {
+        let pipeline = &self.ctx.pipeline;
+        let topic = LedgerTopic {
+            consume_task: self.ctx.identity.task_id.clone(),
+            cluster: cluster.to_owned(),
+            topic: self.params.topic.clone(),
+        };
+        let mut all = Vec::new();
+        for sink in &pipeline.sinks {
+            let positions: BTreeMap<i32, i64> =
+                pipeline.ledgers.read(sink, &topic, &self.ctx).await?;
+            all.push(SinkPositions { sink: sink.task_id.clone(), positions });
+        }
+        Ok(all)
+    }
+
+    /// Records a new range; `None` if there is nothing to read.
+    async fn cut(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        newest: i64,
+        before: Before,
+    ) -> Result<Option<Answer>, TaskError> {
+        let topic = Arc::clone(topic);
+        let (cluster, name) = (topic.cluster.clone(), self.params.topic.clone());
+        let limits = Limits::new(&self.params, before.last.as_ref());
+        let partitions = self.blocking(move |this| topic.next(this, before, &limits)).await?;
+        if partitions.iter().all(|part| part.from >= part.to && part.from == part.after) {
+            return Ok(None);
+        }
+        let sinks = self.ctx.pipeline.sinks.iter().map(|sink| sink.task_id.clone()).collect();
+        let cut = Operation::Cut { newest, cluster, topic: name, partitions, sinks };
+        self.ask(cut).await.map(Some)
+    }
+
+    /// Waits a moment for records, or skips the task when it has waited long enough.
+    async fn wait(&self, since: Instant) -> Result<(), TaskError> {
+        let most = self.params.max_wait.map_or(Duration::ZERO, |wait| wait.0);
+        if since.elapsed() >= most {
+            return Err(TaskError::skip(format!("topic {} has no new records", self.params.topic)));
+        }
+        tokio::select! {
+            () = self.ctx.cancel.cancelled() => Err(TaskError::cancelled()),
+            () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
+        }
+    }
+
+    /// A range of a sink that the DAG no longer has would stay open for ever.
+    fn check_sinks(&self, range: &Range, sinks: &[String]) -> Result<(), TaskError> {
+        let has = |sink: &String| self.ctx.pipeline.sinks.iter().any(|it| it.task_id == *sink);
+        match sinks.iter().find(|sink| !has(sink)) {
+            None => Ok(()),
+            Some(gone) => Err(TaskError::permanent(format!(
+                "range {} of topic {} is open for load `{gone}`, which the DAG does not have any \
+                 more: put it back, or give its part up with `subak ranges abandon {} {gone}`",
+                range.sequence, range.topic, range.id
+            ))),
+        }
+    }
+
+    fn say(&self, range: &Range, origin: Origin) {
+        let how = match origin {
+            Origin::Cut => "new",
+            Origin::Own => "the same as an earlier try's",
+            Origin::Left => "left by a run that has ended",
+        };
+        let identity = &self.ctx.identity;
+        let shown = RangeRef::new(range, &identity.dag_id, &identity.task_id);
+        self.ctx.log(format!("{shown}: {how}"));
+    }
+
+    /// Reads all records of a range into a dataset.
+    async fn read(
+        self: &Arc<Self>,
+        topic: Arc<Topic>,
+        range: Range,
+    ) -> Result<TaskOutput, TaskError> {
+        let rows = Rows::new(&self.params)?;
+        let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
+        let handle = tokio::runtime::Handle::current();
+        let whole = range.clone();
+        let (writer, totals) = self
+            .blocking(move |this| Reading::new(this, &topic, whole, rows, writer, handle)?.finish())
+            .await?;
+        let identity = &self.ctx.identity;
+        let mut shown = RangeRef::new(&range, &identity.dag_id, &identity.task_id);
+        (shown.records, shown.rejected, shown.filtered) =
+            (totals.records, totals.rejected, totals.tombstones);
+        let finish = move || writer.finish(vec![shown.to_provenance()]);
+        let dataset = tokio::task::spawn_blocking(finish).await.map_err(panicked)??;
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.ask(Operation::Read {
+            range: range.id,
+            partitions: totals.partitions(&range),
+            records: count(totals.records),
+            bytes: count(totals.bytes),
+            rejected: count(totals.rejected),
+        })
+        .await?;
+        self.ctx.log(totals.to_string());
+        Ok(self.output(&range, &totals, dataset))
+    }
+
+    fn output(
+        &self,
+        range: &Range,
+        totals: &Totals,
+        dataset: (subak_task::DatasetRef, subak_task::DatasetStats),
+    ) -> TaskOutput {
+        let value = serde_json::json!({
+            "topic": range.topic,
+            "range": range.sequence,
+            "records": totals.records,
+            "rows": totals.rows(),
+            "rejected": totals.rejected,
+            "tombstones": totals.tombstones,
+        });
+        TaskOutput { value: Some(value), dataset: Some(dataset), rows_rejected: totals.rejected }
+    }
+
+    async fn ask(&self, operation: Operation) -> Result<Answer, TaskError> {
+        let asking = self.ctx.pipeline.ranges.ask(operation);
+        let answer = self.ctx.cancel.run_until_cancelled(asking).await;
+        answer.unwrap_or_else(|| Err(TaskError::cancelled()))
+    }
+
+    /// Does work that waits for brokers on a thread where that holds up nobody.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, TaskError> + Send + 'static,
+    ) -> Result<T, TaskError> {
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&this)).await.map_err(panicked)?
+    }
+}
+
+fn panicked(error: tokio::task::JoinError) -> TaskError {
+    TaskError::permanent(format!("reading from Kafka: {error}"))
+}

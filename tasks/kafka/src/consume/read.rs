@@ -1,0 +1,318 @@
+//! The loop that reads a range: from each partition's `from` to its `to`, by position.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use subak_core::operators::data::OnBadRow;
+use subak_core::operators::kafka::OnLost;
+use subak_core::range::{LastRecord, Partition, Range};
+use subak_task::{BadRow, DatasetWriter, TaskError};
+use tokio::runtime::Handle;
+
+use super::Consume;
+use super::topic::{Topic, known};
+use crate::record::{Rows, Taken};
+
+/// For the next record, or the news that there is none. A broker that is killed and started again
+/// is back by then.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Between two looks at whether the try is to end.
+const POLL: Duration = Duration::from_millis(100);
+/// Between two words on how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Rejected records that are logged one by one, sent at once, and their bytes.
+const LOGGED: u64 = 10;
+const SENT_AT_ONCE: usize = 500;
+const SENT_BYTES: usize = 1 << 20;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    pub(super) rejected: u64,
+    pub(super) tombstones: u64,
+    last: BTreeMap<i32, LastRecord>,
+    took: Duration,
+}
+
+/// A range being read.
+pub(super) struct Reading<'a> {
+    consume: &'a Consume,
+    topic: &'a Topic,
+    rows: Rows,
+    writer: Box<dyn DatasetWriter>,
+    handle: Handle,
+    /// Partitions that are not at their end: next offset, and end.
+    open: BTreeMap<i32, (i64, i64)>,
+    /// The last record of each partition so far; librdkafka keeps its bytes.
+    last: BTreeMap<i32, BorrowedMessage<'a>>,
+    letters: Vec<BadRow>,
+    letter_bytes: usize,
+    totals: Totals,
+    began: Instant,
+    shown: Instant,
+}
+
+impl<'a> Reading<'a> {
+    /// Prepares to read; records that are not there any more are an error, or left behind.
+    pub(super) fn new(
+        consume: &'a Consume,
+        topic: &'a Topic,
+        range: Range,
+        rows: Rows,
+        writer: Box<dyn DatasetWriter>,
+        handle: Handle,
+    ) -> Result<Self, TaskError> {
+        let mut open = BTreeMap::new();
+        for part in range.partitions.iter().filter(|part| part.from < part.to) {
+            let from = first(consume, topic, part)?;
+            if from < part.to {
+                open.insert(part.partition, (from, part.to));
+            }
+        }
+        topic.assign(consume, open.iter().map(|(partition, (from, _))| (*partition, *from)))?;
+        let now = Instant::now();
+        Ok(Self {
+            consume,
+            topic,
+            rows,
+            writer,
+            handle,
+            open,
+            last: BTreeMap::new(),
+            letters: Vec::new(),
+            letter_bytes: 0,
+            totals: Totals::default(),
+            began: now,
+            shown: now,
+        })
+    }
+
+    /// Reads everything. Blocks.
+    pub(super) fn finish(mut self) -> Result<(Box<dyn DatasetWriter>, Totals), TaskError> {
+        let mut heard = Instant::now();
+        while !self.open.is_empty() {
+            if self.consume.ctx.cancel.is_cancelled() {
+                return Err(TaskError::cancelled());
+            }
+            match self.topic.client.poll(POLL) {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    self.take(message)?;
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    heard = Instant::now();
+                    self.at_end(partition)?;
+                }
+                Some(Err(error)) if !passes(&error) => {
+                    return Err(self.consume.target.failure(&error, &self.topic.client));
+                }
+                // librdkafka goes on by itself, as soon as it can.
+                Some(Err(_)) | None => {
+                    if heard.elapsed() > SILENCE {
+                        let error = KafkaError::MessageConsumption(Code::OperationTimedOut);
+                        return Err(self.consume.target.failure(&error, &self.topic.client));
+                    }
+                }
+            }
+            self.show();
+        }
+        self.write()?;
+        self.send_letters()?;
+        let last = self.last.iter().map(|(partition, message)| (*partition, known(message)));
+        self.totals.last = last.collect();
+        self.totals.took = self.began.elapsed();
+        Ok((self.writer, self.totals))
+    }
+
+    fn take(&mut self, message: BorrowedMessage<'a>) -> Result<(), TaskError> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some((next, end)) = self.open.get_mut(&partition) else { return Ok(()) };
+        if offset >= *end {
+            // Compacted away, or a mark of a transaction: nothing more below the end.
+            return self.close(partition);
+        }
+        if offset < *next {
+            return Ok(());
+        }
+        *next = offset + 1;
+        let is_last = *next >= *end;
+        self.totals.records += 1;
+        self.totals.bytes += (message.payload_len() + message.key_len()) as u64;
+        match self.rows.push(&message) {
+            Taken::Row => {}
+            Taken::Tombstone => self.totals.tombstones += 1,
+            Taken::Rejected(reasons) => self.reject(&message, reasons)?,
+        }
+        self.last.insert(partition, message);
+        if self.rows.is_full() {
+            self.write()?;
+        }
+        if is_last { self.close(partition) } else { Ok(()) }
+    }
+
+    /// There is nothing more in a partition: all of the range, if the partition goes as far.
+    fn at_end(&mut self, partition: i32) -> Result<(), TaskError> {
+        let Some((_, end)) = self.open.get(&partition).copied() else { return Ok(()) };
+        let marks = self.topic.watermarks(self.consume, partition)?;
+        if marks.high >= end {
+            return self.close(partition);
+        }
+        Err(TaskError::permanent(format!(
+            "partition {partition} of topic {} ends at {}, before the range's end {end}: the topic was \
+             removed and made anew, or its brokers have lost records; give the range up with `subak \
+             ranges abandon`",
+            self.topic.name, marks.high
+        )))
+    }
+
+    fn close(&mut self, partition: i32) -> Result<(), TaskError> {
+        self.open.remove(&partition);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic.name, partition);
+        let paused = self.topic.client.pause(&list);
+        paused.map_err(|error| self.consume.target.failure(&error, &self.topic.client))
+    }
+
+    fn reject(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        reasons: Vec<String>,
+    ) -> Result<(), TaskError> {
+        let (partition, offset) = (message.partition(), message.offset());
+        let place = format!("{}, partition {partition}, offset {offset}", self.topic.name);
+        let said = format!("{place}: {}", reasons.join("; "));
+        let choice = self.consume.params.on_bad_record;
+        if choice == OnBadRow::Fail {
+            return Err(TaskError::permanent(format!(
+                "{said}; correct the producer, or set on_bad_record to skip or dead_letter"
+            )));
+        }
+        self.totals.rejected += 1;
+        match self.totals.rejected {
+            ..=LOGGED => self.consume.ctx.log(said),
+            count if count == LOGGED + 1 => {
+                self.consume.ctx.log("more bad records follow; they are counted");
+            }
+            _ => {}
+        }
+        if choice == OnBadRow::DeadLetter {
+            let raw = message.payload().unwrap_or_default().to_vec();
+            self.letter_bytes += raw.len();
+            let source = self.topic.name.clone();
+            self.letters.push(BadRow { source, partition, position: offset, reasons, raw });
+            if self.letters.len() >= SENT_AT_ONCE || self.letter_bytes >= SENT_BYTES {
+                self.send_letters()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_letters(&mut self) -> Result<(), TaskError> {
+        self.letter_bytes = 0;
+        let letters = std::mem::take(&mut self.letters);
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let sending = self.consume.ctx.dead_letters.send(letters);
+        let sent = self.handle.block_on(self.consume.ctx.cancel.run_until_cancelled(sending));
+        sent.unwrap_or_else(|| Err(TaskError::cancelled()))
+    }
+
+    fn write(&mut self) -> Result<(), TaskError> {
+        let batch = self.rows.take()?;
+        self.writer.write(&batch)
+    }
+
+    fn show(&mut self) {
+        if self.shown.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        self.shown = Instant::now();
+        let left: i64 = self.open.values().map(|(next, end)| end - next).sum();
+        let note = format!("records read, {left} offsets left");
+        self.consume.ctx.progress.progress(self.totals.records, self.totals.bytes, &note);
+    }
+}
+
+/// Where a part begins, if some of its records are gone.
+fn first(consume: &Consume, topic: &Topic, part: &Partition) -> Result<i64, TaskError> {
+    let marks = topic.watermarks(consume, part.partition)?;
+    if marks.low <= part.from {
+        return Ok(part.from);
+    }
+    let said = format!(
+        "partition {} of topic {}: the broker has dropped records of the range ({}–{}) before they \
+         were read",
+        part.partition,
+        topic.name,
+        part.from,
+        marks.low.min(part.to)
+    );
+    match consume.params.on_lost {
+        OnLost::Fail => Err(TaskError::permanent(format!(
+            "{said}: lengthen the topic's retention; to go on without them set `on_lost: skip`"
+        ))),
+        OnLost::Skip => {
+            consume.ctx.log(format!("{said}; they are left behind"));
+            Ok(marks.low)
+        }
+    }
+}
+
+/// Whether librdkafka goes on after an error by itself.
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error,
+        KafkaError::MessageConsumption(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::NetworkException
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::RequestTimedOut
+                | Code::BrokerNotAvailable
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::NotCoordinator
+        )
+    )
+}
+
+impl Totals {
+    /// Records that became rows.
+    pub(super) fn rows(&self) -> u64 {
+        self.records - self.rejected - self.tombstones
+    }
+
+    /// The range's parts, with the records read last.
+    pub(super) fn partitions(&self, range: &Range) -> Vec<Partition> {
+        let part = |part: &Partition| Partition {
+            last: self.last.get(&part.partition).copied().or(part.last),
+            ..part.clone()
+        };
+        range.partitions.iter().map(part).collect()
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.records as f64 / self.took.as_secs_f64().max(0.001);
+        write!(f, "{} records read, {} KiB, {rate:.0} a second", self.records, self.bytes >> 10)?;
+        if self.rejected > 0 {
+            write!(f, "; {} rejected", self.rejected)?;
+        }
+        if self.tombstones > 0 {
+            write!(f, "; {} tombstones left out", self.tombstones)?;
+        }
+        Ok(())
+    }
+}

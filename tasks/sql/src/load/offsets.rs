@@ -1,0 +1,317 @@
+//! `subak_offsets`: how far a database has a topic, written in the transaction of the rows.
+//!
+//! It is the truth of a pipeline: a range is loaded only where the position before it is found, and
+//! the position moves with its rows or not at all. So no range is loaded twice, and none is left out,
+//! whoever loads it and whatever dies.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use subak_core::range::{Answer, Operation, Place};
+use subak_task::{LedgerTopic, RangeRef, TaskContext, TaskError, TaskIdentity};
+
+use crate::name::Identifier;
+use crate::target::Target;
+
+/// Keeps two creators apart, anywhere in the database.
+const CREATE_LOCK: i64 = 0x5375_6261_6b4f_6666;
+
+/// How long a load waits for the one before it, and between two looks.
+const PREDECESSOR: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The columns that say whose positions a row is one of.
+const KEY: &str = "installation, dag_id, consume_task, load_task, cluster, topic";
+
+/// The ledger of one database, for one load.
+pub(crate) struct Offsets {
+    schema: Identifier,
+    target: Target,
+    identity: TaskIdentity,
+    load_task: String,
+}
+
+impl Offsets {
+    /// That of the load `load_task`; the identity says which installation's and DAG's.
+    pub(crate) fn new(
+        target: &Target,
+        ctx: &TaskContext,
+        load_task: &str,
+    ) -> Result<Self, TaskError> {
+        Ok(Self {
+            schema: Identifier::new(&target.ledger_schema)?,
+            target: target.clone(),
+            identity: TaskIdentity::clone(&ctx.identity),
+            load_task: load_task.to_owned(),
+        })
+    }
+
+    /// Creates the table unless it exists, in a transaction of its own.
+    pub(crate) async fn ensure(&self, db: &mut PgConnection) -> Result<(), TaskError> {
+        if self.exists(db).await? {
+            return Ok(());
+        }
+        let create = format!("SELECT pg_advisory_xact_lock({CREATE_LOCK}); {}", self.ddl());
+        let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(db).await;
+        created.map(drop).map_err(|error| self.refused(error))
+    }
+
+    async fn exists(&self, db: &mut PgConnection) -> Result<bool, TaskError> {
+        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(self.table())
+            .fetch_one(db)
+            .await
+            .map_err(|error| self.refused(error))
+    }
+
+    /// The next offset by partition; none if nothing was loaded yet.
+    pub(crate) async fn read(
+        &self,
+        db: &mut PgConnection,
+        topic: &LedgerTopic,
+    ) -> Result<BTreeMap<i32, i64>, TaskError> {
+        if !self.exists(db).await? {
+            return Ok(BTreeMap::new());
+        }
+        let read = format!(
+            "SELECT partition, next_offset FROM {} WHERE ({KEY}) = ($1, $2, $3, $4, $5, $6)",
+            self.table()
+        );
+        let rows: Vec<(i32, i64)> = sqlx::query_as(AssertSqlSafe(read))
+            .bind(&self.identity.installation)
+            .bind(&self.identity.dag_id)
+            .bind(&topic.consume_task)
+            .bind(&self.load_task)
+            .bind(&topic.cluster)
+            .bind(&topic.topic)
+            .fetch_all(db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Waits, outside of a transaction, until the ranges before this one are loaded. One that nobody
+    /// loads is an error.
+    pub(crate) async fn await_turn(
+        &self,
+        db: &mut PgConnection,
+        range: &RangeRef,
+        ctx: &TaskContext,
+    ) -> Result<(), TaskError> {
+        let began = Instant::now();
+        loop {
+            let positions = self.read(db, &range.ledger_topic()).await?;
+            let Some((partition, position)) = behind(range, &positions) else { return Ok(()) };
+            let waits = Operation::Waits { range: range.range, sink: self.load_task.clone() };
+            let Answer::Waits { run_id: Some(run) } = ctx.pipeline.ranges.ask(waits).await? else {
+                // It may have been loaded between the two questions.
+                let positions = self.read(db, &range.ledger_topic()).await?;
+                return match behind(range, &positions) {
+                    None => Ok(()),
+                    Some(_) => Err(self.gap(range, partition, position)),
+                };
+            };
+            if began.elapsed() > PREDECESSOR {
+                return Err(TaskError::transient(format!(
+                    "{range} waits for the range before it, which run `{run}` has not loaded yet"
+                )));
+            }
+            if began.elapsed() < LOOK_EVERY {
+                ctx.log(format!("waiting for run `{run}` to load the range before this one"));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Locks the positions of a range in the open transaction. Returns whether the range is here
+    /// already.
+    pub(crate) async fn hold_in_tx(
+        &self,
+        db: &mut PgConnection,
+        range: &RangeRef,
+    ) -> Result<bool, TaskError> {
+        // Of a sink that has never loaded the position is where the range begins. Whoever inserts
+        // second waits for the first one's end.
+        let insert = format!(
+            "INSERT INTO {} AS o ({KEY}, partition, next_offset)
+             SELECT $1, $2, $3, $4, $5, $6, partition, position
+             FROM unnest($7::integer[], $8::bigint[]) AS p (partition, position)
+             ORDER BY partition
+             ON CONFLICT DO NOTHING",
+            self.table()
+        );
+        let partitions: Vec<i32> = range.partitions.iter().map(|part| part.partition).collect();
+        let after: Vec<i64> = range.partitions.iter().map(|part| part.after).collect();
+        self.bound(&insert, range)
+            .bind(&partitions)
+            .bind(&after)
+            .execute(&mut *db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        let lock = format!(
+            "SELECT 1 FROM {} WHERE ({KEY}) = ($1, $2, $3, $4, $5, $6) AND partition = ANY ($7)
+             ORDER BY partition FOR UPDATE",
+            self.table()
+        );
+        self.bound(&lock, range)
+            .bind(&partitions)
+            .execute(&mut *db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        let positions = self.read(db, &range.ledger_topic()).await?;
+        self.is_committed(range, &positions)
+    }
+
+    /// Moves the positions of a held range behind it, in the open transaction.
+    pub(crate) async fn advance_in_tx(
+        &self,
+        db: &mut PgConnection,
+        range: &RangeRef,
+    ) -> Result<(), TaskError> {
+        let advance = format!(
+            "UPDATE {} AS o
+             SET next_offset = p.to_offset, run_uuid = $10, updated_at = clock_timestamp()
+             FROM unnest($7::integer[], $8::bigint[], $9::bigint[]) AS p (partition, after, to_offset)
+             WHERE (o.installation, o.dag_id, o.consume_task, o.load_task, o.cluster, o.topic)
+                   = ($1, $2, $3, $4, $5, $6)
+               AND o.partition = p.partition AND o.next_offset = p.after",
+            self.table()
+        );
+        let column = |value: fn(&subak_task::RangePart) -> i64| -> Vec<i64> {
+            range.partitions.iter().map(value).collect()
+        };
+        let partitions: Vec<i32> = range.partitions.iter().map(|part| part.partition).collect();
+        let moved = self
+            .bound(&advance, range)
+            .bind(&partitions)
+            .bind(column(|part| part.after))
+            .bind(column(|part| part.to))
+            .bind(&self.identity.run_uuid)
+            .execute(db)
+            .await
+            .map_err(|error| self.refused(error))?;
+        if moved.rows_affected() == partitions.len() as u64 {
+            return Ok(());
+        }
+        // They are locked: somebody has removed them in this very transaction, as a trigger would.
+        Err(TaskError::transient(format!(
+            "{}: positions of {range} have changed in {} while they were locked",
+            self.target,
+            self.table()
+        )))
+    }
+
+    fn bound<'q>(
+        &'q self,
+        sql: &str,
+        range: &'q RangeRef,
+    ) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+        sqlx::query(AssertSqlSafe(sql.to_owned()))
+            .bind(&self.identity.installation)
+            .bind(&self.identity.dag_id)
+            .bind(&range.task)
+            .bind(&self.load_task)
+            .bind(&range.cluster)
+            .bind(&range.topic)
+    }
+
+    /// Whether all of a range is here; some of it is an error.
+    fn is_committed(
+        &self,
+        range: &RangeRef,
+        positions: &BTreeMap<i32, i64>,
+    ) -> Result<bool, TaskError> {
+        let mut committed = 0;
+        for (place, partition, position) in places(range, positions) {
+            match place {
+                Place::Next => {}
+                Place::Committed => committed += 1,
+                Place::Behind | Place::Inside => return Err(self.gap(range, partition, position)),
+            }
+        }
+        match committed {
+            0 => Ok(false),
+            all if all == range.partitions.len() => Ok(true),
+            _ => Err(TaskError::permanent(format!(
+                "{}: some partitions of {range} are loaded and others are not: somebody has changed \
+                 {}",
+                self.target,
+                self.table()
+            ))),
+        }
+    }
+
+    fn gap(&self, range: &RangeRef, partition: i32, position: i64) -> TaskError {
+        let expected = range.partitions.iter().find(|part| part.partition == partition);
+        let expected = expected.map_or(0, |part| part.after);
+        TaskError::permanent(format!(
+            "{}: {range} would leave a gap: by {} the next offset of partition {partition} is \
+             {position}, but the range begins at {expected}, and no run works on what lies between\
+             \nwhat to do: clear the run that read the range before, or trigger the DAG: it reads on \
+             from what the ledger says",
+            self.target,
+            self.table()
+        ))
+    }
+
+    fn table(&self) -> String {
+        format!("{}.subak_offsets", self.schema)
+    }
+
+    /// The statement that creates the table, for us or for the administrator.
+    fn ddl(&self) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (
+    installation text        NOT NULL,
+    dag_id       text        NOT NULL,
+    consume_task text        NOT NULL,
+    load_task    text        NOT NULL,
+    cluster      text        NOT NULL,
+    topic        text        NOT NULL,
+    partition    integer     NOT NULL,
+    next_offset  bigint      NOT NULL,
+    run_uuid     text,
+    updated_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (installation, dag_id, consume_task, load_task, cluster, topic, partition)
+);",
+            self.table()
+        )
+    }
+
+    /// Tells an administrator what to run where the right is missing.
+    fn refused(&self, error: sqlx::Error) -> TaskError {
+        let code = error.as_database_error().and_then(|error| error.code().map(String::from));
+        let failure = self.target.failure(error);
+        match code.as_deref() {
+            Some("42501" | "3F000") => TaskError::permanent(format!(
+                "{}\nPostgreSQL keeps in `subak_offsets` how far it has a topic, so that no record is \
+                 loaded twice. Let somebody with the right run:\n\n{}\nGRANT SELECT, INSERT, UPDATE ON \
+                 {} TO the user of the connection;",
+                failure.message,
+                self.ddl(),
+                self.table()
+            )),
+            _ => failure,
+        }
+    }
+}
+
+/// Where the ledger stands to each part; a partition without a row is at the part's beginning.
+fn places<'a>(
+    range: &'a RangeRef,
+    positions: &'a BTreeMap<i32, i64>,
+) -> impl Iterator<Item = (Place, i32, i64)> + 'a {
+    range.partitions.iter().map(|part| {
+        let position = positions.get(&part.partition).copied().unwrap_or(part.after);
+        (Place::of(position, part.after, part.from, part.to), part.partition, position)
+    })
+}
+
+/// The first partition for which a range before this one is missing.
+fn behind(range: &RangeRef, positions: &BTreeMap<i32, i64>) -> Option<(i32, i64)> {
+    places(range, positions)
+        .find(|(place, ..)| *place == Place::Behind)
+        .map(|(_, partition, position)| (partition, position))
+}
