@@ -19,6 +19,7 @@ use crate::dataset::statistics::whole_rows;
 use crate::error::DataError;
 use crate::runtime::run;
 use crate::text::rows_text;
+use crate::validate::origin::Origin;
 use crate::validate::{Validated, Validator as Rules};
 
 /// Passes on the rows that keep every rule.
@@ -96,12 +97,16 @@ impl Work {
         before: u64,
     ) -> Result<Vec<BadRow>, DataError> {
         let mut letters = Vec::with_capacity(validated.rejected.len());
+        let origin = Origin::of(batch);
         for (at, reasons) in &validated.rejected {
             let row = whole_rows(&batch.slice(*at, 1))?.pop().unwrap_or_default();
+            let record = origin.as_ref().and_then(|origin| origin.at(*at));
+            let place = (before + *at as u64 + 1).cast_signed();
+            let (source, partition, position) = record.unwrap_or((&self.input.name, 0, place));
             letters.push(BadRow {
-                source: self.input.name.clone(),
-                partition: 0,
-                position: (before + *at as u64 + 1).cast_signed(),
+                source: source.to_owned(),
+                partition,
+                position,
                 reasons: reasons.clone(),
                 raw: row.to_string().into_bytes(),
             });

@@ -1,6 +1,7 @@
 //! Tells rows that keep every rule from rows that don't, a batch at a time.
 
 mod check;
+pub(crate) mod origin;
 mod unique;
 
 use arrow::array::{Array as _, BooleanArray, RecordBatch};
