@@ -11,7 +11,7 @@ mod upsert;
 
 use std::time::Duration;
 
-use subak_core::operators::sql::{LoadMode, PostgresLoad};
+use subak_core::operators::sql::PostgresLoad;
 use subak_core::range::Operation;
 use subak_task::{DatasetRef, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
 use tokio::time::{sleep, timeout};
@@ -97,11 +97,6 @@ impl<'a> Load<'a> {
             })?;
         let key =
             params.key.iter().map(|name| Identifier::new(name)).collect::<Result<Vec<_>, _>>()?;
-        if params.mode == LoadMode::Upsert && key.is_empty() {
-            return Err(TaskError::permanent(
-                "mode `upsert` needs `key`: the columns of a unique index of the table",
-            ));
-        }
         let target = Target::named(&params.connection, ctx)?;
         let ranges = RangeRef::of(&dataset)?;
         if !ranges.is_empty() && ctx.identity.map_index >= 0 {

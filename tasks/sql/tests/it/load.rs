@@ -166,7 +166,7 @@ async fn upsert_explains_a_wrong_key() -> Result<()> {
     let message = load(json!(["mail"])).await;
     ensure!(message.contains("`key` names `mail`") && message.contains("`email`"), "{message}");
     let message = load(json!([])).await;
-    ensure!(message.contains("needs `key`"), "{message}");
+    ensure!(message.contains("mode upsert needs \"key\""), "{message}");
     let message = load(json!(["name", "email"])).await;
     ensure!(message.contains("row 2: key column `email` is null"), "{message}");
     assert_eq!(database.rows("SELECT count(*) FROM users").await?, ["0"]);
