@@ -70,8 +70,8 @@ statements! {
         SELECT r.id, r.sequence, r.cluster, r.topic, r.partitions, r.sinks, r.records, r.bytes
         FROM topic_range AS r
         WHERE r.dag = $1 AND r.task = $2 AND r.state = 'open' AND r.cluster = $3 AND r.topic = $4
-          AND NOT EXISTS (SELECT FROM run WHERE run.run_key = r.run_key
-                          AND run.state IN ('queued', 'running'))
+          AND coalesce((SELECT run.state FROM run WHERE run.run_key = r.run_key), 'failed')
+              NOT IN ('queued', 'running')
         ORDER BY r.sequence LIMIT 1";
 
     Points OWN_PUT = "UPDATE topic_range SET run_key = $2 WHERE id = $1";
