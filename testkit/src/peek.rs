@@ -1,7 +1,7 @@
 //! Looks into the metadata database, for what tests assert of it.
 
 use chrono::{DateTime, Utc};
-use subak_core::ids::RunKey;
+use subak_core::ids::{RunKey, TaskNo};
 use subak_store::Store;
 
 /// The state of a run, as the schema spells it.
@@ -131,6 +131,29 @@ pub async fn logical_dates(store: &Store, dag_id: &str) -> anyhow::Result<Vec<Da
     let sql = "SELECT logical_date FROM run JOIN dag USING (dag)
                WHERE dag_id = $1 AND logical_date IS NOT NULL ORDER BY logical_date";
     Ok(sqlx::query_scalar(sql).bind(dag_id).fetch_all(store.pool()).await?)
+}
+
+/// Rows of history of a run that one transaction wrote, at most.
+pub async fn settled_at_once(store: &Store, run: RunKey) -> anyhow::Result<i64> {
+    let most = "SELECT coalesce(max(rows), 0) FROM (
+                    SELECT count(*) AS rows FROM try_history WHERE run_key = $1 GROUP BY xmin::text
+                ) AS written";
+    Ok(sqlx::query_scalar(most).bind(run.0).fetch_one(store.pool()).await?)
+}
+
+/// Tasks of a run whose id is like this.
+pub async fn tasks_like(store: &Store, run: RunKey, like: &str) -> anyhow::Result<Vec<TaskNo>> {
+    let tasks = "SELECT t.task FROM run JOIN dag_task t USING (dag)
+                 WHERE run_key = $1 AND task_id LIKE $2 ORDER BY t.task";
+    let rows: Vec<i32> =
+        sqlx::query_scalar(tasks).bind(run.0).bind(like).fetch_all(store.pool()).await?;
+    Ok(rows.into_iter().map(TaskNo).collect())
+}
+
+/// How many tasks of a run could be handed over now, or once a place is free.
+pub async fn startable(store: &Store, run: RunKey) -> anyhow::Result<i64> {
+    let ready = "SELECT count(*) FROM live WHERE run_key = $1 AND session IS NULL";
+    Ok(sqlx::query_scalar(ready).bind(run.0).fetch_one(store.pool()).await?)
 }
 
 /// The database's time.

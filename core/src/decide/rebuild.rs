@@ -27,11 +27,14 @@ pub struct Rebuilt {
     pub open: i32,
     /// Leaves that failed, after this.
     pub leaves_failed: i32,
+    /// More tasks end without running: it is to be rebuilt once more, from what the tasks are then.
+    pub is_partial: bool,
 }
 
-/// Rebuilds a run from the states of its tasks; a task that is not listed has none yet.
+/// Rebuilds a run from the states of its tasks; a task that is not listed has none yet. At most `most`
+/// tasks are settled.
 #[must_use]
-pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>) -> Rebuilt {
+pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>, most: usize) -> Rebuilt {
     let mut states = current.clone();
     let mut counts: BTreeMap<TaskNo, UpstreamCounts> = BTreeMap::new();
     let ended = states.iter().filter_map(|(task, state)| match state {
@@ -43,7 +46,7 @@ pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>) -> Rebuilt {
     let mut rebuilt = Rebuilt::default();
     // The first look judges every task; a later one those that gained something.
     let mut look: Vec<TaskNo> = plan.tasks().map(|task| task.no).collect();
-    while !look.is_empty() {
+    while !look.is_empty() && !rebuilt.is_partial {
         let mut settled = Vec::new();
         for no in look {
             let Some(task) = plan.task(no).filter(|_| !states.contains_key(&no)) else { continue };
@@ -51,14 +54,20 @@ pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>) -> Rebuilt {
             let upstreams = UpstreamCounts { needed: task.needed, setups: task.setups, ..known };
             let verdict =
                 if task.starts_with_run() { Verdict::Run } else { judge(task.rule, &upstreams) };
-            match verdict {
-                Verdict::Wait => {}
-                Verdict::Run if task.is_empty => settled.push((no, FinalState::Success)),
+            let end = match verdict {
+                Verdict::Wait => continue,
+                Verdict::Run if task.is_empty => FinalState::Success,
                 Verdict::Run => {
                     rebuilt.ready.push(no);
                     states.insert(no, Current::Live);
+                    continue;
                 }
-                Verdict::Settle(end) => settled.push((no, end)),
+                Verdict::Settle(end) => end,
+            };
+            if rebuilt.settled.len() + settled.len() < most {
+                settled.push((no, end));
+            } else {
+                rebuilt.is_partial = true;
             }
         }
         states.extend(settled.iter().map(|(task, end)| (*task, Current::Ended(*end))));

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use subak_core::ids::RunKey;
+use serde_json::json;
+use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::{RunState, TaskState};
 use subak_proto as proto;
 use subak_store::StoreError;
-use subak_store::engine::{Fence, HistoryRow};
+use subak_store::engine::{CurrentTask, EngineTx, Fence, HistoryRow};
 
 use super::work::{After, Work, instance};
 use super::{Core, Engine};
+
+/// Tasks that one transaction skips.
+const SKIPS_MOST: usize = 1_000;
 
 /// Why a run was not cancelled.
 #[derive(Debug, thiserror::Error)]
@@ -64,52 +68,89 @@ async fn cancel_in_time(
     Ok(Some((work.into_after(), stops)))
 }
 
-/// Skips everything that does not run; returns the tries to stop.
+/// Lets nothing start any more, and skips what does not run, or the first of it; returns the tries to
+/// stop.
 async fn skip_rest(
     work: &mut Work<'_>,
-    tx: &mut subak_store::engine::EngineTx<'_>,
+    tx: &mut EngineTx<'_>,
     run: RunKey,
     cause: &str,
 ) -> anyhow::Result<Vec<Fence>> {
+    let (mut stops, mut gone) = (Vec::new(), Vec::new());
     // Claims take no run lock: this waits for them, and then sees what they took.
-    let live = tx.live_lock(run).await?;
-    let current = tx.tasks_current(run, None).await?;
-    let (mut stops, mut known) = (Vec::new(), BTreeSet::new());
-    let skip = |task, tries, resets| {
-        let mut row =
-            HistoryRow::without_try(instance(run, task), TaskState::Skipped, tries, resets);
-        row.cause = Some(cause.to_owned());
-        row
-    };
-    for row in live {
-        known.insert(row.key.task);
+    for row in tx.live_lock(run).await? {
         match (row.session, row.token) {
             (Some(session), Some(token)) => {
                 stops.push(Fence { instance: row.key, session, token });
             }
-            _ => {
-                work.apply.history.push(skip(row.key.task, row.try_number, row.resets));
-                work.apply.live_gone.push(row.ctid);
-            }
+            _ => gone.push(row.ctid),
         }
     }
-    for task in current {
-        if task.ended.is_some() {
-            known.insert(task.key.task);
-        } else if known.insert(task.key.task) {
-            work.apply.history.push(skip(task.key.task, task.tries, task.resets));
-        }
-    }
-    let plan = work.plan(run).cloned();
-    for task in plan.iter().flat_map(|plan| plan.tasks()).filter(|t| !known.contains(&t.no)) {
-        work.apply.history.push(skip(task.no, 0, 0));
-    }
+    tx.live_drop(&gone).await?;
     tx.joins_replace(run, &[]).await?;
     tx.cascade_drop(run).await?;
     tx.run_cancel_mark(run, cause).await?;
-    let running = i32::try_from(stops.len()).unwrap_or(i32::MAX);
-    work.cancelled(run, running, running);
+    let open = open(work, tx, run).await?;
+    let count = |tasks: usize| i32::try_from(tasks).unwrap_or(i32::MAX);
+    work.cancelled(run, count(stops.len() + open.len()), count(stops.len()));
+    skip(work, tx, open, run, cause).await?;
     Ok(stops)
+}
+
+/// Goes on with the skips of a cancelled run.
+pub(super) async fn skip_more(
+    work: &mut Work<'_>,
+    tx: &mut EngineTx<'_>,
+    run: RunKey,
+    cause: &str,
+) -> anyhow::Result<()> {
+    let open = open(work, tx, run).await?;
+    skip(work, tx, open, run, cause).await
+}
+
+/// Skips the first of these tasks; the rest is left to a transaction of its own.
+async fn skip(
+    work: &mut Work<'_>,
+    tx: &mut EngineTx<'_>,
+    open: Vec<CurrentTask>,
+    run: RunKey,
+    cause: &str,
+) -> anyhow::Result<()> {
+    let now = &open[..open.len().min(SKIPS_MOST)];
+    for task in now {
+        let skipped = TaskState::Skipped;
+        let mut row = HistoryRow::without_try(task.key, skipped, task.tries, task.resets);
+        row.cause = Some(cause.to_owned());
+        work.apply.history.push(row);
+    }
+    work.skipped(run, now.len());
+    if now.len() < open.len() {
+        tx.outbox_put("skips", Some(run), None, &json!({ "cause": cause })).await?;
+        work.after.timer = true;
+    }
+    Ok(())
+}
+
+/// Tasks of a run that have neither ended nor run.
+async fn open(
+    work: &Work<'_>,
+    tx: &mut EngineTx<'_>,
+    run: RunKey,
+) -> anyhow::Result<Vec<CurrentTask>> {
+    let current = tx.tasks_current(run, None).await?;
+    let known: BTreeSet<TaskNo> = current.iter().map(|task| task.key.task).collect();
+    let is_open = |task: &CurrentTask| task.ended.is_none() && task.live.is_none();
+    let mut open: Vec<CurrentTask> = current.into_iter().filter(is_open).collect();
+    let plan = work.plan(run).cloned();
+    let unknown = plan.iter().flat_map(|plan| plan.tasks()).filter(|t| !known.contains(&t.no));
+    open.extend(unknown.map(|task| CurrentTask {
+        key: instance(run, task.no),
+        ended: None,
+        live: None,
+        tries: 0,
+        resets: 0,
+    }));
+    Ok(open)
 }
 
 impl Core {

@@ -24,5 +24,6 @@ mod silence;
 mod surface;
 mod timers;
 mod upkeep;
+mod wide;
 mod wire;
 mod world;

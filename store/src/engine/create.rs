@@ -94,7 +94,7 @@ statements! {
 
     Points RUNS_QUEUED_LOCK = "
         SELECT run_key FROM run
-        WHERE dag = $1 AND state = 'queued'
+        WHERE dag = $1 AND state = 'queued' AND cancelled_at IS NULL
         ORDER BY run_key LIMIT $2
         FOR NO KEY UPDATE SKIP LOCKED";
 

@@ -99,7 +99,9 @@ statements! {
 
     Points LIVE_DROP = "DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])";
 
-    Points CASCADE_DROP = "DELETE FROM outbox WHERE run_key = $1 AND kind = 'cascade'";
+    /// The rest of a cancel's skips finds by itself that it no longer holds.
+    Points CASCADE_DROP = "
+        DELETE FROM outbox WHERE run_key = $1 AND kind IN ('cascade', 'rebuild')";
 
     /// The first two conditions say by which part of the index: joined with the list alone, all of it
     /// may be walked.

@@ -1,17 +1,17 @@
-//! Works off the outbox: the rest of long cascades.
+//! Works off the outbox: the rest of what is more than one transaction settles.
 
 use serde::Deserialize;
-use subak_core::ids::{RunKey, TaskNo};
-use subak_core::state::FinalState;
+use subak_core::ids::RunKey;
 use subak_store::OutboxRow;
 use subak_store::engine::EngineTx;
 
-use crate::engine::Core;
 use crate::engine::work::Work;
+use crate::engine::{Core, cancel};
 
+/// The rest of a cancel.
 #[derive(Deserialize)]
-struct Cascade {
-    ended: Vec<(TaskNo, FinalState)>,
+struct Skips {
+    cause: String,
 }
 
 /// Takes one row after another until none is due; returns whether there was one. A row that fails
@@ -56,14 +56,19 @@ async fn begun<'c>(
         return Ok(None);
     }
     let mut work = Work::new(core, locked).await?;
-    if work.locked(run).is_some_and(|run| !run.cancelled) {
-        work.resume(run, ended(&row)?);
+    let Some(is_cancelled) = work.locked(run).map(|run| run.cancelled) else {
+        return Ok(Some((tx, work)));
+    };
+    match row.kind.as_str() {
+        "cascade" if !is_cancelled => work.resume(run, serde_json::from_value(row.payload)?),
+        "rebuild" if !is_cancelled => work.rebuild(run),
+        "skips" if is_cancelled => {
+            let Skips { cause } = serde_json::from_value(row.payload)?;
+            cancel::skip_more(&mut work, &mut tx, run, &cause).await?;
+        }
+        // It was cancelled since, or cleared.
+        "cascade" | "rebuild" | "skips" => {}
+        kind => anyhow::bail!("the outbox has a row of unknown kind `{kind}`"),
     }
     Ok(Some((tx, work)))
-}
-
-fn ended(row: &OutboxRow) -> anyhow::Result<Vec<(TaskNo, FinalState)>> {
-    anyhow::ensure!(row.kind == "cascade", "the outbox has a row of unknown kind `{}`", row.kind);
-    let cascade: Cascade = serde_json::from_value(row.payload.clone())?;
-    Ok(cascade.ended)
 }

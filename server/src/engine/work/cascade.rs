@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context;
-use serde_json::json;
-use subak_core::decide::{Deltas, Ended, JoinDelta, Shape, UpstreamCounts, Verdict, judge};
+use subak_core::decide::{UpstreamCounts, Verdict, judge};
 use subak_core::ids::{InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
 use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd};
@@ -12,31 +11,34 @@ use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd};
 use super::run::Ready;
 use super::{Work, instance};
 
-/// After this many tasks settled by rules a transaction leaves the rest of a cascade in the outbox;
-/// what one look settles is never divided.
-const CASCADE_MOST: usize = 1_000;
+/// Tasks that one transaction settles by rules; the rest of a cascade it leaves in the outbox.
+pub(super) const SETTLED_MOST: usize = 1_000;
 
 impl Work<'_> {
     /// One look after another, until nothing changes or enough was settled.
     pub(super) async fn cascade(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        for work in self.runs.values_mut() {
+            if work.locked.cancelled || work.rebuild {
+                work.ended.clear();
+            }
+        }
         loop {
+            let mut room = SETTLED_MOST.saturating_sub(self.settled);
+            if room == 0 {
+                return self.leave_rest(tx).await;
+            }
             let mut joins = Vec::new();
             let mut judged = Vec::new();
             for (run, work) in &mut self.runs {
-                let ended = std::mem::take(&mut work.ended);
-                if ended.is_empty() || work.locked.cancelled || work.rebuild {
-                    continue;
+                for below in work.look.take(&work.plan, &mut work.ended, room) {
+                    let gained = (instance(*run, below.delta.at.task), below.delta.counts);
+                    if below.joins {
+                        joins.push(gained);
+                    } else {
+                        judged.push(gained);
+                    }
+                    room = room.saturating_sub(1);
                 }
-                if self.settled > CASCADE_MOST {
-                    tx.outbox_put("cascade", Some(*run), None, &json!({ "ended": ended })).await?;
-                    self.after.timer = true;
-                    continue;
-                }
-                let ended = ended.into_iter().map(|(task, end)| Ended::new(task, end));
-                let deltas = Deltas::of(&work.plan, &Shape::default(), ended);
-                let of_run = |delta: JoinDelta| (instance(*run, delta.at.task), delta.counts);
-                joins.extend(deltas.joins.into_iter().map(of_run));
-                judged.extend(deltas.singles.into_iter().map(of_run));
             }
             if joins.is_empty() && judged.is_empty() {
                 return Ok(());
@@ -47,6 +49,17 @@ impl Work<'_> {
                 self.judge(key, &counts, &seeds)?;
             }
         }
+    }
+
+    /// Leaves what is left of every look to transactions of their own.
+    async fn leave_rest(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        for (run, work) in &mut self.runs {
+            if let Some(rest) = work.look.rest(&mut work.ended) {
+                tx.outbox_put("cascade", Some(*run), None, &serde_json::to_value(rest)?).await?;
+                self.after.timer = true;
+            }
+        }
+        Ok(())
     }
 
     /// Adds to the counters of joins; returns those that may still be decided.

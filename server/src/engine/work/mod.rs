@@ -3,6 +3,7 @@
 
 mod cascade;
 mod hand_over;
+mod look;
 mod rebuild;
 mod run;
 
@@ -16,6 +17,7 @@ use subak_store::engine::{Apply, EngineTx, HandedOver, LockedRun};
 
 use super::Core;
 use super::slots::Slots;
+pub(super) use look::Rest;
 use run::RunWork;
 
 /// The work of one transaction. Dropped without [`Work::into_after`], it gives its slots back.
@@ -182,8 +184,16 @@ impl<'e> Work<'e> {
     }
 
     /// Goes on with a cascade that was left in the outbox: its ends are counted already.
-    pub(super) fn resume(&mut self, run: RunKey, ended: Vec<(TaskNo, FinalState)>) {
-        self.run(run).ended.extend(ended);
+    pub(super) fn resume(&mut self, run: RunKey, rest: Rest) {
+        let work = self.run(run);
+        let next = work.look.resume(&work.plan, rest);
+        work.ended.extend(next);
+        self.after.changed.insert(run);
+    }
+
+    /// Tasks of a cancelled run were skipped: nothing follows from that.
+    pub(super) fn skipped(&mut self, run: RunKey, count: usize) {
+        self.run(run).locked.tasks_open -= i32::try_from(count).unwrap_or(i32::MAX);
         self.after.changed.insert(run);
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::json;
 use subak_core::decide::{Current, rebuild};
 use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::engine::{EngineTx, HistoryRow, JoinRow};
 
+use super::cascade::SETTLED_MOST;
 use super::run::Ready;
 use super::{Work, instance};
 
@@ -50,7 +52,14 @@ impl Work<'_> {
                 tasks.iter().filter(|t| t.live.is_some_and(|s| states.contains(&s))).count();
             i32::try_from(count).unwrap_or(i32::MAX)
         };
-        let rebuilt = rebuild(&self.runs[&run].plan, &states);
+        let room = SETTLED_MOST.saturating_sub(self.settled);
+        let rebuilt = rebuild(&self.runs[&run].plan, &states, room);
+        self.settled += rebuilt.settled.len();
+        if rebuilt.is_partial {
+            // From what the tasks are then: nothing of this need be remembered.
+            tx.outbox_put("rebuild", Some(run), None, &json!({})).await?;
+            self.after.timer = true;
+        }
         let joins: Vec<_> = rebuilt
             .joins
             .iter()

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use subak_core::decide::Plan;
+use subak_core::decide::{Ended, Plan};
 use subak_core::ids::TaskNo;
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::engine::{LockedRun, RunUpdate};
+
+use super::look::Look;
 
 /// The work on one run.
 pub(super) struct RunWork {
     pub(super) locked: LockedRun,
     pub(super) before: LockedRun,
     pub(super) plan: Arc<Plan>,
-    /// Ended in the look that is to be followed next.
-    pub(super) ended: Vec<(TaskNo, FinalState)>,
+    /// The look that is being followed.
+    pub(super) look: Look,
+    /// Ended since: for the next look.
+    pub(super) ended: Vec<Ended>,
     pub(super) ready: Vec<Ready>,
     /// Restarting tries ended: counters and frontier are worked out anew.
     pub(super) rebuild: bool,
@@ -29,7 +33,8 @@ pub(super) struct Ready {
 impl RunWork {
     pub(super) fn new(locked: LockedRun, plan: Arc<Plan>) -> Self {
         let before = locked.clone();
-        Self { locked, before, plan, ended: Vec::new(), ready: Vec::new(), rebuild: false }
+        let look = Look::default();
+        Self { locked, before, plan, look, ended: Vec::new(), ready: Vec::new(), rebuild: false }
     }
 
     pub(super) fn end(&mut self, task: TaskNo, state: FinalState) {
@@ -38,7 +43,7 @@ impl RunWork {
         if failed && self.plan.task(task).is_some_and(|task| task.is_leaf) {
             self.locked.leaves_failed += 1;
         }
-        self.ended.push((task, state));
+        self.ended.push(Ended::new(task, state));
     }
 
     /// Places left under `max_active_tasks`.
@@ -54,9 +59,8 @@ impl RunWork {
 
     pub(super) fn finish(&mut self) {
         let run = &mut self.locked;
-        if run.state == RunState::Running && run.tasks_open == 0
-            || run.state == RunState::Queued && run.cancelled
-        {
+        let is_going = run.state == RunState::Running || run.cancelled && !run.state.is_final();
+        if is_going && run.tasks_open == 0 {
             let failed = run.cancelled || run.leaves_failed > 0;
             run.state = if failed { RunState::Failed } else { RunState::Success };
         }
