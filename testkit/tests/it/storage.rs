@@ -240,7 +240,7 @@ async fn run_of(store: &Store, day: NaiveDate, state: &'static str) -> anyhow::R
         "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state,
                           run_after, tasks_open, ended_at)
          VALUES ($1, gen_random_uuid(), 1, 1, $2, 'manual', 'test', $3::run_state, now(), 0,
-                 CASE WHEN $3 <> 'running' THEN now() END)",
+                 CASE WHEN $3 IN ('success', 'failed') THEN now() END)",
     )
     .bind(first(day).0)
     .bind(day.to_string())
