@@ -176,12 +176,6 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(&dag_id.0).fetch_optional(&self.engine).await?)
     }
 
-    /// All DAGs that have a file.
-    pub async fn dag_heads(&self) -> Result<Vec<DagHead>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(format!("{HEAD} WHERE NOT is_stale ORDER BY dag_id"));
-        Ok(sqlx::query_as(sql).fetch_all(&self.engine).await?)
-    }
-
     /// Ids of the DAGs that were last read from these files.
     pub async fn dags_of_files(&self, files: &[String]) -> Result<Vec<String>, StoreError> {
         let rows: Vec<(String,)> =

@@ -110,7 +110,9 @@ statements! {
 
     Whole SESSIONS_EXPIRE = "
         UPDATE worker_session SET dead_at = now(), dead_cause = 'lease expired'
-        WHERE dead_at IS NULL AND lease_until < now()
+        WHERE session IN (SELECT session FROM worker_session
+                          WHERE dead_at IS NULL AND lease_until < now() LIMIT 1000)
+          AND dead_at IS NULL AND lease_until < now()
         RETURNING session, worker";
 
     Whole SESSIONS_DEAD = "
@@ -149,7 +151,7 @@ statements! {
 
     Whole WORKERS = "
         SELECT session, worker, version, server, queues, draining, started_at, lease_until
-        FROM worker_session WHERE dead_at IS NULL ORDER BY worker, session";
+        FROM worker_session WHERE dead_at IS NULL ORDER BY worker, session LIMIT 1000";
 
     Points LEASES_RENEW = "
         UPDATE worker_session AS s
@@ -255,7 +257,7 @@ impl Store {
         Ok(())
     }
 
-    /// Marks every session dead whose lease is over.
+    /// Marks sessions dead whose lease is over, a thousand at a time.
     pub async fn sessions_expire(&self) -> Result<Vec<(i64, String)>, StoreError> {
         Ok(sqlx::query_as(SESSIONS_EXPIRE).fetch_all(&self.engine).await?)
     }
@@ -309,7 +311,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Workers with a live session.
+    /// Workers with a live session, a thousand at most.
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
         Ok(sqlx::query_as(WORKERS).fetch_all(&self.pool).await?)
     }

@@ -133,7 +133,9 @@ impl Caches {
         let loaded = self.store.version_load(dag, version).await?;
         let loaded = loaded
             .with_context(|| format!("DAG {dag} has no version {version} in the database"))?;
-        let plan = Arc::new(Plan::new(Arc::new(loaded.model), loaded.numbers)?);
+        // Weighing a large graph takes a moment, in which this thread would serve nobody.
+        let weigh = move || Plan::new(Arc::new(loaded.model), loaded.numbers);
+        let plan = Arc::new(tokio::task::spawn_blocking(weigh).await??);
         lock(&self.plans).put((dag, version), plan.clone());
         Ok(plan)
     }
@@ -159,6 +161,17 @@ impl Caches {
         let facts = Arc::new(Facts { run, plan, params });
         lock(&self.facts).put(key, facts.clone());
         facts
+    }
+
+    /// Gets what is to be known of runs that are about to be locked: it may take a moment, in which
+    /// nobody waits for them.
+    pub(crate) async fn warm(&self, runs: &[RunKey]) -> anyhow::Result<()> {
+        let missing: Vec<RunKey> =
+            runs.iter().copied().filter(|run| self.known(*run).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.facts(missing).await.map(drop)
     }
 
     /// The facts of a run, if they are in memory.

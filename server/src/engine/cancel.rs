@@ -50,6 +50,7 @@ async fn cancel_in_time(
     cause: &str,
 ) -> Result<Option<(After, Vec<Fence>)>, CancelError> {
     let internal = |error: StoreError| CancelError::Internal(error.into());
+    core.caches.warm(&[run]).await?;
     let mut tx = core.store.engine_begin().await.map_err(internal)?;
     let locked = tx.runs_lock(&[run]).await.map_err(internal)?;
     let Some(state) = locked.first().map(|run| run.state) else {

@@ -88,6 +88,7 @@ async fn clear(
     load_again: bool,
 ) -> Result<Done, ClearError> {
     let internal = |error: subak_store::StoreError| ClearError::Internal(error.into());
+    core.caches.warm(&[run]).await?;
     let mut tx = core.store.engine_begin().await.map_err(internal)?;
     // The DAG's load comes last in the order of locks: find its DAG by the run's lock first.
     let mut locked = tx.runs_lock(&[run]).await.map_err(internal)?;

@@ -108,8 +108,9 @@ async fn record(
     reports: &[&TryReport],
 ) -> anyhow::Result<(Vec<Answer>, After)> {
     record_chunks(core, reports).await?;
-    let mut tx = session.begin().await?;
     let runs: Vec<_> = reports.iter().map(|report| report.fence.instance.run).collect();
+    core.caches.warm(&runs).await?;
+    let mut tx = session.begin().await?;
     let mut work = Work::new(core, tx.runs_lock(&runs).await?).await?;
     let answers = record_in_tx(&mut work, &mut tx, reports).await?;
     tx.commit().await?;

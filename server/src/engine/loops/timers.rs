@@ -132,8 +132,9 @@ async fn readied(
     core: &Core,
     due: Vec<InstanceKey>,
 ) -> anyhow::Result<Option<(EngineTx<'static>, Work<'_>)>> {
-    let mut tx = core.store.engine_begin().await?;
     let keys: Vec<RunKey> = due.iter().map(|key| key.run).collect();
+    core.caches.warm(&keys).await?;
+    let mut tx = core.store.engine_begin().await?;
     let locked = tx.runs_lock_free(&keys).await?;
     let ours: Vec<InstanceKey> =
         due.into_iter().filter(|key| locked.iter().any(|run| run.key == key.run)).collect();
