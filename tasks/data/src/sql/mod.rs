@@ -6,3 +6,4 @@ pub(crate) mod path;
 pub(crate) mod query;
 mod steps;
 pub(crate) mod tables;
+pub(crate) mod types;

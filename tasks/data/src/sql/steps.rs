@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::functions::core::expr_ext::FieldAccessor as _;
 use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::functions::regex::expr_fn::regexp_replace;
@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
 use subak_core::operators::data::{DataType as Declared, Step};
 
+use super::types::arrow_type;
 use super::{explain, path};
 use crate::error::DataError;
 
@@ -177,16 +178,4 @@ fn rebuilt(
         return None;
     }
     when(value.is_not_null(), named_struct(arguments)).end().ok()
-}
-
-fn arrow_type(declared: Declared) -> DataType {
-    match declared {
-        Declared::String => DataType::Utf8,
-        Declared::Integer => DataType::Int32,
-        Declared::Bigint => DataType::Int64,
-        Declared::Double => DataType::Float64,
-        Declared::Boolean => DataType::Boolean,
-        Declared::Date => DataType::Date32,
-        Declared::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-    }
 }

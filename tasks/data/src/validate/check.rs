@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::functions::regex::expr_fn::regexp_like;
 use datafusion::functions::unicode::expr_fn::character_length;
@@ -15,6 +15,7 @@ use subak_core::operators::data::DataType as Declared;
 use subak_core::operators::validate::{Bound, Rule};
 
 use crate::error::DataError;
+use crate::sql::types::arrow_type;
 use crate::sql::{explain, path};
 
 /// As browsers check it in a form, and with a dot in its domain.
@@ -115,9 +116,8 @@ impl Column<'_> {
             add("is empty".to_owned(), blank);
         }
         if let Some(declared) = rule.data_type {
-            let (data_type, noun) = arrow_type(declared);
-            let lost = try_cast(value(), data_type).is_null();
-            add(format!("is not {noun}"), value().is_not_null().and(lost));
+            let lost = try_cast(value(), arrow_type(declared)).is_null();
+            add(format!("is not {}", noun(declared)), value().is_not_null().and(lost));
         }
         if let Some(pattern) = &rule.matches {
             self.matches(pattern, &mut add);
@@ -183,15 +183,14 @@ impl Column<'_> {
     }
 }
 
-fn arrow_type(declared: Declared) -> (DataType, &'static str) {
+fn noun(declared: Declared) -> &'static str {
     match declared {
-        Declared::String => (DataType::Utf8, "a text"),
-        Declared::Integer => (DataType::Int32, "an integer"),
-        Declared::Bigint => (DataType::Int64, "an integer"),
-        Declared::Double => (DataType::Float64, "a number"),
-        Declared::Boolean => (DataType::Boolean, "true or false"),
-        Declared::Date => (DataType::Date32, "a date"),
-        Declared::Timestamp => (DataType::Timestamp(TimeUnit::Microsecond, None), "a timestamp"),
+        Declared::String => "a text",
+        Declared::Integer | Declared::Bigint => "an integer",
+        Declared::Double => "a number",
+        Declared::Boolean => "true or false",
+        Declared::Date => "a date",
+        Declared::Timestamp => "a timestamp",
     }
 }
 
