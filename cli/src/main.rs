@@ -12,6 +12,7 @@ mod config;
 mod connections;
 mod dags;
 mod db;
+mod deadletters;
 mod demo;
 mod exit;
 mod key;
@@ -63,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     Ranges(ranges::Command),
     #[command(subcommand)]
+    Deadletters(deadletters::Command),
+    #[command(subcommand)]
     Connections(connections::Command),
     #[command(subcommand)]
     Users(users::Command),
@@ -106,6 +109,7 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
         Command::Ranges(command) => ranges::run(command).await,
+        Command::Deadletters(command) => deadletters::run(command).await,
         Command::Connections(command) => connections::run(command).await,
         Command::Users(command) => users::run(command).await,
         Command::Workers(command) => workers::run(command).await,

@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod dag;
 pub mod decide;
+pub mod hex;
 pub mod ids;
 pub mod operators;
 pub mod range;

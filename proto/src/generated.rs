@@ -492,10 +492,14 @@ pub struct DeadLetter {
     /// offset, or line
     #[prost(int64, tag = "3")]
     pub position: i64,
+    /// secrets hidden
     #[prost(string, repeated, tag = "4")]
     pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(bytes = "vec", tag = "5")]
     pub raw: ::prost::alloc::vec::Vec<u8>,
+    /// the record as people see it, secrets hidden; empty: as it is
+    #[prost(bytes = "vec", tag = "6")]
+    pub shown: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeadLetterAck {

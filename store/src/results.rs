@@ -55,6 +55,8 @@ pub struct NewDeadLetter {
     pub position: i64,
     pub reasons: Value,
     pub raw: Vec<u8>,
+    /// As people see it, where that differs: secrets are hidden.
+    pub shown: Option<Vec<u8>>,
 }
 
 /// An XCom as a task asks for it.
@@ -114,19 +116,24 @@ statements! {
 
     Points DEAD_LETTERS_PUT = "
         INSERT INTO dead_letter AS d
-            (dag, task, source, partition, position, reasons, raw, run_key, map_index, token)
+            (dag, task, source, partition, position, reasons, raw, shown, run_key, map_index, token,
+             range_id)
         SELECT DISTINCT ON (w.source, w.partition, w.position)
-               run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw,
-               live.run_key, live.map_index, live.token
+               run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw, w.shown,
+               live.run_key, live.map_index, live.token,
+               (SELECT max(r.id + 0) FROM topic_range AS r
+                WHERE r.run_key = live.run_key AND r.dag = run.dag AND r.topic = w.source)
         FROM live
         JOIN run ON run.run_key = live.run_key
-        CROSS JOIN unnest($6::text[], $7::integer[], $8::bigint[], $9::jsonb[], $10::bytea[])
-                   AS w (source, partition, position, reasons, raw)
+        CROSS JOIN unnest($6::text[], $7::integer[], $8::bigint[], $9::jsonb[], $10::bytea[],
+                          $11::bytea[])
+                   AS w (source, partition, position, reasons, raw, shown)
         WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
           AND live.session = $4 AND live.token = $5
         ON CONFLICT (run_key, task, map_index, source, partition, position) DO UPDATE
-        SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, token = EXCLUDED.token, visible = false,
-            state = 'open', created_at = now()";
+        SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, shown = EXCLUDED.shown,
+            range_id = EXCLUDED.range_id, token = EXCLUDED.token, visible = false, state = 'open',
+            created_at = now()";
 
     Points XCOMS_OF = "
         SELECT task, map_index, key, value, shown FROM xcom WHERE run_key = $1 AND task = ANY ($2)";
@@ -222,6 +229,7 @@ impl Store {
             .bind(column(letters, |l| l.position))
             .bind(column(letters, |l| l.reasons.clone()))
             .bind(column(letters, |l| l.raw.clone()))
+            .bind(column(letters, |l| l.shown.clone()))
             .execute(&self.engine)
             .await?;
         Ok(done.rows_affected() > 0 || letters.is_empty())

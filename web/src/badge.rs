@@ -34,6 +34,17 @@ impl Badge {
         Self { class, label }
     }
 
+    /// Describes the state of a dead letter.
+    #[must_use]
+    pub fn letter(state: &str, t: &'static Text) -> Self {
+        let (class, label) = match state {
+            "open" => ("s-retry", t.state_open),
+            "replayed" => ("s-success", t.state_replayed),
+            _ => ("s-skipped", t.state_dismissed),
+        };
+        Self { class, label }
+    }
+
     /// Returns the sign of the state, as markup.
     #[must_use]
     pub fn icon(&self) -> &'static str {

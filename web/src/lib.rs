@@ -16,6 +16,7 @@ pub mod error;
 pub mod format;
 pub mod frame;
 pub mod graph;
+pub mod letters;
 pub mod log;
 pub mod pager;
 pub mod run;

@@ -42,6 +42,8 @@ pub struct RunLive {
     pub graph: GraphView,
     pub tasks: Vec<TaskRow>,
     pub not_shown: Option<String>,
+    /// How many rows were rejected, and where their dead letters are.
+    pub rejected: Option<(String, String)>,
     pub can_cancel: bool,
     pub can_clear: bool,
     pub can_clear_failed: bool,

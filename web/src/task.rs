@@ -53,6 +53,8 @@ pub struct TaskLive {
     pub exit_code: Option<String>,
     pub error: String,
     pub rejected: Option<String>,
+    /// Its dead letters.
+    pub letters_href: String,
     pub clear_action: Option<String>,
 }
 

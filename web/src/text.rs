@@ -134,6 +134,25 @@ texts! {
     rows_rejected: "{} rows were rejected.", "{} baris ditolak.";
     due: "Next try", "Percobaan berikut";
 
+    dead_letters: "Dead letters", "Dead letter";
+    no_letters: "No record was rejected.", "Tidak ada rekaman yang ditolak.";
+    no_letters_match: "No dead letter matches.", "Tidak ada dead letter yang cocok.";
+    search_reasons: "Search in reasons", "Cari dalam alasan";
+    search_dag: "DAG id", "Id DAG";
+    all_letters: "All dead letters", "Semua dead letter";
+    record: "Record", "Rekaman";
+    reasons: "Reasons", "Alasan";
+    more_reasons: "and {} more", "dan {} lagi";
+    rejected_at: "Rejected", "Ditolak";
+    letter_of_topic: "{}, partition {}, offset {}", "{}, partisi {}, offset {}";
+    letter_of_file: "{}, line {}", "{}, baris {}";
+    record_bytes: "It is not UTF-8: these are its bytes.", "Bukan UTF-8: ini bita-bitanya.";
+    record_cut: "Only the first {} are shown; the API has all of it.", "Hanya {} pertama yang ditampilkan; API memuat semuanya.";
+    run_gone: "dropped", "sudah dihapus";
+    state_open: "open", "terbuka";
+    state_replayed: "replayed", "sudah diulang";
+    state_dismissed: "dismissed", "diabaikan";
+
     state_none: "no status", "belum ada";
     state_scheduled: "scheduled", "terjadwal";
     state_queued: "queued", "antre";

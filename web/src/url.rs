@@ -36,6 +36,19 @@ pub fn task(dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> String
     if map_index < 0 { base } else { format!("{base}?map_index={map_index}") }
 }
 
+/// The page of a dead letter.
+#[must_use]
+pub fn letter(id: i64) -> String {
+    format!("/dead-letters/{id}")
+}
+
+/// The dead letters of a run, or of one of its tasks.
+#[must_use]
+pub fn letters_of(dag_id: &str, run_id: &str, task_id: &str) -> String {
+    let [dag, run, task] = [dag_id, run_id, task_id].map(encode);
+    format!("/dead-letters?dag={dag}&run={run}&task={task}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod browser;
 mod dags;
+mod deadletters;
 mod errors;
 mod kafka;
 mod kills;

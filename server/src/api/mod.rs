@@ -2,6 +2,7 @@
 
 mod dags;
 mod datasets;
+mod dead_letters;
 mod import_errors;
 mod instances;
 mod logs;
@@ -28,6 +29,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::Op, patch.clone(), "/api/v2/dags/{dag_id}", dags::patch)
         .viewer("/api/v2/dags/{dag_id}/details", dags::details)
         .viewer("/api/v2/dagSources/{dag_id}", sources::get)
+        .viewer("/api/v2/deadLetters", dead_letters::list)
+        .viewer("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
         .viewer("/api/v2/importErrors", import_errors::list)
         .viewer("/api/v2/importErrors/{import_error_id}", import_errors::get)
         .viewer("/api/v2/dags/{dag_id}/dagRuns", runs::list)

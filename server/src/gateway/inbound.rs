@@ -248,6 +248,7 @@ impl Inbound {
                 position: letter.position,
                 reasons: letter.reasons.into_iter().map(without_nul).collect(),
                 raw: letter.raw,
+                shown: Some(letter.shown).filter(|shown| !shown.is_empty()),
             })
             .collect();
         let core = &self.gateway.engine.core;

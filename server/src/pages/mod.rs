@@ -3,6 +3,7 @@
 mod assets;
 mod dag;
 mod dags;
+mod dead_letters;
 pub(crate) mod errors;
 mod pulse;
 mod run;
@@ -36,4 +37,6 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
         .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/clear", task::clear)
+        .viewer("/dead-letters", dead_letters::list)
+        .viewer("/dead-letters/{dead_letter_id}", dead_letters::show)
 }

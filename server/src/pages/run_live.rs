@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use subak_core::state::{RunState, TaskState};
 use subak_store::read::{InstanceRecord, RunRecord};
 use subak_web::Badge;
-use subak_web::format::{Stamp, cut, duration};
+use subak_web::format::{Stamp, count, cut, duration};
 use subak_web::graph::GraphView;
 use subak_web::run::{Progress, RunLive, Span, TaskRow};
 use subak_web::text::Text;
@@ -43,8 +43,12 @@ pub(super) fn run_live(
     let failed = |it: &InstanceRecord| {
         matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed))
     };
+    let rejected: i64 = instances.iter().filter_map(|it| it.rows_rejected).sum();
+    let rejected = u64::try_from(rejected).ok().filter(|rows| *rows > 0);
+    let letters = url::letters_of(&run.dag_id, &run.run_id, "");
     RunLive {
         t,
+        rejected: rejected.map(|rows| (t.fill(t.rows_rejected, count(rows)), letters)),
         dag_href: url::dag(&run.dag_id),
         badge: Badge::run(run.state, t),
         who: who(run),

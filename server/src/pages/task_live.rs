@@ -48,6 +48,7 @@ pub(super) fn task_live(
             .and_then(|rows| u64::try_from(rows).ok())
             .filter(|rows| *rows > 0)
             .map(|rows| t.fill(t.rows_rejected, count(rows))),
+        letters_href: url::letters_of(&look.run.dag_id, &look.run.run_id, &it.task_id.0),
         clear_action: can_clear.then(|| format!("{address}/clear")),
     }
 }

@@ -6,6 +6,7 @@
 mod dags;
 mod datasets;
 mod instances;
+mod letters;
 mod logs;
 mod runs;
 mod versions;
@@ -13,6 +14,7 @@ mod versions;
 pub use dags::{DagFilter, DagRecord, ImportError, RecentRun};
 pub use datasets::{DatasetRecord, XComRecord};
 pub use instances::{InstanceRecord, TryRecord};
+pub use letters::{LETTER_STATES, LetterFilter, LetterRecord};
 pub(crate) use logs::decompress;
 pub use logs::{LogCursor, LogPart};
 pub use runs::{RunFilter, RunOrder, RunRecord};

@@ -56,6 +56,15 @@ impl Patterns {
         String::from_utf8_lossy(&out).into_owned()
     }
 
+    /// Hides the secrets in one whole record; `None` if there are none.
+    pub(crate) fn mask_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.starts.as_ref()?;
+        let (mut masker, mut out) = (Masker::default(), Vec::with_capacity(bytes.len()));
+        masker.feed(self, bytes, &mut out);
+        masker.finish(self, &mut out);
+        (out != bytes).then_some(out)
+    }
+
     /// How many bytes at the start of `bytes` are secret; `None` if more bytes must decide.
     fn secret_at(&self, bytes: &[u8], is_last: bool) -> Option<usize> {
         let mut longest = 0;

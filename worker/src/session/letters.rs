@@ -9,6 +9,7 @@ use subak_task::{BadRow, DeadLetterSink, TaskError};
 use tokio::sync::Notify;
 
 use super::outbox::{Event, TryLine};
+use crate::log::Patterns;
 
 /// Bytes of rejected records in one message, but for the last one's.
 const MESSAGE_BYTES: usize = 512 * 1024;
@@ -66,9 +67,11 @@ impl DeadLetterSink for TryLine {
     async fn send(&self, rows: Vec<BadRow>) -> Result<(), TaskError> {
         let mut letters = Vec::new();
         let mut bytes = 0;
-        for letter in rows.into_iter().map(letter) {
+        for row in rows {
+            let letter = letter(row, self.patterns());
             let reasons: usize = letter.reasons.iter().map(|reason| reason.len() + 8).sum();
-            bytes += letter.raw.len() + letter.source.len() + reasons + 64;
+            let record = letter.raw.len() + letter.shown.len();
+            bytes += record + letter.source.len() + reasons + 64;
             letters.push(letter);
             if bytes >= MESSAGE_BYTES {
                 self.send_letters(std::mem::take(&mut letters)).await;
@@ -93,11 +96,12 @@ impl TryLine {
     }
 }
 
-/// A record as it travels. One that is too large is cut, and says so.
-fn letter(row: BadRow) -> DeadLetter {
+/// A record as it travels, with what people see of it. One that is too large is cut, and says so.
+fn letter(row: BadRow, secrets: &Patterns) -> DeadLetter {
     let BadRow { source, partition, position, mut reasons, mut raw } = row;
     let all = reasons.len();
     reasons.truncate(REASONS);
+    reasons.iter_mut().for_each(|reason| *reason = secrets.mask(reason));
     reasons.iter_mut().for_each(shorten);
     if all > REASONS {
         reasons.push(format!("and {} more reasons", all - REASONS));
@@ -111,7 +115,8 @@ fn letter(row: BadRow) -> DeadLetter {
     }
     let mut source = source;
     shorten(&mut source);
-    DeadLetter { source, partition, position, reasons, raw }
+    let shown = secrets.mask_bytes(&raw).unwrap_or_default();
+    DeadLetter { source, partition, position, reasons, raw, shown }
 }
 
 fn shorten(text: &mut String) {
@@ -133,13 +138,13 @@ mod tests {
             source: "é".repeat(1 << 20),
             partition: 0,
             position: 1,
-            reasons: vec!["é".repeat(1 << 20); 10_000],
+            reasons: vec!["é".repeat(1 << 20); 100],
             raw: vec![0xff; 10 << 20],
         };
-        let letter = letter(row);
+        let letter = letter(row, &Patterns::default());
         assert!(letter.encoded_len() < 2 << 20);
         assert_eq!(letter.reasons.len(), REASONS + 2);
-        assert_eq!(letter.reasons[REASONS], "and 9936 more reasons");
+        assert_eq!(letter.reasons[REASONS], "and 36 more reasons");
         let cut = "the record has 10485760 bytes: only the first 1048576 are kept here";
         assert_eq!(letter.reasons[REASONS + 1], cut);
     }
@@ -153,7 +158,23 @@ mod tests {
             reasons: vec!["`x` is no integer".to_owned()],
             raw: b"x,1".to_vec(),
         };
-        let letter = letter(row.clone());
+        let letter = letter(row.clone(), &Patterns::default());
         assert_eq!((letter.reasons, letter.raw), (row.reasons, row.raw));
+        assert!(letter.shown.is_empty());
+    }
+
+    #[test]
+    fn people_see_no_secret_of_a_record() {
+        let row = BadRow {
+            source: "logins".to_owned(),
+            partition: 2,
+            position: 7,
+            reasons: vec!["`hunter2` is no e-mail address".to_owned()],
+            raw: b"\xffann,hunter2".to_vec(),
+        };
+        let letter = letter(row.clone(), &Patterns::new(["hunter2"]));
+        assert_eq!(letter.reasons, ["`***` is no e-mail address"]);
+        assert_eq!(letter.shown, b"\xffann,***");
+        assert_eq!(letter.raw, row.raw);
     }
 }

@@ -15,7 +15,7 @@ use subak_task::{ProgressSink, Ranges, StateStore, TaskError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::letters::LetterCount;
-use crate::log::{Chunk, FLUSH_EVERY, Shipper, TryLog};
+use crate::log::{Chunk, FLUSH_EVERY, Patterns, Shipper, TryLog};
 
 /// Something for the session to send, and to send again until it is answered.
 pub(crate) enum Event {
@@ -123,6 +123,11 @@ impl TryLine {
         requests: Arc<AtomicU64>,
     ) -> Self {
         Self { try_ref, outbox, log, requests, letters: Arc::default() }
+    }
+
+    /// The secrets that nobody is to see.
+    pub(super) fn patterns(&self) -> &Patterns {
+        self.log.patterns()
     }
 
     /// The count of rejected records' messages.

@@ -70,6 +70,20 @@ tasks:
         head -c 20000 /dev/zero | tr '\0' 'w'
 "#;
 
+/// Rows that do not fit become dead letters.
+const SALES: &str = r#"
+dag_id: sales
+tasks:
+  read:
+    operator: csv.read
+    with: {path: data/sales.csv, columns: {amount: integer, day: date}, on_bad_row: dead_letter}
+"#;
+
+/// Of a good row, one that wants to be executed, a long one, and one that is no text.
+const SALES_ROWS: &[u8] = b"amount,day\n12,2026-11-20\n<script>hacked = 1</script>,yesterday\n\
+    stock.example:5432/orders/of/every/regional/subsidiary/of/the/company/and/of/its/customers,2026-11-21\n\
+    \xff\xfe,2026-11-22\n";
+
 /// A file with a mistake.
 const BROKEN: &str = "dag_id: broken\ntasks:\n  load: {operator: noop, retrys: 2}\n";
 
@@ -89,9 +103,11 @@ pub(super) fn place() -> TempDir {
     save("nightly.yaml", NIGHTLY);
     save("hostile.yaml", HOSTILE);
     save("broken.yaml", BROKEN);
+    save("sales.yaml", SALES);
     save("retail_retention.yaml", include_str!("../../../../dags/retail_retention.yaml"));
     fs::create_dir_all(place.path().join("data")).unwrap();
     fs::write(place.path().join("data/online-retail-dataset.csv"), invoices()).unwrap();
+    fs::write(place.path().join("data/sales.csv"), SALES_ROWS).unwrap();
     place
 }
 

@@ -156,11 +156,17 @@ fn a_run_page_turns_green_by_itself() {
 fn nothing_that_people_wrote_is_executed() {
     let scene = Scene::set();
     let browser = &scene.browser;
+    scene.run("sales", "monday");
     scene.run("hostile", "evil");
     scene.sign_in();
-    for path in
-        ["/", "/dags/hostile", "/dags/hostile/runs/evil", "/dags/hostile/runs/evil/tasks/print"]
-    {
+    for path in [
+        "/",
+        "/dead-letters",
+        "/dead-letters/1",
+        "/dags/hostile",
+        "/dags/hostile/runs/evil",
+        "/dags/hostile/runs/evil/tasks/print",
+    ] {
         scene.open(path);
         browser.until("document.readyState === 'complete'");
         assert_eq!(browser.script("return typeof hacked"), "undefined", "{path}");

@@ -25,6 +25,11 @@ const PAGES: &[(&str, &str)] = &[
         "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries/runs/night-3/tasks/\
          stock_levels_of_every_regional_subsidiary",
     ),
+    ("dead-letters", "/dead-letters"),
+    ("dead-letters-of-run", "/dead-letters?dag=sales&run=monday&task=read&state=open"),
+    ("dead-letter", "/dead-letters/1"),
+    ("dead-letter-bytes", "/dead-letters/3"),
+    ("task-rejected", "/dags/sales/runs/monday/tasks/read"),
     ("error", "/dags/no_such_dag"),
 ];
 
@@ -50,6 +55,7 @@ fn every_page_holds_at_every_width_and_in_the_dark() {
         scene.run("nightly_warehouse_refresh_of_all_regional_subsidiaries", &id);
         scene.run("greeting", &id);
     }
+    scene.run("sales", "monday");
     for month in ["august", "september", "october", "november"] {
         scene.run("retail_retention", month);
     }

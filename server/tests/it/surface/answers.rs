@@ -155,6 +155,38 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let letters = "/api/v2/deadLetters";
+    check!("letters", site.get(&viewer, letters).await?);
+    let of_run =
+        format!("{letters}?dag_id=shop&dag_run_id=good&task_id=extract&state=open&limit=1");
+    check!("letters-of-run", site.get(&viewer, &of_run).await?);
+    check!("letters-bad-state", site.get(&viewer, &format!("{letters}?state=lost")).await?);
+    check!("letters-no-dag", site.get(&viewer, &format!("{letters}?dag_id=none")).await?);
+    // A reason is looked for as it is read, not as JSON or a pattern spells it.
+    for (reason, found) in [("%22many%22", 1), ("E-MAIL", 1), ("%25", 0), ("never", 0)] {
+        let page = site.get(&viewer, &format!("{letters}?reason={reason}")).await?.json();
+        assert_eq!(page["total_entries"], found, "{reason}: {page}");
+    }
+    let none = site.get(&viewer, &format!("{letters}?dag_run_id=bad")).await?.json();
+    assert_eq!(none["total_entries"], 0);
+
+    let topic = site.get(&viewer, &format!("{letters}/1")).await?;
+    assert!(!topic.text().contains("hunter2"));
+    check!("letter-of-topic", topic);
+    check!("letter-bytes", site.get(&viewer, &format!("{letters}/3")).await?);
+    // One that was not accepted is none.
+    check!("letter-hidden", site.get(&viewer, &format!("{letters}/2")).await?);
+    for wrong in ["99", "x", "-1", "99999999999999999999"] {
+        let answer = site.get(&viewer, &format!("{letters}/{wrong}")).await?;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{wrong}");
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_say_what_and_where() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let viewer = site.program(Role::Viewer).await?;

@@ -33,7 +33,7 @@ pub(crate) fn address(path: &str) -> String {
         "{try_number}" => "1".to_owned(),
         "{dataset}" => "output".to_owned(),
         "{key}" => "return_value".to_owned(),
-        "{import_error_id}" => "1".to_owned(),
+        "{import_error_id}" | "{dead_letter_id}" => "1".to_owned(),
         "{kind}" => "not-found".to_owned(),
         "{hash}" => hash.to_owned(),
         "{name}" => "app.css".to_owned(),

@@ -42,6 +42,8 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
     let renamed = format!("UPDATE run SET run_id = $evil${EVIL}$evil$");
     peek::meddle(&site.world.store, &renamed).await?;
 
+    peek::meddle(&site.world.store, &letter()).await?;
+
     let admin = site.browser(Role::Admin).await?;
     let run = url::run(EVIL, EVIL);
     for path in [
@@ -54,6 +56,9 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
         url::task(EVIL, EVIL, EVIL, -1),
         format!("/dags/{}", encode(&EVIL[2..])),
         format!("/sign-in?next={}", encode(EVIL)),
+        "/dead-letters".to_owned(),
+        format!("/dead-letters?reason=hacked&dag={0}&run={0}&task={0}", encode(EVIL)),
+        url::letter(1),
     ] {
         let answer = site.get(&admin, &path).await?;
         let text = answer.text();
@@ -75,6 +80,17 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
     assert_eq!(lines["content"][0]["event"], EVIL);
     assert_eq!(lines["content"][3]["event"], "\u{fffd}\u{fffd} not UTF-8 \u{fffd}(");
     site.world.close().await
+}
+
+/// A statement that adds a dead letter, in which everything is evil.
+fn letter() -> String {
+    format!(
+        "INSERT INTO dead_letter (dag, task, source, partition, position, reasons, raw, run_key,
+                                  map_index, token, visible)
+         SELECT run.dag, h.task, $evil${EVIL}$evil$, 0, 1, jsonb_build_array($evil${EVIL}$evil$),
+                convert_to($evil${EVIL}$evil$, 'UTF8'), h.run_key, h.map_index, h.token, true
+         FROM try_history h JOIN run ON run.run_key = h.run_key ORDER BY h.token LIMIT 1"
+    )
 }
 
 /// Saves a DAG that no file could have: the parser refuses such ids, the pages must not need it to.

@@ -28,6 +28,12 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "task", "/dags/shop/runs/good/tasks/extract").await?;
     check(&site, &admin, "task-first-try", "/dags/shop/runs/good/tasks/extract?try=1").await?;
     check(&site, &admin, "task-failed", "/dags/shop/runs/bad/tasks/load").await?;
+    check(&site, &admin, "letters", "/dead-letters").await?;
+    let of_run = "/dead-letters?dag=shop&run=good&task=extract&reason=e-mail&state=open";
+    check(&site, &admin, "letters-of-run", of_run).await?;
+    check(&site, &admin, "letters-no-match", "/dead-letters?state=replayed").await?;
+    check(&site, &admin, "letter-of-topic", "/dead-letters/1").await?;
+    check(&site, &admin, "letter-bytes", "/dead-letters/3").await?;
     check(&site, &admin, "error", "/dags/none").await?;
     site.world.close().await
 }

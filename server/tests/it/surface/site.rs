@@ -14,6 +14,7 @@ use subak_server::engine::{
 };
 use subak_server::{App, Requests, router};
 use subak_store::access::Role;
+use subak_testkit::peek;
 use tower::ServiceExt as _;
 
 use crate::world::World;
@@ -38,6 +39,26 @@ tasks:
 ";
 
 const IDLE: &str = "{dag_id: idle, tasks: {rest: {operator: noop}}}";
+
+/// Rejected records of `extract` of the run `good`: of a topic, with a secret; of a file; one that is
+/// no text; and one of a try whose result was not accepted.
+const LETTERS: &str = r#"
+INSERT INTO dead_letter (dag, task, source, partition, position, reasons, raw, shown, range_id, visible,
+                         run_key, map_index, token)
+SELECT run.dag, h.task, v.*, h.run_key, h.map_index, h.token
+FROM try_history h
+JOIN run ON run.run_key = h.run_key AND run.run_id = 'good'
+JOIN dag_task t ON t.dag = run.dag AND t.task = h.task AND t.task_id = 'extract'
+CROSS JOIN (VALUES
+    ('orders', 2, 41::bigint, '["`email` is not an e-mail address", "`city` is empty"]'::jsonb,
+     '{"email": "hunter2", "city": ""}'::bytea, '{"email": "***", "city": ""}'::bytea, 1::bigint, true),
+    ('sales.csv', 0, 7, '["column sold: \"many\" is not an integer"]', 'bowl,many', NULL, NULL, true),
+    ('sales.csv', 0, 9, '["not UTF-8 from byte 0 on"]', '\xfffe', NULL, NULL, true),
+    ('sales.csv', 0, 11, '["never accepted"]', 'cup', NULL, NULL, false)
+) AS v (source, partition, position, reasons, raw, shown, range_id, visible)
+WHERE h.state = 'success'
+ORDER BY v.position DESC
+"#;
 
 /// See the module.
 pub(crate) struct Site {
@@ -81,6 +102,7 @@ impl Site {
         site.work().await?;
         site.run("shop", "good").await?;
         site.run("shop", "bad").await?;
+        peek::meddle(&site.world.store, LETTERS).await?;
         subak_testkit::settle::times(&site.world.store).await?;
         Ok(site)
     }

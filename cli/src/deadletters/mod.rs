@@ -1,0 +1,70 @@
+//! `subak deadletters`: records that tasks rejected.
+
+mod list;
+mod show;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use subak_store::Store;
+use subak_store::read::{LetterFilter, LetterRecord};
+
+use crate::exit::Outcome;
+
+/// Lists and shows records that tasks rejected: all of their reasons, and what they were.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    List(list::Options),
+    Show(show::Options),
+}
+
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::List(options) => list::run(options).await,
+        Command::Show(options) => show::run(options).await,
+    }
+}
+
+/// Which dead letters; all conditions together.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Filter {
+    /// Only of this DAG.
+    #[arg(long, value_name = "DAG")]
+    dag: Option<String>,
+    /// Only of this run.
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
+    /// Only of this task.
+    #[arg(long, value_name = "TASK")]
+    task: Option<String>,
+    /// Only with this text in one of their reasons.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Filter {
+    /// Returns the conditions; a DAG that does not exist is an error.
+    async fn checked(self, store: &Store) -> anyhow::Result<LetterFilter> {
+        if let Some(dag_id) = &self.dag
+            && store.dag_get(dag_id).await?.is_none()
+        {
+            bail!("DAG `{dag_id}` does not exist: `subak dags list` shows those that do");
+        }
+        Ok(LetterFilter {
+            dag_id: self.dag,
+            run_id: self.run,
+            task_id: self.task,
+            reason: self.reason,
+            state: None,
+        })
+    }
+}
+
+/// Where the record was: `sales:3:12` (topic, partition, offset), `sales.csv:12`.
+fn place(letter: &LetterRecord) -> String {
+    let LetterRecord { source, partition, position, .. } = letter;
+    if letter.is_of_topic {
+        format!("{source}:{partition}:{position}")
+    } else {
+        format!("{source}:{position}")
+    }
+}

@@ -1,0 +1,124 @@
+//! Records that tasks rejected. Airflow has none: ours, beside its resources.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use subak_core::hex;
+use subak_store::read::{LETTER_STATES, LetterFilter, LetterRecord};
+
+use super::paging::Part;
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::problem::{ApiError, FieldProblem};
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    dag_id: Option<String>,
+    dag_run_id: Option<String>,
+    task_id: Option<String>,
+    reason: Option<String>,
+    state: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Collection {
+    dead_letters: Vec<View>,
+    total_entries: i64,
+}
+
+/// A dead letter. Of a record of a topic `partition` and `offset` say where it was, of one of a file
+/// or of another dataset `line` does.
+#[derive(Serialize)]
+pub(super) struct View {
+    dead_letter_id: i64,
+    dag_id: String,
+    /// Null: the run was dropped.
+    dag_run_id: Option<String>,
+    task_id: String,
+    map_index: i32,
+    try_number: Option<i32>,
+    /// The topic, the file, or the dataset.
+    source: String,
+    partition: Option<i32>,
+    offset: Option<i64>,
+    line: Option<i64>,
+    reasons: Value,
+    size_bytes: i64,
+    /// `open`, `replayed`, `dismissed`.
+    state: String,
+    timestamp: DateTime<Utc>,
+}
+
+/// A dead letter with its record: as text, or in hexadecimal digits where it is not UTF-8.
+#[derive(Serialize)]
+pub(super) struct Whole {
+    #[serde(flatten)]
+    view: View,
+    text: Option<String>,
+    hex: Option<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let part = Part::of(query.limit, query.offset)?;
+    if let Some(bad) = query.state.as_deref().filter(|state| !LETTER_STATES.contains(state)) {
+        let msg = format!("`{bad}` is not one of `{}`", LETTER_STATES.join("`, `"));
+        return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
+    }
+    if let Some(dag_id) = &query.dag_id
+        && app.store.dag_get(dag_id).await?.is_none()
+    {
+        return Err(ApiError::DagNotFound(dag_id.clone()));
+    }
+    let filter = LetterFilter {
+        dag_id: query.dag_id,
+        run_id: query.dag_run_id,
+        task_id: query.task_id,
+        reason: query.reason,
+        state: query.state,
+    };
+    let page = app.store.letter_list(&filter, part.limit, part.offset).await?;
+    let dead_letters = page.items.into_iter().map(View::from).collect();
+    Ok(Json(Collection { dead_letters, total_entries: page.total }))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Whole>, ApiError> {
+    let not_found = || ApiError::NotFound(format!("deadLetters/{id}"));
+    let number = id.parse().map_err(|_| not_found())?;
+    let (letter, record) = app.store.letter_get(number).await?.ok_or_else(not_found)?;
+    let (text, hex) = match String::from_utf8(record) {
+        Ok(text) => (Some(text), None),
+        Err(bytes) => (None, Some(hex::encode(bytes.as_bytes()))),
+    };
+    Ok(Json(Whole { view: letter.into(), text, hex }))
+}
+
+impl From<LetterRecord> for View {
+    fn from(letter: LetterRecord) -> Self {
+        let (of_topic, position) = (letter.is_of_topic, letter.position);
+        Self {
+            dead_letter_id: letter.id,
+            dag_id: letter.dag_id,
+            dag_run_id: letter.run_id,
+            task_id: letter.task_id,
+            map_index: letter.map_index,
+            try_number: letter.try_number,
+            source: letter.source,
+            partition: of_topic.then_some(letter.partition),
+            offset: of_topic.then_some(position),
+            line: (!of_topic).then_some(position),
+            reasons: letter.reasons,
+            size_bytes: letter.size_bytes,
+            state: letter.state,
+            timestamp: letter.created_at,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Dead letters: the list, and one of them.
+
+use axum::extract::State;
+use axum::response::Html;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use subak_store::read::{LetterFilter, LetterRecord};
+use subak_web::Badge;
+use subak_web::format::{Stamp, bytes};
+use subak_web::letters::{self, LetterPage, LetterRow, LettersPage, RecordView, place};
+use subak_web::pager::Pager;
+use subak_web::text::Text;
+use subak_web::url::{self, encode};
+
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::clock;
+use crate::extract::{Path, Query};
+use crate::problem::ApiError;
+
+/// Dead letters of one page.
+const PAGE: i64 = 50;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    dag: String,
+    #[serde(default)]
+    run: String,
+    #[serde(default)]
+    task: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    offset: i64,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Result<Html<String>, ApiError> {
+    let (now, t) = (clock::now(), viewer.t);
+    let given = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let filter = LetterFilter {
+        dag_id: given(&query.dag),
+        run_id: given(&query.run),
+        task_id: given(&query.task),
+        reason: given(&query.reason),
+        state: given(&query.state),
+    };
+    let offset = query.offset.max(0);
+    let page = app.store.letter_list(&filter, PAGE, offset).await?;
+    let pager = Pager::new(offset, page.items.len(), page.total, PAGE, |offset| {
+        let [dag, run, task] = [&query.dag, &query.run, &query.task].map(|it| encode(it));
+        let [reason, state] = [&query.reason, &query.state].map(|it| encode(it));
+        format!(
+            "/dead-letters?dag={dag}&run={run}&task={task}&reason={reason}&state={state}\
+             &offset={offset}"
+        )
+    });
+    let view = LettersPage {
+        frame: viewer.frame(),
+        rows: page.items.into_iter().map(|letter| row(letter, now, t)).collect(),
+        pager,
+        filter: letters::LetterFilter {
+            dag: query.dag,
+            run: query.run,
+            task: query.task,
+            reason: query.reason,
+            state: query.state,
+        },
+    };
+    Ok(Html(view.page()))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Html<String>, ApiError> {
+    let (now, t) = (clock::now(), viewer.t);
+    let not_found = || ApiError::NotFound(format!("dead-letters/{id}"));
+    let number = id.parse().map_err(|_| not_found())?;
+    let (letter, record) = app.store.letter_get(number).await?.ok_or_else(not_found)?;
+    let reasons = letter.reasons().map(str::to_owned).collect();
+    let page = LetterPage {
+        frame: viewer.frame(),
+        place: place_of(&letter, t),
+        badge: Badge::letter(&letter.state, t),
+        dag_href: url::dag(&letter.dag_id),
+        run: letter.run_id.as_ref().map(|run| (run.clone(), url::run(&letter.dag_id, run))),
+        task: task_of(&letter),
+        task_href: task_href(&letter),
+        try_number: letter.try_number.map_or_else(String::new, |number| number.to_string()),
+        size: bytes(u64::try_from(letter.size_bytes).unwrap_or(0)),
+        when: Stamp::new(letter.created_at, now, t),
+        reasons,
+        record: RecordView::new(&record, t),
+        dag_id: letter.dag_id,
+    };
+    Ok(Html(page.page()))
+}
+
+fn row(letter: LetterRecord, now: DateTime<Utc>, t: &'static Text) -> LetterRow {
+    let more = letter.reasons().count().saturating_sub(1);
+    let reason = letter.reasons().next().unwrap_or_default().to_owned();
+    LetterRow {
+        href: url::letter(letter.id),
+        place: place_of(&letter, t),
+        task: task_of(&letter),
+        task_href: task_href(&letter),
+        reason,
+        more: (more > 0).then(|| t.fill(t.more_reasons, more)),
+        badge: Badge::letter(&letter.state, t),
+        when: Stamp::new(letter.created_at, now, t),
+        dag_id: letter.dag_id,
+    }
+}
+
+fn place_of(letter: &LetterRecord, t: &Text) -> String {
+    place(&letter.source, letter.partition, letter.position, letter.is_of_topic, t)
+}
+
+fn task_of(letter: &LetterRecord) -> String {
+    match letter.map_index {
+        ..0 => letter.task_id.clone(),
+        index => format!("{} [{index}]", letter.task_id),
+    }
+}
+
+fn task_href(letter: &LetterRecord) -> Option<String> {
+    let run = letter.run_id.as_ref()?;
+    Some(url::task(&letter.dag_id, run, &letter.task_id, letter.map_index))
+}

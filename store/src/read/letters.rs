@@ -1,0 +1,132 @@
+//! Dead letters: records that tasks rejected, with what became of them.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, Postgres, QueryBuilder};
+
+use super::{COUNT_LIMIT, Page, anywhere};
+use crate::{Store, StoreError};
+
+/// A dead letter, without its record.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct LetterRecord {
+    pub id: i64,
+    pub dag_id: String,
+    pub task_id: String,
+    pub map_index: i32,
+    /// `None`: the run was dropped; a dead letter stays.
+    pub run_id: Option<String>,
+    pub try_number: Option<i32>,
+    /// The topic, the file, or the dataset.
+    pub source: String,
+    pub partition: i32,
+    /// The offset, the line, or the row.
+    pub position: i64,
+    /// Whether the source is a topic.
+    pub is_of_topic: bool,
+    /// A list of texts.
+    pub reasons: Value,
+    pub size_bytes: i64,
+    pub state: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Which dead letters; all conditions together.
+#[derive(Debug, Clone, Default)]
+pub struct LetterFilter {
+    pub dag_id: Option<String>,
+    pub run_id: Option<String>,
+    pub task_id: Option<String>,
+    /// Part of a reason.
+    pub reason: Option<String>,
+    /// `open`, `replayed` or `dismissed`.
+    pub state: Option<String>,
+}
+
+/// Every state that a dead letter can be in.
+pub const LETTER_STATES: [&str; 3] = ["open", "replayed", "dismissed"];
+
+const LETTERS: &str = "
+    SELECT l.id, d.dag_id, t.task_id, l.map_index, r.run_id,
+           (SELECT max(h.try_number) FROM try_history h
+            WHERE h.run_key = l.run_key AND h.task = l.task AND h.map_index = l.map_index
+              AND h.token = l.token) AS try_number,
+           l.source, l.partition, l.position, l.range_id IS NOT NULL AS is_of_topic, l.reasons,
+           octet_length(l.raw)::bigint AS size_bytes, l.state, l.created_at";
+
+const FROM: &str = "
+    FROM dead_letter l
+    JOIN dag d ON d.dag = l.dag
+    JOIN dag_task t ON t.dag = l.dag AND t.task = l.task
+    LEFT JOIN run r ON r.run_key = l.run_key
+    WHERE l.visible";
+
+impl LetterRecord {
+    /// Why it was rejected.
+    pub fn reasons(&self) -> impl Iterator<Item = &str> {
+        self.reasons.as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+impl Store {
+    /// Returns a page of dead letters, the newest first.
+    pub async fn letter_list(
+        &self,
+        filter: &LetterFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<LetterRecord>, StoreError> {
+        let mut query = QueryBuilder::new(LETTERS);
+        query.push(FROM);
+        push_conditions(&mut query, filter);
+        query.push(" ORDER BY l.id DESC LIMIT ").push_bind(limit).push(" OFFSET ");
+        query.push_bind(offset);
+        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        Ok(Page { items, total: self.letter_count(filter).await? })
+    }
+
+    /// Counts dead letters up to [`COUNT_LIMIT`].
+    pub async fn letter_count(&self, filter: &LetterFilter) -> Result<i64, StoreError> {
+        let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
+        query.push(FROM);
+        push_conditions(&mut query, filter);
+        query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
+        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+    }
+
+    /// Returns one dead letter, and its record as people may see it: secrets are hidden.
+    pub async fn letter_get(&self, id: i64) -> Result<Option<(LetterRecord, Vec<u8>)>, StoreError> {
+        let mut query = QueryBuilder::new(LETTERS);
+        query.push(FROM).push(" AND l.id = ").push_bind(id);
+        let found: Option<LetterRecord> = query.build_query_as().fetch_optional(&self.pool).await?;
+        let Some(letter) = found else { return Ok(None) };
+        let shown: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT coalesce(shown, raw) FROM dead_letter WHERE id = $1")
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(shown.map(|shown| (letter, shown)))
+    }
+}
+
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &LetterFilter) {
+    let columns = [
+        (" AND d.dag_id = ", &filter.dag_id),
+        (" AND r.run_id = ", &filter.run_id),
+        (" AND t.task_id = ", &filter.task_id),
+        (" AND l.state = ", &filter.state),
+    ];
+    for (condition, value) in columns {
+        if let Some(value) = value {
+            query.push(condition).push_bind(value.clone());
+        }
+    }
+    if let Some(part) = &filter.reason {
+        // One reason at a time: as JSON a quote in it would be spelt otherwise.
+        query.push(
+            " AND EXISTS (SELECT FROM jsonb_array_elements_text(l.reasons) AS reason
+                          WHERE reason ILIKE ",
+        );
+        query.push_bind(anywhere(part)).push(")");
+    }
+}
