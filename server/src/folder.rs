@@ -115,12 +115,10 @@ impl Folder {
             Ok(text) => {
                 let parsed = dag::parse(&name, &text);
                 known.source = text;
-                let mut all: Vec<String> =
-                    parsed.diagnostics.iter().map(ToString::to_string).collect();
-                all.extend(parsed.dags.iter().filter_map(|dag| not_yet(&name, dag)));
-                known.dags =
-                    parsed.dags.into_iter().filter(|dag| not_yet(&name, dag).is_none()).collect();
-                if !all.is_empty() {
+                known.dags = parsed.dags;
+                if !parsed.diagnostics.is_empty() {
+                    let all: Vec<String> =
+                        parsed.diagnostics.iter().map(ToString::to_string).collect();
                     known.problem = Some(all.join("\n\n"));
                 }
             }
@@ -196,18 +194,6 @@ impl Folder {
         store.schedule_set(head.dag, next).await?;
         Ok(())
     }
-}
-
-/// What of a DAG runs by `dags test` only, so far.
-fn not_yet(file: &str, dag: &Dag) -> Option<String> {
-    let decides = ["branch", "short_circuit"];
-    let task = |task: &dag::model::Task| {
-        task.setup || task.teardown.is_some() || decides.contains(&task.operator.as_str())
-    };
-    let id = &dag.dag_id;
-    let what =
-        "branches, short circuits, setups, teardowns and fail_fast run by `subak dags test` only";
-    (dag.fail_fast || dag.tasks.iter().any(task)).then(|| format!("{file}: DAG `{id}`: {what}"))
 }
 
 /// All YAML files below `folder`, with what tells that they changed.

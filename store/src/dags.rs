@@ -200,12 +200,13 @@ impl Store {
 
     /// Pauses a DAG or lets it go on; returns its number, `None` if there is none.
     pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> Result<Option<i32>, StoreError> {
-        let row: Option<(i32,)> =
-            sqlx::query_as("UPDATE dag SET is_paused = $2 WHERE dag_id = $1 RETURNING dag")
-                .bind(&dag_id.0)
-                .bind(paused)
-                .fetch_optional(&self.pool)
-                .await?;
+        let row: Option<(i32,)> = sqlx::query_as(
+            "UPDATE dag SET is_paused = $2, pause_cause = NULL WHERE dag_id = $1 RETURNING dag",
+        )
+        .bind(&dag_id.0)
+        .bind(paused)
+        .fetch_optional(&self.pool)
+        .await?;
         Ok(row.map(|(dag,)| dag))
     }
 

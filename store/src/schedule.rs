@@ -100,6 +100,29 @@ impl Store {
 }
 
 impl EngineTx<'_> {
+    /// Pauses a DAG if its last `most` runs have failed; returns its id then.
+    pub async fn dag_pause_failed(
+        &mut self,
+        dag: i32,
+        most: u32,
+        cause: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> = sqlx::query_as(
+            "UPDATE dag SET is_paused = true, pause_cause = $3
+             WHERE dag = $1 AND NOT is_paused
+               AND (SELECT count(*) FILTER (WHERE last.state = 'failed')
+                    FROM (SELECT state FROM run WHERE run.dag = $1
+                          ORDER BY run_key DESC LIMIT $2) AS last) = $2
+             RETURNING dag_id",
+        )
+        .bind(dag)
+        .bind(i64::from(most))
+        .bind(cause)
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        Ok(row.map(|(dag_id,)| dag_id))
+    }
+
     /// Locks a DAG's schedule if it is due at `now`, the database's time if left out, and nobody else
     /// is at it.
     pub async fn schedule_lock(

@@ -7,7 +7,8 @@ use serde_json::Value;
 use sqlx::{FromRow, PgConnection};
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 
-use crate::engine::Fence;
+use crate::engine::{Fence, place};
+use crate::results::column;
 use crate::statement::statements;
 use crate::{Store, StoreError};
 
@@ -44,6 +45,21 @@ pub struct SessionTry {
 pub struct TryToStop {
     pub fence: Fence,
     pub cause: String,
+    /// Of a cancel: the version, whose teardowns go on.
+    pub unless_cleaning: Option<(i32, i32)>,
+}
+
+#[derive(FromRow)]
+struct ToStopRow {
+    run_key: i64,
+    task: i32,
+    map_index: i32,
+    session: i64,
+    token: i64,
+    cause: String,
+    cleared: bool,
+    dag: i32,
+    version: i32,
 }
 
 /// A lease that was renewed.
@@ -133,16 +149,28 @@ statements! {
     Points TRIES_TO_STOP = "
         SELECT l.run_key, l.task, l.map_index, l.session, l.token,
                CASE WHEN l.state = 'restarting' THEN 'cleared'
-                    ELSE coalesce(r.cancel_cause, 'cancelled') END
+                    ELSE coalesce(r.cancel_cause, 'cancelled') END AS cause,
+               l.state = 'restarting' AS cleared, r.dag, r.version
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
-            SELECT cancelled_at, cancel_cause FROM run WHERE run.run_key = want.run_key
+            SELECT cancelled_at, cancel_cause, dag, version FROM run WHERE run.run_key = want.run_key
         ) AS r
         CROSS JOIN LATERAL (
             SELECT * FROM live
             WHERE live.run_key = want.run_key AND live.session IS NOT NULL
               AND (live.state = 'restarting' OR r.cancelled_at IS NOT NULL)
         ) AS l";
+
+    /// Which of these tries have ended without their worker, and why.
+    Points TRIES_ENDED = "
+        SELECT want.n, coalesce(h.cause, 'superseded')
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::bigint[])
+             WITH ORDINALITY AS want (run_key, task, map_index, token, n)
+        CROSS JOIN LATERAL (
+            SELECT cause FROM try_history
+            WHERE try_history.run_key = want.run_key AND try_history.task = want.task
+              AND try_history.map_index = want.map_index AND try_history.token = want.token
+        ) AS h";
 
     Whole SESSIONS_FORGET = "
         DELETE FROM worker_session AS s
@@ -291,17 +319,40 @@ impl Store {
     /// Tries of these runs that workers hold although the run was cancelled or they were cleared.
     pub async fn tries_to_stop(&self, runs: &[RunKey]) -> Result<Vec<TryToStop>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
-        let rows: Vec<(i64, i32, i32, i64, i64, String)> =
+        let rows: Vec<ToStopRow> =
             sqlx::query_as(TRIES_TO_STOP).bind(keys).fetch_all(&self.engine).await?;
-        let stop = |(run, task, map_index, session, token, cause)| {
-            let instance = InstanceKey {
-                run: RunKey(run),
-                task: TaskNo(task),
-                map_index: MapIndex(map_index),
-            };
-            TryToStop { fence: Fence { instance, session, token }, cause }
+        let stop = |row: ToStopRow| TryToStop {
+            fence: Fence {
+                instance: InstanceKey {
+                    run: RunKey(row.run_key),
+                    task: TaskNo(row.task),
+                    map_index: MapIndex(row.map_index),
+                },
+                session: row.session,
+                token: row.token,
+            },
+            cause: row.cause,
+            unless_cleaning: (!row.cleared).then_some((row.dag, row.version)),
         };
         Ok(rows.into_iter().map(stop).collect())
+    }
+
+    /// Those of these tries, which workers are believed to run, that have ended: another task failed, and
+    /// their DAG fails fast.
+    pub async fn tries_ended(&self, held: &[Fence]) -> Result<Vec<TryToStop>, StoreError> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(TRIES_ENDED)
+            .bind(column(held, |fence| fence.instance.run.0))
+            .bind(column(held, |fence| fence.instance.task.0))
+            .bind(column(held, |fence| fence.instance.map_index.0))
+            .bind(column(held, |fence| fence.token))
+            .fetch_all(&self.engine)
+            .await?;
+        let stop = rows.into_iter().map(|(n, cause)| TryToStop {
+            fence: held[place(n)],
+            cause,
+            unless_cleaning: None,
+        });
+        Ok(stop.collect())
     }
 
     /// Removes dead sessions that no live row names.

@@ -58,11 +58,14 @@ mod tests {
     #[test]
     fn every_statement_of_the_engine_is_declared() {
         let sources = [
+            ("against", include_str!("engine/against.rs")),
             ("apply", include_str!("engine/apply.rs")),
             ("claim", include_str!("engine/claim.rs")),
             ("create", include_str!("engine/create.rs")),
             ("fence", include_str!("engine/fence.rs")),
             ("joins", include_str!("engine/joins.rs")),
+            ("past", include_str!("engine/past.rs")),
+            ("pools", include_str!("engine/pools.rs")),
             ("reset", include_str!("engine/reset.rs")),
             ("log_append", include_str!("log_append.rs")),
             ("results", include_str!("results.rs")),

@@ -50,7 +50,12 @@ statements! {
         SELECT id, kind, run_key, dag, payload FROM outbox WHERE due_at <= now()
         ORDER BY due_at, id LIMIT 1";
 
-    Points OUTBOX_REMOVE = "DELETE FROM outbox WHERE id = $1";
+    Points OUTBOX_REMOVE = "DELETE FROM outbox WHERE id = $1 RETURNING payload";
+
+    Points OUTBOX_OF_RUN = "
+        SELECT id, kind, run_key, dag, payload FROM outbox WHERE run_key = $1";
+
+    Points OUTBOX_CHANGE = "UPDATE outbox SET payload = $2 WHERE id = $1";
 
     Points OUTBOX_POSTPONE = "
         UPDATE outbox
@@ -103,10 +108,20 @@ impl EngineTx<'_> {
         Ok(sqlx::query_as(OUTBOX_PEEK).fetch_optional(&mut *self.tx).await?)
     }
 
-    /// Removes a row of the outbox; false if somebody else worked it off.
-    pub async fn outbox_remove(&mut self, id: i64) -> Result<bool, StoreError> {
-        let done = sqlx::query(OUTBOX_REMOVE).bind(id).execute(&mut *self.tx).await?;
-        Ok(done.rows_affected() == 1)
+    /// Removes a row of the outbox; returns what it holds now, `None` if somebody else worked it off.
+    pub async fn outbox_remove(&mut self, id: i64) -> Result<Option<Value>, StoreError> {
+        Ok(sqlx::query_scalar(OUTBOX_REMOVE).bind(id).fetch_optional(&mut *self.tx).await?)
+    }
+
+    /// What the outbox holds for a locked run.
+    pub async fn outbox_of_run(&mut self, run: RunKey) -> Result<Vec<OutboxRow>, StoreError> {
+        Ok(sqlx::query_as(OUTBOX_OF_RUN).bind(run.0).fetch_all(&mut *self.tx).await?)
+    }
+
+    /// Changes what a row of a locked run holds.
+    pub async fn outbox_change(&mut self, id: i64, payload: &Value) -> Result<(), StoreError> {
+        sqlx::query(OUTBOX_CHANGE).bind(id).bind(payload).execute(&mut *self.tx).await?;
+        Ok(())
     }
 
     /// Leaves work for a transaction of its own.

@@ -1,14 +1,19 @@
 //! Random DAGs with scripted outcomes. The same seed gives the same DAG, for ever.
 
+mod flow;
+
+pub use flow::POOLS;
+
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use subak_core::dag::model::{Dag, Task};
 use subak_core::decide::TriggerRule;
 
-use crate::model::{ModelDag, TryEnd};
+use crate::model::{ModelDag, ModelSays, TryEnd};
 
 /// A DAG and how each try of each task ends.
 #[derive(Debug, Clone)]
@@ -49,6 +54,35 @@ impl Sample {
         let limit = if shape.limited && rng.random_bool(0.3) { rng.random_range(1..6) } else { 64 };
         let dag = Dag { max_active_tasks: limit, ..Dag::new(&format!("random_{seed}"), tasks) };
         Self { seed, model: ModelDag::from(&dag), dag, script }
+    }
+
+    /// The same with branches, short circuits, setups, teardowns, and now and then `fail_fast`.
+    #[must_use]
+    pub fn with_flow(seed: u64, shape: Shape) -> Self {
+        let mut sample = Self::new(seed, shape);
+        if !shape.limited {
+            sample.dag.max_active_tasks = u32::MAX;
+        }
+        flow::add(&mut sample);
+        sample
+    }
+
+    /// The same with some tasks in pools.
+    #[must_use]
+    pub fn in_pools(mut self) -> Self {
+        flow::add_pools(&mut self);
+        self
+    }
+
+    /// What the task at this place returns.
+    #[must_use]
+    pub fn result(&self, task: usize) -> Value {
+        let id = |place: &usize| Value::from(self.model.tasks[*place].id.as_str());
+        match &self.model.tasks[task].says {
+            ModelSays::Nothing => Value::Null,
+            ModelSays::Follow(places) => places.iter().map(id).collect(),
+            ModelSays::Stop { .. } => Value::Bool(false),
+        }
     }
 
     /// How try number `try_number` (from 1) of the task at this place ends.

@@ -32,6 +32,20 @@ pub async fn ended_tasks(store: &Store, run: RunKey) -> anyhow::Result<Vec<Strin
     Ok(rows.into_iter().map(|(task, state)| format!("{task} {state}")).collect())
 }
 
+/// The numbers of the tasks of a run's DAG, by id.
+pub async fn task_numbers(
+    store: &Store,
+    run: RunKey,
+) -> anyhow::Result<std::collections::BTreeMap<String, TaskNo>> {
+    let rows: Vec<(String, i32)> = sqlx::query_as(
+        "SELECT t.task_id, t.task FROM run JOIN dag_task t USING (dag) WHERE run.run_key = $1",
+    )
+    .bind(run.0)
+    .fetch_all(store.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(id, task)| (id, TaskNo(task))).collect())
+}
+
 /// Every row of history of a run, `task_id#try_number state`, in the order of the fencing tokens.
 pub async fn history(store: &Store, run: RunKey) -> anyhow::Result<Vec<String>> {
     let rows: Vec<(String, i32, String)> = sqlx::query_as(
@@ -45,6 +59,25 @@ pub async fn history(store: &Store, run: RunKey) -> anyhow::Result<Vec<String>> 
     .fetch_all(store.pool())
     .await?;
     Ok(rows.into_iter().map(|(task, number, state)| format!("{task}#{number} {state}")).collect())
+}
+
+/// How many tasks wait for the run before theirs.
+pub async fn waiting_for_past(store: &Store) -> anyhow::Result<i64> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM past_wait").fetch_one(store.pool()).await?)
+}
+
+/// Slots of a pool: how many, taken, and asked for by what waits.
+pub async fn pool(store: &Store, name: &str) -> anyhow::Result<(i32, i32, i64)> {
+    let pool = "SELECT slots, used, (SELECT coalesce(sum(pool_slots), 0) FROM live
+                                     WHERE pool = name AND waits_pool)::bigint
+                FROM pool WHERE name = $1";
+    Ok(sqlx::query_as(pool).bind(name).fetch_one(store.pool()).await?)
+}
+
+/// Whether a DAG is paused, and why, if nobody did it.
+pub async fn pause(store: &Store, dag_id: &str) -> anyhow::Result<(bool, Option<String>)> {
+    let pause = "SELECT is_paused, pause_cause FROM dag WHERE dag_id = $1";
+    Ok(sqlx::query_as(pause).bind(dag_id).fetch_one(store.pool()).await?)
 }
 
 /// Rows that are left in `live` and `join_state`.

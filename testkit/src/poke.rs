@@ -93,3 +93,10 @@ pub async fn copy_to_day(
     .await?;
     Ok(RunKey(copy))
 }
+
+/// A pool counts this many slots as taken.
+pub async fn pool_used(store: &Store, name: &str, used: i32) -> anyhow::Result<()> {
+    let sql = "UPDATE pool SET used = $2 WHERE name = $1";
+    sqlx::query(sql).bind(name).bind(used).execute(store.pool()).await?;
+    Ok(())
+}

@@ -31,6 +31,8 @@ pub struct DagPage<'a> {
     pub version: i32,
     pub version_made: Stamp,
     pub is_stale: bool,
+    /// Why it is paused, if nobody did it.
+    pub pause_cause: Option<String>,
     pub broken: Option<String>,
     pub has_params: bool,
     pub graph: GraphView,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use subak_task::ErasedOperator;
 
-use crate::operators::{BashOperator, BranchOperator, Noop, PythonOperator, ShortCircuitOperator};
+use crate::operators::{
+    BashOperator, BranchOperator, LatestOnlyOperator, Noop, PythonOperator, ShortCircuitOperator,
+};
 
 /// See the module.
 #[derive(Clone, Default)]
@@ -21,6 +23,7 @@ impl Registry {
         registry.add(Arc::new(Noop));
         registry.add(Arc::new(BranchOperator));
         registry.add(Arc::new(ShortCircuitOperator));
+        registry.add(Arc::new(LatestOnlyOperator));
         registry.add(Arc::new(BashOperator { grace }));
         registry.add(Arc::new(PythonOperator { grace }));
         for operator in subak_tasks_data::operators()

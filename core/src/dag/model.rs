@@ -45,6 +45,9 @@ pub struct Dag {
     /// A task that fails stops all others but teardowns.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fail_fast: bool,
+    /// After this many failed runs in a row it is paused; 0: never.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_consecutive_failed_dag_runs: u32,
     pub is_paused_upon_creation: bool,
     pub tags: Vec<String>,
     pub params: BTreeMap<String, Param>,
@@ -211,6 +214,8 @@ pub struct Task {
     pub pool: String,
     pub pool_slots: u32,
     pub priority_weight: i32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub weight_rule: WeightRule,
     pub owner: String,
     pub do_xcom_push: bool,
     /// Connections that the task names; it is handed these and no others.
@@ -228,6 +233,12 @@ pub struct Task {
     /// One expression: unless it is true when the task is to start, it is skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// It waits until it has succeeded, or was skipped, in the run before.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub depends_on_past: bool,
+    /// It also waits for the tasks right below it in the run before.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub wait_for_downstream: bool,
     /// The full id of the innermost group that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_group: Option<String>,
@@ -240,6 +251,24 @@ pub struct Task {
 pub struct Sink {
     pub task_id: String,
     pub connection: String,
+}
+
+/// The pool of tasks that name none.
+pub const DEFAULT_POOL: &str = "default_pool";
+
+/// Whose weights are added to a task's own.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightRule {
+    /// Those of all tasks below it.
+    #[default]
+    Downstream,
+    /// Those of all tasks above it.
+    Upstream,
+    /// Nobody's.
+    Absolute,
 }
 
 /// What is special about a teardown.
@@ -272,9 +301,10 @@ impl Task {
             retry_jitter: 0.0,
             execution_timeout: None,
             queue: "default".to_owned(),
-            pool: "default_pool".to_owned(),
+            pool: DEFAULT_POOL.to_owned(),
             pool_slots: 1,
             priority_weight: 1,
+            weight_rule: WeightRule::Downstream,
             owner: "airflow".to_owned(),
             do_xcom_push: true,
             connections: Vec::new(),
@@ -282,6 +312,8 @@ impl Task {
             setup: false,
             teardown: None,
             when: None,
+            depends_on_past: false,
+            wait_for_downstream: false,
             task_group: None,
             expand: None,
         }
@@ -307,6 +339,7 @@ impl Dag {
             max_active_tasks: 16,
             dagrun_timeout: None,
             fail_fast: false,
+            max_consecutive_failed_dag_runs: 0,
             is_paused_upon_creation: false,
             tags: Vec::new(),
             params: BTreeMap::new(),

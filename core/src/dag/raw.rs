@@ -8,7 +8,7 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::model::OnOverlap;
+use super::model::{OnOverlap, WeightRule};
 use super::params::Declaration;
 use super::timing::RawSchedule;
 use super::values::{Instant, Pool, Positive, Share, Span, Zone};
@@ -54,6 +54,8 @@ pub(crate) struct RawDag {
     /// Whether a task that fails stops all others but teardowns. Every trigger rule must be
     /// `all_success` then.
     pub fail_fast: Option<bool>,
+    /// After this many failed runs in a row the DAG is paused; 0, never, if absent.
+    pub max_consecutive_failed_dag_runs: Option<u32>,
     /// Control keys of every task that does not have them itself.
     #[serde(default)]
     #[schemars(with = "DefaultArgs")]
@@ -77,8 +79,7 @@ pub(crate) struct RawDag {
 }
 
 /// Keys of a DAG that are part of the format, and not built yet.
-pub(crate) const DAG_NOT_YET: &[&str] =
-    &["max_consecutive_failed_dag_runs", "deadline", "on_failure", "on_success"];
+pub(crate) const DAG_NOT_YET: &[&str] = &["deadline", "on_failure", "on_success"];
 
 /// The keys of a task that belong to it alone.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -145,10 +146,20 @@ pub(crate) struct Controls {
     pub owner: Option<String>,
     /// Heavier tasks are handed out first; 1 if absent.
     pub priority_weight: Option<i32>,
-    /// The pool; only `default_pool` so far.
+    /// Whose weights are added to the task's own: those of all tasks below it (`downstream`, if
+    /// absent), above it (`upstream`), or nobody's (`absolute`).
+    pub weight_rule: Option<WeightRule>,
+    /// The pool whose slots the task takes while it is ready or runs; `default_pool`, which has no
+    /// limit, if absent.
     pub pool: Option<Pool>,
+    /// How many slots of its pool the task takes; 1 if absent.
+    pub pool_slots: Option<Positive>,
     /// Whether the result is kept as XCom; true if absent.
     pub do_xcom_push: Option<bool>,
+    /// Whether the task waits until it has succeeded, or was skipped, in the run before.
+    pub depends_on_past: Option<bool>,
+    /// Whether it also waits for the tasks right below it in the run before.
+    pub wait_for_downstream: Option<bool>,
 }
 
 pub(crate) const CONTROL_KEYS: &[&str] = &[
@@ -162,16 +173,16 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
     "queue",
     "owner",
     "priority_weight",
+    "weight_rule",
     "pool",
+    "pool_slots",
     "do_xcom_push",
+    "depends_on_past",
+    "wait_for_downstream",
 ];
 
 /// Keys of a task that are part of the format, and not built yet.
 pub(crate) const TASK_NOT_YET: &[&str] = &[
-    "depends_on_past",
-    "wait_for_downstream",
-    "pool_slots",
-    "weight_rule",
     "expand",
     "partial",
     "map_index_template",
@@ -202,8 +213,12 @@ impl Controls {
             queue: self.queue.or(other.queue),
             owner: self.owner.or(other.owner),
             priority_weight: self.priority_weight.or(other.priority_weight),
+            weight_rule: self.weight_rule.or(other.weight_rule),
             pool: self.pool.or(other.pool),
+            pool_slots: self.pool_slots.or(other.pool_slots),
             do_xcom_push: self.do_xcom_push.or(other.do_xcom_push),
+            depends_on_past: self.depends_on_past.or(other.depends_on_past),
+            wait_for_downstream: self.wait_for_downstream.or(other.wait_for_downstream),
         }
     }
 }

@@ -406,8 +406,13 @@ fn task(
         execution_timeout: controls.execution_timeout.map(|span| span.0),
         queue: controls.queue.unwrap_or(plain.queue),
         priority_weight: controls.priority_weight.unwrap_or(plain.priority_weight),
+        weight_rule: controls.weight_rule.unwrap_or_default(),
+        pool: controls.pool.map_or(plain.pool, |pool| pool.0),
+        pool_slots: controls.pool_slots.map_or(plain.pool_slots, |slots| slots.0),
         owner: controls.owner.unwrap_or(plain.owner),
         do_xcom_push: controls.do_xcom_push.unwrap_or(true),
+        depends_on_past: controls.depends_on_past.unwrap_or(false),
+        wait_for_downstream: controls.wait_for_downstream.unwrap_or(false),
         ..plain
     }
 }

@@ -33,9 +33,12 @@ pub(crate) struct Positive(pub u32);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share(pub f64);
 
-/// The one pool there is.
+/// Airflow's longest name of a pool.
+const LONGEST_POOL: usize = 256;
+
+/// The name of a pool.
 #[derive(Debug, Clone)]
-pub(crate) struct Pool;
+pub(crate) struct Pool(pub String);
 
 /// The name of a time zone.
 #[derive(Debug, Clone, Copy)]
@@ -147,9 +150,14 @@ impl<'de> Deserialize<'de> for Share {
 
 impl<'de> Deserialize<'de> for Pool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "the name of a pool", |name| match name {
-            "default_pool" => Ok(Self),
-            other => Err(format!("pools are not supported yet: leave out `pool: {other}`")),
+        from_text(deserializer, "the name of a pool", |name| {
+            let wrong = name.is_empty() || name.chars().count() > LONGEST_POOL;
+            match wrong || name.contains(char::is_control) {
+                true => {
+                    Err(format!("{name:?} is no name of a pool: 1 to {LONGEST_POOL} characters"))
+                }
+                false => Ok(Self(name.to_owned())),
+            }
         })
     }
 }
@@ -220,7 +228,7 @@ schema!(Span, "Duration", {
 });
 schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32::MAX });
 schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
-schema!(Pool, "Pool", { "type": "string", "enum": ["default_pool"] });
+schema!(Pool, "Pool", { "type": "string", "minLength": 1, "maxLength": 256 });
 schema!(Zone, "TimeZone", {
     "type": "string",
     "description": "An IANA name: UTC, Asia/Jakarta, America/New_York",

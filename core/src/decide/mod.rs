@@ -14,7 +14,7 @@ mod says;
 mod shape;
 
 pub use counts::{Deltas, Ended, JoinDelta, UpstreamCounts};
-pub use plan::{Factor, Kind, Mapping, MappingNo, Plan, PlanError, PlanTask};
+pub use plan::{Factor, Kind, Mapping, MappingNo, Past, Plan, PlanError, PlanTask};
 pub use rebuild::{Current, Rebuilt, rebuild};
 pub use retry::{RetryPolicy, TryEnd, after_failure};
 pub use rule::{Reason, TriggerRule, Verdict, judge};

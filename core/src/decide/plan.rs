@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RetryPolicy, TriggerRule, UpstreamCounts, Verdict, judge};
-use crate::dag::model::{Dag, Task};
+use crate::dag::model::{DEFAULT_POOL, Dag, Task, WeightRule};
 use crate::ids::{TaskId, TaskNo};
 use crate::state::FinalState;
 
@@ -74,11 +74,28 @@ pub struct PlanTask {
     pub gathers: bool,
     pub retry: RetryPolicy,
     pub execution_timeout: Option<Duration>,
-    /// Larger first: its own weight and that of all downstream tasks (Airflow's `downstream`).
+    /// Larger first: its own weight and, by its rule, that of all tasks below or above it.
     pub priority: i32,
     pub queue: Arc<str>,
+    /// The pool whose slots it takes; `None`: `default_pool`, which has no limit.
+    pub pool: Option<Arc<str>>,
+    pub pool_slots: i32,
     /// Settled by the server without a worker.
     pub is_empty: bool,
+    /// What of the run before it waits for.
+    pub past: Past,
+    /// In the next run something may wait for its end.
+    pub is_past: bool,
+}
+
+/// What of the run before a task waits for, once its own upstreams let it run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    Nothing,
+    /// The task itself: it succeeded or was skipped.
+    Itself,
+    /// Also the tasks right below it.
+    WithDownstream,
 }
 
 /// What a task's result decides about the tasks below it.
@@ -113,6 +130,12 @@ impl PlanTask {
     #[must_use]
     pub fn starts_with_run(&self) -> bool {
         self.upstream.is_empty() || self.rule == TriggerRule::Always
+    }
+
+    /// Whether it puts away what setups made: then a cancel of its run does not keep it from running.
+    #[must_use]
+    pub fn cleans_up(&self) -> bool {
+        self.is_teardown && self.setups > 0
     }
 
     /// Judges it by its rule.
@@ -173,6 +196,7 @@ impl Plan {
             }
         }
         let mut plan = Self { dag, tasks, numbers, mappings: Vec::new() };
+        plan.find_past();
         plan.find_leaves();
         plan.guard();
         plan.map()?;
@@ -233,31 +257,74 @@ impl Plan {
         self.tasks.is_empty()
     }
 
-    /// Adds the weights of all downstream tasks, each counted once.
+    /// Finds the tasks whose ends the next run may wait for.
+    fn find_past(&mut self) {
+        let waits = |no: &TaskNo| self.tasks[no].past == Past::WithDownstream;
+        let of_others = |task: &PlanTask| task.upstream.iter().any(waits);
+        let past: Vec<TaskNo> = self
+            .tasks()
+            .filter(|task| task.past != Past::Nothing || of_others(task))
+            .map(|task| task.no)
+            .collect();
+        for no in past {
+            if let Some(task) = self.tasks.get_mut(&no) {
+                task.is_past = true;
+            }
+        }
+    }
+
+    /// Whether some task waits for the run before.
+    #[must_use]
+    pub fn waits_for_past(&self) -> bool {
+        self.tasks().any(|task| task.past != Past::Nothing)
+    }
+
+    /// Adds the weights of all tasks below, or above, each counted once.
     fn weigh(&mut self) {
-        // Reachable sets are quadratic: beyond this many tasks the longest path's weight stands in.
-        const EXACT_TASKS: usize = 2_000;
-        let order: Vec<TaskNo> = {
-            let mut by_index: Vec<_> = self.tasks.values().map(|t| (t.index, t.no)).collect();
-            by_index.sort_unstable();
-            by_index.into_iter().rev().map(|(_, no)| no).collect()
-        };
-        let own: HashMap<TaskNo, i32> =
-            self.tasks.values().map(|t| (t.no, self.dag.tasks[t.index].priority_weight)).collect();
-        let mut total: HashMap<TaskNo, i32> = HashMap::with_capacity(own.len());
-        for no in order {
-            let weight = if own.len() <= EXACT_TASKS {
-                self.reachable(no).iter().map(|task| own[task]).fold(0, i32::saturating_add)
-            } else {
-                let below = &self.tasks[&no].downstream;
-                let heaviest = below.iter().filter_map(|task| total.get(task)).max();
-                own[&no].saturating_add(heaviest.copied().unwrap_or(0))
+        let by_index: BTreeMap<usize, TaskNo> =
+            self.tasks.values().map(|task| (task.index, task.no)).collect();
+        let rule = |no: &TaskNo| self.dag.tasks[self.tasks[no].index].weight_rule;
+        let has = |wanted| self.tasks.keys().any(|no| rule(no) == wanted);
+        let down = has(WeightRule::Downstream)
+            .then(|| self.totals(by_index.values().rev(), |task| &task.downstream));
+        let up = has(WeightRule::Upstream)
+            .then(|| self.totals(by_index.values(), |task| &task.upstream));
+        let mut weights = BTreeMap::new();
+        for task in self.tasks.values() {
+            let own = self.dag.tasks[task.index].priority_weight;
+            let total = match rule(&task.no) {
+                WeightRule::Downstream => down.as_ref().map(|down| down[&task.no]),
+                WeightRule::Upstream => up.as_ref().map(|up| up[&task.no]),
+                WeightRule::Absolute => None,
             };
-            total.insert(no, weight);
+            weights.insert(task.no, total.unwrap_or(own));
         }
         for task in self.tasks.values_mut() {
-            task.priority = total[&task.no];
+            task.priority = weights[&task.no];
         }
+    }
+
+    /// For each task its weight and that of all tasks that `step` leads to; `order` has these first.
+    fn totals<'a>(
+        &self,
+        order: impl Iterator<Item = &'a TaskNo>,
+        step: impl Fn(&PlanTask) -> &Vec<TaskNo> + Copy,
+    ) -> HashMap<TaskNo, i32> {
+        // Reachable sets are quadratic: beyond this many tasks the longest path's weight stands in.
+        const EXACT_TASKS: usize = 2_000;
+        let own = |no: &TaskNo| self.dag.tasks[self.tasks[no].index].priority_weight;
+        let mut totals: HashMap<TaskNo, i32> = HashMap::with_capacity(self.tasks.len());
+        for no in order {
+            let weight = if self.tasks.len() <= EXACT_TASKS {
+                self.closure(*no, step).iter().map(own).fold(0, i32::saturating_add)
+            } else {
+                let next = step(&self.tasks[no]);
+                let heaviest = next.iter().filter_map(|task| totals.get(task)).max();
+                own(no).saturating_add(heaviest.copied().unwrap_or(0))
+            };
+            totals.insert(*no, weight);
+        }
+        totals
     }
 
     /// The task and everything downstream of it.
@@ -307,7 +374,15 @@ impl PlanTask {
             execution_timeout: task.execution_timeout,
             priority: task.priority_weight,
             queue: task.queue.as_str().into(),
+            pool: (task.pool != DEFAULT_POOL).then(|| task.pool.as_str().into()),
+            pool_slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
             is_empty: task.operator == "empty",
+            past: match (task.wait_for_downstream, task.depends_on_past) {
+                (true, _) => Past::WithDownstream,
+                (false, true) => Past::Itself,
+                (false, false) => Past::Nothing,
+            },
+            is_past: false,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Works a run's counters out anew from what its tasks are: after a clear, and when a run starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Deltas, Ended, Plan, Shape, UpstreamCounts, Verdict, judge};
-use crate::ids::TaskNo;
+use super::{Deltas, Ended, Plan, PlanTask, Shape, UpstreamCounts, Verdict};
+use crate::ids::{MapIndex, TaskNo};
 use crate::state::FinalState;
 
 /// What a task of the run is now.
@@ -31,10 +31,15 @@ pub struct Rebuilt {
     pub is_partial: bool,
 }
 
-/// Rebuilds a run from the states of its tasks; a task that is not listed has none yet. At most `most`
-/// tasks are settled.
+/// Rebuilds a run from the states of its tasks; a task that is not listed has none yet. Branches
+/// decided `against` some: these are skipped again. At most `most` tasks are settled.
 #[must_use]
-pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>, most: usize) -> Rebuilt {
+pub fn rebuild(
+    plan: &Plan,
+    current: &BTreeMap<TaskNo, Current>,
+    against: &BTreeSet<TaskNo>,
+    most: usize,
+) -> Rebuilt {
     let mut states = current.clone();
     let mut counts: BTreeMap<TaskNo, UpstreamCounts> = BTreeMap::new();
     let ended = states.iter().filter_map(|(task, state)| match state {
@@ -51,9 +56,13 @@ pub fn rebuild(plan: &Plan, current: &BTreeMap<TaskNo, Current>, most: usize) ->
         for no in look {
             let Some(task) = plan.task(no).filter(|_| !states.contains_key(&no)) else { continue };
             let known = counts.get(&no).copied().unwrap_or_default();
-            let upstreams = UpstreamCounts { needed: task.needed, setups: task.setups, ..known };
-            let verdict =
-                if task.starts_with_run() { Verdict::Run } else { judge(task.rule, &upstreams) };
+            let verdict = if against.contains(&no) {
+                Verdict::Settle(FinalState::Skipped)
+            } else if task.starts_with_run() {
+                Verdict::Run
+            } else {
+                task.judge(&complete(plan, task, known))
+            };
             let end = match verdict {
                 Verdict::Wait => continue,
                 Verdict::Run if task.is_empty => FinalState::Success,
@@ -112,12 +121,16 @@ impl Rebuilt {
                 _ => self.open += 1,
             }
             let known = counts.get(&task.no).copied().unwrap_or_default();
-            let waits = !task.starts_with_run() && task.needed > 1 && known.seen() < task.needed;
-            if waits && (known.seen() > 0 || state.is_some()) {
-                let upstreams =
-                    UpstreamCounts { needed: task.needed, setups: task.setups, ..known };
+            let upstreams = complete(plan, task, known);
+            let waits = task.waits_for_several() && !upstreams.is_complete();
+            let counts_any = known.seen() > 0 || known.guards_seen > 0;
+            if waits && !task.starts_with_run() && (counts_any || state.is_some()) {
                 self.joins.push((task.no, upstreams, state.is_some()));
             }
         }
     }
+}
+
+fn complete(plan: &Plan, task: &PlanTask, known: UpstreamCounts) -> UpstreamCounts {
+    Shape::default().complete(plan, task, MapIndex::NONE, known)
 }

@@ -74,14 +74,25 @@ impl Plan {
             Some(Value::Array(items)) => items.iter().collect(),
             Some(one) => vec![one],
         };
-        named.into_iter().map(|id| self.followed_one(id)).collect()
+        let followed: Result<Vec<_>, _> =
+            named.into_iter().map(|id| self.followed_one(id)).collect();
+        Ok(followed?.concat())
     }
 
-    fn followed_one(&self, id: &Value) -> Result<TaskNo, String> {
+    /// A task, or all tasks of a group.
+    fn followed_one(&self, id: &Value) -> Result<Vec<TaskNo>, String> {
         let Some(text) = id.as_str() else {
             return Err(format!("a branch follows task ids, and its result holds {id}"));
         };
-        self.number(&TaskId(text.to_owned())).ok_or_else(|| {
+        if self.dag.task_groups.contains_key(text) {
+            let prefix = format!("{text}.");
+            let is_inside = |group: &str| group == text || group.starts_with(&prefix);
+            let inside = self
+                .tasks()
+                .filter(|task| self.spec(task).task_group.as_deref().is_some_and(is_inside));
+            return Ok(inside.map(|task| task.no).collect());
+        }
+        self.number(&TaskId(text.to_owned())).map(|no| vec![no]).ok_or_else(|| {
             format!("the branch is to follow {text:?}, and the DAG has no such task")
         })
     }

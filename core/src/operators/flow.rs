@@ -31,6 +31,12 @@ pub struct ShortCircuit {
     pub ignore_downstream_trigger_rules: bool,
 }
 
+/// `latest_only`: unless its run is the newest of its schedule, skips what is right below it: the next
+/// run is due already. A run made by hand always goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatestOnly {}
+
 fn yes() -> bool {
     true
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Input;
 use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform, Transform};
-use super::flow::{Branch, ShortCircuit};
+use super::flow::{Branch, LatestOnly, ShortCircuit};
 use super::kafka::{KafkaConsume, METADATA, RecordFormat};
 use super::plain::Nothing;
 use super::process::{Bash, Python};
@@ -23,6 +23,7 @@ pub trait Rules {
 }
 
 impl Rules for Branch {}
+impl Rules for LatestOnly {}
 impl Rules for Nothing {}
 impl Rules for ParquetRead {}
 impl Rules for ParquetWrite {}

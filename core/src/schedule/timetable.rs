@@ -105,6 +105,16 @@ impl Timetable {
         instants.interval_before(date).unwrap_or((date, date))
     }
 
+    /// Whether no later run than that of this interval is due at `now`.
+    #[must_use]
+    pub fn is_newest(&self, interval: Interval, now: DateTime<Utc>) -> bool {
+        if matches!(self.kind, Kind::Continuous) {
+            // The next one begins when this one has ended.
+            return true;
+        }
+        self.next(Some(interval), now).is_none_or(|next| next.run_after > now)
+    }
+
     fn next_point(
         &self,
         instants: &Instants,

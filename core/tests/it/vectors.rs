@@ -7,7 +7,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use subak_core::dag::model::{Dag, Task, Teardown};
 use subak_core::decide::memory::{Report, TryOutcome};
 use subak_core::decide::{Plan, Says, TriggerRule, TryEnd};
@@ -82,15 +82,14 @@ pub(crate) struct Final {
 }
 
 impl Vector {
-    /// Whether it has no branches, setups, teardowns or failures that stop everything.
-    pub(crate) fn is_plain(&self) -> bool {
-        let plain = |task: &VectorTask| task.kind.is_none() && !task.setup && !task.teardown;
-        !self.dag.fail_fast && self.dag.tasks.iter().all(plain)
-    }
-
     /// The task's place in the DAG.
     pub(crate) fn place(&self, id: &str) -> usize {
         self.dag.tasks.iter().position(|task| task.id == id).unwrap()
+    }
+
+    /// What the task at this place returns.
+    pub(crate) fn result(&self, place: usize) -> Value {
+        self.dag.tasks[place].result()
     }
 
     /// How a try of the task at this place ends.
@@ -108,17 +107,20 @@ impl Vector {
         let task = self.dag.tasks.iter().find(|task| task.id == id).unwrap();
         let spec = plan.task(plan.number(&TaskId(id.to_owned())).unwrap()).unwrap();
         let outcome = outcome(&task.outcomes, try_number);
-        let result = match task.kind.as_deref() {
-            Some("branch") => json!(task.follow),
-            Some("short_circuit") => json!(task.condition),
-            _ => json!(null),
-        };
-        let says = Says::of(plan, spec, Some(&result)).unwrap();
+        let says = Says::of(plan, spec, Some(&task.result())).unwrap();
         Report { at: Instance::single(spec.no), outcome, says }
     }
 }
 
 impl VectorTask {
+    fn result(&self) -> Value {
+        match self.kind.as_deref() {
+            Some("branch") => json!(self.follow),
+            Some("short_circuit") => json!(self.condition),
+            _ => json!(null),
+        }
+    }
+
     fn task(&self) -> Task {
         let ignore = self.ignore_downstream_trigger_rules;
         let fails_run = Teardown { on_failure_fail_dagrun: self.on_failure_fail_dagrun };

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use subak_core::ids::{InstanceKey, RunKey};
 use subak_proto::{ServerMessage, mix, server_message};
-use subak_store::engine::HandedOver;
+use subak_store::engine::{Fence, HandedOver};
 use tokio::sync::mpsc;
 
 /// Where the messages to one worker go. Bounded: a worker that does not read loses its stream.
@@ -227,6 +227,19 @@ impl Sessions {
     pub(crate) fn runs(&self) -> BTreeSet<RunKey> {
         let sessions = self.lock();
         sessions.values().flat_map(|s| s.held.values()).map(|(key, _)| key.run).collect()
+    }
+
+    /// Tries of these runs that sessions here hold.
+    pub(crate) fn held_of(&self, runs: &BTreeSet<RunKey>) -> Vec<Fence> {
+        let sessions = self.lock();
+        let all = sessions.iter().flat_map(|(session, s)| {
+            s.held.iter().map(|(token, (key, _))| Fence {
+                instance: *key,
+                session: *session,
+                token: *token,
+            })
+        });
+        all.filter(|fence| runs.contains(&fence.instance.run)).collect()
     }
 
     /// Whether some slot of `queue` is free here.

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
+use subak_core::dag::model::Task;
+use subak_core::decide::Kind;
 use subak_core::ids::{RunKey, TaskNo};
+use subak_core::schedule::Timetable;
+use subak_core::state::RunType;
 use subak_proto as proto;
 use subak_store::StoreError;
 use subak_store::engine::{Fence, HandedOver};
@@ -69,13 +73,17 @@ impl Core {
             queue: try_.queue.clone(),
             run: Some(run_info(facts)?),
             task_id: task.task_id.0.clone(),
-            task: needs.json.clone(),
+            task: match planned.kind {
+                Kind::LatestOnly => with_newest(task, facts, try_.started_at)?.into(),
+                _ => needs.json.clone(),
+            },
             xcoms,
             connections,
             timeout_micros: planned
                 .execution_timeout
                 .map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX)),
-            do_xcom_push: task.do_xcom_push,
+            // What a branch returns is how the server learns what to follow.
+            do_xcom_push: task.do_xcom_push || planned.kind != Kind::Plain,
             installation: self.installation.clone(),
             started_micros: try_.started_at.timestamp_micros(),
             load_again: try_.resets > 0 && self.store.load_again(try_.key).await?,
@@ -148,6 +156,20 @@ impl Core {
         let report = TryReport::bare(try_.fence(), outcome, Some(message));
         let _ = self.failures.try_send(report);
     }
+}
+
+/// The task as JSON, with whether its run is the newest of its schedule at `now`.
+fn with_newest(task: &Task, facts: &Facts, now: DateTime<Utc>) -> anyhow::Result<Vec<u8>> {
+    let run = &facts.run;
+    let interval = run.data_interval_start.zip(run.data_interval_end);
+    let timetable = Timetable::of(&facts.plan.dag, now)?;
+    let by_hand = run.run_type == RunType::Manual.as_str();
+    let newest = match (timetable, interval) {
+        (Some(timetable), Some(interval)) if !by_hand => timetable.is_newest(interval, now),
+        _ => true,
+    };
+    let task = Task { with: json!({ "newest": newest }), ..task.clone() };
+    Ok(serde_json::to_vec(&task)?)
 }
 
 /// An assignment that fits into a message.

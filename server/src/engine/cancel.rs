@@ -1,4 +1,5 @@
-//! Cancels a run: nothing of it starts any more, and it ends failed when its last try has ended.
+//! Cancels a run: nothing of it starts any more but teardowns of setups that ran, and it ends failed when
+//! its last try has ended.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,8 @@ pub enum CancelError {
 }
 
 impl Engine {
-    /// Cancels a run. Tries that run are stopped; everything else of it is skipped. `cause` is shown:
+    /// Cancels a run. Tries that run are stopped; everything else of it is skipped. Teardowns are left to
+    /// their rules. `cause` is shown:
     /// `cancelled`, `dagrun_timeout`, ….
     pub async fn run_cancel(&self, run: RunKey, cause: &str) -> Result<(), CancelError> {
         cancel(&self.core, run, cause).await
@@ -69,8 +71,8 @@ async fn cancel_in_time(
     Ok(Some((work.into_after(), stops)))
 }
 
-/// Lets nothing start any more, and skips what does not run, or the first of it; returns the tries to
-/// stop.
+/// Lets nothing start any more but teardowns, and skips what does not run, or the first of it; returns
+/// the tries to stop.
 async fn skip_rest(
     work: &mut Work<'_>,
     tx: &mut EngineTx<'_>,
@@ -79,21 +81,34 @@ async fn skip_rest(
 ) -> anyhow::Result<Vec<Fence>> {
     let (mut stops, mut gone) = (Vec::new(), Vec::new());
     // Claims take no run lock: this waits for them, and then sees what they took.
+    let cleaning = cleaning(work, run);
+    let (mut active, mut held, mut kept) = (0, 0, 0);
     for row in tx.live_lock(run).await? {
+        if cleaning.contains(&row.key.task) {
+            let is_held = row.state == TaskState::Scheduled && !row.waits_pool;
+            active += i32::from(!is_held && row.state != TaskState::UpForRetry);
+            held += i32::from(is_held);
+            kept += 1;
+            continue;
+        }
         match (row.session, row.token) {
             (Some(session), Some(token)) => {
                 stops.push(Fence { instance: row.key, session, token });
             }
-            _ => gone.push(row.ctid),
+            _ => {
+                work.give_up_slots(&row);
+                gone.push(row.ctid);
+            }
         }
     }
     tx.live_drop(&gone).await?;
     tx.joins_replace(run, &[]).await?;
-    tx.cascade_drop(run).await?;
+    tx.slices_drop(run).await?;
     tx.run_cancel_mark(run, cause).await?;
     let open = open(work, tx, run).await?;
     let count = |tasks: usize| i32::try_from(tasks).unwrap_or(i32::MAX);
-    work.cancelled(run, count(stops.len() + open.len()), count(stops.len()));
+    let running = count(stops.len());
+    work.cancelled(run, running + kept + count(open.len()), running + active, held);
     skip(work, tx, open, run, cause).await?;
     Ok(stops)
 }
@@ -109,14 +124,23 @@ pub(super) async fn skip_more(
     skip(work, tx, open, run, cause).await
 }
 
-/// Skips the first of these tasks; the rest is left to a transaction of its own.
+/// Teardowns of setups that may have run: these are left to their rules.
+fn cleaning(work: &Work<'_>, run: RunKey) -> BTreeSet<TaskNo> {
+    let has_started = work.locked(run).is_some_and(|run| run.state == RunState::Running);
+    let tasks = work.plan(run).into_iter().flat_map(|plan| plan.tasks());
+    tasks.filter(|task| has_started && task.cleans_up()).map(|task| task.no).collect()
+}
+
+/// Skips the first of these tasks, but for teardowns; the rest is left to a transaction of its own.
 async fn skip(
     work: &mut Work<'_>,
     tx: &mut EngineTx<'_>,
-    open: Vec<CurrentTask>,
+    mut open: Vec<CurrentTask>,
     run: RunKey,
     cause: &str,
 ) -> anyhow::Result<()> {
+    let cleaning = cleaning(work, run);
+    open.retain(|task| !cleaning.contains(&task.key.task));
     let now = &open[..open.len().min(SKIPS_MOST)];
     for task in now {
         let skipped = TaskState::Skipped;
@@ -128,6 +152,9 @@ async fn skip(
     if now.len() < open.len() {
         tx.outbox_put("skips", Some(run), None, &json!({ "cause": cause })).await?;
         work.after.timer = true;
+    } else if !cleaning.is_empty() {
+        // What may run, and the counters of what goes on ending, are worked out from what is left.
+        work.rebuild(run);
     }
     Ok(())
 }

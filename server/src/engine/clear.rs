@@ -104,6 +104,7 @@ async fn clear(
     let state = if before.state.is_final() { RunState::Queued } else { before.state };
     let cleared = async {
         let stops = reset(&mut tx, &chosen, &live, &current, load_again).await?;
+        tx.against_drop(run, &Vec::from_iter(chosen.iter().copied())).await?;
         if let Some(run) = locked.first_mut() {
             run.has_resets = true;
             run.cancelled = false;
@@ -111,6 +112,14 @@ async fn clear(
         }
         tx.run_reopen(run, state).await?;
         let mut work = Work::new(core, locked).await?;
+        work.spare(&mut tx, run, &chosen).await?;
+        for row in &live {
+            match chosen.contains(&row.key.task) && row.session.is_none() {
+                true => work.give_up_slots(row),
+                // Whoever dealt out slots may have passed over it while this held its lock.
+                false => row.pool.iter().for_each(|pool| work.deal(pool)),
+            }
+        }
         if state == RunState::Running {
             work.rebuild(run);
         } else {

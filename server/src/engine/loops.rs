@@ -40,6 +40,7 @@ pub(super) fn start(
     tasks.spawn(hygiene::run(engine.clone(), stop.clone()));
     tasks.spawn(starts::run(engine.clone(), asked.starts, stop.clone()));
     tasks.spawn(stops::run(engine.clone(), asked.stops, stop.clone()));
+    tasks.spawn(super::pools::run(engine.clone(), stop.clone()));
     tasks.spawn(failures(engine.clone(), asked.failed, stop));
 }
 

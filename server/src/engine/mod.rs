@@ -13,6 +13,7 @@ mod embedded;
 mod lanes;
 mod leases;
 mod loops;
+mod pools;
 mod progress;
 mod report;
 mod slots;
@@ -42,6 +43,7 @@ pub use creation::{Trigger, TriggerError, Triggered};
 pub use embedded::{EmbeddedWorker, Told, fence};
 pub use lanes::Reports;
 pub(crate) use loops::first_tick;
+pub use pools::PoolError;
 pub use progress::Progress;
 pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport, XComReport};
 
@@ -309,6 +311,9 @@ impl Core {
         }
         if !after.backlog.is_empty() {
             self.claims_wake();
+        }
+        for (run, fences) in &after.stops {
+            self.stop_everywhere(*run, fences, "fail_fast").await;
         }
         self.hand_on(&after).await;
         for dag in after.dags_waiting {

@@ -84,6 +84,7 @@ pub(super) async fn show(
         tags: dag.head.tags,
         file: dag.file,
         dag_id: dag.dag_id,
+        pause_cause: dag.pause_cause,
         broken,
         href,
         pager,

@@ -112,3 +112,58 @@ async fn a_worker_behind_another_server_is_stopped_too() -> anyhow::Result<()> {
     other.close().await?;
     world.close().await
 }
+
+const TEARDOWN: &str = "
+dag_id: teardown
+tasks:
+  make: {operator: noop, setup: true}
+  use: {operator: noop, depends_on: [make]}
+  later: {operator: noop, depends_on: [use]}
+  drop: {operator: noop, depends_on: [later], teardown: {setups: [make]}, retries: 1, retry_delay: 0}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn teardowns_of_setups_that_ran_go_on_after_a_cancel() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(TEARDOWN).await?;
+    let mut hands = world.hands(1).await?;
+    let run = world.trigger("teardown").await?;
+    let make = hands.given("make").await;
+    hands.end(&make, Outcome::Success).await;
+    let using = hands.given("use").await;
+    world.engine.run_cancel(run, "cancelled").await?;
+    assert_eq!(hands.stopped(&using).await, "cancelled");
+    // It waits for what is still in use.
+    world.live(run, &["use running"]).await?;
+    hands.end(&using, Outcome::Stopped).await;
+    let first = hands.given("drop").await;
+    for _ in 0..2 {
+        world.engine.run_cancel(run, "cancelled").await?;
+    }
+    hands.end(&first, Outcome::Failed(TryEnd::Transient)).await;
+    let second = hands.given("drop").await;
+    assert_eq!(second.number, 2);
+    hands.end(&second, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "failed");
+    assert_eq!(
+        world.states(run).await?,
+        ["drop success", "later skipped", "make success", "use failed"]
+    );
+    assert_eq!(peek::left_behind(&world.store).await?, (0, 0));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_teardown_whose_setup_never_ran_is_skipped_by_a_cancel() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(TEARDOWN).await?;
+    let run = world.trigger("teardown").await?;
+    world.live(run, &["make queued"]).await?;
+    world.engine.run_cancel(run, "cancelled").await?;
+    assert_eq!(world.ended(run).await?, "failed");
+    assert_eq!(
+        world.states(run).await?,
+        ["drop skipped", "later skipped", "make skipped", "use skipped"]
+    );
+    world.close().await
+}

@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use subak_server::engine::{Answer, EmbeddedWorker, Engine, Outcome, Told, TryReport, fence};
+use serde_json::Value;
+use subak_proto::Assignment;
+use subak_server::engine::{
+    Answer, EmbeddedWorker, Engine, Outcome, Told, TryReport, XComReport, fence,
+};
 use subak_store::engine::Fence;
 use tokio::time::timeout;
 
@@ -21,6 +25,21 @@ pub(crate) struct Held {
     pub(crate) number: u32,
     pub(crate) fence: Fence,
     pub(crate) timeout_micros: u64,
+    /// The operator's arguments.
+    pub(crate) with: Value,
+}
+
+impl Held {
+    fn of(run: &Assignment) -> Self {
+        Self {
+            number: run.try_number,
+            fence: fence(run.r#try.as_ref().expect("an assignment names its try")),
+            timeout_micros: run.timeout_micros,
+            with: serde_json::from_slice::<Value>(&run.task)
+                .map(|task| task["with"].clone())
+                .unwrap_or_default(),
+        }
+    }
 }
 
 impl Hands {
@@ -35,14 +54,21 @@ impl Hands {
     /// Waits for a try of this task; what comes before it is kept for later.
     pub(crate) async fn given(&mut self, task: &str) -> Held {
         let waiting = self.take(|told| match told {
-            Told::Run(run) if run.task_id == task => Some(Held {
-                number: run.try_number,
-                fence: fence(run.r#try.as_ref().expect("an assignment names its try")),
-                timeout_micros: run.timeout_micros,
-            }),
+            Told::Run(run) if run.task_id == task => Some(Held::of(run)),
             _ => None,
         });
         timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{task} is not handed over"))
+    }
+
+    /// Waits for a try of any of these tasks.
+    pub(crate) async fn first(&mut self, tasks: &[&str]) -> (String, Held) {
+        let waiting = self.take(|told| match told {
+            Told::Run(run) if tasks.contains(&run.task_id.as_str()) => {
+                Some((run.task_id.clone(), Held::of(run)))
+            }
+            _ => None,
+        });
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("none of {tasks:?} comes"))
     }
 
     /// Waits for the word to end this try; returns the reason.
@@ -62,6 +88,16 @@ impl Hands {
     /// Ends a try.
     pub(crate) async fn end(&self, held: &Held, outcome: Outcome) -> Answer {
         let report = TryReport::bare(held.fence, outcome, None);
+        timeout(PATIENCE, self.worker.report(report)).await.expect("a report is answered")
+    }
+
+    /// Ends a try with what it returned.
+    pub(crate) async fn end_with(&self, held: &Held, outcome: Outcome, result: Value) -> Answer {
+        let bare = TryReport::bare(held.fence, outcome, None);
+        let report = TryReport {
+            xcoms: vec![XComReport { key: "return_value".to_owned(), value: result, shown: None }],
+            ..bare
+        };
         timeout(PATIENCE, self.worker.report(report)).await.expect("a report is answered")
     }
 

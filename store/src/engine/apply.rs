@@ -24,6 +24,8 @@ pub struct Apply {
     pub runs: Vec<RunUpdate>,
     pub joins_decided: Vec<InstanceKey>,
     pub joins_gone: Vec<InstanceKey>,
+    /// Instances that an upstream had failed, and that are skipped after all.
+    pub overruled: Vec<InstanceKey>,
 }
 
 /// The end of a try, or a task settled by a rule.
@@ -58,6 +60,11 @@ pub struct LiveNew {
     pub try_number: i32,
     pub resets: i32,
     pub session: Option<i64>,
+    /// `None`: `default_pool`.
+    pub pool: Option<String>,
+    pub pool_slots: i32,
+    /// Scheduled until its pool has room.
+    pub waits_pool: bool,
 }
 
 /// A live row that stays, and waits or is ready again.
@@ -71,6 +78,8 @@ pub struct LiveRetry {
     pub lost: i16,
     /// From now, for `up_for_retry`.
     pub delay: Option<Duration>,
+    /// Scheduled until its pool has room.
+    pub waits_pool: bool,
 }
 
 /// A run's counters after this transaction.
@@ -82,6 +91,8 @@ pub struct RunUpdate {
     pub tasks_active: i32,
     pub tasks_held: i32,
     pub leaves_failed: i32,
+    /// What is to be judged may have ended before: it is looked at first.
+    pub has_resets: bool,
 }
 
 /// A task instance that a session now holds.
@@ -111,7 +122,8 @@ pub(super) struct HandedOverRow {
 
 statements! {
     /// Ends, new live rows and counters in one round trip. `started_at` is the clock's, not the
-    /// transaction's: the transaction may have waited for locks.
+    /// transaction's: the transaction may have waited for locks. So a try that it stops may have started
+    /// after it began.
     Points SETTLE = "
         WITH gone AS (
             DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])
@@ -121,7 +133,7 @@ statements! {
                  queued_at, started_at, ended_at, rows_rejected, cause, error, log)
             SELECT run_key, task, map_index, coalesce(token, nextval('fencing_token')),
                    state::task_state, try_number, resets, exit_code, session, queued_at, started_at,
-                   now(), rows_rejected, cause, error, log
+                   greatest(now(), started_at), rows_rejected, cause, error, log
             FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
                         $7::integer[], $8::integer[], $9::integer[], $10::bigint[],
                         $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::text[],
@@ -132,32 +144,52 @@ statements! {
             UPDATE run
             SET state = u.state::run_state,
                 tasks_open = u.tasks_open, tasks_active = u.tasks_active, tasks_held = u.tasks_held,
-                leaves_failed = u.leaves_failed,
+                leaves_failed = u.leaves_failed, has_resets = u.has_resets,
                 ended_at = CASE WHEN u.state IN ('success', 'failed') THEN coalesce(run.ended_at, now()) END,
                 deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END
             FROM unnest($17::bigint[], $18::text[], $19::integer[], $20::integer[], $21::integer[],
-                        $22::integer[])
-                 AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed)
+                        $22::integer[], $32::boolean[])
+                 AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed, has_resets)
             WHERE run.run_key = u.run_key
         )
         INSERT INTO live
-            (run_key, task, map_index, state, priority, queue, try_number, resets, session, token,
-             queued_at, started_at)
+            (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
+             pool_slots, waits_pool, token, queued_at, started_at)
         SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
+               pool, pool_slots, waits_pool,
                CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
                CASE WHEN session IS NOT NULL THEN clock_timestamp() END
         FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
-                    $28::text[], $29::integer[], $30::integer[], $31::bigint[])
-             AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session)
+                    $28::text[], $29::integer[], $30::integer[], $31::bigint[], $33::text[],
+                    $34::integer[], $35::boolean[])
+             AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
+                   pool_slots, waits_pool)
         RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at";
+
+    /// The newest end of an instance, which an upstream had failed, becomes a skip.
+    Points OVERRULE = "
+        UPDATE try_history AS h
+        SET state = 'skipped', cause = 'overruled'
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, task, map_index)
+        CROSS JOIN LATERAL (
+            SELECT x.token FROM try_history AS x
+            WHERE x.run_key = want.run_key AND x.task = want.task AND x.map_index = want.map_index
+              AND x.state = 'upstream_failed'
+            ORDER BY x.token DESC
+            LIMIT 1
+        ) AS newest
+        WHERE h.run_key = want.run_key AND h.task = want.task AND h.map_index = want.map_index
+          AND h.token = newest.token";
 
     Points LIVE_RETRY = "
         UPDATE live
         SET state = u.state::task_state, try_number = u.try_number, failed = u.failed, lost = u.lost,
             session = NULL, token = NULL, started_at = NULL, queued_at = now(),
+            waits_pool = u.waits_pool,
             due_at = now() + u.delay_micros * interval '1 microsecond'
-        FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[])
-             AS u (ctid, state, try_number, failed, lost, delay_micros)
+        FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[],
+                    $7::boolean[])
+             AS u (ctid, state, try_number, failed, lost, delay_micros, waits_pool)
         WHERE live.ctid = u.ctid::tid";
 }
 
@@ -197,6 +229,7 @@ impl EngineTx<'_> {
         self.joins_decide(&apply.joins_decided).await?;
         self.joins_drop(&apply.joins_gone).await?;
         self.live_retry(&apply.live_retry).await?;
+        self.overrule(&apply.overruled).await?;
         self.settle(apply).await
     }
 
@@ -234,9 +267,26 @@ impl EngineTx<'_> {
             .bind(column(live, |l| l.try_number))
             .bind(column(live, |l| l.resets))
             .bind(column(live, |l| l.session))
+            .bind(column(runs, |r| r.has_resets))
+            .bind(column(live, |l| l.pool.clone()))
+            .bind(column(live, |l| l.pool_slots))
+            .bind(column(live, |l| l.waits_pool))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())
+    }
+
+    async fn overrule(&mut self, keys: &[InstanceKey]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(OVERRULE)
+            .bind(column(keys, |key| key.run.0))
+            .bind(column(keys, |key| key.task.0))
+            .bind(column(keys, |key| key.map_index.0))
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
     }
 
     async fn live_retry(&mut self, retries: &[LiveRetry]) -> Result<(), StoreError> {
@@ -250,6 +300,7 @@ impl EngineTx<'_> {
             .bind(column(retries, |r| r.failed))
             .bind(column(retries, |r| r.lost))
             .bind(column(retries, |r| r.delay.map(micros)))
+            .bind(column(retries, |r| r.waits_pool))
             .execute(&mut *self.tx)
             .await?;
         Ok(())

@@ -33,17 +33,18 @@ statements! {
     /// Lets up to `$2` held-back tasks of each run `$1` become ready.
     Points PROMOTE = "
         UPDATE live
-        SET state = 'queued', queued_at = now()
+        SET state = CASE WHEN pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
+            waits_pool = pool IS NOT NULL, queued_at = now()
         FROM unnest($1::bigint[], $2::integer[]) AS want (run_key, most)
         CROSS JOIN LATERAL (
             SELECT l.ctid FROM live AS l
-            WHERE l.run_key = want.run_key AND l.state = 'scheduled'
+            WHERE l.run_key = want.run_key AND l.state = 'scheduled' AND NOT l.waits_pool
             ORDER BY l.priority DESC, l.task, l.map_index
             LIMIT want.most
             FOR UPDATE
         ) AS held
         WHERE live.ctid = held.ctid
-        RETURNING live.run_key, live.queue";
+        RETURNING live.run_key, live.queue, live.pool";
 
     /// A hand-over that the worker refused: ready again, and no try counted.
     Points REFUSE = "
@@ -81,18 +82,18 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().map(HandedOver::from).collect())
     }
 
-    /// Lets held-back tasks become ready, up to a number for each run; returns how many did, by run,
-    /// with their queues.
+    /// Lets held-back tasks become ready, up to a number for each run; returns them by run, with their
+    /// queues, and the pools that they wait for now.
     pub async fn tasks_promote(
         &mut self,
         most: &[(RunKey, i32)],
-    ) -> Result<Vec<(RunKey, String)>, StoreError> {
-        let rows: Vec<(i64, String)> = sqlx::query_as(PROMOTE)
+    ) -> Result<Vec<(RunKey, String, Option<String>)>, StoreError> {
+        let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(PROMOTE)
             .bind(column(most, |(run, _)| run.0))
             .bind(column(most, |(_, count)| *count))
             .fetch_all(&mut *self.tx)
             .await?;
-        Ok(rows.into_iter().map(|(run, queue)| (RunKey(run), queue)).collect())
+        Ok(rows.into_iter().map(|(run, queue, pool)| (RunKey(run), queue, pool)).collect())
     }
 
     /// Makes refused hand-overs ready again.

@@ -57,6 +57,21 @@ pub struct LiveRow {
     pub token: Option<i64>,
     pub queued_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
+    /// `None`: `default_pool`.
+    pub pool: Option<String>,
+    pub pool_slots: i32,
+    /// Scheduled until its pool has room.
+    pub waits_pool: bool,
+}
+
+impl LiveRow {
+    /// The pool of which it holds slots, and how many.
+    #[must_use]
+    pub fn holds(&self) -> Option<(&str, i32)> {
+        let holds =
+            matches!(self.state, TaskState::Queued | TaskState::Running | TaskState::Restarting);
+        self.pool.as_deref().filter(|_| holds).map(|pool| (pool, self.pool_slots))
+    }
 }
 
 #[derive(FromRow)]
@@ -91,6 +106,9 @@ pub(super) struct LiveSqlRow {
     token: Option<i64>,
     queued_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
+    pool: Option<String>,
+    pool_slots: i32,
+    waits_pool: bool,
 }
 
 statements! {
@@ -119,16 +137,31 @@ statements! {
              WITH ORDINALITY AS want (run_key, task, map_index, session, token, n)
         CROSS JOIN LATERAL (
             SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
-                   try_number, failed, lost, resets, session, token, queued_at, started_at
+                   try_number, failed, lost, resets, session, token, queued_at, started_at,
+                   pool, pool_slots, waits_pool
             FROM live
             WHERE live.run_key = want.run_key AND live.task = want.task
               AND live.map_index = want.map_index
               AND (live.session, live.token) = (want.session, want.token)
         ) AS l";
 
+    Points LIVE_LOCK_TASKS = "
+        SELECT want.n, l.*
+        FROM unnest($2::integer[]) WITH ORDINALITY AS want (task, n)
+        CROSS JOIN LATERAL (
+            SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
+                   try_number, failed, lost, resets, session, token, queued_at, started_at,
+                   pool, pool_slots, waits_pool
+            FROM live
+            WHERE live.run_key = $1 AND live.task = want.task
+            ORDER BY live.map_index
+            FOR UPDATE
+        ) AS l";
+
     Points LIVE_LOCK_RUN = "
         SELECT 0::bigint AS n, live.ctid::text AS ctid, run_key, task, map_index, state::text AS state,
-               priority, queue, try_number, failed, lost, resets, session, token, queued_at, started_at
+               priority, queue, try_number, failed, lost, resets, session, token, queued_at, started_at,
+                   pool, pool_slots, waits_pool
         FROM live
         WHERE run_key = $1
         ORDER BY task, map_index
@@ -141,7 +174,8 @@ statements! {
              WITH ORDINALITY AS want (run_key, task, map_index, n)
         CROSS JOIN LATERAL (
             SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
-                   try_number, failed, lost, resets, session, token, queued_at, started_at
+                   try_number, failed, lost, resets, session, token, queued_at, started_at,
+                   pool, pool_slots, waits_pool
             FROM live
             WHERE live.run_key = want.run_key AND live.task = want.task
               AND live.map_index = want.map_index AND (live.due_at <= now()) IS TRUE
@@ -205,6 +239,20 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().map(LiveRow::from).collect())
     }
 
+    /// Locks the live rows of some tasks of a run whose row is locked, in the order of `tasks`.
+    pub async fn live_lock_tasks(
+        &mut self,
+        run: RunKey,
+        tasks: &[TaskNo],
+    ) -> Result<Vec<LiveRow>, StoreError> {
+        let rows: Vec<LiveSqlRow> = sqlx::query_as(LIVE_LOCK_TASKS)
+            .bind(run.0)
+            .bind(column(tasks, |task| task.0))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().map(LiveRow::from).collect())
+    }
+
     /// Locks those of these rows whose timer is still due.
     pub async fn live_lock_due(
         &mut self,
@@ -244,7 +292,7 @@ fn held(rows: Vec<LiveSqlRow>) -> Vec<HeldTry> {
 }
 
 /// SQL counts from one.
-pub(super) fn place(ordinality: i64) -> usize {
+pub(crate) fn place(ordinality: i64) -> usize {
     usize::try_from(ordinality - 1).expect("WITH ORDINALITY counts from one")
 }
 
@@ -285,6 +333,9 @@ impl From<LiveSqlRow> for LiveRow {
             token: row.token,
             queued_at: row.queued_at,
             started_at: row.started_at,
+            pool: row.pool,
+            pool_slots: row.pool_slots,
+            waits_pool: row.waits_pool,
         }
     }
 }

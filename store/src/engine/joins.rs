@@ -39,6 +39,10 @@ struct JoinSqlRow {
     setups: i32,
     setup_success: i32,
     setup_skipped: i32,
+    guards: i32,
+    guards_seen: i32,
+    guards_failed: i32,
+    guards_skipped: i32,
     decided: bool,
 }
 
@@ -46,11 +50,13 @@ statements! {
     Points JOINS_ADD = "
         INSERT INTO join_state AS j
             (run_key, task, map_index, needed, success, failed, skipped, upstream_failed, removed,
-             setups, setup_success, setup_skipped)
+             setups, setup_success, setup_skipped, guards, guards_seen, guards_failed,
+             guards_skipped)
         SELECT *
         FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
                     $6::integer[], $7::integer[], $8::integer[], $9::integer[], $10::integer[],
-                    $11::integer[], $12::integer[])
+                    $11::integer[], $12::integer[], $13::integer[], $14::integer[],
+                    $15::integer[], $16::integer[])
         ON CONFLICT (run_key, task, map_index) DO UPDATE
         SET success         = j.success + EXCLUDED.success,
             failed          = j.failed + EXCLUDED.failed,
@@ -58,7 +64,28 @@ statements! {
             upstream_failed = j.upstream_failed + EXCLUDED.upstream_failed,
             removed         = j.removed + EXCLUDED.removed,
             setup_success   = j.setup_success + EXCLUDED.setup_success,
-            setup_skipped   = j.setup_skipped + EXCLUDED.setup_skipped
+            setup_skipped   = j.setup_skipped + EXCLUDED.setup_skipped,
+            guards_seen     = j.guards_seen + EXCLUDED.guards_seen,
+            guards_failed   = j.guards_failed + EXCLUDED.guards_failed,
+            guards_skipped  = j.guards_skipped + EXCLUDED.guards_skipped
+        RETURNING j.*";
+
+    /// An end was overruled: only counters that are there already change, and that have counted it. The
+    /// rest of a long cascade may still be to come; it counts as it was then.
+    Points JOINS_OVERRULE = "
+        UPDATE join_state AS j
+        SET skipped         = j.skipped + want.skipped,
+            upstream_failed = j.upstream_failed + want.upstream_failed,
+            setup_skipped   = j.setup_skipped + want.setup_skipped,
+            guards_failed   = j.guards_failed + want.guards_failed,
+            guards_skipped  = j.guards_skipped + want.guards_skipped
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
+                    $6::integer[], $7::integer[], $8::integer[])
+             AS want (run_key, task, map_index, skipped, upstream_failed, setup_skipped,
+                      guards_failed, guards_skipped)
+        WHERE (j.run_key, j.task, j.map_index) = (want.run_key, want.task, want.map_index)
+          AND j.upstream_failed + want.upstream_failed >= 0
+          AND j.guards_failed + want.guards_failed >= 0
         RETURNING j.*";
 
     Points JOINS_DECIDE = "
@@ -91,6 +118,26 @@ impl EngineTx<'_> {
             .bind(column(adds, |a| a.counts.setups))
             .bind(column(adds, |a| a.counts.setup_success))
             .bind(column(adds, |a| a.counts.setup_skipped))
+            .bind(column(adds, |a| a.counts.guards))
+            .bind(column(adds, |a| a.counts.guards_seen))
+            .bind(column(adds, |a| a.counts.guards_failed))
+            .bind(column(adds, |a| a.counts.guards_skipped))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().map(JoinRow::from).collect())
+    }
+
+    /// Changes counters by ends that were overruled, and returns them as they stand then.
+    pub async fn joins_overrule(&mut self, adds: &[JoinAdd]) -> Result<Vec<JoinRow>, StoreError> {
+        let rows: Vec<JoinSqlRow> = sqlx::query_as(JOINS_OVERRULE)
+            .bind(column(adds, |a| a.key.run.0))
+            .bind(column(adds, |a| a.key.task.0))
+            .bind(column(adds, |a| a.key.map_index.0))
+            .bind(column(adds, |a| a.counts.skipped))
+            .bind(column(adds, |a| a.counts.upstream_failed))
+            .bind(column(adds, |a| a.counts.setup_skipped))
+            .bind(column(adds, |a| a.counts.guards_failed))
+            .bind(column(adds, |a| a.counts.guards_skipped))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().map(JoinRow::from).collect())
@@ -154,6 +201,10 @@ impl From<JoinSqlRow> for JoinRow {
                 setups: row.setups,
                 setup_success: row.setup_success,
                 setup_skipped: row.setup_skipped,
+                guards: row.guards,
+                guards_seen: row.guards_seen,
+                guards_failed: row.guards_failed,
+                guards_skipped: row.guards_skipped,
                 ..UpstreamCounts::default()
             },
             decided: row.decided,

@@ -1,31 +1,39 @@
 //! The engine's transactions: they lock runs first, then move rows in sets. What the rows mean is
 //! decided in `subak_core::decide`; nothing is decided here.
 //!
-//! Order of locks: runs (sorted) → live → joins → pools → load of DAGs.
+//! Order of locks: runs (sorted) → live → joins → load of DAGs → pools (sorted).
 
+mod against;
 mod apply;
 mod claim;
 mod create;
 mod fence;
 mod joins;
+mod past;
+mod pools;
 mod reset;
 mod tx;
 
 pub use apply::{Apply, HandedOver, HistoryRow, LiveNew, LiveRetry, RunUpdate};
 pub use create::{DagLoad, NewRun, QueuedRun};
+pub(crate) use fence::place;
 pub use fence::{Fence, HeldTry, LiveRow, LockedRun};
 pub use joins::{JoinAdd, JoinRow};
+pub use past::PastWait;
 pub use reset::{CurrentTask, Reset};
 pub use tx::{EngineSession, EngineTx};
 
 /// The statements of the engine's transactions.
 pub(crate) fn statements() -> Vec<crate::statement::Statement> {
     [
+        against::STATEMENTS,
         apply::STATEMENTS,
         claim::STATEMENTS,
         create::STATEMENTS,
         fence::STATEMENTS,
         joins::STATEMENTS,
+        past::STATEMENTS,
+        pools::STATEMENTS,
         reset::STATEMENTS,
     ]
     .concat()

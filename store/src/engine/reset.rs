@@ -16,7 +16,7 @@ pub struct CurrentTask {
     pub key: InstanceKey,
     /// Its final state since its last clear.
     pub ended: Option<FinalState>,
-    /// The state of its live row.
+    /// The state of its live row; `queued` also if it waits for its pool.
     pub live: Option<TaskState>,
     /// Try numbers given out so far, that its next try follows.
     pub tries: i32,
@@ -56,7 +56,8 @@ statements! {
             SELECT task, map_index FROM task_reset
             WHERE run_key = $1 AND ($2::integer[] IS NULL OR task = ANY ($2))
         )
-        SELECT seen.task, seen.map_index, ended.state AS ended, live.state::text AS live,
+        SELECT seen.task, seen.map_index, ended.state AS ended,
+               CASE WHEN live.waits_pool THEN 'queued' ELSE live.state::text END AS live,
                greatest(coalesce(reset.tries, 0), coalesce(live.try_number, 0), coalesce(tried.most, 0))
                    AS tries,
                coalesce(reset.resets, 0) AS resets
@@ -102,6 +103,9 @@ statements! {
     /// The rest of a cancel's skips finds by itself that it no longer holds.
     Points CASCADE_DROP = "
         DELETE FROM outbox WHERE run_key = $1 AND kind IN ('cascade', 'rebuild')";
+
+    Points SLICES_DROP = "
+        DELETE FROM outbox WHERE run_key = $1 AND kind IN ('cascade', 'rebuild', 'effects')";
 
     /// The first two conditions say by which part of the index: joined with the list alone, all of it
     /// may be walked.
@@ -172,6 +176,12 @@ impl EngineTx<'_> {
     /// Drops the rest of cascades of a run: its counters are about to be made anew.
     pub async fn cascade_drop(&mut self, run: RunKey) -> Result<(), StoreError> {
         sqlx::query(CASCADE_DROP).bind(run.0).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    /// Drops the rest of whatever was more than one transaction settles: the run is cancelled.
+    pub async fn slices_drop(&mut self, run: RunKey) -> Result<(), StoreError> {
+        sqlx::query(SLICES_DROP).bind(run.0).execute(&mut *self.tx).await?;
         Ok(())
     }
 }

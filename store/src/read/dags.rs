@@ -21,6 +21,8 @@ pub struct DagRecord {
     pub version_created_at: DateTime<Utc>,
     pub file: String,
     pub is_paused: bool,
+    /// Why it is paused, if nobody did it.
+    pub pause_cause: Option<String>,
     pub is_stale: bool,
     pub has_import_error: bool,
     pub next_run_at: Option<DateTime<Utc>>,
@@ -76,6 +78,7 @@ struct DagRow {
     version_created_at: DateTime<Utc>,
     file: String,
     is_paused: bool,
+    pause_cause: Option<String>,
     is_stale: bool,
     has_import_error: bool,
     next_run_at: Option<DateTime<Utc>>,
@@ -105,7 +108,7 @@ const DAGS: &str = "
         LIMIT $8 OFFSET $9
     )
     SELECT d.dag, d.dag_id, d.version, v.created_at AS version_created_at, d.file, d.is_paused,
-           d.is_stale, e.file IS NOT NULL AS has_import_error,
+           d.pause_cause, d.is_stale, e.file IS NOT NULL AS has_import_error,
            CASE WHEN NOT d.is_paused THEN d.next_run_at END AS next_run_at,
            CASE WHEN NOT d.is_paused THEN coalesce(d.next_interval_start, d.next_run_at) END
                AS next_interval_start,
@@ -247,6 +250,7 @@ impl DagRow {
             version_created_at: self.version_created_at,
             file: self.file,
             is_paused: self.is_paused,
+            pause_cause: self.pause_cause,
             is_stale: self.is_stale,
             has_import_error: self.has_import_error,
             next_run_at: self.next_run_at,

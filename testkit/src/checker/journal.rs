@@ -46,9 +46,9 @@ pub struct Journal {
 
 /// What is known of one token.
 #[derive(Debug, Default)]
-struct Noted {
-    started: Option<i64>,
-    ended: Option<i64>,
+pub(super) struct Noted {
+    pub(super) started: Option<i64>,
+    pub(super) ended: Option<i64>,
     accepted: bool,
 }
 
@@ -103,7 +103,7 @@ impl Journal {
         }
         let notes = self.by_task();
         for ((run, task), tokens) in &notes {
-            check_overlaps(*run, *task, tokens, found);
+            check_overlaps(*run, *task, tokens, snapshot, found);
             for (token, _) in tokens.iter().filter(|(_, noted)| noted.accepted) {
                 found.add_if(snapshot.ended(*run, *task, *token).is_none(), "I1", || {
                     format!("run {run}, task {task}: token {token} was acknowledged, then lost")
@@ -112,6 +112,7 @@ impl Journal {
         }
         self.check_reported(&notes, snapshot, found);
         check_upstreams(&notes, snapshot, found);
+        super::pools::replay(snapshot, &notes, found);
     }
 
     /// I2: a result that was accepted under a token is one that this token's function gave.
@@ -136,11 +137,25 @@ impl Journal {
     }
 }
 
-/// I3: two functions of one task never run at once. One without an end was killed with its worker.
-fn check_overlaps(run: i64, task: i32, tokens: &BTreeMap<i64, Noted>, found: &mut Findings) {
+/// I3: two functions of one task never run at once. One without an end was killed with its worker. One
+/// that failed because another task did may still be ending when a user clears it.
+fn check_overlaps(
+    run: i64,
+    task: i32,
+    tokens: &BTreeMap<i64, Noted>,
+    snapshot: &Snapshot,
+    found: &mut Findings,
+) {
     let all: Vec<(&i64, &Noted)> = tokens.iter().collect();
+    let was_stopped = |token: i64| {
+        let row = snapshot.ended(run, task, token);
+        row.is_some_and(|row| row.cause.as_deref() == Some("fail_fast"))
+    };
     for pair in all.windows(2) {
         let ((first, before), (next, after)) = (pair[0], pair[1]);
+        if was_stopped(*first) {
+            continue;
+        }
         let overlap = before.ended.zip(after.started).is_some_and(|(end, start)| start < end);
         found.add_if(overlap, "I3", || {
             format!("run {run}, task {task}: the functions of {first} and {next} overlap")

@@ -8,6 +8,7 @@ mod counters;
 mod graph;
 pub mod journal;
 mod order;
+mod pools;
 mod rows;
 mod rules;
 mod runs;
@@ -23,7 +24,7 @@ use rows::{RunView, Snapshot};
 /// One broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// `I1` … `I14`.
+    /// `I1` … `I15`.
     pub invariant: &'static str,
     pub what: String,
 }
@@ -57,6 +58,7 @@ pub async fn check(
             found.add("I1", format!("{run} has not ended: {}", run.row.state));
         }
     }
+    pools::check(&snapshot, &mut found);
     journal.check(&snapshot, &mut found);
     found.list.sort_unstable();
     Ok(found.list)

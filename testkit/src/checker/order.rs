@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Findings;
 use super::graph::Node;
-use super::rows::RunView;
+use super::rows::{Ended, RunView};
 
 pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     for (task, node) in run.tasks() {
@@ -20,13 +20,21 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     }
 }
 
+/// How it ended first: a branch may have overruled that.
+fn ended_as(row: &Ended) -> &str {
+    match row.cause.as_deref() {
+        Some("overruled") => "upstream_failed",
+        _ => &row.state,
+    }
+}
+
 /// Whether, by `instant`, enough upstreams had ended once. A clear keeps the old rows.
 fn may_start(run: &RunView<'_>, node: &Node, instant: DateTime<Utc>) -> bool {
     let had_ended = |up: &i32, states: &[&str]| {
         run.history(*up).iter().any(|row| {
             row.is_final()
                 && row.ended_at <= instant
-                && (states.is_empty() || states.contains(&row.state.as_str()))
+                && (states.is_empty() || states.contains(&ended_as(row)))
         })
     };
     let any = |states: &[&str]| node.upstream.iter().any(|up| had_ended(up, states));

@@ -22,6 +22,7 @@ pub(super) struct Snapshot {
     resets: HashMap<i64, BTreeMap<i32, Reset>>,
     /// Runs whose cascade is not finished.
     cascading: HashSet<i64>,
+    pub(super) pools: Vec<PoolRow>,
 }
 
 /// A run.
@@ -63,6 +64,17 @@ pub(super) struct Live {
     pub(super) try_number: i32,
     pub(super) token: Option<i64>,
     pub(super) started_at: Option<DateTime<Utc>>,
+    pub(super) pool: Option<String>,
+    pub(super) pool_slots: i32,
+    pub(super) waits_pool: bool,
+}
+
+/// A pool.
+#[derive(Debug, FromRow)]
+pub(super) struct PoolRow {
+    pub(super) name: String,
+    pub(super) slots: i32,
+    pub(super) used: i32,
 }
 
 /// Counters of a waiting task.
@@ -126,11 +138,15 @@ impl Snapshot {
              FROM try_history ORDER BY token",
         );
         let live = sqlx::query_as(
-            "SELECT run_key, task, state::text, try_number, token, started_at FROM live",
+            "SELECT run_key, task, state::text, try_number, token, started_at, pool, pool_slots,
+                    waits_pool
+             FROM live",
         );
         let joins = sqlx::query_as("SELECT * FROM join_state");
         let resets = sqlx::query_as("SELECT run_key, task, token FROM task_reset");
         let cascades = sqlx::query_scalar("SELECT run_key FROM outbox WHERE run_key IS NOT NULL");
+        let pools = sqlx::query_as("SELECT name, slots, used FROM pool ORDER BY name");
+        let pools: Vec<PoolRow> = pools.fetch_all(&mut *db).await?;
         let runs: Vec<RunRow> = runs.fetch_all(&mut *db).await?;
         let history: Vec<Ended> = history.fetch_all(&mut *db).await?;
         let live: Vec<Live> = live.fetch_all(&mut *db).await?;
@@ -149,6 +165,7 @@ impl Snapshot {
             joins: by_task(joins, |row| (row.run_key, row.task)),
             resets: by_task(resets, |row| (row.run_key, row.task)),
             cascading: cascades.into_iter().collect(),
+            pools,
         })
     }
 
@@ -163,6 +180,11 @@ impl Snapshot {
             joins: self.joins.get(&row.run_key),
             resets: self.resets.get(&row.run_key),
         })
+    }
+
+    /// Every live row.
+    pub(super) fn all_live(&self) -> impl Iterator<Item = &Live> {
+        self.live.values().flat_map(BTreeMap::values)
     }
 
     /// The ended try that was handed over under this token.

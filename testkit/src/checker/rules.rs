@@ -1,7 +1,8 @@
 //! I6: each final state is one that the table of rules gives for the upstreams' final states.
 //!
 //! Only where it can be told from the end: of tasks that neither were cleared nor have a cleared
-//! upstream, and that no cancel ended. Tests that know more hold the whole run against the model.
+//! upstream, that no cancel or branch ended, and whose DAG has no setups. Tests that know more hold the
+//! whole run against the model.
 
 use std::collections::BTreeSet;
 
@@ -12,13 +13,18 @@ use crate::model::{End, Judgement, acceptable};
 
 pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     for (task, node) in run.tasks() {
-        let untouched = |task: &i32| run.reset(*task).is_none();
+        let overruled = |row: &Ended| row.cause.as_deref() == Some("overruled");
+        let untouched =
+            |task: &i32| run.reset(*task).is_none() && !run.current(*task).any(overruled);
+        if node.is_guarded {
+            continue;
+        }
         if !untouched(&task) || !node.upstream.iter().all(untouched) {
             continue;
         }
         let Some(own) = run.current(task).next() else { continue };
         let Some(ends) = ends_above(run, node) else { continue };
-        // Skipped by a cancel, not by a rule.
+        // Skipped by a cancel or a branch, not by a rule.
         if own.session.is_none() && own.cause.is_some() {
             continue;
         }

@@ -1,8 +1,8 @@
 //! I1: no task is lost. I4: a run has ended exactly when all its tasks have. I14: nothing starts
-//! after a cancel.
+//! after a cancel but teardowns.
 
 use super::Findings;
-use super::rows::RunView;
+use super::rows::{Live, RunView};
 
 pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     let open = open_tasks(run, found);
@@ -50,9 +50,12 @@ fn row_is_going(run: &RunView<'_>) -> bool {
 
 fn check_limits(run: &RunView<'_>, found: &mut Findings) {
     let count = |states: &[&str]| {
-        run.all_live().filter(|live| states.contains(&live.state.as_str())).count()
+        let counts = |live: &&Live| !live.waits_pool && states.contains(&live.state.as_str());
+        run.all_live().filter(counts).count()
     };
-    let active = count(&["queued", "running", "restarting"]);
+    // What waits for its pool has its place in the run already.
+    let waiting = run.all_live().filter(|live| live.waits_pool).count();
+    let active = count(&["queued", "running", "restarting"]) + waiting;
     found.add_if(i64::from(run.row.tasks_active) != active as i64, "I4", || {
         format!("{run} counts {} active tasks, {active} are", run.row.tasks_active)
     });
@@ -82,7 +85,7 @@ fn check_ended(run: &RunView<'_>, found: &mut Findings) {
 
 fn check_cancel(run: &RunView<'_>, found: &mut Findings) {
     let Some(cancelled) = run.row.cancelled_at else { return };
-    for (task, node) in run.tasks() {
+    for (task, node) in run.tasks().filter(|(_, node)| !node.cleans_up) {
         let ended = run.history(task).iter().filter_map(|row| row.started_at);
         let running = run.live(task).and_then(|live| live.started_at);
         let late = ended.chain(running).any(|started| started > cancelled);

@@ -4,6 +4,7 @@
 //! of *all* its direct upstreams, by the table in `table`. No counters, no deltas, no queues, and
 //! no code of `subak_core::decide`: what the two agree on, they found separately.
 
+mod flow;
 mod run;
 mod table;
 
@@ -16,6 +17,7 @@ use subak_core::dag::model::Dag;
 #[derive(Debug, Clone, Default)]
 pub struct ModelDag {
     pub tasks: Vec<ModelTask>,
+    pub fail_fast: bool,
 }
 
 /// A task; upstreams are places in [`ModelDag::tasks`].
@@ -26,6 +28,21 @@ pub struct ModelTask {
     /// Airflow's spelling.
     pub rule: String,
     pub retries: u32,
+    pub says: ModelSays,
+    pub setup: bool,
+    /// Of a teardown: whether the run fails if it does.
+    pub teardown: Option<bool>,
+}
+
+/// What a task's success does to the tasks below it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ModelSays {
+    #[default]
+    Nothing,
+    /// Only these and what is below them go on, of the tasks right below.
+    Follow(Vec<usize>),
+    /// Nothing below goes on; or nothing right below.
+    Stop { everything: bool },
 }
 
 /// How a task ended.
@@ -107,8 +124,11 @@ impl From<&Dag> for ModelDag {
             upstream: task.upstream.iter().map(|id| place(id.clone())).collect(),
             rule: spell(&task.trigger_rule),
             retries: task.retries,
+            says: ModelSays::Nothing,
+            setup: task.setup,
+            teardown: task.teardown.as_ref().map(|teardown| teardown.on_failure_fail_dagrun),
         });
-        Self { tasks: tasks.collect() }
+        Self { tasks: tasks.collect(), fail_fast: dag.fail_fast }
     }
 }
 

@@ -8,6 +8,6 @@ mod process;
 mod python;
 
 pub(crate) use bash::BashOperator;
-pub(crate) use flow::{BranchOperator, ShortCircuitOperator};
+pub(crate) use flow::{BranchOperator, LatestOnlyOperator, ShortCircuitOperator};
 pub(crate) use noop::Noop;
 pub(crate) use python::PythonOperator;

@@ -42,6 +42,9 @@ refused! {
     keys_that_are_not_built_yet: check(
         "dag_id: a\ndeadline: 1h\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.produce, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, inlets: []}\n",
     );
+    pools_and_the_past: check(
+        "dag_id: a\nmax_consecutive_failed_dag_runs: -1\ntasks:\n  x: {operator: noop, pool: '', pool_slots: 0, weight_rule: downsteam}\n  y: {operator: latest_only, with: {newest: true}, depends_on_past: 1, wait_for_downstraem: true}\n",
+    );
     wrong_types: check(
         "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: 1}\n  y: noop\n  z: {operator: 5}\n",
     );

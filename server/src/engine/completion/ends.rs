@@ -1,7 +1,8 @@
 //! The end of one try: final, to be tried again, or discarded because the try was cleared.
 
-use subak_core::decide::{TryEnd, after_failure};
+use subak_core::decide::{Kind, PlanTask, Says, TryEnd, after_failure};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
+use subak_core::template::XComKey;
 use subak_store::engine::{HistoryRow, LiveRetry, LiveRow};
 
 use super::results::inline_log;
@@ -19,6 +20,16 @@ pub(super) fn end_try(
         restarted(work, live, report);
         return Ok(false);
     }
+    let amended;
+    let (report, says) = match said(work, &live, report) {
+        Ok(says) => (report, says),
+        // A result that means nothing is a failure like any other.
+        Err(wrong) => {
+            let outcome = Outcome::Failed(TryEnd::Transient);
+            amended = TryReport { outcome, error: Some(wrong), ..report.clone() };
+            (&amended, Says::default())
+        }
+    };
     let failed = |end| (FinalState::Failed, Some(end));
     let (state, failure) = match report.outcome {
         Outcome::Success => (FinalState::Success, None),
@@ -28,8 +39,7 @@ pub(super) fn end_try(
         Outcome::Stopped => failed(TryEnd::WorkerLost),
     };
     if let Some(end) = failure {
-        let cancelled = work.locked(run).is_some_and(|run| run.cancelled);
-        if cancelled {
+        if work.is_given_up(&live) {
             return fail(work, live, report, Some("cancelled"));
         }
         let (failures, lost) = match end {
@@ -47,10 +57,16 @@ pub(super) fn end_try(
         let Some(delay) = delay else { return fail(work, live, report, cause) };
         TaskState::on(Some(TaskState::Running), TaskEvent::RetryLater)?;
         work.deactivate(run);
+        work.retries(&live);
+        work.give_up_slots(&live);
         let (ctid, try_number, queue) = (live.ctid.clone(), live.try_number, live.queue.clone());
+        let pool = live.pool.clone();
         work.record_retry(live, report, cause);
         // A lost worker is no reason to wait.
-        let state = if delay.is_zero() { work.reactivate(run) } else { TaskState::UpForRetry };
+        let (state, waits_pool) = match delay.is_zero() {
+            true => work.admit(run, pool.as_deref()),
+            false => (TaskState::UpForRetry, false),
+        };
         if state == TaskState::Queued {
             work.left_ready(&queue);
         }
@@ -63,6 +79,7 @@ pub(super) fn end_try(
             failed: failures,
             lost,
             delay: waits.then_some(delay),
+            waits_pool,
         });
         return Ok(false);
     }
@@ -72,16 +89,30 @@ pub(super) fn end_try(
     work.record(live, report, state.into(), None);
     work.deactivate(run);
     work.ended(run, task, state);
+    work.decides(run, task, says.skips);
     Ok(true)
+}
+
+/// What a successful try's result means for the tasks below it.
+fn said(work: &Work<'_>, live: &LiveRow, report: &TryReport) -> Result<Says, String> {
+    let plan = work.plan(live.key.run);
+    let task = plan.and_then(|plan| plan.task(live.key.task));
+    let (Some(plan), Some(task)) = (plan, task) else { return Ok(Says::default()) };
+    if task.kind == Kind::Plain || report.outcome != Outcome::Success {
+        return Ok(Says::default());
+    }
+    let result = report.xcoms.iter().find(|xcom| xcom.key == XComKey::RETURN_VALUE);
+    Says::of(plan, task, result.map(|xcom| &xcom.value))
 }
 
 /// Discards what a cleared try did. Its task is judged again, or skipped if the run was cancelled
 /// since.
 fn restarted(work: &mut Work<'_>, live: LiveRow, report: &TryReport) {
     let (key, tries, resets) = (live.key, live.try_number, live.resets + 1);
+    let is_given_up = work.is_given_up(&live);
     work.record(live, report, TaskState::Restarting, Some("cleared"));
     work.deactivate(key.run);
-    if work.locked(key.run).is_some_and(|run| run.cancelled) {
+    if is_given_up {
         // The try's own row is from before the clear: the skip is one of its own.
         let mut skip = HistoryRow::without_try(key, TaskState::Skipped, tries, resets);
         skip.cause = Some("cancelled".to_owned());
@@ -103,10 +134,20 @@ fn fail(
     work.record(live, report, TaskState::Failed, cause);
     work.deactivate(run);
     work.ended(run, task, FinalState::Failed);
+    work.fails(run, task);
     Ok(true)
 }
 
 impl Work<'_> {
+    /// Whether its run was cancelled, and no teardown of it may go on.
+    fn is_given_up(&self, live: &LiveRow) -> bool {
+        let cleans_up = self
+            .plan(live.key.run)
+            .and_then(|plan| plan.task(live.key.task))
+            .is_some_and(PlanTask::cleans_up);
+        self.locked(live.key.run).is_some_and(|run| run.cancelled) && !cleans_up
+    }
+
     /// The row goes, and its try is history.
     fn record(
         &mut self,
@@ -115,7 +156,7 @@ impl Work<'_> {
         state: TaskState,
         cause: Option<&'static str>,
     ) {
-        self.apply.live_gone.push(live.ctid.clone());
+        self.gone(&live);
         self.apply.history.push(history(live, report, state, cause));
     }
 

@@ -1,6 +1,9 @@
-//! Works off the outbox: the rest of what is more than one transaction settles.
+//! Works off the outbox: the rest of what is more than one transaction settles, and what an end means for
+//! other runs.
 
+use anyhow::Context;
 use serde::Deserialize;
+use serde_json::Value;
 use subak_core::ids::RunKey;
 use subak_store::OutboxRow;
 use subak_store::engine::EngineTx;
@@ -12,6 +15,18 @@ use crate::engine::{Core, cancel};
 #[derive(Deserialize)]
 struct Skips {
     cause: String,
+}
+
+/// What waits for the run before is looked at: of one run, or of every run of the DAG.
+#[derive(Deserialize)]
+struct PastLook {
+    run: Option<i64>,
+}
+
+/// A run failed, in a DAG that is paused after so many failed ones in a row.
+#[derive(Deserialize)]
+struct FailedRuns {
+    most: u32,
 }
 
 /// Takes one row after another until none is due; returns whether there was one. A row that fails
@@ -47,28 +62,80 @@ async fn begun<'c>(
     mut tx: EngineTx<'static>,
     row: OutboxRow,
 ) -> anyhow::Result<Option<(EngineTx<'static>, Work<'c>)>> {
-    // The order of locks: the run first, then the row, which may be gone by then.
-    let Some(run) = row.run_key.map(RunKey) else {
-        anyhow::bail!("the outbox has a row of kind `{}` without a run", row.kind);
-    };
-    let locked = tx.runs_lock(&[run]).await?;
-    if !tx.outbox_remove(row.id).await? {
-        return Ok(None);
-    }
+    let runs = runs_of(&mut tx, &row).await?;
+    core.caches.warm(&runs).await?;
+    // The order of locks: the runs first, then the row, which may be gone or changed by then.
+    let locked = tx.runs_lock(&runs).await?;
+    let Some(payload) = tx.outbox_remove(row.id).await? else { return Ok(None) };
+    let keys: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
     let mut work = Work::new(core, locked).await?;
-    let Some(is_cancelled) = work.locked(run).map(|run| run.cancelled) else {
-        return Ok(Some((tx, work)));
-    };
     match row.kind.as_str() {
-        "cascade" if !is_cancelled => work.resume(run, serde_json::from_value(row.payload)?),
-        "rebuild" if !is_cancelled => work.rebuild(run),
-        "skips" if is_cancelled => {
-            let Skips { cause } = serde_json::from_value(row.payload)?;
-            cancel::skip_more(&mut work, &mut tx, run, &cause).await?;
+        "cascade" | "rebuild" | "effects" | "skips" => {
+            if let Some(run) = keys.first() {
+                go_on(&mut work, &mut tx, *run, &row.kind, payload).await?;
+            }
         }
-        // It was cancelled since, or cleared.
-        "cascade" | "rebuild" | "skips" => {}
+        "past" => {
+            for run in keys {
+                work.look_at_past(&mut tx, run).await?;
+            }
+        }
+        "failed_runs" => failed_runs(&mut tx, row.dag, payload).await?,
         kind => anyhow::bail!("the outbox has a row of unknown kind `{kind}`"),
     }
     Ok(Some((tx, work)))
+}
+
+/// Goes on with what was more than one transaction settles.
+async fn go_on(
+    work: &mut Work<'_>,
+    tx: &mut EngineTx<'_>,
+    run: RunKey,
+    kind: &str,
+    payload: Value,
+) -> anyhow::Result<()> {
+    match kind {
+        "skips" if work.locked(run).is_some_and(|run| run.cancelled) => {
+            let Skips { cause } = serde_json::from_value(payload)?;
+            cancel::skip_more(work, tx, run, &cause).await?;
+        }
+        "cascade" if work.goes_on(run) => work.resume(run, serde_json::from_value(payload)?),
+        "rebuild" if work.goes_on(run) => work.rebuild(run),
+        "effects" if work.goes_on(run) => {
+            work.resume_effects(run, serde_json::from_value(payload)?);
+        }
+        // It was cancelled since, or cleared.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The runs that a row is about.
+async fn runs_of(tx: &mut EngineTx<'_>, row: &OutboxRow) -> anyhow::Result<Vec<RunKey>> {
+    if row.kind != "past" {
+        return Ok(row.run_key.map(RunKey).into_iter().collect());
+    }
+    let PastLook { run } = serde_json::from_value(row.payload.clone())?;
+    let dag = row.dag.context("a look at the run before names no DAG")?;
+    match run {
+        Some(run) => Ok(vec![RunKey(run)]),
+        None => Ok(tx.past_runs(dag).await?),
+    }
+}
+
+async fn failed_runs(
+    tx: &mut EngineTx<'_>,
+    dag: Option<i32>,
+    payload: Value,
+) -> anyhow::Result<()> {
+    let FailedRuns { most } = serde_json::from_value(payload)?;
+    let dag = dag.context("a failed run names no DAG")?;
+    let cause = match most {
+        1 => "its last run failed (max_consecutive_failed_dag_runs)".to_owned(),
+        _ => format!("its last {most} runs failed (max_consecutive_failed_dag_runs)"),
+    };
+    if let Some(dag_id) = tx.dag_pause_failed(dag, most, &cause).await? {
+        tracing::warn!(dag.id = dag_id, "the DAG is paused: {cause}");
+    }
+    Ok(())
 }

@@ -1,9 +1,11 @@
-//! Ends tries that workers of this server hold although their run was cancelled or they were cleared,
-//! by whichever server: at once when that one says so, and by a slow look.
+//! Ends tries that workers of this server hold although their run was cancelled, they were cleared, or
+//! another task failed in a DAG that fails fast, by whichever server: at once when that one says so,
+//! and by a slow look.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use subak_core::decide::PlanTask;
 use subak_core::ids::RunKey;
 use tokio::select;
 use tokio::sync::mpsc;
@@ -54,7 +56,17 @@ async fn end(core: &Core, runs: BTreeSet<RunKey>) -> anyhow::Result<()> {
     if runs.is_empty() {
         return Ok(());
     }
-    for to_stop in core.asked(core.store.tries_to_stop(&Vec::from_iter(runs))).await? {
+    let held = core.sessions.held_of(&runs);
+    let ended = core.asked(core.store.tries_ended(&held)).await?;
+    let restarting = core.asked(core.store.tries_to_stop(&Vec::from_iter(runs))).await?;
+    for to_stop in ended.into_iter().chain(restarting) {
+        if let Some((dag, version)) = to_stop.unless_cleaning {
+            let plan = core.caches.plan(dag, version).await?;
+            // A cancel lets teardowns go on.
+            if plan.task(to_stop.fence.instance.task).is_some_and(PlanTask::cleans_up) {
+                continue;
+            }
+        }
         core.stop_tries(&[to_stop.fence], &to_stop.cause);
     }
     Ok(())

@@ -145,7 +145,7 @@ async fn readied(
     for held in tx.live_lock_due(&ours).await? {
         let live = held.live;
         let run = live.key.run;
-        let state = work.reactivate(run);
+        let (state, waits_pool) = work.admit(run, live.pool.as_deref());
         let event = match state {
             TaskState::Queued => TaskEvent::Readied,
             _ => TaskEvent::HeldBack,
@@ -162,6 +162,7 @@ async fn readied(
             failed: live.failed,
             lost: live.lost,
             delay: None,
+            waits_pool,
         });
     }
     Ok(Some((tx, work)))

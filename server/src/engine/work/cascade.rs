@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context;
-use subak_core::decide::{UpstreamCounts, Verdict, judge};
+use subak_core::decide::{Past, UpstreamCounts, Verdict};
 use subak_core::ids::{InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
-use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd};
+use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd, JoinRow};
 
 use super::run::Ready;
 use super::{Work, instance};
@@ -17,9 +17,10 @@ pub(super) const SETTLED_MOST: usize = 1_000;
 impl Work<'_> {
     /// One look after another, until nothing changes or enough was settled.
     pub(super) async fn cascade(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        self.find_pending(tx).await?;
         for work in self.runs.values_mut() {
-            if work.locked.cancelled || work.rebuild {
-                work.ended.clear();
+            if work.rebuild || work.is_given_up() || work.pending.holds {
+                work.forget_ends();
             }
         }
         loop {
@@ -27,22 +28,24 @@ impl Work<'_> {
             if room == 0 {
                 return self.leave_rest(tx).await;
             }
-            let mut joins = Vec::new();
+            let (mut joins, mut overruled) = (Vec::new(), Vec::new());
             let mut judged = Vec::new();
             for (run, work) in &mut self.runs {
                 for below in work.look.take(&work.plan, &mut work.ended, room) {
                     let gained = (instance(*run, below.delta.at.task), below.delta.counts);
-                    if below.joins {
-                        joins.push(gained);
-                    } else {
-                        judged.push(gained);
+                    match below.joins {
+                        true if below.delta.overruled => overruled.push(gained),
+                        true => joins.push(gained),
+                        false => judged.push(gained),
                     }
                     room = room.saturating_sub(1);
                 }
             }
-            if joins.is_empty() && judged.is_empty() {
+            if joins.is_empty() && judged.is_empty() && overruled.is_empty() {
                 return Ok(());
             }
+            // First: what gains something as well is judged by all of it.
+            judged.extend(self.count_overruled(tx, overruled, &joins).await?);
             judged.extend(self.count(tx, joins).await?);
             let seeds = self.seeds(tx, &judged).await?;
             for (key, counts) in judged {
@@ -72,17 +75,40 @@ impl Work<'_> {
             return Ok(Vec::new());
         }
         let adds: Vec<_> = joins.into_iter().map(|(key, counts)| JoinAdd { key, counts }).collect();
+        let rows = tx.joins_add(&adds).await?;
+        Ok(self.undecided(rows))
+    }
+
+    /// Changes counters by ends that were overruled; returns those that may still be decided.
+    async fn count_overruled(
+        &mut self,
+        tx: &mut EngineTx<'_>,
+        changes: Vec<(InstanceKey, UpstreamCounts)>,
+        gaining: &[(InstanceKey, UpstreamCounts)],
+    ) -> anyhow::Result<Vec<(InstanceKey, UpstreamCounts)>> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let changes: Vec<_> =
+            changes.into_iter().map(|(key, counts)| JoinAdd { key, counts }).collect();
+        let mut rows = tx.joins_overrule(&changes).await?;
+        rows.retain(|row| !gaining.iter().any(|(key, _)| *key == row.key));
+        Ok(self.undecided(rows))
+    }
+
+    /// Counters that decide something now.
+    fn undecided(&mut self, rows: Vec<JoinRow>) -> Vec<(InstanceKey, UpstreamCounts)> {
         let mut open = Vec::new();
-        for row in tx.joins_add(&adds).await? {
-            let complete = row.counts.seen() >= row.counts.needed;
+        for row in rows {
+            let complete = row.counts.is_complete();
             if complete {
                 self.apply.joins_gone.push(row.key);
             }
             if row.decided || self.decided.contains(&row.key) {
                 continue;
             }
-            let rule = self.runs[&row.key.run].plan.task(row.key.task).map(|task| task.rule);
-            let waits = rule.is_none_or(|rule| judge(rule, &row.counts) == Verdict::Wait);
+            let task = self.runs[&row.key.run].plan.task(row.key.task);
+            let waits = task.is_none_or(|task| task.judge(&row.counts) == Verdict::Wait);
             if !waits {
                 self.decided.insert(row.key);
                 if !complete {
@@ -91,7 +117,7 @@ impl Work<'_> {
                 open.push((row.key, row.counts));
             }
         }
-        Ok(open)
+        open
     }
 
     /// In runs of which something was cleared: what the tasks about to be judged are already, and the
@@ -121,6 +147,9 @@ impl Work<'_> {
         counts: &UpstreamCounts,
         seeds: &HashMap<InstanceKey, CurrentTask>,
     ) -> anyhow::Result<()> {
+        if self.touched.contains(&key) {
+            return Ok(());
+        }
         let seed = seeds.get(&key);
         // A clear of its upstream alone does not start it again.
         if seed.is_some_and(|task| task.ended.is_some() || task.live.is_some()) {
@@ -129,7 +158,11 @@ impl Work<'_> {
         let (tries, resets) = seed.map_or((0, 0), |task| (task.tries, task.resets));
         let work = &self.runs[&key.run];
         let Some(task) = work.plan.task(key.task) else { return Ok(()) };
-        match judge(task.rule, counts) {
+        // It is to be skipped, by a transaction of its own; or nothing starts here but teardowns.
+        if work.pending.skips.contains(&key.task) || work.locked.cancelled && !task.cleans_up() {
+            return Ok(());
+        }
+        match task.judge(counts) {
             Verdict::Wait => Ok(()),
             Verdict::Run => self.task_ready(key.run, key.task, tries, resets),
             Verdict::Settle(state) => self.task_settled(key.run, key.task, state, tries, resets),
@@ -144,11 +177,26 @@ impl Work<'_> {
         tries: i32,
         resets: i32,
     ) -> anyhow::Result<()> {
+        let ready = Ready { task, tries, resets };
+        let work = self.run(run);
+        if work.plan.task(task).is_some_and(|task| task.past != Past::Nothing) {
+            work.past.push(ready);
+            self.touched.insert(instance(run, task));
+            return Ok(());
+        }
+        self.task_runs(run, ready)
+    }
+
+    /// Nothing of another run holds the task back.
+    pub(super) fn task_runs(&mut self, run: RunKey, ready: Ready) -> anyhow::Result<()> {
+        let task = ready.task;
         let work = self.run(run);
         if work.plan.task(task).is_some_and(|task| task.is_empty) {
+            let (tries, resets) = (ready.tries, ready.resets);
             return self.task_settled(run, task, FinalState::Success, tries, resets);
         }
-        work.ready.push(Ready { task, tries, resets });
+        work.ready.push(ready);
+        self.touched.insert(instance(run, task));
         self.after.changed.insert(run);
         Ok(())
     }

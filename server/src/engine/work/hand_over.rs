@@ -19,18 +19,21 @@ impl Work<'_> {
         let most: Vec<(RunKey, i32)> = self
             .runs
             .iter()
-            .filter(|(_, work)| !work.locked.cancelled && work.locked.tasks_held > 0)
+            .filter(|(_, work)| work.locked.tasks_held > 0)
             .map(|(run, work)| (*run, work.room().min(work.locked.tasks_held)))
             .filter(|(_, room)| *room > 0)
             .collect();
         if most.is_empty() {
             return Ok(());
         }
-        for (run, queue) in tx.tasks_promote(&most).await? {
+        for (run, queue, pool) in tx.tasks_promote(&most).await? {
             let work = self.run(run);
             work.locked.tasks_held -= 1;
             work.locked.tasks_active += 1;
-            self.after.backlog.insert(queue);
+            match pool {
+                Some(pool) => self.deal(&pool),
+                None => drop(self.after.backlog.insert(queue)),
+            }
         }
         Ok(())
     }
@@ -47,12 +50,11 @@ impl Work<'_> {
         }
         ready.sort_by_key(|(priority, run, task)| (Reverse(*priority), *run, task.task));
         for (priority, run, task) in ready {
-            let state = self.reactivate(run);
-            let queue = self.runs[&run]
-                .plan
-                .task(task.task)
-                .map_or("default", |task| &task.queue)
-                .to_owned();
+            let plan = self.runs[&run].plan.clone();
+            let Some(planned) = plan.task(task.task) else { continue };
+            let pool = planned.pool.as_deref();
+            let (state, waits_pool) = self.admit(run, pool);
+            let queue = planned.queue.as_ref().to_owned();
             let session = (state == TaskState::Queued).then(|| self.reserve(&queue)).flatten();
             if state == TaskState::Queued && session.is_none() {
                 self.after.backlog.insert(queue.clone());
@@ -65,6 +67,9 @@ impl Work<'_> {
                 try_number: task.tries + i32::from(session.is_some()),
                 resets: task.resets,
                 session,
+                pool: pool.map(str::to_owned),
+                pool_slots: planned.pool_slots,
+                waits_pool,
             });
         }
     }

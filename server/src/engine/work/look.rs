@@ -73,7 +73,8 @@ impl Look {
         Some(Rest { ended, taken, next })
     }
 
-    fn is_through(&self) -> bool {
+    /// Whether nothing of it is left.
+    pub(super) fn is_through(&self) -> bool {
         self.taken == self.below.len()
     }
 

@@ -2,18 +2,23 @@
 //! gathers the rows to write. Every state changes through [`TaskState::on`].
 
 mod cascade;
+mod effects;
 mod hand_over;
 mod look;
+mod past;
+mod pending;
+mod pools;
 mod rebuild;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use serde_json::json;
 use subak_core::decide::Plan;
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
-use subak_store::engine::{Apply, EngineTx, HandedOver, LockedRun};
+use subak_store::engine::{Apply, EngineTx, Fence, HandedOver, LockedRun};
 
 use super::Core;
 use super::slots::Slots;
@@ -26,7 +31,11 @@ pub(super) struct Work<'e> {
     runs: BTreeMap<RunKey, RunWork>,
     pub(super) apply: Apply,
     decided: HashSet<InstanceKey>,
+    /// Instances that ended or were readied in this transaction.
+    touched: HashSet<InstanceKey>,
     settled: usize,
+    /// Slots of pools that tasks gave up, by pool; 0: some task waits for it.
+    pools: BTreeMap<String, i32>,
     /// Slots taken for hand-overs of this transaction.
     slots: Slots<'e>,
     pub(super) after: After,
@@ -42,6 +51,8 @@ pub(super) struct After {
     pub(super) changed: BTreeSet<RunKey>,
     /// DAGs with a queued run that may start.
     pub(super) dags_waiting: Vec<i32>,
+    /// Tries to stop, because another task failed.
+    pub(super) stops: BTreeMap<RunKey, Vec<Fence>>,
     /// Something was left for a timer.
     pub(super) timer: bool,
 }
@@ -59,7 +70,9 @@ impl<'e> Work<'e> {
             runs,
             apply: Apply::default(),
             decided: HashSet::new(),
+            touched: HashSet::new(),
             settled: 0,
+            pools: BTreeMap::new(),
             slots: Slots::new(&core.sessions),
             after: After::default(),
         })
@@ -73,13 +86,18 @@ impl<'e> Work<'e> {
         self.runs.get(&run).map(|work| &work.plan)
     }
 
+    /// Whether ends of a run still mean something for its other tasks.
+    pub(super) fn goes_on(&self, run: RunKey) -> bool {
+        self.runs.get(&run).is_some_and(|work| !work.locked.state.is_final() && !work.is_given_up())
+    }
+
     /// A try gave its active slot back.
     pub(super) fn deactivate(&mut self, run: RunKey) {
         self.run(run).locked.tasks_active -= 1;
     }
 
     /// A row came back from a timer: it is active again, or held back.
-    pub(super) fn reactivate(&mut self, run: RunKey) -> TaskState {
+    fn reactivate(&mut self, run: RunKey) -> TaskState {
         let work = self.run(run);
         let state = work.admit();
         if state == TaskState::Queued {
@@ -98,6 +116,7 @@ impl<'e> Work<'e> {
     /// A task ended: its downstreams are judged in the next look.
     pub(super) fn ended(&mut self, run: RunKey, task: TaskNo, state: FinalState) {
         self.run(run).end(task, state);
+        self.touched.insert(instance(run, task));
         self.after.changed.insert(run);
     }
 
@@ -120,12 +139,14 @@ impl<'e> Work<'e> {
     }
 
     /// Sets a run's state and counters by hand: a cancel.
-    pub(super) fn cancelled(&mut self, run: RunKey, open: i32, active: i32) {
+    pub(super) fn cancelled(&mut self, run: RunKey, open: i32, active: i32, held: i32) {
         let work = self.run(run);
         work.locked.cancelled = true;
+        // Where teardowns go on, what follows an end is looked at first: most of it is skipped.
+        work.locked.has_resets |= work.cleans_up();
         work.locked.tasks_open = open;
         work.locked.tasks_active = active;
-        work.locked.tasks_held = 0;
+        work.locked.tasks_held = held;
         self.after.changed.insert(run);
     }
 
@@ -144,19 +165,23 @@ impl<'e> Work<'e> {
 
     /// Follows every end, writes everything, and hands over what became ready.
     pub(super) async fn settle(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        self.take_effect(tx).await?;
         self.cascade(tx).await?;
         self.rebuild_runs(tx).await?;
+        self.keep_past(tx).await?;
         self.promote(tx).await?;
         self.hand_over();
         self.count_runs(tx).await?;
         let apply = std::mem::take(&mut self.apply);
         self.after.handed = tx.apply(&apply).await?;
+        self.deal_slots(tx).await?;
         self.claim(tx).await
     }
 
     /// Ends runs without open tasks, and gathers the counters that changed.
     async fn count_runs(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
         let mut loads: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
+        let (mut failed, mut ended) = (Vec::new(), Vec::new());
         for work in self.runs.values_mut() {
             work.finish();
             let (before, now) = (&work.before, &work.locked);
@@ -166,6 +191,13 @@ impl<'e> Work<'e> {
                     RunState::Queued => load.1 -= 1,
                     _ => load.0 -= 1,
                 }
+                let most = work.plan.dag.max_consecutive_failed_dag_runs;
+                if now.state == RunState::Failed && most > 0 {
+                    failed.push((now.dag, most));
+                }
+                if work.plan.waits_for_past() {
+                    ended.push((now.dag, now.key));
+                }
             }
             if let Some(update) = work.update() {
                 self.apply.runs.push(update);
@@ -173,6 +205,13 @@ impl<'e> Work<'e> {
         }
         let loads: Vec<_> =
             loads.into_iter().map(|(dag, (active, queued))| (dag, active, queued)).collect();
+        for (dag, run) in ended {
+            tx.past_drop(dag, run).await?;
+        }
+        for (dag, most) in failed {
+            tx.outbox_put("failed_runs", None, Some(dag), &json!({ "most": most })).await?;
+            self.after.timer = true;
+        }
         self.after.dags_waiting = tx.dag_loads_add(&loads).await?;
         Ok(())
     }
@@ -193,6 +232,7 @@ impl<'e> Work<'e> {
 
     /// Tasks of a cancelled run were skipped: nothing follows from that.
     pub(super) fn skipped(&mut self, run: RunKey, count: usize) {
+        self.settled += count;
         self.run(run).locked.tasks_open -= i32::try_from(count).unwrap_or(i32::MAX);
         self.after.changed.insert(run);
     }

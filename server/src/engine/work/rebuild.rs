@@ -1,9 +1,9 @@
 //! Works a run out anew from what its tasks are now: after a clear.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
-use subak_core::decide::{Current, rebuild};
+use subak_core::decide::{Current, Past, rebuild};
 use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::engine::{EngineTx, HistoryRow, JoinRow};
@@ -24,15 +24,20 @@ impl Work<'_> {
         let apply = std::mem::take(&mut self.apply);
         tx.apply(&apply).await?;
         for run in runs {
-            if !self.runs[&run].locked.cancelled {
-                self.rebuild_run(tx, run).await?;
-            }
+            self.rebuild_run(tx, run).await?;
         }
         Ok(())
     }
 
     async fn rebuild_run(&mut self, tx: &mut EngineTx<'_>, run: RunKey) -> anyhow::Result<()> {
         tx.cascade_drop(run).await?;
+        if self.rebuilds_later(tx, run).await? {
+            return Ok(());
+        }
+        let work = &self.runs[&run];
+        if work.plan.waits_for_past() {
+            tx.past_drop(work.locked.dag, run).await?;
+        }
         let tasks = tx.tasks_current(run, None).await?;
         let seeds: HashMap<TaskNo, (i32, i32)> =
             tasks.iter().map(|task| (task.key.task, (task.tries, task.resets))).collect();
@@ -53,7 +58,8 @@ impl Work<'_> {
             i32::try_from(count).unwrap_or(i32::MAX)
         };
         let room = SETTLED_MOST.saturating_sub(self.settled);
-        let rebuilt = rebuild(&self.runs[&run].plan, &states, room);
+        let against: BTreeSet<TaskNo> = tx.against(run).await?.into_iter().collect();
+        let rebuilt = rebuild(&self.runs[&run].plan, &states, &against, room);
         self.settled += rebuilt.settled.len();
         if rebuilt.is_partial {
             // From what the tasks are then: nothing of this need be remembered.
@@ -78,16 +84,18 @@ impl Work<'_> {
         work.locked.tasks_held = live(&[TaskState::Scheduled]);
         for (task, state) in rebuilt.settled {
             let (tries, resets) = seeds.get(&task).copied().unwrap_or_default();
-            self.apply.history.push(HistoryRow::without_try(
-                instance(run, task),
-                state.into(),
-                tries,
-                resets,
-            ));
+            let mut row = HistoryRow::without_try(instance(run, task), state.into(), tries, resets);
+            row.cause = against.contains(&task).then(|| "branch".to_owned());
+            self.apply.history.push(row);
         }
         for task in rebuilt.ready {
             let (tries, resets) = seeds.get(&task).copied().unwrap_or_default();
-            self.run(run).ready.push(Ready { task, tries, resets });
+            let ready = Ready { task, tries, resets };
+            let work = self.run(run);
+            match work.plan.task(task).map(|task| task.past) {
+                Some(Past::Itself | Past::WithDownstream) => work.past.push(ready),
+                Some(Past::Nothing) | None => work.ready.push(ready),
+            }
         }
         Ok(())
     }

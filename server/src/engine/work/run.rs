@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use subak_core::decide::{Ended, Plan};
+use subak_core::decide::{Ended, Plan, PlanTask, Skips};
 use subak_core::ids::TaskNo;
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::engine::{LockedRun, RunUpdate};
 
+use super::effects::{Doubt, Part};
 use super::look::Look;
+use super::pending::Pending;
 
 /// The work on one run.
 pub(super) struct RunWork {
@@ -18,7 +20,21 @@ pub(super) struct RunWork {
     pub(super) look: Look,
     /// Ended since: for the next look.
     pub(super) ended: Vec<Ended>,
+    /// What results of this transaction decided about tasks below.
+    pub(super) decisions: Vec<(TaskNo, Skips)>,
+    /// Tasks that failed in a DAG that fails fast.
+    pub(super) failed: Vec<TaskNo>,
+    /// Retries that a branch may have decided against.
+    pub(super) doubts: Vec<Doubt>,
+    /// Tasks to skip before anything is followed.
+    pub(super) effects: Vec<Part>,
+    /// What transactions before this one have left to others.
+    pub(super) pending: Pending,
     pub(super) ready: Vec<Ready>,
+    /// May run, and wait for the run before.
+    pub(super) past: Vec<Ready>,
+    /// A task ended that the next run may wait for.
+    pub(super) is_past: bool,
     /// Restarting tries ended: counters and frontier are worked out anew.
     pub(super) rebuild: bool,
 }
@@ -33,17 +49,60 @@ pub(super) struct Ready {
 impl RunWork {
     pub(super) fn new(locked: LockedRun, plan: Arc<Plan>) -> Self {
         let before = locked.clone();
-        let look = Look::default();
-        Self { locked, before, plan, look, ended: Vec::new(), ready: Vec::new(), rebuild: false }
+        Self {
+            locked,
+            before,
+            plan,
+            look: Look::default(),
+            ended: Vec::new(),
+            decisions: Vec::new(),
+            failed: Vec::new(),
+            doubts: Vec::new(),
+            effects: Vec::new(),
+            pending: Pending::default(),
+            ready: Vec::new(),
+            past: Vec::new(),
+            is_past: false,
+            rebuild: false,
+        }
     }
 
     pub(super) fn end(&mut self, task: TaskNo, state: FinalState) {
         self.locked.tasks_open -= 1;
         let failed = matches!(state, FinalState::Failed | FinalState::UpstreamFailed);
-        if failed && self.plan.task(task).is_some_and(|task| task.is_leaf) {
+        let planned = self.plan.task(task);
+        if failed && planned.is_some_and(|task| task.is_leaf) {
             self.locked.leaves_failed += 1;
         }
+        self.is_past |= planned.is_some_and(|task| task.is_past);
         self.ended.push(Ended::new(task, state));
+    }
+
+    /// Whether the DAG has teardowns that a cancel lets go on.
+    pub(super) fn cleans_up(&self) -> bool {
+        self.plan.tasks().any(PlanTask::cleans_up)
+    }
+
+    /// Whether nothing follows an end any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.locked.cancelled && !self.cleans_up()
+    }
+
+    /// Whether the ends so far do something to other tasks at once.
+    pub(super) fn has_effects(&self) -> bool {
+        let decides = !self.decisions.is_empty() || !self.failed.is_empty();
+        decides || !self.doubts.is_empty() || !self.effects.is_empty()
+    }
+
+    /// Whether ends are to be followed.
+    pub(super) fn has_ends(&self) -> bool {
+        !self.ended.is_empty() || !self.look.is_through()
+    }
+
+    /// Follows nothing of what has ended.
+    pub(super) fn forget_ends(&mut self) {
+        self.ended.clear();
+        self.look = Look::default();
     }
 
     /// Places left under `max_active_tasks`.
@@ -68,7 +127,14 @@ impl RunWork {
 
     pub(super) fn update(&self) -> Option<RunUpdate> {
         let facts = |run: &LockedRun| {
-            (run.state, run.tasks_open, run.tasks_active, run.tasks_held, run.leaves_failed)
+            (
+                run.state,
+                run.tasks_open,
+                run.tasks_active,
+                run.tasks_held,
+                run.leaves_failed,
+                run.has_resets,
+            )
         };
         (facts(&self.before) != facts(&self.locked)).then_some(RunUpdate {
             key: self.locked.key,
@@ -77,6 +143,7 @@ impl RunWork {
             tasks_active: self.locked.tasks_active,
             tasks_held: self.locked.tasks_held,
             leaves_failed: self.locked.leaves_failed,
+            has_resets: self.locked.has_resets,
         })
     }
 }

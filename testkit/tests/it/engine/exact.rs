@@ -8,7 +8,7 @@ use subak_core::decide::TryEnd as Failure;
 use subak_core::ids::{RunKey, TaskNo};
 use subak_server::engine::{Answer, CancelError, Engine, Outcome};
 use subak_testkit::dag_gen::Sample;
-use subak_testkit::model::{ModelRun, Status, TryEnd};
+use subak_testkit::model::{End, ModelRun, Status, TryEnd};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
@@ -21,9 +21,22 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
     let run = fleet.run(&sample.dag, engine).await;
     let arrivals = fleet.assignments(run);
     let model = ModelRun::start(&sample.model);
-    let mut play =
-        Play { fleet, sample, rng, run, arrivals, model, held: Vec::new(), interventions: 0 };
+    let mut play = Play {
+        fleet,
+        sample,
+        rng,
+        run,
+        arrivals: Some(arrivals),
+        model,
+        held: Vec::new(),
+        interventions: 0,
+        steps: Vec::new(),
+    };
     play.finish().await;
+    for held in std::mem::take(&mut play.held) {
+        play.stopped(&held).await;
+    }
+    fleet.leave(play.arrivals.take().expect("taken once"));
 }
 
 struct Play<'a> {
@@ -31,17 +44,31 @@ struct Play<'a> {
     sample: &'a Sample,
     rng: StdRng,
     run: RunKey,
-    arrivals: UnboundedReceiver<Held>,
+    arrivals: Option<UnboundedReceiver<Held>>,
     model: ModelRun<'a>,
     held: Vec<Held>,
     interventions: u32,
+    /// What was done so far, told with a failure.
+    steps: Vec<String>,
+}
+
+/// Tells how a run came to where a test failed.
+impl Drop for Play<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (place, task) in self.sample.model.tasks.iter().enumerate() {
+                eprintln!("{place}: {task:?}");
+            }
+            eprintln!("{}", self.steps.join("\n"));
+        }
+    }
 }
 
 impl Play<'_> {
     async fn finish(&mut self) {
         loop {
-            while let Ok(held) = self.arrivals.try_recv() {
-                self.take(held);
+            while let Some(held) = self.arrivals.as_mut().and_then(|all| all.try_recv().ok()) {
+                self.take(held).await;
             }
             if self.model.result().is_some() {
                 self.compare_end().await;
@@ -50,9 +77,10 @@ impl Play<'_> {
                 }
                 self.clear().await;
             } else if self.held.is_empty() {
-                let arrival = timeout(PATIENCE, self.arrivals.recv()).await;
+                let arrivals = self.arrivals.as_mut().expect("taken at the end");
+                let arrival = timeout(PATIENCE, arrivals.recv()).await;
                 let held = arrival.unwrap_or_else(|_| panic!("{} starts nothing", self.name()));
-                self.take(held.unwrap());
+                self.take(held.unwrap()).await;
             } else {
                 self.step().await;
             }
@@ -64,9 +92,14 @@ impl Play<'_> {
     }
 
     /// A worker was given a try: it must be one that the model has started, and with this number.
-    fn take(&mut self, held: Held) {
+    async fn take(&mut self, held: Held) {
         let (place, name) = (held.place(), self.name());
+        self.steps.push(format!("{place} #{} starts", held.try_number));
         let status = self.model.status(place);
+        if self.sample.dag.fail_fast && status == Status::Ended(End::Failed) {
+            // Another task's failure stopped it on its way here.
+            return self.stopped(&held).await;
+        }
         assert!(
             matches!(status, Status::Started | Status::Restarting),
             "{name}: task {place} was started, by the model it is {status:?}"
@@ -98,13 +131,24 @@ impl Play<'_> {
         let index = self.rng.random_range(0..self.held.len());
         let held = self.held.swap_remove(index);
         let end = self.sample.outcome(held.place(), held.try_number);
+        let result = self.sample.result(held.place());
         let engine = self.engine();
-        self.model.ended(&[(held.place(), end)]);
+        self.steps.push(format!("{} #{} {end:?}", held.place(), held.try_number));
+        self.fleet.end(&held);
+        let answer = self.fleet.report_result(&engine, &held, outcome(end), Some(&result)).await;
+        assert_eq!(answer, Answer::Accepted, "{}: task {}", self.name(), held.place());
+        // What was ready and taken by nobody may have been skipped.
+        let now = self.fleet.tasks(self.run).await;
+        let is_skipped = |task: usize| {
+            now.get(&task).is_some_and(|(state, _)| state.as_deref() == Some("skipped"))
+        };
+        let taken: Vec<usize> = self.held.iter().map(Held::place).collect();
+        let is_held = |task: usize| taken.contains(&task) || !is_skipped(task);
+        self.model.ended(&[(held.place(), end)], is_held);
         if self.model.status(held.place()) == Status::Retry {
             self.model.retry_due(held.place());
         }
-        let answer = self.fleet.report(&engine, &held, outcome(end)).await;
-        assert_eq!(answer, Answer::Accepted, "{}: task {}", self.name(), held.place());
+        self.end_stopped().await;
         if self.rng.random_bool(0.02) {
             let engine = self.engine();
             let again = self.fleet.report_again(&engine, &held, outcome(end)).await;
@@ -112,15 +156,34 @@ impl Play<'_> {
         }
     }
 
+    /// Tries that the failure of another task stopped: their workers say so.
+    async fn end_stopped(&mut self) {
+        let is_stopped = |held: &Held| matches!(self.model.status(held.place()), Status::Ended(_));
+        let (stopped, held): (Vec<Held>, Vec<Held>) =
+            std::mem::take(&mut self.held).into_iter().partition(is_stopped);
+        self.held = held;
+        for held in stopped {
+            self.stopped(&held).await;
+        }
+    }
+
+    async fn stopped(&mut self, held: &Held) {
+        let engine = self.engine();
+        let answer = self.fleet.report(&engine, held, Outcome::Stopped).await;
+        assert_eq!(answer, Answer::Accepted, "{}: stopped task {}", self.name(), held.place());
+    }
+
     async fn cancel(&mut self) {
         self.interventions += 1;
         let engine = self.engine();
+        self.steps.push("cancel".to_owned());
         match engine.run_cancel(self.run, "cancelled").await {
             Ok(()) => {}
             Err(CancelError::Ended(_)) if self.model.result().is_some() => return,
             Err(error) => panic!("{}: {error:#}", self.name()),
         }
         let held = self.fleet.held(self.run, &["running", "restarting"]).await;
+        self.steps.push(format!("while {held:?} ran"));
         self.model.cancel(|task| held.contains(&task));
     }
 
@@ -139,6 +202,7 @@ impl Play<'_> {
         got.sort_unstable();
         assert_eq!(got, expected, "{}: cleared with {wanted:?}", self.name());
         let held = self.fleet.held(self.run, &["restarting"]).await;
+        self.steps.push(format!("clear {wanted:?}: {expected:?}, {held:?} restart"));
         self.model.clear(&expected, |task| held.contains(&task));
         self.fleet.wait_for(self.run, &["running", "success", "failed"]).await;
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use subak_core::dag::model::Dag;
@@ -11,12 +12,13 @@ use subak_core::ids::RunKey;
 use subak_core::state::RunType;
 use subak_proto::Assignment;
 use subak_server::engine::{
-    Answer, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
+    Answer, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, XComReport, fence,
 };
 use subak_store::engine::Fence;
 use subak_store::{NewVersion, Store};
 use subak_testkit::checker::journal::{Entry, Event, Journal};
 use subak_testkit::checker::{self, Moment, Violation};
+use subak_testkit::dag_gen::POOLS;
 use subak_testkit::{TestDatabase, database};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -88,6 +90,9 @@ impl Fleet {
         for number in 0..servers {
             fleet.add_engine(&format!("server-{number}"), slots).await;
         }
+        for (name, slots) in POOLS {
+            fleet.engines[0].pool_put(name, slots, None, None).await.unwrap();
+        }
         fleet
     }
 
@@ -105,7 +110,7 @@ impl Fleet {
         let slots = [("default", slots)];
         let mut worker = engine.join(name, &slots, LEASE).await.unwrap();
         self.homes.insert(worker.session(), engine.clone());
-        let router = self.router.clone();
+        let (router, home) = (self.router.clone(), engine.clone());
         self.loops.spawn(async move {
             loop {
                 let told = tokio::select! {
@@ -116,8 +121,10 @@ impl Fleet {
                 anyhow::ensure!(!told.is_empty(), "a worker's session was dropped");
                 for told in &told {
                     // Tries are stopped by whoever plays the run.
-                    if let Told::Run(assignment) = told {
-                        router.hand(assignment);
+                    if let Told::Run(assignment) = told
+                        && let Err(late) = router.hand(assignment)
+                    {
+                        home.freed(&late);
                     }
                 }
             }
@@ -153,10 +160,23 @@ impl Fleet {
 
     /// Reports the end of a try and notes it as a worker would.
     pub(super) async fn report(&self, engine: &Engine, held: &Held, outcome: Outcome) -> Answer {
+        self.end(held);
+        self.report_again(engine, held, outcome).await
+    }
+
+    /// Notes that a try's function ended, and that its slot is free.
+    pub(super) fn end(&self, held: &Held) {
         self.note_end(held);
         // Its own server learns of the free slot only from itself.
         self.homes[&held.fence.session].freed(&held.fence);
-        self.report_again(engine, held, outcome).await
+    }
+
+    /// Takes no more of a run: its worker ends what was stopped.
+    pub(super) fn leave(&self, mut arrivals: UnboundedReceiver<Held>) {
+        arrivals.close();
+        while let Ok(held) = arrivals.try_recv() {
+            self.end(&held);
+        }
     }
 
     /// Notes that a try's function ended.
@@ -171,8 +191,27 @@ impl Fleet {
         held: &Held,
         outcome: Outcome,
     ) -> Answer {
+        self.report_result(engine, held, outcome, None).await
+    }
+
+    /// Reports an end that was noted before, with what the task returned.
+    pub(super) async fn report_result(
+        &self,
+        engine: &Engine,
+        held: &Held,
+        outcome: Outcome,
+        result: Option<&Value>,
+    ) -> Answer {
         loop {
-            let report = TryReport::bare(held.fence, outcome, None);
+            let returned = result.map(|value| XComReport {
+                key: "return_value".to_owned(),
+                value: value.clone(),
+                shown: None,
+            });
+            let report = TryReport {
+                xcoms: returned.into_iter().collect(),
+                ..TryReport::bare(held.fence, outcome, None)
+            };
             let answer = timeout(PATIENCE, engine.reports().report(report)).await.unwrap();
             match answer {
                 Answer::Later => continue,
@@ -285,12 +324,17 @@ impl Fleet {
 }
 
 impl Router {
-    fn hand(&self, assignment: &Assignment) {
+    /// Hands a try to the test of its run. One that has ended needs no more of its run: what arrives
+    /// was stopped meanwhile.
+    fn hand(&self, assignment: &Assignment) -> Result<(), Fence> {
         let fence = fence(assignment.r#try.as_ref().expect("an assignment names its try"));
         let held = Held { fence, try_number: assignment.try_number };
         self.note(Event::Start, &fence, held.try_number);
-        // A test that has ended needs no more of its run.
-        let _ = self.with(fence.instance.run, |route| route.sender.send(held));
+        let sent = self.with(fence.instance.run, |route| route.sender.send(held));
+        sent.map_err(|_| {
+            self.note(Event::End, &fence, held.try_number);
+            fence
+        })
     }
 
     fn with<T>(&self, run: RunKey, act: impl FnOnce(&mut Route) -> T) -> T {

@@ -37,7 +37,12 @@ async fn random_dags_on_four_servers_end_as_the_model_says() {
 }
 
 async fn play(fleet: &Fleet, seed: u64) {
-    let sample = Sample::new(seed, Shape { max_tasks: 100, limited: true });
+    let shape = Shape { max_tasks: 100, limited: true };
+    let sample = match seed % 2 {
+        0 => Sample::new(seed, shape),
+        _ => Sample::with_flow(seed, shape),
+    }
+    .in_pools();
     if seed.is_multiple_of(3) {
         racing::play(fleet, &sample).await;
     } else {

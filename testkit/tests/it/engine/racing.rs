@@ -27,6 +27,7 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
     loop {
         let idle = acts.is_empty() && arrivals.is_empty();
         if idle && ["success", "failed"].contains(&fleet.run_state(run).await.as_str()) {
+            fleet.leave(arrivals);
             return;
         }
         let next = async {
@@ -70,7 +71,9 @@ impl Act {
         match self {
             Self::Report(held) => {
                 let end = sample.outcome(held.place(), held.try_number);
-                let answer = fleet.report(engine, &held, outcome(end)).await;
+                let result = sample.result(held.place());
+                fleet.end(&held);
+                let answer = fleet.report_result(engine, &held, outcome(end), Some(&result)).await;
                 assert_eq!(answer, Answer::Accepted, "seed {}, {held:?}", sample.seed);
             }
             Self::Cancel => match engine.run_cancel(run, "cancelled").await {

@@ -1,0 +1,102 @@
+//! Pools: never fuller than they may be, whoever frees them, and nothing waits while there is room.
+
+use subak_core::decide::TryEnd;
+use subak_server::engine::{Outcome, PoolError};
+use subak_testkit::{peek, poke};
+
+use crate::world::World;
+
+const FOUR: &str = "
+dag_id: four
+default_args: {pool: narrow}
+tasks:
+  a: {operator: noop, priority_weight: 4, retries: 1, retry_delay: 0}
+  b: {operator: noop, priority_weight: 3}
+  c: {operator: noop, priority_weight: 2, pool_slots: 2}
+  d: {operator: noop, priority_weight: 1}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_is_never_fuller_than_it_may_be() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.engine.pool_put("narrow", 2, None, Some("two at once")).await?;
+    world.dags(FOUR).await?;
+    let other = world.other("two").await?;
+    let mut hands = world.hands(8).await?;
+    let run = world.trigger("four").await?;
+    let (a, b) = (hands.given("a").await, hands.given("b").await);
+    world.live(run, &["a running", "b running", "c scheduled", "d scheduled"]).await?;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 3));
+
+    // One slot is too few for `c`; `d` takes it, though it is lighter.
+    hands.end_at(&other.engine, &b, Outcome::Success).await;
+    let d = hands.given("d").await;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 2));
+    // A try that failed gives its slot up, and asks for one again.
+    hands.end(&d, Outcome::Success).await;
+    hands.end(&a, Outcome::Failed(TryEnd::Transient)).await;
+    let mut next = hands.first(&["a", "c"]).await;
+    while next.0 == "a" {
+        hands.end(&next.1, Outcome::Success).await;
+        next = hands.first(&["a", "c"]).await;
+    }
+    hands.end(&next.1, Outcome::Success).await;
+    if world.states(run).await?.len() < 4 {
+        let a = hands.given("a").await;
+        hands.end(&a, Outcome::Success).await;
+    }
+    assert_eq!(world.ended(run).await?, "success");
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 0, 0));
+    other.close().await?;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_is_made_or_widened_lets_what_waits_start() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(FOUR).await?;
+    let mut hands = world.hands(8).await?;
+    let run = world.trigger("four").await?;
+    let waiting = ["a scheduled", "b scheduled", "c scheduled", "d scheduled"];
+    world.live(run, &waiting).await?;
+    let other = world.other("two").await?;
+    other.engine.pool_put("narrow", 1, None, None).await?;
+    let a = hands.given("a").await;
+    assert_eq!(hands.unasked(), [""; 0]);
+    let removed = world.engine.pool_remove("narrow").await;
+    assert!(matches!(removed, Err(PoolError::InUse { tasks: 4, .. })), "{removed:?}");
+    other.engine.pool_put("narrow", -1, None, None).await?;
+    for task in ["b", "c", "d"] {
+        let held = hands.given(task).await;
+        hands.end(&held, Outcome::Success).await;
+    }
+    hands.end(&a, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "success");
+    world.engine.pool_remove("narrow").await?;
+    let removed = world.engine.pool_remove("narrow").await;
+    assert!(matches!(removed, Err(PoolError::NotFound(_))), "{removed:?}");
+    other.close().await?;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_and_a_clear_give_slots_back() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.engine.pool_put("narrow", 2, None, None).await?;
+    world.dags(FOUR).await?;
+    // Without a worker slots are held by what is ready.
+    let first = world.trigger("four").await?;
+    world.live(first, &["a queued", "b queued", "c scheduled", "d scheduled"]).await?;
+    let second = world.trigger("four").await?;
+    world.engine.run_cancel(first, "cancelled").await?;
+    world.live(second, &["a queued", "b queued", "c scheduled", "d scheduled"]).await?;
+    world.engine.tasks_clear(second, None).await?;
+    world.live(second, &["a queued", "b queued", "c scheduled", "d scheduled"]).await?;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 3));
+    // A count that is wrong is put right.
+    poke::pool_used(&world.store, "narrow", 1).await?;
+    world.until("the count", async || Ok(peek::pool(&world.store, "narrow").await?.1 == 2)).await?;
+    world.engine.run_cancel(second, "cancelled").await?;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 0, 0));
+    world.close().await
+}
