@@ -17,6 +17,7 @@ mod demo;
 mod exit;
 mod key;
 mod output;
+mod pools;
 mod progress;
 mod ranges;
 mod runs;
@@ -68,6 +69,8 @@ enum Command {
     #[command(subcommand)]
     Connections(connections::Command),
     #[command(subcommand)]
+    Pools(pools::Command),
+    #[command(subcommand)]
     Users(users::Command),
     #[command(subcommand)]
     Workers(workers::Command),
@@ -111,6 +114,7 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Ranges(command) => ranges::run(command).await,
         Command::Deadletters(command) => deadletters::run(command).await,
         Command::Connections(command) => connections::run(command).await,
+        Command::Pools(command) => pools::run(command).await,
         Command::Users(command) => users::run(command).await,
         Command::Workers(command) => workers::run(command).await,
         Command::Db(command) => db::run(command).await,

@@ -9,7 +9,7 @@ use crate::exit::Outcome;
 
 mod cancel;
 mod clear;
-mod engine;
+pub(crate) mod engine;
 pub(crate) mod follow;
 mod list;
 mod logs;

@@ -12,6 +12,7 @@ mod kills;
 mod large_logs;
 mod moving;
 mod operators;
+mod pools;
 mod remote;
 mod retail;
 mod standalone;
