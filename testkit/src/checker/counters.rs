@@ -8,8 +8,9 @@ use super::graph::Node;
 use super::rows::{Join, RunView};
 
 pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
-    let is_going = run.row.state == "running" && run.row.cancelled_at.is_none();
-    if !is_going || run.is_cascading {
+    // A cancel drops the counters, and where teardowns go on makes them anew.
+    let is_counted = run.row.cancelled_at.is_none() || run.tasks().any(|(_, node)| node.cleans_up);
+    if run.row.state != "running" || !is_counted || run.is_cascading {
         return;
     }
     for (task, node) in run.tasks() {
