@@ -14,7 +14,7 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
         return;
     }
     for (task, node) in run.tasks() {
-        if node.upstream.len() > 1 && node.rule != "always" && !node.is_guarded {
+        if node.upstream.len() > 1 && node.rule != "always" {
             check_task(run, task, node, found);
         }
     }

@@ -9,9 +9,12 @@ const GOOD: &str = r#"
     INSERT INTO dag_task SELECT dag, n, chr(97 + n) FROM dag, generate_series(0, 2) AS n;
     INSERT INTO dag_version (dag, version, hash, canonical, source, file)
     SELECT dag, 1, '', '{"tasks": [
-        {"task_id": "a", "operator": "noop", "upstream": [], "trigger_rule": "all_success"},
-        {"task_id": "b", "operator": "noop", "upstream": [], "trigger_rule": "all_success"},
-        {"task_id": "c", "operator": "noop", "upstream": ["a", "b"], "trigger_rule": "all_success"}
+        {"task_id": "a", "operator": "noop", "upstream": [], "trigger_rule": "all_success",
+         "pool": "default_pool", "pool_slots": 1},
+        {"task_id": "b", "operator": "noop", "upstream": [], "trigger_rule": "all_success",
+         "pool": "narrow", "pool_slots": 2},
+        {"task_id": "c", "operator": "noop", "upstream": ["a", "b"], "trigger_rule": "all_success",
+         "pool": "default_pool", "pool_slots": 1}
     ]}', '', 'd.yaml' FROM dag;
     INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
                      tasks_open, ended_at)
@@ -105,6 +108,17 @@ async fn wrong_counters_are_found() {
     assert_eq!(found(&[GOOD, OPEN, forgotten], Moment::Under).await, ["I11"]);
     let kept = "INSERT INTO join_state (run_key, task, map_index, needed) VALUES (1, 2, -1, 2)";
     assert_eq!(found(&[GOOD, kept], Moment::Under).await, ["I11"]);
+}
+
+#[tokio::test]
+async fn a_pool_that_is_too_full_or_miscounted_is_found() {
+    let pooled = "INSERT INTO pool (name, slots, used) VALUES ('narrow', 2, 2);
+                  UPDATE live SET pool = 'narrow', pool_slots = 2";
+    assert_eq!(found(&[GOOD, OPEN, pooled], Moment::Under).await, [""; 0]);
+    let full = "UPDATE pool SET slots = 1";
+    assert_eq!(found(&[GOOD, OPEN, pooled, full], Moment::Under).await, ["I15"]);
+    let miscounted = "UPDATE pool SET used = 1";
+    assert_eq!(found(&[GOOD, OPEN, pooled, miscounted], Moment::Under).await, ["I15"]);
 }
 
 #[tokio::test]
