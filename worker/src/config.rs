@@ -45,8 +45,9 @@ impl Config {
     #[must_use]
     pub fn new(name: &str, servers: Vec<String>, state_folder: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        // Twice the cores would starve a machine whose tasks mostly wait for databases.
-        let slots = u32::try_from(cores * 8).unwrap_or(u32::MAX).max(16);
+        // Most tasks wait for databases and processes, and a DAG has a limit of its own (16): a slot costs
+        // nothing until it is used, and fewer than 64 would hold up small machines by the way to the server.
+        let slots = u32::try_from(cores * 8).unwrap_or(u32::MAX).max(64);
         let storage = state_folder.join("storage");
         Self {
             name: name.to_owned(),

@@ -29,9 +29,6 @@ const WIDE: usize = 1_000;
 /// Processes that one run of the spawning DAG starts.
 const SPAWNS: usize = 500;
 
-/// Slots of the worker: as shipped.
-const SLOTS: u32 = 16;
-
 /// Runs that the worker's slots suffice for.
 const FEW: usize = 12;
 
@@ -42,7 +39,7 @@ type Rows<'a> = &'a mut dyn FnMut(Row);
 
 /// Measures every row of the table; also the latency of a commit in the same minutes.
 pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
-    let stack = Stack::start(binary, &dags(), SLOTS).await?;
+    let stack = Stack::start(binary, &dags()).await?;
     let commit = commit_latency(&stack).await?;
     rows(alone("one commit of PostgreSQL", commit, "ms"));
     chain(&stack, sizes, rows).await?;
@@ -240,7 +237,7 @@ async fn parked(stack: &Stack, sizes: Sizes, empty: f64, rows: Rows<'_>) -> anyh
 async fn idle(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
     const QUERIES: &str = "SELECT (xact_commit + xact_rollback)::float8 FROM pg_stat_database
          WHERE datname = current_database()";
-    let mut stack = Stack::start(binary, &dags()[..1], SLOTS).await?;
+    let mut stack = Stack::start(binary, &dags()[..1]).await?;
     stack.leave().await;
     let mut connection = stack.pool().acquire().await?;
     // What PostgreSQL does by itself counts as transactions too.

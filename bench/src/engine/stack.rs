@@ -23,17 +23,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything with these DAG files `(name, text)`; `slots` are the worker's.
-    pub async fn start(
-        binary: &Path,
-        dags: &[(String, String)],
-        slots: u32,
-    ) -> anyhow::Result<Self> {
+    /// Starts everything as it is shipped, with these DAG files `(name, text)`.
+    pub async fn start(binary: &Path, dags: &[(String, String)]) -> anyhow::Result<Self> {
         let processes = Processes::start(StackOptions {
             binary: binary.to_owned(),
             servers: 1,
             workers: 1,
-            slots,
+            slots: None,
             lease_secs: LEASE.as_secs(),
         })
         .await?;

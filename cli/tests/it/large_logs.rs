@@ -33,7 +33,7 @@ async fn stack() -> Stack {
         binary: env!("CARGO_BIN_EXE_subak").into(),
         servers: 2,
         workers: 1,
-        slots: 4,
+        slots: Some(4),
         lease_secs: 30,
     };
     Stack::start(options).await.unwrap()

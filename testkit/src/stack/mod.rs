@@ -36,8 +36,8 @@ pub struct StackOptions {
     pub binary: PathBuf,
     pub servers: usize,
     pub workers: usize,
-    /// Of each worker.
-    pub slots: u32,
+    /// Of each worker; without, as many as it is shipped with.
+    pub slots: Option<u32>,
     pub lease_secs: u64,
 }
 
@@ -243,9 +243,12 @@ impl Stack {
 
     fn new_worker(&mut self, place: usize) -> anyhow::Result<Process> {
         let name = format!("worker-{place}");
-        let queue = format!("default={}", self.options.slots);
+        let queue = self.options.slots.map(|slots| format!("default={slots}"));
         let listen: Vec<String> = (0..self.options.servers).map(|n| self.socket(n)).collect();
-        let mut arguments = ["worker", "--name", &name, "--queue", &queue].map(OsStr::new).to_vec();
+        let mut arguments = ["worker", "--name", &name].map(OsStr::new).to_vec();
+        if let Some(queue) = &queue {
+            arguments.extend(["--queue", queue].map(OsStr::new));
+        }
         for socket in &listen {
             arguments.extend(["--server", socket].map(OsStr::new));
         }

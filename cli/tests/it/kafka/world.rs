@@ -61,7 +61,7 @@ impl World {
             binary: env!("CARGO_BIN_EXE_subak").into(),
             servers: 1,
             workers: wanted.workers,
-            slots: 4,
+            slots: Some(4),
             lease_secs: 2,
         })
         .await?;

@@ -1,6 +1,6 @@
 //! What is killed with `kill -9` in the middle of a run costs time and nothing else.
 //!
-//! Real processes: PostgreSQL, two servers, two workers, a lease of two seconds. Where a kill falls
+//! Real processes: PostgreSQL, two servers, two workers, a lease of two seconds where something is killed. Where a kill falls
 //! is drawn from a seed, which a failure shows and `SUBAK_KILL_SEED` sets again.
 
 mod load;
@@ -18,6 +18,9 @@ use tokio::sync::Mutex;
 
 /// How many kills of each kind; `SUBAK_KILLS` asks for more.
 const KILLS: usize = 3;
+
+/// Seconds; what was killed is missed after so many.
+const SHORT_LEASE: u64 = 2;
 
 /// How many tasks run at the instant of a kill, at least, on average.
 const FEWEST_RUNNING: i64 = 50;
@@ -48,13 +51,50 @@ async fn a_killed_postgresql_loses_nothing() {
     kill_again_and_again(Victim::Postgres).await;
 }
 
+/// A server that is asked to end, as an upgrade does: the other one goes on with every try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_loses_no_running_try() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    // As shipped: what is asked to end hands over at once, and no lease has to end for it.
+    let mut stack = start(60).await.unwrap();
+    let ended = end_each_server(&mut stack).await;
+    ended.unwrap_or_else(|error| panic!("{error:#}\n{}", stack.logs()));
+}
+
+async fn end_each_server(stack: &mut Stack) -> anyhow::Result<()> {
+    // First one, then the other, whose place the first has taken by then.
+    for place in 0..2 {
+        stack.joined().await?;
+        let noted_before = stack.notes.length()?;
+        let run = stack.trigger(load::LOAD, &format!("ended-{place}")).await?;
+        let begun = stack.until("tries to note their starts", async || {
+            Ok(stack.notes.lines_since(noted_before)? >= load::WIDE / 2)
+        });
+        begun.await?;
+        ensure!(peek::running(&stack.store, run).await? > 0, "nothing runs");
+        let mut server = stack.end_server(place)?;
+        let mut status = None;
+        let gone = stack.until("the server to end", async || {
+            status = server.ended()?;
+            Ok(status.is_some())
+        });
+        gone.await?;
+        ensure!(status.is_some_and(|status| status.success()), "it ended with {status:?}");
+        judge(stack, run).await?;
+        let lost = peek::lost(&stack.store, run).await?;
+        ensure!(lost == 0, "{lost} tries were lost with a server");
+        stack.start_server(place)?;
+    }
+    Ok(())
+}
+
 async fn kill_again_and_again(victim: Victim) {
     let _alone = ONE_AT_A_TIME.lock().await;
     let kills = std::env::var("SUBAK_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let seed = std::env::var("SUBAK_KILL_SEED").ok().map(|text| text.parse().unwrap());
     let seed = seed.unwrap_or_else(rand::random::<u32>);
     let mut rng = StdRng::seed_from_u64(seed.into());
-    let mut stack = start().await.unwrap();
+    let mut stack = start(SHORT_LEASE).await.unwrap();
     let (mut running, mut lost) = (0, 0);
     for number in 0..kills {
         match round(&mut stack, victim, number, &mut rng).await {
@@ -83,13 +123,13 @@ struct Hit {
     lost: i64,
 }
 
-async fn start() -> anyhow::Result<Stack> {
+async fn start(lease_secs: u64) -> anyhow::Result<Stack> {
     let stack = Stack::start(StackOptions {
         binary: env!("CARGO_BIN_EXE_subak").into(),
         servers: 2,
         workers: 2,
-        slots: 110,
-        lease_secs: 2,
+        slots: Some(110),
+        lease_secs,
     })
     .await?;
     stack.add_dag(load::LOAD, &load::dag(&stack.notes)).await.with_context(|| stack.logs())?;
