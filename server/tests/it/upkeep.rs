@@ -107,6 +107,16 @@ async fn a_step_of_upkeep_that_fails_holds_up_no_other() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_start_together_make_each_partition_once() -> anyhow::Result<()> {
+    let store = subak_testkit::postgres::database().await?.store;
+    let servers = (0..8).map(|_| store.partitions_make(20));
+    futures::future::try_join_all(servers).await?;
+    let last = peek::now(&store).await?.date_naive() + Days::new(20);
+    assert!(peek::has_table(&store, &partition("log_spill", last)).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_runs_go_in_slices_without_the_limits_of_pages() -> anyhow::Result<()> {
     let store = subak_testkit::postgres::database().await?.store;
     let day = peek::now(&store).await?.date_naive() - Days::new(40);
