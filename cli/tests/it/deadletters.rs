@@ -30,7 +30,7 @@ async fn rejected_rows_are_listed_and_shown() -> Result<()> {
         binary: env!("CARGO_BIN_EXE_subak").into(),
         servers: 1,
         workers: 1,
-        slots: 2,
+        slots: Some(2),
         lease_secs: 30,
     };
     let stack = Stack::start(options).await?;
