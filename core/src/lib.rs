@@ -6,6 +6,7 @@ pub mod dag;
 pub mod decide;
 pub mod hex;
 pub mod ids;
+pub mod letter;
 pub mod operators;
 pub mod range;
 pub mod schedule;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::letter::{Letter, Replay};
+
 /// A range that is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
@@ -111,6 +113,10 @@ pub enum Operation {
     Commit { range: i64, sink: String },
     /// Whose range before this one has a sink yet to wait for?
     Waits { range: i64, sink: String },
+    /// Which dead letters is this run to take?
+    Replay,
+    /// The next ones of a replay, behind the one with this id.
+    Letters { replay: i64, after: i64 },
 }
 
 /// What the server answers.
@@ -128,6 +134,10 @@ pub enum Answer {
     Done,
     /// To [`Operation::Waits`]: the run that works on an earlier range; none: nobody does.
     Waits { run_id: Option<String> },
+    /// To [`Operation::Replay`]; none: another run has taken them over.
+    Replay { replay: Option<Replay> },
+    /// To [`Operation::Letters`]; none: there are no more.
+    Letters { letters: Vec<Letter> },
 }
 
 /// How a task instance came by its range.

@@ -500,6 +500,12 @@ pub struct DeadLetter {
     /// the record as people see it, secrets hidden; empty: as it is
     #[prost(bytes = "vec", tag = "6")]
     pub shown: ::prost::alloc::vec::Vec<u8>,
+    /// the dead letter that the record was until now; 0: none
+    #[prost(int64, tag = "7")]
+    pub replay_of: i64,
+    /// JSON: what is needed besides to take the record again; empty: nothing
+    #[prost(bytes = "vec", tag = "8")]
+    pub metadata: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeadLetterAck {

@@ -2,11 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use subak_core::ids::{DagId, RunKey, TaskNo};
+use subak_store::Store;
 use tokio::sync::broadcast;
 use tracing::error;
 
 use crate::engine::{CancelError, ClearError, Cleared, Engine, Trigger, TriggerError};
 use crate::problem::{ApiError, FieldProblem};
+use crate::replay::{self, ReplayError};
 
 /// Loops that have not gone round for this long are stuck: they never sleep longer than 5 s.
 const STUCK_AFTER: TimeDelta = TimeDelta::seconds(30);
@@ -45,18 +47,20 @@ impl Actions {
     /// Starts a run and returns its run id.
     pub(crate) async fn run_trigger(&self, wanted: Trigger) -> Result<String, ApiError> {
         let made = self.engine.run_trigger(wanted).await;
-        made.map(|run| run.run_id).map_err(|error| match error {
-            TriggerError::DagNotFound(dag) => ApiError::DagNotFound(dag.0),
-            TriggerError::DagStale(_) | TriggerError::Exists { .. } => {
-                ApiError::Conflict(error.to_string())
-            }
-            TriggerError::Conf(problem) => {
-                ApiError::Invalid(vec![FieldProblem::body("conf", problem)])
-            }
-            TriggerError::Field { field, problem } => {
-                ApiError::Invalid(vec![FieldProblem::body(field, problem)])
-            }
-            TriggerError::Internal(cause) => internal(&cause),
+        made.map(|run| run.run_id).map_err(refused)
+    }
+
+    /// Makes runs that replay dead letters.
+    pub(crate) async fn replay(
+        &self,
+        store: &Store,
+        wanted: &replay::Wanted,
+    ) -> Result<Vec<replay::Started>, ApiError> {
+        let started = replay::replay(store, &self.engine, wanted).await;
+        started.map_err(|error| match error {
+            ReplayError::Nothing(why) | ReplayError::Refused(why) => ApiError::Conflict(why),
+            ReplayError::Trigger(error) => refused(error),
+            ReplayError::Store(error) => error.into(),
         })
     }
 
@@ -91,6 +95,20 @@ impl Actions {
         tasks: Option<&[TaskNo]>,
     ) -> Result<(), ApiError> {
         cleared(self.engine.tasks_clear_and_load_again(run, tasks).await)
+    }
+}
+
+fn refused(error: TriggerError) -> ApiError {
+    match error {
+        TriggerError::DagNotFound(dag) => ApiError::DagNotFound(dag.0),
+        TriggerError::DagStale(_) | TriggerError::Exists { .. } => {
+            ApiError::Conflict(error.to_string())
+        }
+        TriggerError::Conf(problem) => ApiError::Invalid(vec![FieldProblem::body("conf", problem)]),
+        TriggerError::Field { field, problem } => {
+            ApiError::Invalid(vec![FieldProblem::body(field, problem)])
+        }
+        TriggerError::Internal(cause) => internal(&cause),
     }
 }
 

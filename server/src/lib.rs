@@ -17,6 +17,7 @@ mod observe;
 mod pages;
 mod previews;
 mod problem;
+pub mod replay;
 pub mod router;
 mod selection;
 mod server;

@@ -7,15 +7,15 @@ use subak_core::range::{Answer, Operation, Origin, Partition, Range, SinkPositio
 
 use crate::engine::Fence;
 use crate::statement::statements;
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, replays};
 
 /// A try that asks, and its pipeline.
 #[derive(FromRow)]
-struct Holder {
-    dag: i32,
-    task: i32,
-    run_key: i64,
-    map_index: i32,
+pub(crate) struct Holder {
+    pub(crate) dag: i32,
+    pub(crate) task: i32,
+    pub(crate) run_key: i64,
+    pub(crate) map_index: i32,
 }
 
 #[derive(FromRow)]
@@ -112,6 +112,7 @@ statements! {
         FROM topic_range AS mine
         JOIN topic_range AS r ON r.dag = mine.dag AND r.task = mine.task AND r.state = 'open'
                              AND r.sequence < mine.sequence
+                             AND (r.cluster, r.topic) = (mine.cluster, mine.topic)
         JOIN run ON run.run_key = r.run_key AND run.state IN ('queued', 'running')
         WHERE mine.id = $1 AND NOT $2::text = ANY (r.committed)
         LIMIT 1";
@@ -166,6 +167,10 @@ impl Store {
                     .await?;
                 Answer::Waits { run_id }
             }
+            Operation::Replay => replays::own_in_tx(&mut tx, &holder).await?,
+            Operation::Letters { replay, after } => {
+                replays::letters_in_tx(&mut tx, &holder, replay, after).await?
+            }
         };
         tx.commit().await?;
         Ok(Some(answer))
@@ -189,6 +194,7 @@ impl Store {
     /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
     /// no such sink.
     pub async fn range_abandon(&self, id: i64, sink: Option<&str>) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
             "UPDATE topic_range
              SET sinks = CASE WHEN $2::text IS NULL THEN sinks ELSE array_remove(sinks, $2) END,
@@ -201,8 +207,10 @@ impl Store {
         )
         .bind(id)
         .bind(sink)
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        replays::abandoned_in_tx(&mut tx, id).await?;
+        tx.commit().await?;
         Ok(done.rows_affected() == 1)
     }
 }
@@ -234,6 +242,7 @@ async fn take_in_tx(
         .await?;
     if let Some(left) = left {
         sqlx::query(OWN_PUT).bind(left.id).bind(holder.run_key).execute(&mut *db).await?;
+        replays::supersede_in_tx(db, left.id, holder.run_key).await?;
         return left.answer(Origin::Left);
     }
     let newest: Option<i64> = sqlx::query_scalar(NEWEST)
@@ -322,8 +331,8 @@ async fn commit_in_tx(
     range: i64,
     sink: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(COMMIT).bind(range).bind(sink).bind(dag).execute(db).await?;
-    Ok(())
+    sqlx::query(COMMIT).bind(range).bind(sink).bind(dag).execute(&mut *db).await?;
+    replays::committed_in_tx(db, range).await
 }
 
 impl Row {

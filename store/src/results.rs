@@ -57,6 +57,10 @@ pub struct NewDeadLetter {
     pub raw: Vec<u8>,
     /// As people see it, where that differs: secrets are hidden.
     pub shown: Option<Vec<u8>>,
+    /// What is needed besides to take it again.
+    pub metadata: Option<Value>,
+    /// The dead letter that the record was; 0: none, or the task that rejected it cannot know.
+    pub replay_of: i64,
 }
 
 /// An XCom as a task asks for it.
@@ -115,24 +119,42 @@ statements! {
         UPDATE dead_letter SET visible = true WHERE token = ANY ($1) AND NOT visible";
 
     Points DEAD_LETTERS_PUT = "
+        WITH holder AS (
+            SELECT run.dag, live.task, live.run_key, live.map_index, live.token,
+                   (SELECT max(r.id + 0) FROM topic_range AS r
+                    WHERE r.run_key = live.run_key AND r.dag = run.dag AND r.replay_run IS NOT NULL)
+                       AS replay
+            FROM live
+            JOIN run ON run.run_key = live.run_key
+            WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
+              AND live.session = $4 AND live.token = $5
+        )
         INSERT INTO dead_letter AS d
-            (dag, task, source, partition, position, reasons, raw, shown, run_key, map_index, token,
-             range_id)
-        SELECT DISTINCT ON (w.source, w.partition, w.position)
-               run.dag, live.task, w.source, w.partition, w.position, w.reasons, w.raw, w.shown,
-               live.run_key, live.map_index, live.token,
-               (SELECT max(r.id + 0) FROM topic_range AS r
-                WHERE r.run_key = live.run_key AND r.dag = run.dag AND r.topic = w.source)
-        FROM live
-        JOIN run ON run.run_key = live.run_key
+            (dag, task, source, partition, position, reasons, raw, shown, metadata, run_key, map_index,
+             token, range_id, replay_of)
+        SELECT DISTINCT ON (w.source, w.partition, w.position, coalesce(old.id, 0))
+               h.dag, h.task, w.source, w.partition, w.position, w.reasons, w.raw, w.shown,
+               w.metadata, h.run_key, h.map_index, h.token,
+               coalesce((SELECT max(r.id + 0) FROM topic_range AS r
+                         WHERE r.run_key = h.run_key AND r.dag = h.dag AND r.topic = w.source),
+                        old.range_id),
+               coalesce(old.id, 0)
+        FROM holder AS h
         CROSS JOIN unnest($6::text[], $7::integer[], $8::bigint[], $9::jsonb[], $10::bytea[],
-                          $11::bytea[])
-                   AS w (source, partition, position, reasons, raw, shown)
-        WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
-          AND live.session = $4 AND live.token = $5
-        ON CONFLICT (run_key, task, map_index, source, partition, position) DO UPDATE
+                          $11::bytea[], $12::jsonb[], $13::bigint[])
+                   AS w (source, partition, position, reasons, raw, shown, metadata, replay_of)
+        LEFT JOIN LATERAL (
+            SELECT max(o.id + 0) AS id, max(o.range_id) AS range_id FROM dead_letter AS o
+            WHERE o.replay = h.replay AND o.source = w.source AND o.partition = w.partition
+              AND o.position = w.position AND (w.replay_of = 0 OR o.id = w.replay_of)
+        ) AS old ON true
+        ON CONFLICT (run_key, task, map_index, source, partition, position, replay_of) DO UPDATE
         SET reasons = EXCLUDED.reasons, raw = EXCLUDED.raw, shown = EXCLUDED.shown,
-            range_id = EXCLUDED.range_id, token = EXCLUDED.token, visible = false, state = 'open',
+            metadata = EXCLUDED.metadata, range_id = EXCLUDED.range_id, token = EXCLUDED.token,
+            visible = CASE WHEN d.replay IS NULL AND d.state <> 'dismissed' THEN false
+                           ELSE d.visible END,
+            state = CASE WHEN d.replay IS NULL AND d.state <> 'dismissed' THEN 'open'
+                         ELSE d.state END,
             created_at = now()";
 
     Points XCOMS_OF = "
@@ -230,6 +252,8 @@ impl Store {
             .bind(column(letters, |l| l.reasons.clone()))
             .bind(column(letters, |l| l.raw.clone()))
             .bind(column(letters, |l| l.shown.clone()))
+            .bind(column(letters, |l| l.metadata.clone()))
+            .bind(column(letters, |l| l.replay_of))
             .execute(&self.engine)
             .await?;
         Ok(done.rows_affected() > 0 || letters.is_empty())

@@ -44,6 +44,7 @@ pub fn every_statement() -> Vec<Statement> {
         crate::engine::statements(),
         crate::log_append::STATEMENTS.to_vec(),
         crate::ranges::STATEMENTS.to_vec(),
+        crate::replays::STATEMENTS.to_vec(),
         crate::results::STATEMENTS.to_vec(),
         crate::runs::STATEMENTS.to_vec(),
         crate::sessions::STATEMENTS.to_vec(),

@@ -40,6 +40,7 @@ impl Badge {
         let (class, label) = match state {
             "open" => ("s-retry", t.state_open),
             "replayed" => ("s-success", t.state_replayed),
+            "superseded" => ("s-none", t.state_superseded),
             _ => ("s-skipped", t.state_dismissed),
         };
         Self { class, label }

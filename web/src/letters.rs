@@ -22,6 +22,8 @@ pub struct LettersPage<'a> {
     pub filter: LetterFilter,
     pub rows: Vec<LetterRow>,
     pub pager: Pager,
+    /// Some of them are open, and the viewer may start runs.
+    pub can_replay: bool,
 }
 
 /// What is looked for; empty: anything.
@@ -65,6 +67,13 @@ pub struct LetterPage<'a> {
     pub try_number: String,
     pub size: String,
     pub when: Stamp,
+    /// Name and address of the run that takes it again, or did.
+    pub replay_run: Option<(String, String)>,
+    /// The dead letter that it was before, and the one that it became.
+    pub replay_of: Option<(String, String)>,
+    pub replayed_as: Option<(String, String)>,
+    /// Its id, where it can be replayed.
+    pub replay_id: Option<i64>,
     pub reasons: Vec<String>,
     pub record: RecordView,
 }

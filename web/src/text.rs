@@ -151,6 +151,13 @@ texts! {
     run_gone: "dropped", "sudah dihapus";
     state_open: "open", "terbuka";
     state_replayed: "replayed", "sudah diulang";
+    state_superseded: "superseded", "tergantikan";
+    replay: "Replay", "Ulangi";
+    replay_these: "Replay open ones", "Ulangi yang terbuka";
+    replay_sure: "Run the DAG on these records again? Each is put through once.", "Jalankan DAG lagi atas rekaman ini? Masing-masing diproses sekali.";
+    replay_run: "Replayed by", "Diulang oleh";
+    replay_of: "Rejected before", "Ditolak sebelumnya";
+    replayed_as: "Rejected again", "Ditolak lagi";
     state_dismissed: "dismissed", "diabaikan";
 
     state_none: "no status", "belum ada";

@@ -124,6 +124,7 @@ impl LocalRunner {
             sinks: this.task.sinks.clone(),
             ranges: Arc::clone(&self.ranges) as _,
             ledgers: Arc::clone(&self.host.ledgers),
+            is_replay: false,
         });
         let ctx = TaskContext {
             identity: Arc::new(identity),

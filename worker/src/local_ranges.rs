@@ -31,6 +31,8 @@ impl Ranges for LocalRanges {
             }
             Operation::Waits { .. } => Answer::Waits { run_id: None },
             Operation::Read { .. } | Operation::Commit { .. } => Answer::Done,
+            Operation::Replay => Answer::Replay { replay: None },
+            Operation::Letters { .. } => Answer::Letters { letters: Vec::new() },
         })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     metadata: Metadata,
     #[command(flatten)]
     filter: Filter,
-    /// Only those that were not replayed or dismissed.
+    /// Only those that were not replayed, dismissed or superseded.
     #[arg(long)]
     open: bool,
     /// At most so many.
@@ -95,6 +95,9 @@ pub(super) fn as_json(letter: &LetterRecord) -> Value {
         "reasons": letter.reasons,
         "size_bytes": letter.size_bytes,
         "state": letter.state,
+        "replay_dag_run_id": letter.replay_run_id,
+        "replay_of": letter.replay_of,
+        "replayed_as": letter.replayed_as,
         "timestamp": letter.created_at,
     })
 }

@@ -1,6 +1,7 @@
 //! `subak deadletters`: records that tasks rejected.
 
 mod list;
+mod replay;
 mod show;
 
 use anyhow::bail;
@@ -10,17 +11,19 @@ use subak_store::read::{LetterFilter, LetterRecord};
 
 use crate::exit::Outcome;
 
-/// Lists and shows records that tasks rejected: all of their reasons, and what they were.
+/// Lists and shows records that tasks rejected, and puts them through again.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
+    Replay(replay::Options),
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
+        Command::Replay(options) => replay::run(options).await,
     }
 }
 
@@ -55,6 +58,7 @@ impl Filter {
             task_id: self.task,
             reason: self.reason,
             state: None,
+            ids: Vec::new(),
         })
     }
 }

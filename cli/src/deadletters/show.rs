@@ -49,6 +49,16 @@ pub(crate) async fn run(options: Options) -> Outcome {
     output::line(format!("run   {run}"))?;
     output::line(format!("task  {}, try {try_number}", letter.task_id))?;
     output::line(format!("when  {}", output::instant(Some(letter.created_at))))?;
+    let others = [
+        ("replayed by run", letter.replay_run_id.clone()),
+        ("rejected before as", letter.replay_of.map(|id| id.to_string())),
+        ("rejected again as", letter.replayed_as.map(|id| id.to_string())),
+    ];
+    for (what, other) in others {
+        if let Some(other) = other {
+            output::line(format!("{what}  {other}"))?;
+        }
+    }
     output::line("reasons:")?;
     for reason in letter.reasons() {
         output::line(format!("  {reason}"))?;

@@ -12,6 +12,7 @@ mod load;
 pub mod model;
 mod params;
 mod raw;
+pub mod replay;
 mod schema;
 mod sinks;
 mod suggest;

@@ -49,7 +49,11 @@ pub(super) fn connect(tasks: &mut [Task]) -> Vec<(String, String)> {
 }
 
 /// The tasks that its dataset flows into.
-fn below<'t>(tasks: &'t [Task], outputs: &[BTreeSet<String>], place: usize) -> Vec<&'t Task> {
+pub(super) fn below<'t>(
+    tasks: &'t [Task],
+    outputs: &[BTreeSet<String>],
+    place: usize,
+) -> Vec<&'t Task> {
     let mut carry: BTreeSet<&str> = BTreeSet::from([tasks[place].task_id.0.as_str()]);
     let mut below = Vec::new();
     for (task, taken) in tasks.iter().zip(outputs) {
@@ -63,7 +67,8 @@ fn below<'t>(tasks: &'t [Task], outputs: &[BTreeSet<String>], place: usize) -> V
     below
 }
 
-fn sink(task: &Task) -> Option<Sink> {
+/// What a load's ledger is known by; `None` for any other task.
+pub(super) fn sink(task: &Task) -> Option<Sink> {
     if !LOADS.contains(&task.operator.as_str()) {
         return None;
     }

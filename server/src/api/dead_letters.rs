@@ -3,14 +3,16 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use subak_core::hex;
 use subak_store::read::{LETTER_STATES, LetterFilter, LetterRecord};
 
 use super::paging::Part;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
+use crate::replay::{Started, Wanted};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
@@ -21,6 +23,34 @@ pub(super) struct ListQuery {
     task_id: Option<String>,
     reason: Option<String>,
     state: Option<String>,
+}
+
+/// Which dead letters go through again; all conditions together, and at least one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayBody {
+    #[serde(default)]
+    dead_letter_ids: Vec<i64>,
+    dag_id: Option<String>,
+    dag_run_id: Option<String>,
+    task_id: Option<String>,
+    reason: Option<String>,
+    /// Of the runs that take them.
+    conf: Option<Map<String, Value>>,
+}
+
+/// A run that takes dead letters.
+#[derive(Serialize)]
+struct ReplayView {
+    dag_id: String,
+    task_id: String,
+    dag_run_id: String,
+    dead_letters: i64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Replays {
+    replays: Vec<ReplayView>,
 }
 
 #[derive(Serialize)]
@@ -47,8 +77,14 @@ pub(super) struct View {
     line: Option<i64>,
     reasons: Value,
     size_bytes: i64,
-    /// `open`, `replayed`, `dismissed`.
+    /// `open`, `replayed`, `dismissed`, `superseded`.
     state: String,
+    /// The run that takes it again, or did.
+    replay_dag_run_id: Option<String>,
+    /// The dead letter that the record was before it was rejected again.
+    replay_of: Option<i64>,
+    /// What it became, where it was rejected again.
+    replayed_as: Option<i64>,
     timestamp: DateTime<Utc>,
 }
 
@@ -81,6 +117,7 @@ pub(super) async fn list(
         task_id: query.task_id,
         reason: query.reason,
         state: query.state,
+        ids: Vec::new(),
     };
     let page = app.store.letter_list(&filter, part.limit, part.offset).await?;
     let dead_letters = page.items.into_iter().map(View::from).collect();
@@ -101,6 +138,39 @@ pub(super) async fn get(
     Ok(Json(Whole { view: letter.into(), text, hex }))
 }
 
+pub(super) async fn replay(
+    State(app): State<App>,
+    caller: Caller,
+    Json(body): Json<ReplayBody>,
+) -> Result<Json<Replays>, ApiError> {
+    let filter = LetterFilter {
+        dag_id: body.dag_id,
+        run_id: body.dag_run_id,
+        task_id: body.task_id,
+        reason: body.reason,
+        state: None,
+        ids: body.dead_letter_ids,
+    };
+    if filter.is_empty() {
+        let msg = "say which: by ids, or by DAG, run, task or reason";
+        return Err(ApiError::Invalid(vec![FieldProblem::body("dead_letter_ids", msg)]));
+    }
+    let wanted = Wanted {
+        filter,
+        triggered_by: "rest_api",
+        user: Some(caller.name().to_owned()),
+        conf: body.conf.unwrap_or_default(),
+    };
+    let started = app.actions.replay(&app.store, &wanted).await?;
+    let view = |it: Started| ReplayView {
+        dag_id: it.dag_id,
+        task_id: it.task_id,
+        dag_run_id: it.run_id,
+        dead_letters: it.letters,
+    };
+    Ok(Json(Replays { replays: started.into_iter().map(view).collect() }))
+}
+
 impl From<LetterRecord> for View {
     fn from(letter: LetterRecord) -> Self {
         let (of_topic, position) = (letter.is_of_topic, letter.position);
@@ -118,6 +188,9 @@ impl From<LetterRecord> for View {
             reasons: letter.reasons,
             size_bytes: letter.size_bytes,
             state: letter.state,
+            replay_dag_run_id: letter.replay_run_id,
+            replay_of: letter.replay_of,
+            replayed_as: letter.replayed_as,
             timestamp: letter.created_at,
         }
     }

@@ -31,6 +31,7 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/api/v2/dagSources/{dag_id}", sources::get)
         .viewer("/api/v2/deadLetters", dead_letters::list)
         .viewer("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
+        .role(Role::User, post.clone(), "/api/v2/deadLetters/replay", dead_letters::replay)
         .viewer("/api/v2/importErrors", import_errors::list)
         .viewer("/api/v2/importErrors/{import_error_id}", import_errors::get)
         .viewer("/api/v2/dags/{dag_id}/dagRuns", runs::list)

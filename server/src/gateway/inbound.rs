@@ -249,6 +249,8 @@ impl Inbound {
                 reasons: letter.reasons.into_iter().map(without_nul).collect(),
                 raw: letter.raw,
                 shown: Some(letter.shown).filter(|shown| !shown.is_empty()),
+                metadata: serde_json::from_slice(&letter.metadata).ok().map(json_without_nul),
+                replay_of: letter.replay_of,
             })
             .collect();
         let core = &self.gateway.engine.core;

@@ -1,7 +1,8 @@
 //! Dead letters: the list, and one of them.
 
+use axum::Form;
 use axum::extract::State;
-use axum::response::Html;
+use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use subak_store::read::{LetterFilter, LetterRecord};
@@ -17,6 +18,7 @@ use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
+use crate::replay::Wanted;
 
 /// Dead letters of one page.
 const PAGE: i64 = 50;
@@ -50,6 +52,7 @@ pub(super) async fn list(
         task_id: given(&query.task),
         reason: given(&query.reason),
         state: given(&query.state),
+        ids: Vec::new(),
     };
     let offset = query.offset.max(0);
     let page = app.store.letter_list(&filter, PAGE, offset).await?;
@@ -61,8 +64,10 @@ pub(super) async fn list(
              &offset={offset}"
         )
     });
+    let has_open = page.items.iter().any(|letter| letter.state == "open");
     let view = LettersPage {
         frame: viewer.frame(),
+        can_replay: viewer.can_run() && has_open,
         rows: page.items.into_iter().map(|letter| row(letter, now, t)).collect(),
         pager,
         filter: letters::LetterFilter {
@@ -74,6 +79,47 @@ pub(super) async fn list(
         },
     };
     Ok(Html(view.page()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Replay {
+    #[serde(default)]
+    dag: String,
+    #[serde(default)]
+    run: String,
+    #[serde(default)]
+    task: String,
+    #[serde(default)]
+    reason: String,
+    /// One of them.
+    id: Option<i64>,
+}
+
+/// Replays what a filter finds, and shows the run.
+pub(super) async fn replay(
+    State(app): State<App>,
+    viewer: Viewer,
+    Form(given): Form<Replay>,
+) -> Result<Redirect, ApiError> {
+    let text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let wanted = Wanted {
+        filter: LetterFilter {
+            dag_id: text(given.dag),
+            run_id: text(given.run),
+            task_id: text(given.task),
+            reason: text(given.reason),
+            state: None,
+            ids: given.id.into_iter().collect(),
+        },
+        triggered_by: "ui",
+        user: Some(viewer.name().to_owned()),
+        conf: serde_json::Map::new(),
+    };
+    let started = app.actions.replay(&app.store, &wanted).await?;
+    Ok(match &started[..] {
+        [one] => Redirect::to(&url::run(&one.dag_id, &one.run_id)),
+        _ => Redirect::to("/dead-letters"),
+    })
 }
 
 pub(super) async fn show(
@@ -97,6 +143,13 @@ pub(super) async fn show(
         try_number: letter.try_number.map_or_else(String::new, |number| number.to_string()),
         size: bytes(u64::try_from(letter.size_bytes).unwrap_or(0)),
         when: Stamp::new(letter.created_at, now, t),
+        replay_run: letter
+            .replay_run_id
+            .as_ref()
+            .map(|run| (run.clone(), url::run(&letter.dag_id, run))),
+        replay_of: letter.replay_of.map(|id| (id.to_string(), url::letter(id))),
+        replayed_as: letter.replayed_as.map(|id| (id.to_string(), url::letter(id))),
+        replay_id: (viewer.can_run() && letter.state == "open").then_some(letter.id),
         reasons,
         record: RecordView::new(&record, t),
         dag_id: letter.dag_id,

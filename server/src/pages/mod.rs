@@ -39,4 +39,5 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/clear", task::clear)
         .viewer("/dead-letters", dead_letters::list)
         .viewer("/dead-letters/{dead_letter_id}", dead_letters::show)
+        .role(Role::User, Method::POST, "/dead-letters/replay", dead_letters::replay)
 }

@@ -198,7 +198,7 @@ async fn dead_letters_are_visible_once_the_result_is_accepted() -> anyhow::Resul
                 position: 40 + i64::try_from(sequence).unwrap_or_default(),
                 reasons: vec!["no number".to_owned()],
                 raw: raw.as_bytes().to_vec(),
-                shown: Vec::new(),
+                ..DeadLetter::default()
             }],
         })
     };

@@ -44,6 +44,14 @@ struct CurrentSqlRow {
 }
 
 statements! {
+    /// What its tasks reject when they run again counts.
+    Points LETTERS_SUPERSEDE = "
+        UPDATE dead_letter SET state = 'superseded'
+        WHERE run_key = ANY ($1) AND task = ANY ($2) AND state = 'open' AND replay IS NULL
+          AND (run_key, task, map_index) IN (
+              SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[])
+          )";
+
     /// `$1` the run, `$2` its tasks of interest (null: all).
     Points CURRENT = "
         WITH seen AS (
@@ -150,7 +158,7 @@ impl EngineTx<'_> {
             .bind(column(resets, |r| r.load_again))
             .execute(&mut *self.tx)
             .await?;
-        for sql in [XCOMS_DROP, DATASETS_DROP] {
+        for sql in [XCOMS_DROP, DATASETS_DROP, LETTERS_SUPERSEDE] {
             sqlx::query(sql)
                 .bind(column(resets, |r| r.key.run.0))
                 .bind(column(resets, |r| r.key.task.0))

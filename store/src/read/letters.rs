@@ -28,6 +28,12 @@ pub struct LetterRecord {
     pub reasons: Value,
     pub size_bytes: i64,
     pub state: String,
+    /// The run that takes it again, or did.
+    pub replay_run_id: Option<String>,
+    /// The dead letter that the record was before it was rejected again.
+    pub replay_of: Option<i64>,
+    /// What became of it, where it was rejected again.
+    pub replayed_as: Option<i64>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -39,12 +45,14 @@ pub struct LetterFilter {
     pub task_id: Option<String>,
     /// Part of a reason.
     pub reason: Option<String>,
-    /// `open`, `replayed` or `dismissed`.
+    /// One of [`LETTER_STATES`].
     pub state: Option<String>,
+    /// Only these; empty: all.
+    pub ids: Vec<i64>,
 }
 
 /// Every state that a dead letter can be in.
-pub const LETTER_STATES: [&str; 3] = ["open", "replayed", "dismissed"];
+pub const LETTER_STATES: [&str; 4] = ["open", "replayed", "dismissed", "superseded"];
 
 const LETTERS: &str = "
     SELECT l.id, d.dag_id, t.task_id, l.map_index, r.run_id,
@@ -52,7 +60,13 @@ const LETTERS: &str = "
             WHERE h.run_key = l.run_key AND h.task = l.task AND h.map_index = l.map_index
               AND h.token = l.token) AS try_number,
            l.source, l.partition, l.position, l.range_id IS NOT NULL AS is_of_topic, l.reasons,
-           octet_length(l.raw)::bigint AS size_bytes, l.state, l.created_at";
+           octet_length(l.raw)::bigint AS size_bytes, l.state,
+           (SELECT b.replay_run FROM topic_range b WHERE b.id = l.replay) AS replay_run_id,
+           nullif(l.replay_of, 0) AS replay_of,
+           (SELECT max(a.id) FROM topic_range b
+            JOIN dead_letter a ON a.run_key = b.run_key AND a.replay_of = l.id AND a.visible
+            WHERE b.id = l.replay) AS replayed_as,
+           l.created_at";
 
 const FROM: &str = "
     FROM dead_letter l
@@ -60,6 +74,15 @@ const FROM: &str = "
     JOIN dag_task t ON t.dag = l.dag AND t.task = l.task
     LEFT JOIN run r ON r.run_key = l.run_key
     WHERE l.visible";
+
+impl LetterFilter {
+    /// Whether nothing is asked for, so that all are meant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let texts = [&self.dag_id, &self.run_id, &self.task_id, &self.reason, &self.state];
+        texts.iter().all(|text| text.is_none()) && self.ids.is_empty()
+    }
+}
 
 impl LetterRecord {
     /// Why it was rejected.
@@ -78,7 +101,7 @@ impl Store {
     ) -> Result<Page<LetterRecord>, StoreError> {
         let mut query = QueryBuilder::new(LETTERS);
         query.push(FROM);
-        push_conditions(&mut query, filter);
+        push_letter_conditions(&mut query, filter);
         query.push(" ORDER BY l.id DESC LIMIT ").push_bind(limit).push(" OFFSET ");
         query.push_bind(offset);
         let items = query.build_query_as().fetch_all(&self.pool).await?;
@@ -89,7 +112,7 @@ impl Store {
     pub async fn letter_count(&self, filter: &LetterFilter) -> Result<i64, StoreError> {
         let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
         query.push(FROM);
-        push_conditions(&mut query, filter);
+        push_letter_conditions(&mut query, filter);
         query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
         Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
     }
@@ -109,7 +132,11 @@ impl Store {
     }
 }
 
-fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &LetterFilter) {
+/// Adds the conditions of a filter: `d` is the DAG, `t` the task, `r` the run, `l` the dead letter.
+pub(crate) fn push_letter_conditions(query: &mut QueryBuilder<Postgres>, filter: &LetterFilter) {
+    if !filter.ids.is_empty() {
+        query.push(" AND l.id = ANY(").push_bind(filter.ids.clone()).push(")");
+    }
     let columns = [
         (" AND d.dag_id = ", &filter.dag_id),
         (" AND r.run_id = ", &filter.run_id),

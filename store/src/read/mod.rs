@@ -14,6 +14,7 @@ mod versions;
 pub use dags::{DagFilter, DagRecord, ImportError, RecentRun};
 pub use datasets::{DatasetRecord, XComRecord};
 pub use instances::{InstanceRecord, TryRecord};
+pub(crate) use letters::push_letter_conditions;
 pub use letters::{LETTER_STATES, LetterFilter, LetterRecord};
 pub(crate) use logs::decompress;
 pub use logs::{LogCursor, LogPart};

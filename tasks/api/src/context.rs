@@ -9,6 +9,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use serde_json::Value;
+use subak_core::letter::Letter;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -139,7 +140,7 @@ pub trait StateStore: Send + Sync {
 }
 
 /// A rejected record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BadRow {
     /// The topic or file.
     pub source: String,
@@ -149,6 +150,26 @@ pub struct BadRow {
     pub position: i64,
     pub reasons: Vec<String>,
     pub raw: Vec<u8>,
+    /// What is needed besides to take the record again; null: nothing.
+    pub metadata: Value,
+    /// The dead letter that the record was until now.
+    pub replay_of: Option<i64>,
+}
+
+impl BadRow {
+    /// A dead letter that was taken again, and rejected again.
+    #[must_use]
+    pub fn again(letter: Letter, reasons: Vec<String>) -> Self {
+        Self {
+            source: letter.source,
+            partition: letter.partition,
+            position: letter.position,
+            reasons,
+            raw: letter.raw,
+            metadata: letter.metadata,
+            replay_of: Some(letter.id),
+        }
+    }
 }
 
 /// Takes rejected records; they become visible when the try's result is accepted.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use subak_core::dag::model::Sink;
+use subak_core::letter::{Letter, Replay};
 use subak_core::range::{Answer, Operation, Partition, Range};
 
 use crate::{DatasetRef, TaskContext, TaskError};
@@ -21,6 +22,8 @@ pub struct Pipeline {
     pub ranges: Arc<dyn Ranges>,
     /// Reads the ledgers of sinks; the worker injects the one that knows databases.
     pub ledgers: Arc<dyn Ledgers>,
+    /// The run was made to replay dead letters: its sources read nothing.
+    pub is_replay: bool,
 }
 
 /// Records ranges, fenced by the try's token.
@@ -163,12 +166,44 @@ impl fmt::Display for Parts<'_> {
 pub struct NoPipeline;
 
 impl Pipeline {
+    /// The dead letters that the run replays; `None`: it is an ordinary run.
+    pub async fn replay(&self) -> Result<Option<Replay>, TaskError> {
+        if !self.is_replay {
+            return Ok(None);
+        }
+        match self.ranges.ask(Operation::Replay).await? {
+            Answer::Replay { replay: Some(replay) } => Ok(Some(replay)),
+            Answer::Replay { replay: None } => Err(TaskError::permanent(
+                "the dead letters that this run was to replay belong to another run: see `subak \
+                 deadletters list`",
+            )),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The next dead letters of a replay, behind the one with this id; none: there are no more.
+    pub async fn letters(&self, replay: &Replay, after: i64) -> Result<Vec<Letter>, TaskError> {
+        match self.ranges.ask(Operation::Letters { replay: replay.range.id, after }).await? {
+            Answer::Letters { letters } => Ok(letters),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// That of a try which reads no topic and loads no range.
     #[must_use]
     pub fn none() -> Arc<Self> {
         let none = Arc::new(NoPipeline);
-        Arc::new(Self { sinks: Vec::new(), ranges: Arc::clone(&none) as _, ledgers: none })
+        Arc::new(Self {
+            sinks: Vec::new(),
+            ranges: Arc::clone(&none) as _,
+            ledgers: none,
+            is_replay: false,
+        })
     }
+}
+
+fn unexpected(answer: &Answer) -> TaskError {
+    TaskError::permanent(format!("unexpected answer {answer:?}"))
 }
 
 #[async_trait]

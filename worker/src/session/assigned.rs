@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::ids::RunKey;
+use subak_core::letter::REPLAY_KEY;
 use subak_core::template::{RunContext, XComKey};
 use subak_core::text::{json_without_nul, without_nul};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
@@ -82,6 +83,7 @@ pub(crate) fn assigned(
         sinks: task.task.sinks.clone(),
         ranges: Arc::clone(&line) as _,
         ledgers: Arc::clone(&host.ledgers),
+        is_replay: replays(&run.conf),
     });
     let storage = host.storage(&identity, RunKey(try_ref.run).day(), try_ref.token);
     let stop = Arc::new(StopOrder::default());
@@ -128,6 +130,12 @@ fn handed_on_secrets(assignment: &Assignment) -> Vec<String> {
         Some((read(&xcom.value)?, read(&xcom.shown)?))
     });
     pairs.flat_map(|(value, shown)| hidden(&value, &shown)).collect()
+}
+
+/// Whether a run's conf says that it replays dead letters; most have no such text at all.
+fn replays(conf: &[u8]) -> bool {
+    conf.windows(REPLAY_KEY.len()).any(|text| text == REPLAY_KEY.as_bytes())
+        && serde_json::from_slice::<Value>(conf).is_ok_and(|conf| conf.get(REPLAY_KEY).is_some())
 }
 
 fn instant(micros: i64) -> Option<DateTime<Utc>> {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use subak_core::letter::RECORD_BYTES_MOST;
 use subak_proto::{DeadLetter, DeadLetters};
 use subak_task::{BadRow, DeadLetterSink, TaskError};
 use tokio::sync::Notify;
@@ -13,8 +14,6 @@ use crate::log::Patterns;
 
 /// Bytes of rejected records in one message, but for the last one's.
 const MESSAGE_BYTES: usize = 512 * 1024;
-/// Bytes of one record that are kept: a message has at most 4 MiB.
-const RAW_BYTES: usize = 1024 * 1024;
 /// Reasons of one record, and bytes of one reason and of its source.
 const REASONS: usize = 64;
 const TEXT_BYTES: usize = 4 * 1024;
@@ -70,7 +69,7 @@ impl DeadLetterSink for TryLine {
         for row in rows {
             let letter = letter(row, self.patterns());
             let reasons: usize = letter.reasons.iter().map(|reason| reason.len() + 8).sum();
-            let record = letter.raw.len() + letter.shown.len();
+            let record = letter.raw.len() + letter.shown.len() + letter.metadata.len();
             bytes += record + letter.source.len() + reasons + 64;
             letters.push(letter);
             if bytes >= MESSAGE_BYTES {
@@ -98,7 +97,7 @@ impl TryLine {
 
 /// A record as it travels, with what people see of it. One that is too large is cut, and says so.
 fn letter(row: BadRow, secrets: &Patterns) -> DeadLetter {
-    let BadRow { source, partition, position, mut reasons, mut raw } = row;
+    let BadRow { source, partition, position, mut reasons, mut raw, metadata, replay_of } = row;
     let all = reasons.len();
     reasons.truncate(REASONS);
     reasons.iter_mut().for_each(|reason| *reason = secrets.mask(reason));
@@ -106,17 +105,19 @@ fn letter(row: BadRow, secrets: &Patterns) -> DeadLetter {
     if all > REASONS {
         reasons.push(format!("and {} more reasons", all - REASONS));
     }
-    if raw.len() > RAW_BYTES {
+    if raw.len() > RECORD_BYTES_MOST {
         reasons.push(format!(
-            "the record has {} bytes: only the first {RAW_BYTES} are kept here",
+            "the record has {} bytes: only the first {RECORD_BYTES_MOST} are kept here",
             raw.len()
         ));
-        raw.truncate(RAW_BYTES);
+        raw.truncate(RECORD_BYTES_MOST);
     }
     let mut source = source;
     shorten(&mut source);
     let shown = secrets.mask_bytes(&raw).unwrap_or_default();
-    DeadLetter { source, partition, position, reasons, raw, shown }
+    let metadata = if metadata.is_null() { Vec::new() } else { metadata.to_string().into_bytes() };
+    let replay_of = replay_of.unwrap_or(0);
+    DeadLetter { source, partition, position, reasons, raw, shown, replay_of, metadata }
 }
 
 fn shorten(text: &mut String) {
@@ -140,6 +141,7 @@ mod tests {
             position: 1,
             reasons: vec!["é".repeat(1 << 20); 100],
             raw: vec![0xff; 10 << 20],
+            ..BadRow::default()
         };
         let letter = letter(row, &Patterns::default());
         assert!(letter.encoded_len() < 2 << 20);
@@ -157,6 +159,7 @@ mod tests {
             position: 7,
             reasons: vec!["`x` is no integer".to_owned()],
             raw: b"x,1".to_vec(),
+            ..BadRow::default()
         };
         let letter = letter(row.clone(), &Patterns::default());
         assert_eq!((letter.reasons, letter.raw), (row.reasons, row.raw));
@@ -171,6 +174,7 @@ mod tests {
             position: 7,
             reasons: vec!["`hunter2` is no e-mail address".to_owned()],
             raw: b"\xffann,hunter2".to_vec(),
+            ..BadRow::default()
         };
         let letter = letter(row.clone(), &Patterns::new(["hunter2"]));
         assert_eq!(letter.reasons, ["`***` is no e-mail address"]);

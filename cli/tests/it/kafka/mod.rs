@@ -2,5 +2,6 @@
 
 mod kills;
 mod loads;
+mod replays;
 mod topics;
 mod world;

@@ -183,6 +183,16 @@ async fn dead_letters() -> anyhow::Result<()> {
         let answer = site.get(&viewer, &format!("{letters}/{wrong}")).await?;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{wrong}");
     }
+
+    let user = site.program(Role::User).await?;
+    let replay = async |body: Value| {
+        site.json(&user, Method::POST, &format!("{letters}/replay"), &body).await
+    };
+    check!("replay-of-all", replay(json!({})).await?);
+    check!("replay-of-none", replay(json!({"dead_letter_ids": [99]})).await?);
+    check!("replay-refused", replay(json!({"dag_id": "shop", "task_id": "extract"})).await?);
+    let wrong = replay(json!({"dead_letter_id": 1})).await?;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     site.world.close().await
 }
 

@@ -100,5 +100,6 @@ fn dead_letter(record: BadRecord, line: u64) -> BadRow {
         position: line.cast_signed(),
         reasons: record.reasons,
         raw: record.raw,
+        ..BadRow::default()
     }
 }

@@ -10,7 +10,7 @@ use subak_task::{
 
 use subak_tasks_csv::{CsvOptions, Layout};
 
-use super::csv_copy;
+use super::{csv_again, csv_copy};
 use crate::csv::infer::{self, Declared};
 use crate::dataset::reference;
 use crate::dataset::statistics::{PREVIEW_ROWS, json_rows};
@@ -44,6 +44,9 @@ impl Operator for CsvReader {
             bytes_text(opened.bytes),
             opened.options.columns.len()
         ));
+        if let Some(replay) = ctx.pipeline.replay().await? {
+            return csv_again::replay(opened, ctx, on_bad_row, &replay).await;
+        }
         match on_bad_row {
             OnBadRow::Fail => Ok(scan(opened, ctx)?),
             fate => csv_copy::copy(opened, ctx, fate).await,

@@ -9,6 +9,7 @@ use subak_task::{
     DatasetRef, DatasetStats, FileAccess, Operator, Source, TaskContext, TaskError, TaskOutput,
 };
 
+use super::csv_again;
 use crate::dataset::plain::{plain_batch, plain_schema};
 use crate::dataset::statistics::{PREVIEW_ROWS, json_rows};
 use crate::dataset::{parquet, reference};
@@ -36,6 +37,12 @@ impl Operator for ParquetReader {
             bytes_text(stats.bytes.unwrap_or_default()),
             dataset.schema.len()
         ));
+        if let Some(replay) = ctx.pipeline.replay().await? {
+            ctx.log(format!("the run replays dead letters of {}: nothing is read", replay.task));
+            let schema = reference::schema(&dataset)?;
+            let dataset = Some(csv_again::nothing(ctx, &schema)?);
+            return Ok(TaskOutput { dataset, ..TaskOutput::default() });
+        }
         Ok(TaskOutput { dataset: Some((dataset, stats)), ..TaskOutput::default() })
     }
 }

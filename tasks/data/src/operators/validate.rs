@@ -5,9 +5,12 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
+use serde_json::Value;
+use subak_core::letter::{Letter, Replay};
 use subak_core::operators::validate::Validate;
 use subak_task::{
-    BadRow, DatasetRef, DatasetStats, Operator, ScanCounts, TaskContext, TaskError, TaskOutput,
+    BadRow, DatasetRef, DatasetStats, Operator, RangeRef, ScanCounts, TaskContext, TaskError,
+    TaskOutput,
 };
 use tokio::sync::mpsc;
 
@@ -20,7 +23,7 @@ use crate::error::DataError;
 use crate::runtime::run;
 use crate::text::rows_text;
 use crate::validate::origin::Origin;
-use crate::validate::{Validated, Validator as Rules};
+use crate::validate::{Validated, Validator as Rules, again};
 
 /// Passes on the rows that keep every rule.
 pub(crate) struct Validator;
@@ -32,6 +35,8 @@ impl Operator for Validator {
     async fn run(&self, params: Validate, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
         let input = reference::dataset(&params.input)?;
         let (sender, receiver) = mpsc::channel(4);
+        let replay = ctx.pipeline.replay().await?.filter(|it| it.task == ctx.identity.task_id);
+        let (letters, to_take) = mpsc::channel(1);
         let work = Work {
             name: ctx.identity.task_id.clone(),
             folder: ipc::folder(ctx)?,
@@ -39,10 +44,17 @@ impl Operator for Validator {
             memory_bytes: ctx.memory_bytes,
             input,
             params,
+            replayed: replay.as_ref().map(|replay| {
+                RangeRef::new(&replay.range, &ctx.identity.dag_id, &replay.task).to_provenance()
+            }),
         };
         let mut rejects = Rejected::new(ctx, work.params.on_bad_row);
-        let dividing = run(&ctx.cancel, work.divide(sender));
-        let ((dataset, stats), ()) = tokio::try_join!(dividing, take(receiver, &mut rejects))?;
+        let dividing = run(&ctx.cancel, work.divide(to_take, sender));
+        let ((dataset, stats), (), ()) = tokio::try_join!(
+            dividing,
+            take(receiver, &mut rejects),
+            feed(replay.as_ref(), ctx, letters)
+        )?;
         let good = stats.rows.unwrap_or_default();
         let rows_rejected = rejects.finish(good);
         ctx.log(format!("{} passed on", rows_text(good, "row")));
@@ -58,12 +70,16 @@ struct Work {
     memory_bytes: usize,
     input: DatasetRef,
     params: Validate,
+    /// Of a replay of this task's dead letters what the dataset carries of it.
+    replayed: Option<Value>,
 }
 
 impl Work {
-    /// Writes the rows that keep the rules, in their order, and hands the others over.
+    /// Writes the rows that keep the rules, in their order, and hands the others over. Dead letters of
+    /// a replay come behind what the input has, which is nothing.
     async fn divide(
         self,
+        mut letters: mpsc::Receiver<Vec<Letter>>,
         rejected: mpsc::Sender<Vec<BadRow>>,
     ) -> Result<(DatasetRef, DatasetStats), DataError> {
         let mut stream = reader::open(&self.input, None, Some(&self.counts))?;
@@ -79,13 +95,20 @@ impl Work {
             let letters = self.letters(&batch, &validated, before)?;
             before += batch.num_rows() as u64;
             writer.write(&validated.kept)?;
-            if !letters.is_empty() && rejected.send(letters).await.is_err() {
-                return Err(DataError::permanent("the rejected rows could not be handed over"));
-            }
+            hand_over(&rejected, letters).await?;
+        }
+        while let Some(letters) = letters.recv().await {
+            let again = again::rows(letters, &stream.schema)?;
+            let validated = rules.divide(&again.batch)?;
+            writer.write(&validated.kept)?;
+            let broken = validated.rejected.into_iter();
+            let broken = broken.map(|(at, why)| BadRow::again(again.letters[at].clone(), why));
+            hand_over(&rejected, again.unfit.into_iter().chain(broken).collect()).await?;
         }
         let (mut dataset, stats) =
             ipc::dataset(&self.name, &self.folder, &stream.schema, vec![writer.finish()?])?;
         dataset.provenance = self.input.provenance;
+        dataset.provenance.extend(self.replayed);
         Ok((dataset, stats))
     }
 
@@ -109,9 +132,41 @@ impl Work {
                 position,
                 reasons: reasons.clone(),
                 raw: row.to_string().into_bytes(),
+                ..BadRow::default()
             });
         }
         Ok(letters)
+    }
+}
+
+async fn hand_over(
+    rejected: &mpsc::Sender<Vec<BadRow>>,
+    rows: Vec<BadRow>,
+) -> Result<(), DataError> {
+    if !rows.is_empty() && rejected.send(rows).await.is_err() {
+        return Err(DataError::permanent("the rejected rows could not be handed over"));
+    }
+    Ok(())
+}
+
+/// Asks for the dead letters of a replay, part by part.
+async fn feed(
+    replay: Option<&Replay>,
+    ctx: &TaskContext,
+    letters: mpsc::Sender<Vec<Letter>>,
+) -> Result<(), TaskError> {
+    let Some(replay) = replay else { return Ok(()) };
+    let mut after = 0;
+    loop {
+        let asking = ctx.pipeline.letters(replay, after);
+        let some = ctx.cancel.run_until_cancelled(asking).await;
+        let some = some.unwrap_or_else(|| Err(TaskError::cancelled()))?;
+        let Some(last) = some.last() else { return Ok(()) };
+        after = last.id;
+        if letters.send(some).await.is_err() {
+            // Who takes them has failed, and says why.
+            return Ok(());
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tells rows that keep every rule from rows that don't, a batch at a time.
 
+pub(crate) mod again;
 mod check;
 pub(crate) mod origin;
 mod unique;

@@ -2,6 +2,8 @@
 
 mod plan;
 mod read;
+mod rejects;
+mod replay;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -35,6 +37,9 @@ impl Operator for KafkaConsumeOperator {
             ));
         }
         let consume = Arc::new(Consume::new(params, ctx)?);
+        if let Some(replay) = ctx.pipeline.replay().await? {
+            return consume.replay(replay).await;
+        }
         let (topic, range) = consume.range().await?;
         consume.read(topic, range).await
     }

@@ -8,15 +8,15 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use subak_core::operators::data::OnBadRow;
 use subak_core::operators::kafka::OnLost;
 use subak_core::range::{LastRecord, Partition, Range};
 use subak_task::{BadRow, DatasetWriter, TaskError};
 use tokio::runtime::Handle;
 
 use super::Consume;
+use super::rejects::Rejects;
 use super::topic::{Topic, known};
-use crate::record::{Rows, Taken};
+use crate::record::{Record, Rows, Taken};
 
 /// For the next record, or the news that there is none. A broker that is killed and started again
 /// is back by then.
@@ -25,10 +25,6 @@ const SILENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 /// Between two words on how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// Rejected records that are logged one by one, sent at once, and their bytes.
-const LOGGED: u64 = 10;
-const SENT_AT_ONCE: usize = 500;
-const SENT_BYTES: usize = 1 << 20;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -47,13 +43,11 @@ pub(super) struct Reading<'a> {
     topic: &'a Topic,
     rows: Rows,
     writer: Box<dyn DatasetWriter>,
-    handle: Handle,
     /// Partitions that are not at their end: next offset, and end.
     open: BTreeMap<i32, (i64, i64)>,
     /// The last record of each partition so far; librdkafka keeps its bytes.
     last: BTreeMap<i32, BorrowedMessage<'a>>,
-    letters: Vec<BadRow>,
-    letter_bytes: usize,
+    rejects: Rejects<'a>,
     totals: Totals,
     began: Instant,
     shown: Instant,
@@ -83,11 +77,9 @@ impl<'a> Reading<'a> {
             topic,
             rows,
             writer,
-            handle,
             open,
             last: BTreeMap::new(),
-            letters: Vec::new(),
-            letter_bytes: 0,
+            rejects: Rejects::new(consume, handle),
             totals: Totals::default(),
             began: now,
             shown: now,
@@ -124,7 +116,8 @@ impl<'a> Reading<'a> {
             self.show();
         }
         self.write()?;
-        self.send_letters()?;
+        self.rejects.send()?;
+        self.totals.rejected = self.rejects.count;
         let last = self.last.iter().map(|(partition, message)| (*partition, known(message)));
         self.totals.last = last.collect();
         self.totals.took = self.began.elapsed();
@@ -144,11 +137,20 @@ impl<'a> Reading<'a> {
         *next = offset + 1;
         let is_last = *next >= *end;
         self.totals.records += 1;
-        self.totals.bytes += (message.payload_len() + message.key_len()) as u64;
-        match self.rows.push(&message) {
+        let record = Record::of(&message);
+        self.totals.bytes += record.bytes() as u64;
+        match self.rows.push(&record) {
             Taken::Row => {}
             Taken::Tombstone => self.totals.tombstones += 1,
-            Taken::Rejected(reasons) => self.reject(&message, reasons)?,
+            Taken::Rejected(reasons) => self.rejects.take(BadRow {
+                source: self.topic.name.clone(),
+                partition,
+                position: offset,
+                reasons,
+                raw: message.payload().unwrap_or_default().to_vec(),
+                metadata: record.metadata(),
+                replay_of: None,
+            })?,
         }
         self.last.insert(partition, message);
         if self.rows.is_full() {
@@ -178,51 +180,6 @@ impl<'a> Reading<'a> {
         list.add_partition(&self.topic.name, partition);
         let paused = self.topic.client.pause(&list);
         paused.map_err(|error| self.consume.target.failure(&error, &self.topic.client))
-    }
-
-    fn reject(
-        &mut self,
-        message: &BorrowedMessage<'_>,
-        reasons: Vec<String>,
-    ) -> Result<(), TaskError> {
-        let (partition, offset) = (message.partition(), message.offset());
-        let place = format!("{}, partition {partition}, offset {offset}", self.topic.name);
-        let said = format!("{place}: {}", reasons.join("; "));
-        let choice = self.consume.params.on_bad_record;
-        if choice == OnBadRow::Fail {
-            return Err(TaskError::permanent(format!(
-                "{said}; correct the producer, or set on_bad_record to skip or dead_letter"
-            )));
-        }
-        self.totals.rejected += 1;
-        match self.totals.rejected {
-            ..=LOGGED => self.consume.ctx.log(said),
-            count if count == LOGGED + 1 => {
-                self.consume.ctx.log("more bad records follow; they are counted");
-            }
-            _ => {}
-        }
-        if choice == OnBadRow::DeadLetter {
-            let raw = message.payload().unwrap_or_default().to_vec();
-            self.letter_bytes += raw.len();
-            let source = self.topic.name.clone();
-            self.letters.push(BadRow { source, partition, position: offset, reasons, raw });
-            if self.letters.len() >= SENT_AT_ONCE || self.letter_bytes >= SENT_BYTES {
-                self.send_letters()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn send_letters(&mut self) -> Result<(), TaskError> {
-        self.letter_bytes = 0;
-        let letters = std::mem::take(&mut self.letters);
-        if letters.is_empty() {
-            return Ok(());
-        }
-        let sending = self.consume.ctx.dead_letters.send(letters);
-        let sent = self.handle.block_on(self.consume.ctx.cancel.run_until_cancelled(sending));
-        sent.unwrap_or_else(|| Err(TaskError::cancelled()))
     }
 
     fn write(&mut self) -> Result<(), TaskError> {

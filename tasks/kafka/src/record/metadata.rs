@@ -7,9 +7,9 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message as _};
-use serde_json::{Map, Value};
 use subak_core::operators::kafka::METADATA;
+
+use super::Record;
 
 /// The metadata of a batch's records.
 pub(super) struct Metadata {
@@ -47,16 +47,13 @@ impl Metadata {
         }
     }
 
-    pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) {
-        self.partitions.append_value(message.partition());
-        self.offsets.append_value(message.offset());
-        let millis = message.timestamp().to_millis().filter(|millis| *millis >= 0);
+    pub(super) fn push(&mut self, record: &Record<'_>) {
+        self.partitions.append_value(record.partition);
+        self.offsets.append_value(record.offset);
+        let millis = record.timestamp;
         self.timestamps.append_option(millis.map(|millis| millis.saturating_mul(1_000)));
-        self.keys.append_option(message.key());
-        match message.headers() {
-            Some(headers) if headers.count() > 0 => self.headers.append_value(text(headers)),
-            _ => self.headers.append_null(),
-        }
+        self.keys.append_option(record.key.as_deref());
+        self.headers.append_option(record.headers.as_deref());
     }
 
     /// The columns of `rows` records.
@@ -71,14 +68,4 @@ impl Metadata {
             Arc::new(self.headers.finish()),
         ]
     }
-}
-
-/// Headers as a JSON object; of several of one name the last.
-fn text(headers: &BorrowedHeaders) -> String {
-    let value = |bytes: Option<&[u8]>| match bytes {
-        Some(bytes) => Value::from(String::from_utf8_lossy(bytes)),
-        None => Value::Null,
-    };
-    let entries = headers.iter().map(|header| (header.key.to_owned(), value(header.value)));
-    Value::Object(entries.collect::<Map<_, _>>()).to_string()
 }

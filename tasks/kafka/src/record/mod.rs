@@ -2,18 +2,19 @@
 
 mod csv;
 mod json;
+mod message;
 mod metadata;
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
-use rdkafka::message::{BorrowedMessage, Message as _};
 use subak_core::operators::data::DataType;
 use subak_core::operators::kafka::{KafkaConsume, RecordFormat, WHOLE_RECORD};
 use subak_task::TaskError;
 use subak_tasks_csv::{ColumnBuilder, CsvColumn};
 
+pub(crate) use self::message::Record;
 use self::metadata::Metadata;
 
 /// A batch is handed on with this many rows, or bytes of values.
@@ -94,8 +95,8 @@ impl Rows {
     }
 
     /// Adds a record as a row, or says why it is none.
-    pub(crate) fn push(&mut self, message: &BorrowedMessage<'_>) -> Taken {
-        let payload = message.payload();
+    pub(crate) fn push(&mut self, record: &Record<'_>) -> Taken {
+        let payload = record.payload;
         let taken = match (&self.fields, payload) {
             (Fields::Raw, payload) => {
                 self.raw.iter_mut().for_each(|raw| raw.append_option(payload));
@@ -105,9 +106,9 @@ impl Rows {
             (Fields::Json(_) | Fields::Csv(_), Some(payload)) => self.push_value(payload),
         };
         if matches!(taken, Taken::Row) {
-            self.metadata.push(message);
+            self.metadata.push(record);
             self.rows += 1;
-            self.bytes += message.payload_len() + message.key_len();
+            self.bytes += record.bytes();
         }
         taken
     }
