@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, PgConnection};
 use subak_core::dag::model::Dag;
 use subak_core::ids::{DagId, TaskId, TaskNo};
 use subak_core::schedule::Interval;
@@ -60,6 +60,30 @@ const HEAD: &str = "SELECT dag, dag_id, version, is_paused, is_stale, next_run_a
             coalesce((SELECT v.created_at FROM dag_version v
                       WHERE v.dag = dag.dag AND v.version = dag.version), created_at) AS version_at
      FROM dag";
+
+/// Makes the pools that tasks have of their own, or changes them. Runs of older versions keep to them,
+/// too; what a wider one lets start a look of the engine finds.
+async fn own_pools_put(tx: &mut PgConnection, dag: i32, of: &Dag) -> Result<(), StoreError> {
+    let limits = of.tasks.iter().filter_map(|task| {
+        let most = task.max_active_tis_per_dag?;
+        Some((task.taken_pool(&of.dag_id)?, i32::try_from(most).unwrap_or(i32::MAX)))
+    });
+    let (names, slots): (Vec<String>, Vec<i32>) = limits.unzip();
+    if names.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO pool (name, slots, dag)
+         SELECT name, slots, $1 FROM unnest($2::text[], $3::integer[]) AS own (name, slots)
+         ON CONFLICT (name) DO UPDATE SET slots = EXCLUDED.slots",
+    )
+    .bind(dag)
+    .bind(names)
+    .bind(slots)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
 
 impl DagHead {
     /// The data interval of the newest scheduled run.
@@ -140,6 +164,7 @@ impl Store {
             .bind(dag)
             .execute(&mut *tx)
             .await?;
+        own_pools_put(&mut tx, dag, new.dag).await?;
         tx.commit().await?;
         Ok(SavedVersion { dag, version, is_new: true })
     }

@@ -20,23 +20,32 @@ pub struct Pool {
 }
 
 impl Store {
-    /// All pools but `default_pool`, by name.
+    /// All pools that people made, by name.
     pub async fn pools(&self) -> Result<Vec<Pool>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT p.name, p.slots, p.used, p.include_deferred, p.description,
                     coalesce((SELECT sum(l.pool_slots) FROM live l
                               WHERE l.pool = p.name AND l.waits_pool), 0)::bigint AS wanted
-             FROM pool p ORDER BY p.name",
+             FROM pool p WHERE p.dag IS NULL ORDER BY p.name",
         )
         .fetch_all(&self.pool)
         .await?)
     }
 
-    /// Names of all pools, for the loop that keeps their counts right.
-    pub async fn pool_names(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT name FROM pool ORDER BY name")
-            .fetch_all(&self.engine)
-            .await?)
+    /// Pools whose count is wrong, or that have room for what waits. A plain read: whoever acts on it
+    /// locks the pool and looks again.
+    pub async fn pools_amiss(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT p.name FROM pool p
+             WHERE p.used <> (SELECT coalesce(sum(l.pool_slots), 0) FROM live l
+                              WHERE l.pool = p.name
+                                AND l.state IN ('queued', 'running', 'restarting'))
+                OR (p.slots < 0 OR p.slots > p.used)
+                   AND EXISTS (SELECT FROM live l WHERE l.pool = p.name AND l.waits_pool)
+             ORDER BY p.name",
+        )
+        .fetch_all(&self.engine)
+        .await?)
     }
 }
 

@@ -213,6 +213,12 @@ pub struct Task {
     pub queue: String,
     pub pool: String,
     pub pool_slots: u32,
+    /// Instances that are ready or run at once, in all runs together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tis_per_dag: Option<u32>,
+    /// The same in one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_active_tis_per_dagrun: Option<u32>,
     pub priority_weight: i32,
     #[serde(default, skip_serializing_if = "is_default")]
     pub weight_rule: WeightRule,
@@ -255,6 +261,9 @@ pub struct Sink {
 
 /// The pool of tasks that name none.
 pub const DEFAULT_POOL: &str = "default_pool";
+
+/// Between a DAG's id and a task's in the name of a pool of one task: no name that people give has it.
+const OWN_POOL: char = '\u{1f}';
 
 /// Whose weights are added to a task's own.
 #[derive(
@@ -303,6 +312,8 @@ impl Task {
             queue: "default".to_owned(),
             pool: DEFAULT_POOL.to_owned(),
             pool_slots: 1,
+            max_active_tis_per_dag: None,
+            max_active_tis_per_dagrun: None,
             priority_weight: 1,
             weight_rule: WeightRule::Downstream,
             owner: "airflow".to_owned(),
@@ -317,6 +328,22 @@ impl Task {
             task_group: None,
             expand: None,
         }
+    }
+
+    /// The pool whose slots its instances take; `None`: `default_pool`, which has no limit. A limit of
+    /// its own (`max_active_tis_per_dag`) is a pool that nobody else is in.
+    #[must_use]
+    pub fn taken_pool(&self, dag: &DagId) -> Option<String> {
+        match self.max_active_tis_per_dag {
+            Some(_) => Some(format!("{dag}{OWN_POOL}{}", self.task_id)),
+            None => (self.pool != DEFAULT_POOL).then(|| self.pool.clone()),
+        }
+    }
+
+    /// How many slots of it an instance takes.
+    #[must_use]
+    pub fn taken_slots(&self) -> u32 {
+        if self.max_active_tis_per_dag.is_some() { 1 } else { self.pool_slots }
     }
 }
 

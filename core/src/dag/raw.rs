@@ -154,6 +154,12 @@ pub(crate) struct Controls {
     pub pool: Option<Pool>,
     /// How many slots of its pool the task takes; 1 if absent.
     pub pool_slots: Option<Positive>,
+    /// How many instances of the task are ready or run at once, in all runs of the DAG together; not
+    /// for a task that names a pool.
+    pub max_active_tis_per_dag: Option<Positive>,
+    /// How many instances of the task are ready or run at once in one run. A task that is not mapped
+    /// has one.
+    pub max_active_tis_per_dagrun: Option<Positive>,
     /// Whether the result is kept as XCom; true if absent.
     pub do_xcom_push: Option<bool>,
     /// Whether the task waits until it has succeeded, or was skipped, in the run before.
@@ -176,6 +182,8 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
     "weight_rule",
     "pool",
     "pool_slots",
+    "max_active_tis_per_dag",
+    "max_active_tis_per_dagrun",
     "do_xcom_push",
     "depends_on_past",
     "wait_for_downstream",
@@ -192,8 +200,6 @@ pub(crate) const TASK_NOT_YET: &[&str] = &[
     "on_success",
     "on_retry",
     "retry_policy",
-    "max_active_tis_per_dag",
-    "max_active_tis_per_dagrun",
 ];
 
 impl Controls {
@@ -216,6 +222,10 @@ impl Controls {
             weight_rule: self.weight_rule.or(other.weight_rule),
             pool: self.pool.or(other.pool),
             pool_slots: self.pool_slots.or(other.pool_slots),
+            max_active_tis_per_dag: self.max_active_tis_per_dag.or(other.max_active_tis_per_dag),
+            max_active_tis_per_dagrun: self
+                .max_active_tis_per_dagrun
+                .or(other.max_active_tis_per_dagrun),
             do_xcom_push: self.do_xcom_push.or(other.do_xcom_push),
             depends_on_past: self.depends_on_past.or(other.depends_on_past),
             wait_for_downstream: self.wait_for_downstream.or(other.wait_for_downstream),

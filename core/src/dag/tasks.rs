@@ -73,6 +73,7 @@ pub(super) fn tasks(
         report.error(at, format!("task {id:?}: {problem}"));
     }
     all.check_flow(dag, &tasks);
+    all.check_limits(&tasks);
     Some(tasks)
 }
 
@@ -409,6 +410,8 @@ fn task(
         weight_rule: controls.weight_rule.unwrap_or_default(),
         pool: controls.pool.map_or(plain.pool, |pool| pool.0),
         pool_slots: controls.pool_slots.map_or(plain.pool_slots, |slots| slots.0),
+        max_active_tis_per_dag: controls.max_active_tis_per_dag.map(|most| most.0),
+        max_active_tis_per_dagrun: controls.max_active_tis_per_dagrun.map(|most| most.0),
         owner: controls.owner.unwrap_or(plain.owner),
         do_xcom_push: controls.do_xcom_push.unwrap_or(true),
         depends_on_past: controls.depends_on_past.unwrap_or(false),

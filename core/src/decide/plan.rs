@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RetryPolicy, TriggerRule, UpstreamCounts, Verdict, judge};
-use crate::dag::model::{DEFAULT_POOL, Dag, Task, WeightRule};
-use crate::ids::{TaskId, TaskNo};
+use crate::dag::model::{Dag, Task, WeightRule};
+use crate::ids::{DagId, TaskId, TaskNo};
 use crate::state::FinalState;
 
 /// A DAG version, its tasks by number.
@@ -186,7 +186,7 @@ impl Plan {
         for (index, task) in dag.tasks.iter().enumerate() {
             let upstream = task.upstream.iter().map(number).collect::<Result<Vec<_>, _>>()?;
             let no = number(&task.task_id)?;
-            tasks.insert(no, PlanTask::new(no, index, task, upstream));
+            tasks.insert(no, PlanTask::new(no, index, &dag.dag_id, task, upstream));
         }
         let edges: Vec<_> =
             tasks.values().flat_map(|task| task.upstream.iter().map(|&up| (up, task.no))).collect();
@@ -351,7 +351,7 @@ impl Plan {
 }
 
 impl PlanTask {
-    fn new(no: TaskNo, index: usize, task: &Task, upstream: Vec<TaskNo>) -> Self {
+    fn new(no: TaskNo, index: usize, dag: &DagId, task: &Task, upstream: Vec<TaskNo>) -> Self {
         Self {
             no,
             index,
@@ -374,8 +374,8 @@ impl PlanTask {
             execution_timeout: task.execution_timeout,
             priority: task.priority_weight,
             queue: task.queue.as_str().into(),
-            pool: (task.pool != DEFAULT_POOL).then(|| task.pool.as_str().into()),
-            pool_slots: i32::try_from(task.pool_slots).unwrap_or(i32::MAX),
+            pool: task.taken_pool(dag).map(Into::into),
+            pool_slots: i32::try_from(task.taken_slots()).unwrap_or(i32::MAX),
             is_empty: task.operator == "empty",
             past: match (task.wait_for_downstream, task.depends_on_past) {
                 (true, _) => Past::WithDownstream,

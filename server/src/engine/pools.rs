@@ -79,7 +79,7 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 }
 
 async fn look(core: &Core) -> anyhow::Result<()> {
-    for name in core.store.pool_names().await? {
+    for name in core.store.pools_amiss().await? {
         let mut tx = core.store.engine_begin().await?;
         if let Some((counted, held)) = tx.pool_reconcile(&name).await? {
             warn!(pool = name, counted, held, "the count of a pool was wrong: it is right now");

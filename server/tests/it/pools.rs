@@ -1,7 +1,9 @@
 //! Pools: never fuller than they may be, whoever frees them, and nothing waits while there is room.
 
+use serde_json::Value;
 use subak_core::decide::TryEnd;
-use subak_server::engine::{Outcome, PoolError};
+use subak_core::ids::DagId;
+use subak_server::engine::{Outcome, PoolError, Trigger};
 use subak_testkit::{peek, poke};
 
 use crate::world::World;
@@ -75,6 +77,54 @@ async fn a_pool_that_is_made_or_widened_lets_what_waits_start() -> anyhow::Resul
     world.engine.pool_remove("narrow").await?;
     let removed = world.engine.pool_remove("narrow").await;
     assert!(matches!(removed, Err(PoolError::NotFound(_))), "{removed:?}");
+    other.close().await?;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_has_a_limit_of_its_own_in_all_runs() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let limited = |most: u32| {
+        format!(
+            "{{dag_id: own, tasks: {{a: {{operator: noop, pool_slots: 3, max_active_tis_per_dag: {most},
+             max_active_tis_per_dagrun: 1}}, b: {{operator: noop}}}}}}"
+        )
+    };
+    world.dags(&limited(1)).await?;
+    let other = world.other("two").await?;
+    let mut hands = world.hands(8).await?;
+    let first = world.trigger("own").await?;
+    let a = hands.given("a").await;
+    let mut runs = vec![first];
+    for engine in [&world.engine, &other.engine, &other.engine] {
+        let trigger = Trigger::manual(DagId::from("own"), "test", Value::Null);
+        runs.push(engine.run_trigger(trigger).await?.run);
+    }
+    for _ in &runs {
+        let b = hands.given("b").await;
+        hands.end(&b, Outcome::Success).await;
+    }
+    for run in &runs {
+        let state = if *run == first { "a running" } else { "a scheduled" };
+        world.live(*run, &[state]).await?;
+    }
+    assert_eq!(hands.unasked(), [""; 0]);
+    assert_eq!(peek::pool(&world.store, "own\u{1f}a").await?, (1, 1, 3));
+    assert_eq!(world.store.pools().await?, [], "nobody made it");
+
+    // One after another, by whichever server the end comes.
+    hands.end_at(&other.engine, &a, Outcome::Success).await;
+    let second = hands.given("a").await;
+    assert_eq!(hands.unasked(), [""; 0]);
+    // A new version counts for runs of the old one as well.
+    world.dags(&limited(3)).await?;
+    for held in [second, hands.given("a").await, hands.given("a").await] {
+        hands.end(&held, Outcome::Success).await;
+    }
+    for run in runs {
+        assert_eq!(world.ended(run).await?, "success");
+    }
+    assert_eq!(peek::pool(&world.store, "own\u{1f}a").await?, (3, 0, 0));
     other.close().await?;
     world.close().await
 }
