@@ -9,7 +9,11 @@ mod dataset;
 mod error;
 mod files;
 mod operator;
+mod origin;
 mod pipeline;
+mod rejected;
+mod text;
+mod turn;
 
 pub use connection::Connection;
 pub use context::{
@@ -21,4 +25,7 @@ pub use error::{ErrorClass, TaskError};
 pub use files::FileAccess;
 pub use operator::{ErasedOperator, Operator, TaskOutput};
 pub use pipeline::{LedgerTopic, Ledgers, NoPipeline, Pipeline, RangePart, RangeRef, Ranges};
+pub use rejected::{Rejected, letters, whole_rows};
 pub use subak_core::dag::model::Sink;
+pub use text::{bytes_text, rows_text};
+pub use turn::{LedgerName, Positions};

@@ -13,7 +13,6 @@ mod runtime;
 mod sql;
 mod staged;
 mod suggest;
-mod text;
 mod validate;
 
 use std::path::PathBuf;

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::json::writer::{JsonArray, WriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
 use datafusion::logical_expr::Accumulator;
 use serde_json::Value;
-use subak_task::{ColumnStats, DatasetStats};
+use subak_task::{ColumnStats, DatasetStats, whole_rows};
 
 use super::sketch::DistinctSketch;
 use crate::error::DataError;
@@ -186,21 +185,6 @@ fn shorten(value: &mut Value) {
         Value::Object(entries) => entries.values_mut().for_each(shorten),
         _ => {}
     }
-}
-
-/// Returns rows as JSON objects, whole, nulls included.
-pub(crate) fn whole_rows(batch: &RecordBatch) -> Result<Vec<Value>, DataError> {
-    let mut bytes = Vec::new();
-    let mut writer =
-        WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(&mut bytes);
-    writer.write(batch)?;
-    writer.finish()?;
-    drop(writer);
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| DataError::permanent(format!("making a preview: {error}")))
 }
 
 #[cfg(test)]

@@ -10,16 +10,17 @@ use std::sync::atomic::Ordering;
 use futures::{StreamExt, TryStreamExt};
 use subak_core::letter::{Letter, Replay};
 use subak_core::operators::data::OnBadRow;
-use subak_task::{BadRow, DatasetRef, DatasetStats, RangeRef, TaskContext, TaskError, TaskOutput};
+use subak_task::{
+    BadRow, DatasetRef, DatasetStats, RangeRef, Rejected, TaskContext, TaskError, TaskOutput,
+    rows_text,
+};
 use subak_tasks_csv::OnBad;
 
 use super::csv_read::Opened;
-use super::rejected::Rejected;
 use crate::csv::scan::{Counters, CsvFiles};
 use crate::dataset::ipc::{self, PartWriter};
 use crate::error::DataError;
 use crate::runtime::run;
-use crate::text::rows_text;
 
 /// Rows that were kept, one after the other in a file, and where each begins.
 struct Kept {

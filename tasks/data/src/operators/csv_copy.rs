@@ -8,17 +8,17 @@ use std::sync::atomic::Ordering;
 
 use futures::{StreamExt, TryStreamExt};
 use subak_core::operators::data::OnBadRow;
-use subak_task::{BadRow, DatasetRef, DatasetStats, TaskContext, TaskError, TaskOutput};
+use subak_task::{
+    BadRow, DatasetRef, DatasetStats, Rejected, TaskContext, TaskError, TaskOutput, rows_text,
+};
 use subak_tasks_csv::{BadRecord, Lines, OnBad};
 use tokio::sync::mpsc;
 
 use super::csv_read::Opened;
-use super::rejected::Rejected;
 use crate::csv::scan::{Counters, CsvFiles};
 use crate::dataset::ipc::{self, PartWriter};
 use crate::error::DataError;
 use crate::runtime::run;
-use crate::text::rows_text;
 
 /// Copies the rows that fit their columns.
 pub(super) async fn copy(

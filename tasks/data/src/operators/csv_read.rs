@@ -6,8 +6,8 @@ use std::sync::Arc;
 use subak_core::operators::data::{CsvRead, OnBadRow};
 use subak_task::{
     DatasetRef, DatasetStats, FileAccess, Operator, Source, TaskContext, TaskError, TaskOutput,
+    bytes_text, rows_text,
 };
-
 use subak_tasks_csv::{CsvOptions, Layout};
 
 use super::{csv_again, csv_copy};
@@ -17,7 +17,6 @@ use crate::dataset::statistics::{PREVIEW_ROWS, json_rows};
 use crate::error::DataError;
 use crate::location::{files, to_url};
 use crate::runtime::run;
-use crate::text::{bytes_text, rows_text};
 
 /// Offers CSV files as a dataset. Nothing is copied, unless bad rows are to be left out.
 pub(crate) struct CsvReader;

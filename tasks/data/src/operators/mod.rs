@@ -6,7 +6,6 @@ pub(crate) mod csv_read;
 pub(crate) mod csv_write;
 pub(crate) mod parquet_read;
 pub(crate) mod parquet_write;
-mod rejected;
 pub(crate) mod sql_transform;
 pub(crate) mod validate;
 
@@ -20,13 +19,13 @@ use serde_json::json;
 use subak_core::operators::Input;
 use subak_task::{
     DatasetRef, RecordBatchStream, ScanCounts, TaskContext, TaskError, TaskIdentity, TaskOutput,
+    bytes_text, rows_text,
 };
 
 use crate::dataset::{reader, reference};
 use crate::error::DataError;
 use crate::location::permitted;
 use crate::runtime::run;
-use crate::text::{bytes_text, rows_text};
 
 /// A file that batches are written to, one after the other.
 trait BatchWriter: Send {

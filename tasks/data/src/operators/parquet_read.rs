@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use subak_core::operators::data::ParquetRead;
 use subak_task::{
     DatasetRef, DatasetStats, FileAccess, Operator, Source, TaskContext, TaskError, TaskOutput,
+    bytes_text, rows_text,
 };
 
 use super::csv_again;
@@ -16,7 +17,6 @@ use crate::dataset::{parquet, reference};
 use crate::error::DataError;
 use crate::location::{files, to_url};
 use crate::runtime::run;
-use crate::text::{bytes_text, rows_text};
 
 /// Offers Parquet files as a dataset. Nothing is copied.
 pub(crate) struct ParquetReader;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use subak_core::operators::Input;
 use subak_core::operators::data::{self, SqlTransform};
-use subak_task::{Operator, TaskContext, TaskError, TaskOutput};
+use subak_task::{Operator, TaskContext, TaskError, TaskOutput, bytes_text, rows_text};
 
 use crate::csv::scan::Counters;
 use crate::dataset::reference;
@@ -15,7 +15,6 @@ use crate::error::DataError;
 use crate::runtime::run;
 use crate::sql::query::{Query, What};
 use crate::sql::tables::Tables;
-use crate::text::{bytes_text, rows_text};
 
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_millis(500);

@@ -2,28 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use serde_json::Value;
 use subak_core::letter::{Letter, Replay};
 use subak_core::operators::validate::Validate;
 use subak_task::{
-    BadRow, DatasetRef, DatasetStats, Operator, RangeRef, ScanCounts, TaskContext, TaskError,
-    TaskOutput,
+    BadRow, DatasetRef, DatasetStats, Operator, RangeRef, Rejected, ScanCounts, TaskContext,
+    TaskError, TaskOutput, letters, rows_text,
 };
 use tokio::sync::mpsc;
 
-use super::rejected::Rejected;
 use crate::dataset::ipc::{self, PartWriter};
 use crate::dataset::reader;
 use crate::dataset::reference;
-use crate::dataset::statistics::whole_rows;
 use crate::error::DataError;
 use crate::runtime::run;
-use crate::text::rows_text;
-use crate::validate::origin::Origin;
-use crate::validate::{Validated, Validator as Rules, again};
+use crate::validate::{Validator as Rules, again};
 
 /// Passes on the rows that keep every rule.
 pub(crate) struct Validator;
@@ -52,7 +47,7 @@ impl Operator for Validator {
         let dividing = run(&ctx.cancel, work.divide(to_take, sender));
         let ((dataset, stats), (), ()) = tokio::try_join!(
             dividing,
-            take(receiver, &mut rejects),
+            rejects.take_all(receiver),
             feed(replay.as_ref(), ctx, letters)
         )?;
         let good = stats.rows.unwrap_or_default();
@@ -79,7 +74,7 @@ impl Work {
     /// a replay come behind what the input has, which is nothing.
     async fn divide(
         self,
-        mut letters: mpsc::Receiver<Vec<Letter>>,
+        mut replayed: mpsc::Receiver<Vec<Letter>>,
         rejected: mpsc::Sender<Vec<BadRow>>,
     ) -> Result<(DatasetRef, DatasetStats), DataError> {
         let mut stream = reader::open(&self.input, None, Some(&self.counts))?;
@@ -92,12 +87,12 @@ impl Work {
         let mut before = 0;
         while let Some(batch) = stream.batches.try_next().await? {
             let validated = rules.divide(&batch)?;
-            let letters = self.letters(&batch, &validated, before)?;
+            let letters = letters(&batch, &validated.rejected, &self.input.name, before)?;
             before += batch.num_rows() as u64;
             writer.write(&validated.kept)?;
             hand_over(&rejected, letters).await?;
         }
-        while let Some(letters) = letters.recv().await {
+        while let Some(letters) = replayed.recv().await {
             let again = again::rows(letters, &stream.schema)?;
             let validated = rules.divide(&again.batch)?;
             writer.write(&validated.kept)?;
@@ -110,32 +105,6 @@ impl Work {
         dataset.provenance = self.input.provenance;
         dataset.provenance.extend(self.replayed);
         Ok((dataset, stats))
-    }
-
-    /// The rejected rows of a batch that comes after so many rows, each as JSON.
-    fn letters(
-        &self,
-        batch: &RecordBatch,
-        validated: &Validated,
-        before: u64,
-    ) -> Result<Vec<BadRow>, DataError> {
-        let mut letters = Vec::with_capacity(validated.rejected.len());
-        let origin = Origin::of(batch);
-        for (at, reasons) in &validated.rejected {
-            let row = whole_rows(&batch.slice(*at, 1))?.pop().unwrap_or_default();
-            let record = origin.as_ref().and_then(|origin| origin.at(*at));
-            let place = (before + *at as u64 + 1).cast_signed();
-            let (source, partition, position) = record.unwrap_or((&self.input.name, 0, place));
-            letters.push(BadRow {
-                source: source.to_owned(),
-                partition,
-                position,
-                reasons: reasons.clone(),
-                raw: row.to_string().into_bytes(),
-                ..BadRow::default()
-            });
-        }
-        Ok(letters)
     }
 }
 
@@ -168,14 +137,4 @@ async fn feed(
             return Ok(());
         }
     }
-}
-
-async fn take(
-    mut rejected: mpsc::Receiver<Vec<BadRow>>,
-    rejects: &mut Rejected<'_>,
-) -> Result<(), TaskError> {
-    while let Some(rows) = rejected.recv().await {
-        rejects.take(rows).await?;
-    }
-    Ok(())
 }

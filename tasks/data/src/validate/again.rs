@@ -66,7 +66,7 @@ mod tests {
     use arrow::datatypes::DataType;
 
     use super::*;
-    use crate::dataset::statistics::whole_rows;
+    use subak_task::whole_rows;
 
     fn letter(id: i64, raw: &str) -> Letter {
         Letter {

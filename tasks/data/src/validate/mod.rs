@@ -2,7 +2,6 @@
 
 pub(crate) mod again;
 mod check;
-pub(crate) mod origin;
 mod unique;
 
 use arrow::array::{Array as _, BooleanArray, RecordBatch};

@@ -9,7 +9,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::physical_plan::PhysicalExpr;
 
 use crate::error::DataError;
-use crate::text::{bytes_text, rows_text};
+use subak_task::{bytes_text, rows_text};
 
 /// What a value takes in the set, its share of free places included.
 const BYTES_A_VALUE: usize = 40;

@@ -11,10 +11,10 @@ use arrow::datatypes::{DataType, DecimalType, Float32Type, Float64Type};
 
 use super::numeric::{self, exact_f32, exact_f64};
 use super::pg_type::PgType;
-use super::{text, time};
+use super::{json, text, time};
 
 /// Writes the value of a row, which is not null, or says why it cannot be written.
-pub(crate) type Cell<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<(), String> + 'a>;
+pub(crate) type Cell<'a> = Box<dyn FnMut(usize, &mut Vec<u8>) -> Result<(), String> + 'a>;
 
 /// Returns the writer of a column, or why its type does not fit.
 pub(crate) fn cell(array: &ArrayRef, to: PgType) -> Result<Cell<'_>, String> {
@@ -46,8 +46,7 @@ pub(crate) fn cell(array: &ArrayRef, to: PgType) -> Result<Cell<'_>, String> {
         DataType::Time32(_) | DataType::Time64(_) => time::time(array, to),
         DataType::Timestamp(..) => time::timestamp(array, to),
         DataType::List(_) | DataType::LargeList(_) | DataType::Struct(_) | DataType::Map(..) => {
-            Err("nested values are not loaded: turn them into text or columns in a `transform`"
-                .to_owned())
+            json::nested(array, to)
         }
         other => Err(format!("{other} is not loaded")),
     }

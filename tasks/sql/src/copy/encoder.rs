@@ -8,6 +8,7 @@ use subak_task::TaskError;
 
 use super::cell::{Cell, cell};
 use super::pg_type::PgType;
+use super::source::Source;
 
 /// Begins every binary COPY: signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -24,10 +25,13 @@ pub(crate) struct Field {
     pub(crate) pg_type: PgType,
     /// The type as the catalog prints it.
     pub(crate) type_name: String,
-    /// Column of the dataset: its place and name.
-    pub(crate) index: usize,
-    pub(crate) source: String,
+    pub(crate) source: Source,
+    /// The source as the user names it.
+    pub(crate) named: String,
 }
+
+/// A column's values, and which of them are null.
+type Values = (ArrayRef, Option<NullBuffer>);
 
 /// Encodes batches of one schema, one after the other.
 pub(crate) struct Encoder {
@@ -47,9 +51,9 @@ impl Encoder {
         numbered: bool,
     ) -> Result<Self, TaskError> {
         for field in &fields {
-            let data_type = schema.field(field.index).data_type();
+            let data_type = field.source.data_type(schema);
             // An empty column of the type finds out without a second list of what fits.
-            let empty = plain(&new_empty_array(data_type));
+            let empty = plain(&new_empty_array(&data_type));
             empty
                 .map_err(|error| error.to_string())
                 .and_then(|empty| cell(&empty, field.pg_type).map(drop))
@@ -57,7 +61,7 @@ impl Encoder {
                     TaskError::permanent(format!(
                         "column `{}` of the dataset ({data_type}) does not fit column `{}` of the \
                          table ({}): {why}",
-                        field.source, field.target, field.type_name
+                        field.named, field.target, field.type_name
                     ))
                 })?;
         }
@@ -69,40 +73,47 @@ impl Encoder {
         self.rows
     }
 
-    /// Encodes a batch; `full` takes the bytes whenever there are about `chunk` of them. It returns
-    /// whether more are wanted.
+    /// Encodes a batch; `full` takes the bytes whenever there are about `chunk` of them, until it wants no
+    /// more. Returns the rows that do not fit their columns, by their place in the batch, and why: they
+    /// are left out.
     pub(crate) fn encode(
         &mut self,
         batch: &RecordBatch,
         chunk: usize,
         mut full: impl FnMut(Vec<u8>) -> bool,
-    ) -> Result<bool, TaskError> {
-        let arrays = self.arrays(batch)?;
-        let cells = self.cells(&arrays)?;
+    ) -> Result<Vec<(usize, Vec<String>)>, TaskError> {
+        let mut rejected = Vec::new();
+        let values = self.values(batch)?;
+        let mut cells = self.cells(&values)?;
         let count = i16::try_from(cells.len() + usize::from(self.numbered)).unwrap_or(i16::MAX);
         for row in 0..batch.num_rows() {
             self.rows += 1;
+            let begin = self.out.len();
             self.out.extend_from_slice(&count.to_be_bytes());
             if self.numbered {
                 self.out.extend_from_slice(&8_i32.to_be_bytes());
                 self.out.extend_from_slice(&self.rows.to_be_bytes());
             }
-            for (field, (cell, nulls)) in self.fields.iter().zip(&cells) {
-                if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            let mut misfits = Vec::new();
+            for (field, (cell, nulls)) in self.fields.iter().zip(&mut cells) {
+                if nulls.is_some_and(|nulls| nulls.is_null(row)) {
                     self.out.extend_from_slice(&NULL);
-                    continue;
+                } else if let Err(why) = put(&mut self.out, |out| cell(row, out)) {
+                    misfits.push(misfit(field, &why));
                 }
-                put(&mut self.out, |out| cell(row, out))
-                    .map_err(|why| misfit(self.rows, field, &why))?;
+            }
+            if !misfits.is_empty() {
+                self.out.truncate(begin);
+                rejected.push((row, misfits));
             }
             if self.out.len() >= chunk {
                 let bytes = std::mem::replace(&mut self.out, Vec::with_capacity(chunk + 4096));
                 if !full(bytes) {
-                    return Ok(false);
+                    break;
                 }
             }
         }
-        Ok(true)
+        Ok(rejected)
     }
 
     /// Returns what is left, with the end mark.
@@ -111,34 +122,37 @@ impl Encoder {
         self.out
     }
 
-    fn arrays(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, TaskError> {
+    fn values(&self, batch: &RecordBatch) -> Result<Vec<Values>, TaskError> {
         self.fields
             .iter()
-            .map(|field| plain(batch.column(field.index)).map_err(TaskError::permanent))
+            .map(|field| {
+                let (array, nulls) = field.source.values(batch);
+                Ok((plain(&array).map_err(TaskError::permanent)?, nulls))
+            })
             .collect()
     }
 
     fn cells<'a>(
         &self,
-        arrays: &'a [ArrayRef],
-    ) -> Result<Vec<(Cell<'a>, Option<NullBuffer>)>, TaskError> {
+        values: &'a [Values],
+    ) -> Result<Vec<(Cell<'a>, Option<&'a NullBuffer>)>, TaskError> {
         self.fields
             .iter()
-            .zip(arrays)
-            .map(|(field, array)| {
+            .zip(values)
+            .map(|(field, (array, nulls))| {
                 let cell = cell(array, field.pg_type);
-                let cell = cell.map_err(|why| misfit(self.rows + 1, field, &why))?;
-                Ok((cell, array.logical_nulls()))
+                let cell = cell.map_err(|why| TaskError::permanent(misfit(field, &why)))?;
+                Ok((cell, nulls.as_ref()))
             })
             .collect()
     }
 }
 
-fn misfit(row: u64, field: &Field, why: &str) -> TaskError {
-    TaskError::permanent(format!(
-        "row {row}, column `{}` of the dataset does not fit column `{}` of the table ({}): {why}",
-        field.source, field.target, field.type_name
-    ))
+fn misfit(field: &Field, why: &str) -> String {
+    format!(
+        "column `{}` of the dataset does not fit column `{}` of the table ({}): {why}",
+        field.named, field.target, field.type_name
+    )
 }
 
 /// Writes the length before what `write` adds.

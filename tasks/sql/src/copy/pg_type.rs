@@ -74,6 +74,9 @@ pub(crate) fn ddl_type(data_type: &DataType) -> Option<String> {
             "bytea".to_owned()
         }
         Arrow::Dictionary(_, value) => return ddl_type(value),
+        Arrow::Struct(_) | Arrow::List(_) | Arrow::LargeList(_) | Arrow::Map(..) => {
+            "jsonb".to_owned()
+        }
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@ use super::cell::{Cell, lossy};
 use super::pg_type::PgType;
 
 /// First byte of a binary `jsonb`: its version.
-const JSONB_VERSION: u8 = 1;
+pub(super) const JSONB_VERSION: u8 = 1;
 
 /// Returns the writer of a text column.
 pub(crate) fn text<'a>(

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use futures::StreamExt as _;
 use sqlx::postgres::{PgConnection, PgCopyIn};
-use subak_task::{RecordBatchStream, TaskContext, TaskError};
+use subak_core::operators::data::OnBadRow;
+use subak_task::{BadRow, RecordBatchStream, Rejected, TaskContext, TaskError, letters};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::copy::Encoder;
@@ -20,11 +21,15 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Counts of a COPY.
 pub(crate) struct Copied {
-    pub(crate) sent: i64,
+    /// Rows of the dataset.
+    pub(crate) read: i64,
+    /// Rows with a value that does not fit.
+    pub(crate) rejected: i64,
+    /// Rows that PostgreSQL took.
     pub(crate) written: i64,
 }
 
-/// Encoded rows, and how many there are up to their end.
+/// Encoded rows, and how many of the dataset there are up to their end.
 struct Chunk {
     bytes: Vec<u8>,
     rows: u64,
@@ -40,24 +45,53 @@ pub(crate) async fn copy_in(
 ) -> Result<Copied, TaskError> {
     let failure = |error| load.target.failure(error);
     let mut copy = db.copy_in_raw(statement).await.map_err(failure)?;
+    let sending = async |chunks| send(&mut copy, chunks, load.ctx).await;
+    let (copied, sent) = encode_all(load, encoder, stream, sending).await?;
+    sent.map_err(failure)?;
+    let written = copy.finish().await.map_err(failure)?;
+    Ok(Copied { written: i64::try_from(written).unwrap_or(i64::MAX), ..copied })
+}
+
+/// Rejects the rows that do not fit once more, for a try whose rows are loaded already; returns how
+/// many there are.
+pub(crate) async fn reject_again(
+    load: &Load<'_>,
+    encoder: Encoder,
+    stream: RecordBatchStream,
+) -> Result<i64, TaskError> {
+    let dropping = async |mut chunks: Receiver<Chunk>| while chunks.recv().await.is_some() {};
+    let (copied, ()) = encode_all(load, encoder, stream, dropping).await?;
+    Ok(copied.rejected)
+}
+
+/// Encodes all rows and hands them to `sink`; nothing is written yet.
+async fn encode_all<T>(
+    load: &Load<'_>,
+    encoder: Encoder,
+    stream: RecordBatchStream,
+    sink: impl AsyncFnOnce(Receiver<Chunk>) -> T,
+) -> Result<(Copied, T), TaskError> {
     let (batches, to_encode) = channel(QUEUE);
     let (chunks, to_send) = channel(QUEUE);
+    let (letters, to_reject) = channel(QUEUE);
+    let fate = load.params.on_bad_row;
+    let name = load.dataset.name.clone();
+    let encoding = Encoding { encoder, name, fails: fate == OnBadRow::Fail, chunks, letters };
     // Encoding is work for a processor: other tasks of the worker must not wait for it.
-    let encoding = tokio::task::spawn_blocking(move || encode(encoder, to_encode, &chunks));
+    let encoding = tokio::task::spawn_blocking(move || encoding.run(to_encode));
+    let mut rejected = Rejected::new(load.ctx, fate);
     // Whichever side fails drops its end, and the others stop.
-    let (fed, sent) = tokio::join!(feed(stream, batches), send(&mut copy, to_send, load.ctx));
+    let (fed, sent, taken) =
+        tokio::join!(feed(stream, batches), sink(to_send), rejected.take_all(to_reject));
     let encoded =
         encoding.await.map_err(|error| TaskError::permanent(format!("encoding: {error}")));
     fed?;
-    // If the server ended the COPY early, finishing it brings the reason.
-    let rows = match (encoded?, sent) {
-        (Err(error), _) => return Err(error),
-        (Ok(_), Err(error)) => return Err(failure(error)),
-        (Ok(rows), Ok(())) => rows,
-    };
-    let written = copy.finish().await.map_err(failure)?;
-    let (sent, written) = (i64::try_from(rows), i64::try_from(written));
-    Ok(Copied { sent: sent.unwrap_or(i64::MAX), written: written.unwrap_or(i64::MAX) })
+    taken?;
+    let (read, bad) = encoded??;
+    rejected.finish(read - bad);
+    let (read, rejected) = (i64::try_from(read), i64::try_from(bad));
+    let (read, rejected) = (read.unwrap_or(i64::MAX), rejected.unwrap_or(i64::MAX));
+    Ok((Copied { read, rejected, written: 0 }, sent))
 }
 
 async fn feed(
@@ -72,23 +106,55 @@ async fn feed(
     Ok(())
 }
 
-fn encode(
-    mut encoder: Encoder,
-    mut batches: Receiver<RecordBatch>,
-    chunks: &Sender<Chunk>,
-) -> Result<u64, TaskError> {
-    let mut rows = 0;
-    while let Some(batch) = batches.blocking_recv() {
-        let wanted = encoder
-            .encode(&batch, CHUNK, |bytes| chunks.blocking_send(Chunk { bytes, rows }).is_ok())?;
-        rows = encoder.rows();
-        if !wanted {
-            return Ok(rows);
+/// The side that encodes.
+struct Encoding {
+    encoder: Encoder,
+    /// The dataset's.
+    name: String,
+    /// A row that does not fit is an error.
+    fails: bool,
+    chunks: Sender<Chunk>,
+    letters: Sender<Vec<BadRow>>,
+}
+
+impl Encoding {
+    /// Returns how many rows there were, and how many of them did not fit.
+    fn run(mut self, mut batches: Receiver<RecordBatch>) -> Result<(u64, u64), TaskError> {
+        let (mut rows, mut bad) = (0, 0);
+        let mut wanted = true;
+        while let Some(batch) = batches.blocking_recv() {
+            let misfits = self.encoder.encode(&batch, CHUNK, |bytes| {
+                wanted = self.chunks.blocking_send(Chunk { bytes, rows }).is_ok();
+                wanted
+            })?;
+            if !misfits.is_empty() {
+                bad += misfits.len() as u64;
+                wanted &= self.reject(&batch, &misfits, rows)?;
+            }
+            rows = self.encoder.rows();
+            if !wanted {
+                return Ok((rows, bad));
+            }
         }
+        // Nobody waits for it if sending has failed; that error is the one to show.
+        let _ = self.chunks.blocking_send(Chunk { bytes: self.encoder.finish(), rows });
+        Ok((rows, bad))
     }
-    // Nobody waits for it if sending has failed; that error is the one to show.
-    let _ = chunks.blocking_send(Chunk { bytes: encoder.finish(), rows });
-    Ok(rows)
+
+    /// Hands rows of a batch over, of which `before` came earlier; returns whether more are wanted.
+    fn reject(
+        &self,
+        batch: &RecordBatch,
+        misfits: &[(usize, Vec<String>)],
+        before: u64,
+    ) -> Result<bool, TaskError> {
+        if let (true, Some((at, reasons))) = (self.fails, misfits.first()) {
+            let row = before + *at as u64 + 1;
+            return Err(TaskError::permanent(format!("row {row}, {}", reasons.join("; "))));
+        }
+        let letters = letters(batch, misfits, &self.name, before).map_err(TaskError::permanent)?;
+        Ok(self.letters.blocking_send(letters).is_ok())
+    }
 }
 
 async fn send(

@@ -8,7 +8,7 @@ use subak_task::TaskError;
 
 use crate::copy::ddl_type;
 use crate::load::Load;
-use crate::load::mapping::pairs;
+use crate::load::mapping::Pair;
 use crate::name::{self, Identifier};
 
 /// Keeps two creators of tables apart, anywhere in the database.
@@ -34,12 +34,11 @@ impl Load<'_> {
     /// Returns the statement that creates the table for the dataset.
     pub(crate) fn ddl(&self, schema: &SchemaRef) -> Result<String, TaskError> {
         let mut lines = Vec::new();
-        for (target, source) in pairs(&self.params.columns, schema) {
-            let Ok(field) = schema.field_with_name(&source) else { continue };
-            let data_type = field.data_type();
-            let ddl_type = ddl_type(data_type).ok_or_else(|| {
+        for Pair { target, named, source } in self.pairs(schema)? {
+            let data_type = source.data_type(schema);
+            let ddl_type = ddl_type(&data_type).ok_or_else(|| {
                 TaskError::permanent(format!(
-                    "column `{source}` of the dataset is {data_type}, for which there is no column \
+                    "column `{named}` of the dataset is {data_type}, for which there is no column \
                      type: turn it into text or columns in a `transform`"
                 ))
             })?;

@@ -35,6 +35,8 @@ pub(crate) struct Loaded {
     pub(crate) rows_read: i64,
     /// Rows in the table because of it: with `upsert` a repeated key counts once.
     pub(crate) rows_loaded: i64,
+    /// Rows with a value that does not fit its column.
+    pub(crate) rows_rejected: i64,
     /// Rows that are not: a later row has the same key, or a trigger of the table left them out.
     pub(crate) rows_filtered: i64,
     /// Where it was done before.
@@ -50,6 +52,7 @@ impl Loaded {
             "mode": self.mode,
             "rows": self.rows_loaded,
             "rows_read": self.rows_read,
+            "rows_rejected": self.rows_rejected,
             "rows_filtered": self.rows_filtered,
         })
     }
@@ -58,6 +61,9 @@ impl Loaded {
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows into {} ({})", self.rows_loaded, self.table_name, self.mode)?;
+        if self.rows_rejected > 0 {
+            write!(f, "; {} of {} rows rejected", self.rows_rejected, self.rows_read)?;
+        }
         if self.rows_filtered > 0 {
             let why = match self.mode.as_str() {
                 "upsert" => "a later row has the same key, or the table left the row as it was",
@@ -181,7 +187,7 @@ impl Ledger {
     pub(crate) async fn find(&self, db: &mut PgConnection) -> Result<Option<Loaded>, TaskError> {
         let id = &self.identity;
         let find = format!(
-            "SELECT table_name, mode, rows_read, rows_loaded, rows_filtered FROM {}
+            "SELECT table_name, mode, rows_read, rows_loaded, rows_rejected, rows_filtered FROM {}
              WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
             self.table()
         );
@@ -207,7 +213,7 @@ impl Ledger {
         let id = &self.identity;
         let record = format!(
             "UPDATE {} SET rows_read = $6, rows_loaded = $7, ranges = $8, rows_filtered = $9,
-                 loaded_at = clock_timestamp()
+                 rows_rejected = $10,                 loaded_at = clock_timestamp()
              WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
             self.table()
         );
@@ -221,6 +227,7 @@ impl Ledger {
             .bind(loaded.rows_loaded)
             .bind(sqlx::types::Json(ranges))
             .bind(loaded.rows_filtered)
+            .bind(loaded.rows_rejected)
             .execute(db)
             .await
             .map_err(|error| self.refused(error))?;

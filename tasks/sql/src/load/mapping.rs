@@ -1,46 +1,85 @@
-//! Which column of the dataset goes into which column of the table.
+//! Which values of the dataset go into which column of the table.
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Fields, SchemaRef};
 use subak_core::operators::kafka::METADATA;
-use subak_task::TaskError;
+use subak_task::{Column, TaskError};
 
-use crate::copy::{Field, ddl_type};
+use crate::copy::{Field, Source, Unknown, ddl_type};
 use crate::load::catalog::Table;
 use crate::name::{self, Identifier, did_you_mean};
 
-/// Returns pairs of table column and dataset column: those that the user names, or the same names; in
-/// the dataset's order, which a created table has too.
-pub(crate) fn pairs(named: &BTreeMap<String, String>, schema: &SchemaRef) -> Vec<(String, String)> {
+/// What a column of the table is filled from.
+pub(crate) struct Pair {
+    /// Column of the table.
+    pub(crate) target: String,
+    /// The source as the user names it.
+    pub(crate) named: String,
+    pub(crate) source: Source,
+}
+
+/// Returns what fills the table's columns: what the user names, or the same names; in the dataset's
+/// order, which a created table has too.
+pub(crate) fn pairs(
+    named: &BTreeMap<String, String>,
+    schema: &SchemaRef,
+    run_id: &str,
+) -> Result<Vec<Pair>, TaskError> {
+    let pair = |target: &str, name: &str| {
+        let source = Source::resolve(name, schema, run_id);
+        let source = source.map_err(|unknown| no_source(name, &unknown))?;
+        Ok(Pair { target: target.to_owned(), named: name.to_owned(), source })
+    };
     if named.is_empty() {
         // Where a record comes from is a column of the table only where somebody says so.
         let names = schema.fields().iter().map(|field| field.name());
         let names = names.filter(|name| !METADATA.contains(&name.as_str()));
-        return names.map(|name| (name.clone(), name.clone())).collect();
+        return names.map(|name| pair(name, name)).collect();
     }
-    let mut pairs: Vec<_> =
-        named.iter().map(|(target, source)| (target.clone(), source.clone())).collect();
-    // A column that the dataset does not have is reported later.
-    pairs.sort_by_key(|(_, source)| schema.index_of(source).unwrap_or(usize::MAX));
-    pairs
+    let pairs = named.iter().map(|(target, name)| pair(target, name));
+    let mut pairs = pairs.collect::<Result<Vec<_>, TaskError>>()?;
+    pairs.sort_by_key(|pair| match &pair.source {
+        Source::Path(path) => path.clone(),
+        Source::Record(_) | Source::Constant(_) => vec![usize::MAX],
+    });
+    Ok(pairs)
+}
+
+/// The columns of the dataset that are read, in its order, or `None` if all are: also if a name among
+/// them leads nowhere, so that the error can name those there are.
+pub(crate) fn read_columns(
+    named: &BTreeMap<String, String>,
+    also: &[&str],
+    schema: &[Column],
+) -> Option<Vec<String>> {
+    if named.is_empty() {
+        return None;
+    }
+    let columns: Vec<&str> = schema.iter().map(|column| column.name.as_str()).collect();
+    let mut wanted: Vec<&str> =
+        named.values().flat_map(|name| Source::reads(name, &columns)).collect();
+    if wanted.is_empty() || wanted.iter().any(|name| !columns.contains(name)) {
+        return None;
+    }
+    wanted.extend(also);
+    let read = columns.iter().filter(|column| wanted.contains(column));
+    Some(read.map(|column| (*column).to_owned()).collect())
 }
 
 /// Checks the pairs against table and dataset, and returns the columns to fill.
 pub(crate) fn fields(
-    named: &BTreeMap<String, String>,
+    pairs: Vec<Pair>,
     schema: &SchemaRef,
     table: &Table,
 ) -> Result<Vec<Field>, TaskError> {
-    let pairs = pairs(named, schema);
-    let fields: Vec<Field> = pairs
-        .iter()
-        .map(|(target, source)| field(target, source, schema, table))
-        .collect::<Result<_, _>>()?;
+    let fields: Vec<Field> =
+        pairs.into_iter().map(|pair| field(pair, schema, table)).collect::<Result<_, _>>()?;
+    let is_filled = |name: &Identifier| fields.iter().any(|field| field.target == name.as_str());
     let missing: Vec<&Identifier> = table
         .columns
         .iter()
-        .filter(|column| column.required && !pairs.iter().any(|(to, _)| to == column.name.as_str()))
+        .filter(|column| column.required && !is_filled(&column.name))
         .map(|column| &column.name)
         .collect();
     if !missing.is_empty() {
@@ -49,28 +88,16 @@ pub(crate) fn fields(
              columns defaults, or map others to them with `columns`",
             table.shown,
             name::list(missing),
-            source_names(schema)
+            names(schema.fields())
         )));
     }
     Ok(fields)
 }
 
-fn field(
-    target: &str,
-    source: &str,
-    schema: &SchemaRef,
-    table: &Table,
-) -> Result<Field, TaskError> {
-    let index = schema.index_of(source).map_err(|_| {
-        let names = schema.fields().iter().map(|field| field.name().as_str());
-        TaskError::permanent(format!(
-            "the dataset has no column `{source}`{}; it has {}",
-            did_you_mean(source, names),
-            source_names(schema)
-        ))
-    })?;
+fn field(pair: Pair, schema: &SchemaRef, table: &Table) -> Result<Field, TaskError> {
+    let target = &pair.target;
     let column = table.columns.iter().find(|column| column.name.as_str() == target);
-    let column = column.ok_or_else(|| no_column(target, source, schema, table))?;
+    let column = column.ok_or_else(|| no_column(&pair, schema, table))?;
     if column.generated {
         return Err(TaskError::permanent(format!(
             "column `{target}` of table `{}` is computed by PostgreSQL: name the others in `columns`",
@@ -84,26 +111,33 @@ fn field(
             table.shown, column.type_name
         ))
     })?;
-    Ok(Field {
-        target: target.to_owned(),
-        pg_type,
-        type_name: column.type_name.clone(),
-        index,
-        source: source.to_owned(),
-    })
+    let type_name = column.type_name.clone();
+    Ok(Field { target: pair.target, pg_type, type_name, source: pair.source, named: pair.named })
 }
 
-fn no_column(target: &str, source: &str, schema: &SchemaRef, table: &Table) -> TaskError {
+fn no_source(name: &str, unknown: &Unknown<'_>) -> TaskError {
+    let Some(fields) = unknown.fields else {
+        return TaskError::permanent(format!(
+            "the dataset has no `{name}`: what `{}` should be in has no fields",
+            unknown.word
+        ));
+    };
+    let near = did_you_mean(unknown.word, fields.iter().map(|field| field.name().as_str()));
+    TaskError::permanent(format!(
+        "the dataset has no column `{name}`{near}; it has {}",
+        names(fields)
+    ))
+}
+
+fn no_column(pair: &Pair, schema: &SchemaRef, table: &Table) -> TaskError {
+    let Pair { target, named, source } = pair;
     let names = table.columns.iter().map(|column| column.name.as_str());
     let near = did_you_mean(target, names.clone());
     let map = match near.as_str() {
         "" => String::new(),
-        _ => format!(" (`columns: {{<table column>: {source}}}` maps it)"),
+        _ => format!(" (`columns: {{<table column>: {named}}}` maps it)"),
     };
-    let ddl = schema
-        .field_with_name(source)
-        .ok()
-        .and_then(|field| ddl_type(field.data_type()))
+    let ddl = ddl_type(&source.data_type(schema))
         .zip(Identifier::new(target).ok())
         .map(|(ddl_type, name)| {
             format!("\nTo add it: ALTER TABLE {} ADD COLUMN {name} {ddl_type};", table.name)
@@ -116,7 +150,7 @@ fn no_column(target: &str, source: &str, schema: &SchemaRef, table: &Table) -> T
     ))
 }
 
-fn source_names(schema: &SchemaRef) -> String {
-    let names = schema.fields().iter().map(|field| format!("`{}`", field.name()));
+fn names(fields: &Fields) -> String {
+    let names = fields.iter().map(|field| format!("`{}`", field.name()));
     names.collect::<Vec<_>>().join(", ")
 }

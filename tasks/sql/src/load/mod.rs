@@ -12,9 +12,8 @@ mod upsert;
 use std::time::Duration;
 
 use subak_core::operators::sql::PostgresLoad;
-use subak_core::range::Operation;
 use subak_task::{DatasetRef, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::ledger::{Earlier, Ledger, Loaded};
@@ -32,9 +31,6 @@ const SETTLE: [Duration; 6] = [
     Duration::from_millis(1_600),
     Duration::from_millis(3_200),
 ];
-
-/// How long a server has to note that a range is committed.
-const TELL: Duration = Duration::from_secs(5);
 
 /// `postgres.load`: loads a dataset into a table.
 pub(crate) struct PostgresLoadOperator;
@@ -77,13 +73,16 @@ impl Operator for PostgresLoadOperator {
                 load.ranges.iter().map(RangeRef::to_string).collect::<Vec<_>>().join(", ")
             )),
         }
-        load.tell_committed().await;
+        for range in &load.ranges {
+            range.tell_committed(&ctx.identity.task_id, ctx).await;
+        }
         Ok(output(&loaded))
     }
 }
 
 fn output(loaded: &Loaded) -> TaskOutput {
-    TaskOutput { value: Some(loaded.to_json()), ..TaskOutput::default() }
+    let rows_rejected = u64::try_from(loaded.rows_rejected).unwrap_or_default();
+    TaskOutput { value: Some(loaded.to_json()), rows_rejected, ..TaskOutput::default() }
 }
 
 impl<'a> Load<'a> {
@@ -116,19 +115,6 @@ impl<'a> Load<'a> {
             target,
             ctx,
         })
-    }
-
-    /// Tells the server which ranges are in the database. The next reader finds it out by itself, if
-    /// no server hears it.
-    async fn tell_committed(&self) {
-        for range in &self.ranges {
-            let sink = self.ctx.identity.task_id.clone();
-            let commit = Operation::Commit { range: range.range, sink };
-            let told = timeout(TELL, self.ctx.pipeline.ranges.ask(commit)).await;
-            if !matches!(told, Ok(Ok(_))) {
-                self.ctx.log("no server has noted that the range is committed: the ledger has it");
-            }
-        }
     }
 
     /// Commits. If the answer is lost, the ledger says whether the rows are there.

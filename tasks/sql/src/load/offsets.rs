@@ -5,22 +5,19 @@
 //! whoever loads it and whatever dies.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use subak_core::range::{Answer, Operation, Place};
-use subak_task::{LedgerTopic, RangeRef, TaskContext, TaskError, TaskIdentity};
+use subak_task::{
+    LedgerName, LedgerTopic, Positions, RangeRef, TaskContext, TaskError, TaskIdentity,
+};
 
 use crate::name::Identifier;
 use crate::target::Target;
 
 /// Keeps two creators apart, anywhere in the database.
 const CREATE_LOCK: i64 = 0x5375_6261_6b4f_6666;
-
-/// How long a load waits for the one before it, and between two looks.
-const PREDECESSOR: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The columns that say whose positions a row is one of.
 const KEY: &str = "installation, dag_id, consume_task, load_task, cluster, topic";
@@ -100,29 +97,8 @@ impl Offsets {
         range: &RangeRef,
         ctx: &TaskContext,
     ) -> Result<(), TaskError> {
-        let began = Instant::now();
-        loop {
-            let positions = self.read(db, &range.ledger_topic()).await?;
-            let Some((partition, position)) = behind(range, &positions) else { return Ok(()) };
-            let waits = Operation::Waits { range: range.range, sink: self.load_task.clone() };
-            let Answer::Waits { run_id: Some(run) } = ctx.pipeline.ranges.ask(waits).await? else {
-                // It may have been loaded between the two questions.
-                let positions = self.read(db, &range.ledger_topic()).await?;
-                return match behind(range, &positions) {
-                    None => Ok(()),
-                    Some(_) => Err(self.gap(range, partition, position)),
-                };
-            };
-            if began.elapsed() > PREDECESSOR {
-                return Err(TaskError::transient(format!(
-                    "{range} waits for the range before it, which run `{run}` has not loaded yet"
-                )));
-            }
-            if began.elapsed() < LOOK_EVERY {
-                ctx.log(format!("waiting for run `{run}` to load the range before this one"));
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        let mut reading = Reading { offsets: self, db };
+        range.await_turn(&self.load_task, &self.name(), ctx, &mut reading).await
     }
 
     /// Locks the positions of a range in the open transaction. Returns whether the range is here
@@ -161,7 +137,7 @@ impl Offsets {
             .await
             .map_err(|error| self.refused(error))?;
         let positions = self.read(db, &range.ledger_topic()).await?;
-        self.is_committed(range, &positions)
+        range.is_committed(&self.name(), &positions)
     }
 
     /// Moves the positions of a held range behind it, in the open transaction.
@@ -217,43 +193,8 @@ impl Offsets {
             .bind(&range.topic)
     }
 
-    /// Whether all of a range is here; some of it is an error.
-    fn is_committed(
-        &self,
-        range: &RangeRef,
-        positions: &BTreeMap<i32, i64>,
-    ) -> Result<bool, TaskError> {
-        let mut committed = 0;
-        for (place, partition, position) in places(range, positions) {
-            match place {
-                Place::Next => {}
-                Place::Committed => committed += 1,
-                Place::Behind | Place::Inside => return Err(self.gap(range, partition, position)),
-            }
-        }
-        match committed {
-            0 => Ok(false),
-            all if all == range.partitions.len() => Ok(true),
-            _ => Err(TaskError::permanent(format!(
-                "{}: some partitions of {range} are loaded and others are not: somebody has changed \
-                 {}",
-                self.target,
-                self.table()
-            ))),
-        }
-    }
-
-    fn gap(&self, range: &RangeRef, partition: i32, position: i64) -> TaskError {
-        let expected = range.partitions.iter().find(|part| part.partition == partition);
-        let expected = expected.map_or(0, |part| part.after);
-        TaskError::permanent(format!(
-            "{}: {range} would leave a gap: by {} the next offset of partition {partition} is \
-             {position}, but the range begins at {expected}, and no run works on what lies between\
-             \nwhat to do: clear the run that read the range before, or trigger the DAG: it reads on \
-             from what the ledger says",
-            self.target,
-            self.table()
-        ))
+    fn name(&self) -> LedgerName {
+        LedgerName { target: self.target.to_string(), ledger: self.table() }
     }
 
     fn table(&self) -> String {
@@ -298,20 +239,15 @@ impl Offsets {
     }
 }
 
-/// Where the ledger stands to each part; a partition without a row is at the part's beginning.
-fn places<'a>(
-    range: &'a RangeRef,
-    positions: &'a BTreeMap<i32, i64>,
-) -> impl Iterator<Item = (Place, i32, i64)> + 'a {
-    range.partitions.iter().map(|part| {
-        let position = positions.get(&part.partition).copied().unwrap_or(part.after);
-        (Place::of(position, part.after, part.from, part.to), part.partition, position)
-    })
+/// The ledger, over a session.
+struct Reading<'a> {
+    offsets: &'a Offsets,
+    db: &'a mut PgConnection,
 }
 
-/// The first partition for which a range before this one is missing.
-fn behind(range: &RangeRef, positions: &BTreeMap<i32, i64>) -> Option<(i32, i64)> {
-    places(range, positions)
-        .find(|(place, ..)| *place == Place::Behind)
-        .map(|(_, partition, position)| (partition, position))
+#[async_trait]
+impl Positions for Reading<'_> {
+    async fn read(&mut self, range: &RangeRef) -> Result<BTreeMap<i32, i64>, TaskError> {
+        self.offsets.read(self.db, &range.ledger_topic()).await
+    }
 }

@@ -5,12 +5,15 @@ use std::collections::BTreeSet;
 use arrow::datatypes::SchemaRef;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use subak_core::operators::data::OnBadRow;
 use subak_core::operators::sql::LoadMode;
 use subak_task::{RecordBatchStream, TaskError};
 
 use crate::copy::{Encoder, Field};
 use crate::load::catalog::{self, Table};
+use crate::load::copy_in::Copied;
 use crate::load::ledger::{Earlier, Loaded, mode_name};
+use crate::load::mapping::Pair;
 use crate::load::{Load, copy_in, mapping, upsert};
 use crate::name::{self, Identifier, did_you_mean};
 
@@ -27,16 +30,16 @@ impl Load<'_> {
         self.execute(db, "BEGIN ISOLATION LEVEL READ COMMITTED".to_owned()).await?;
         let mode = self.params.mode;
         if let Some(earlier) = self.ledger.claim_in_tx(db, &self.params.table, mode).await? {
-            return Ok(earlier);
+            return self.reject_again_in_tx(db, earlier).await;
         }
         if self.hold_ranges_in_tx(db).await? {
-            return Ok(self.nothing_to_load());
+            return self.reject_again_in_tx(db, self.nothing_to_load()).await;
         }
         self.ledger.check_in_tx(db, mode).await?;
         let stream = self.read().await?;
         let table = self.table_in_tx(db, &stream.schema).await?;
-        let fields = mapping::fields(&self.params.columns, &stream.schema, &table)?;
-        let (rows_read, rows_loaded) = match mode {
+        let fields = mapping::fields(self.pairs(&stream.schema)?, &stream.schema, &table)?;
+        let copied = match mode {
             LoadMode::Append => self.copy_in_tx(db, &table, fields, stream).await?,
             LoadMode::Replace => {
                 self.empty_in_tx(db, &table).await?;
@@ -50,9 +53,10 @@ impl Load<'_> {
         let loaded = Loaded {
             table_name: self.params.table.clone(),
             mode: mode_name(mode).to_owned(),
-            rows_read,
-            rows_loaded,
-            rows_filtered: (rows_read - rows_loaded).max(0),
+            rows_read: copied.read,
+            rows_loaded: copied.written,
+            rows_rejected: copied.rejected,
+            rows_filtered: (copied.read - copied.rejected - copied.written).max(0),
             earlier: None,
         };
         for range in &self.ranges {
@@ -85,6 +89,7 @@ impl Load<'_> {
             mode: mode_name(self.params.mode).to_owned(),
             rows_read: 0,
             rows_loaded: 0,
+            rows_rejected: 0,
             rows_filtered: 0,
             earlier: Some(Earlier::Range),
         }
@@ -101,13 +106,14 @@ impl Load<'_> {
 
     /// Opens the dataset, only those columns that the table takes.
     async fn read(&self) -> Result<RecordBatchStream, TaskError> {
-        let taken: BTreeSet<&str> = self.params.columns.values().map(String::as_str).collect();
-        // In the dataset's order, which a created table has too.
-        let names = self.dataset.schema.iter().map(|column| column.name.clone());
-        let wanted: Vec<String> = names.filter(|name| taken.contains(name.as_str())).collect();
-        // With an unknown name among them all are read, so that the error can name those there are.
-        let narrow = !wanted.is_empty() && wanted.len() == taken.len();
-        self.ctx.datasets.read(&self.dataset, narrow.then_some(&wanted[..]), self.ctx).await
+        let also = if self.params.mode == LoadMode::Upsert { &upsert::ORDER[..] } else { &[] };
+        let columns = mapping::read_columns(&self.params.columns, also, &self.dataset.schema);
+        self.ctx.datasets.read(&self.dataset, columns.as_deref(), self.ctx).await
+    }
+
+    /// What fills the table's columns.
+    pub(crate) fn pairs(&self, schema: &SchemaRef) -> Result<Vec<Pair>, TaskError> {
+        mapping::pairs(&self.params.columns, schema, &self.ctx.identity.run_id)
     }
 
     async fn table_in_tx(
@@ -160,13 +166,32 @@ impl Load<'_> {
         table: &Table,
         fields: Vec<Field>,
         stream: RecordBatchStream,
-    ) -> Result<(i64, i64), TaskError> {
+    ) -> Result<Copied, TaskError> {
         let columns = columns(&fields)?;
         let statement =
             format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, name::list(&columns));
         let encoder = Encoder::new(&stream.schema, fields, false)?;
-        let copied = copy_in::copy_in(self, db, &statement, encoder, stream).await?;
-        Ok((copied.sent, copied.written))
+        copy_in::copy_in(self, db, &statement, encoder, stream).await
+    }
+
+    /// Dead letters of the try that loaded the rows may have died with it: they are made again. Those
+    /// that are kept already are known by their rows.
+    async fn reject_again_in_tx(
+        &self,
+        db: &mut PgConnection,
+        loaded: Loaded,
+    ) -> Result<Loaded, TaskError> {
+        if self.params.on_bad_row != OnBadRow::DeadLetter {
+            return Ok(loaded);
+        }
+        let Some(table) = catalog::table(db, &self.target, &self.table).await? else {
+            return Ok(loaded);
+        };
+        let stream = self.read().await?;
+        let fields = mapping::fields(self.pairs(&stream.schema)?, &stream.schema, &table)?;
+        let encoder = Encoder::new(&stream.schema, fields, false)?;
+        let rows_rejected = copy_in::reject_again(self, encoder, stream).await?;
+        Ok(Loaded { rows_rejected, ..loaded })
     }
 
     /// Checks that the key is unique in the table and given by the dataset.

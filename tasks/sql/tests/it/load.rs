@@ -38,7 +38,10 @@ async fn append_adds_rows_through_a_mapping_and_records_the_load() -> Result<()>
     let value = a_try.load("retention", json!({ "columns": columns })).await?;
     assert_eq!(
         value,
-        json!({ "table": "retention", "mode": "append", "rows": 3, "rows_read": 3, "rows_filtered": 0 })
+        json!({
+            "table": "retention", "mode": "append",
+            "rows": 3, "rows_read": 3, "rows_rejected": 0, "rows_filtered": 0,
+        })
     );
     assert_eq!(database.rows(ROWS).await?, ["0|0", "1|948", "2|783", "3|1020"]);
     let ledger = "SELECT run_uuid, task_id, map_index, resets, table_name, mode, rows_read,
@@ -137,7 +140,10 @@ async fn upsert_lets_the_later_row_of_a_key_win() -> Result<()> {
     let value = a_try.load("users", json!({ "mode": "upsert", "key": ["email"] })).await?;
     assert_eq!(
         value,
-        json!({ "table": "users", "mode": "upsert", "rows": 3, "rows_read": 5, "rows_filtered": 2 })
+        json!({
+            "table": "users", "mode": "upsert",
+            "rows": 3, "rows_read": 5, "rows_rejected": 0, "rows_filtered": 2,
+        })
     );
     let rows = database.rows("SELECT email, name FROM users ORDER BY email").await?;
     assert_eq!(rows, ["a|second", "b|only", "c|two", "z|kept"]);

@@ -114,6 +114,7 @@ pub(crate) struct Try {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) log: Mutex<Vec<String>>,
+    pub(crate) letters: Mutex<Vec<BadRow>>,
 }
 
 impl Try {
@@ -140,7 +141,7 @@ impl Try {
             log: Arc::clone(&seen) as Arc<dyn LogSink>,
             progress: Arc::clone(&seen) as Arc<dyn ProgressSink>,
             state: Arc::new(Nothing),
-            dead_letters: Arc::new(Nothing),
+            dead_letters: Arc::clone(&seen) as Arc<dyn DeadLetterSink>,
             datasets: Arc::new(Batches(batches)),
             processes: Arc::new(Nothing),
             connections: Arc::new(BTreeMap::from([("w".to_owned(), connection)])),
@@ -176,6 +177,17 @@ impl Try {
         let operators = subak_tasks_sql::operators();
         let operator = operators.iter().find(|operator| operator.name() == name).unwrap();
         operator.run_with(with, &self.ctx).await
+    }
+
+    /// Dead letters: where each is from, why, and the row.
+    pub(crate) fn letters(&self) -> Vec<String> {
+        let letters = self.seen.letters.lock().unwrap();
+        let shown = letters.iter().map(|letter| {
+            let BadRow { source, partition, position, reasons, raw, .. } = letter;
+            let raw = String::from_utf8_lossy(raw);
+            format!("{source}/{partition}/{position}: {} {raw}", reasons.join("; "))
+        });
+        shown.collect()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -254,9 +266,10 @@ impl StateStore for Nothing {
 }
 
 #[async_trait]
-impl DeadLetterSink for Nothing {
-    async fn send(&self, _: Vec<BadRow>) -> Result<(), TaskError> {
-        Err(TaskError::permanent("no dead letters here"))
+impl DeadLetterSink for Seen {
+    async fn send(&self, rows: Vec<BadRow>) -> Result<(), TaskError> {
+        self.letters.lock().unwrap().extend(rows);
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Numbers as people read them.
 
 /// `541,909 rows`, `1 row`.
-pub(crate) fn rows_text(count: u64, noun: &str) -> String {
+#[must_use]
+pub fn rows_text(count: u64, noun: &str) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -15,7 +16,8 @@ pub(crate) fn rows_text(count: u64, noun: &str) -> String {
 }
 
 /// `45.0 MB`.
-pub(crate) fn bytes_text(bytes: u64) -> String {
+#[must_use]
+pub fn bytes_text(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
         return rows_text(bytes, "byte");

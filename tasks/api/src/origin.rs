@@ -5,7 +5,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use subak_core::operators::kafka::METADATA;
 
 /// The columns of a batch that name topic, partition and offset.
-pub(crate) struct Origin<'a> {
+pub(super) struct Origin<'a> {
     topics: &'a StringArray,
     partitions: &'a Int32Array,
     offsets: &'a Int64Array,
@@ -13,7 +13,7 @@ pub(crate) struct Origin<'a> {
 
 impl<'a> Origin<'a> {
     /// Returns them if the batch has all three.
-    pub(crate) fn of(batch: &'a RecordBatch) -> Option<Self> {
+    pub(super) fn of(batch: &'a RecordBatch) -> Option<Self> {
         let [topic, partition, offset, ..] = METADATA;
         Some(Self {
             topics: batch.column_by_name(topic)?.as_string_opt()?,
@@ -23,7 +23,7 @@ impl<'a> Origin<'a> {
     }
 
     /// Topic, partition and offset of a row, unless one of them was lost on the way.
-    pub(crate) fn at(&self, row: usize) -> Option<(&'a str, i32, i64)> {
+    pub(super) fn at(&self, row: usize) -> Option<(&'a str, i32, i64)> {
         let columns: [&dyn Array; 3] = [self.topics, self.partitions, self.offsets];
         let is_whole = columns.iter().all(|column| column.is_valid(row));
         is_whole
