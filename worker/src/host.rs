@@ -12,6 +12,7 @@ use subak_task::{DatasetReader, FileAccess, Ledgers, ProcessGroups, TaskIdentity
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keeper;
+use crate::ledgers::AllLedgers;
 use crate::registry::Registry;
 
 /// See the module.
@@ -53,7 +54,7 @@ impl Host {
             ),
             registry,
             datasets,
-            ledgers: subak_tasks_sql::ledgers(),
+            ledgers: Arc::new(AllLedgers::new()),
             processes,
             memory_per_try,
             grace: config.grace,

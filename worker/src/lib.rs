@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod host;
 pub mod keeper;
+mod ledgers;
 pub mod local;
 mod local_ranges;
 mod log;

@@ -37,6 +37,13 @@ pub fn sinks(dag: &Dag, task_id: &str) -> Result<Vec<String>, String> {
     if let Some(mapped) = [task].into_iter().chain(below.iter().copied()).find(is_mapped) {
         return Err(format!("task `{}` is mapped: that cannot be replayed yet", mapped.task_id));
     }
+    if let Some(writes) = below.iter().find(|task| task.operator == "kafka.produce") {
+        return Err(format!(
+            "task `{}` writes to a topic, whose offsets cannot tell which replays it has: that cannot \
+             be replayed yet",
+            writes.task_id
+        ));
+    }
     let sinks: Vec<String> = below.iter().filter_map(|it| sink(it)).map(|it| it.task_id).collect();
     if sinks.is_empty() {
         return Err(format!(
@@ -97,5 +104,8 @@ tasks:
         let file = "  file: {operator: csv.write, with: {path: o.csv, \
                     input: '{{ tasks.read.output }}'}}\n";
         check(&format!("{LOAD}{file}"), "check", Err("task `file` replaces"));
+        let topic = "  topic: {operator: kafka.produce, with: {connection: c, topic: t, \
+                     input: '{{ tasks.check.output }}'}}\n";
+        check(&format!("{LOAD}{topic}"), "check", Err("task `topic` writes to a topic"));
     }
 }

@@ -9,7 +9,7 @@ use crate::template::references;
 /// The operator that reads a topic.
 pub(super) const CONSUME: &str = "kafka.consume";
 /// Operators that keep a ledger.
-const LOADS: [&str; 1] = ["postgres.load"];
+const LOADS: [&str; 2] = ["kafka.produce", "postgres.load"];
 
 /// Gives each task that reads a topic its sinks, and their connections; returns what stands in the
 /// way, by task id. The tasks are in topological order.
@@ -33,8 +33,8 @@ pub(super) fn connect(tasks: &mut [Task]) -> Vec<(String, String)> {
         }
         let sinks: Vec<Sink> = below.iter().filter_map(|task| sink(task)).collect();
         if sinks.is_empty() {
-            let what = "no load follows: the ledger of a postgres.load, which takes the task's output \
-                        or what was made of it, keeps how far the topic was read";
+            let what = "no load follows: the ledger of a postgres.load or a kafka.produce, which takes \
+                        the task's output or what was made of it, keeps how far the topic was read";
             problems.push((id, what.to_owned()));
         }
         let task = &mut tasks[place];

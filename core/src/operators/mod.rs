@@ -16,6 +16,7 @@ pub mod flow;
 pub mod kafka;
 pub mod plain;
 pub mod process;
+pub mod produce;
 mod rules;
 pub mod sql;
 pub mod validate;
@@ -83,6 +84,7 @@ pub const OPERATORS: &[Operator] = &[
     operator::<data::CsvWrite>("csv.write", false, &[]),
     operator::<plain::Nothing>("empty", false, &[]),
     operator::<kafka::KafkaConsume>("kafka.consume", true, &[]),
+    operator::<produce::KafkaProduce>("kafka.produce", false, &[]),
     operator::<flow::LatestOnly>("latest_only", false, &[]),
     operator::<plain::Nothing>("noop", false, &[]),
     operator::<data::ParquetRead>("parquet.read", true, &[]),
@@ -102,7 +104,6 @@ pub const NOT_YET: &[&str] = &[
     "generate",
     "http",
     "http.poll",
-    "kafka.produce",
     "mysql.cdc",
     "mysql.load",
     "notify",

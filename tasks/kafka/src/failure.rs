@@ -22,6 +22,9 @@ pub(crate) fn task_error(
                 | Code::AllBrokersDown
                 | Code::Resolve
                 | Code::Fail
+                // Of a commit after a record that was not taken.
+                | Code::Inconsistent
+                | Code::PurgeQueue
         )
     });
     let (code, text) = match heard.filter(|_| silent) {
@@ -53,6 +56,10 @@ fn is_permanent(code: Code) -> bool {
             | Code::InvalidTopic
             | Code::InvalidArgument
             | Code::SSL
+            | Code::MessageSizeTooLarge
+            | Code::InvalidRecord
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::InvalidTransactionTimeout
     )
 }
 
@@ -65,10 +72,19 @@ fn advice(code: Code) -> Option<&'static str> {
             "name the mechanism that the brokers have, in the connection's extra: sasl.mechanism"
         }
         Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed => {
-            "grant the connection's user READ on the topic, and on the group that begins with `subak.`"
+            "grant the connection's user READ (to write: WRITE) on the topic, and READ on the group that begins with `subak.`"
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
             "create the topic, or correct its name"
+        }
+        Code::MessageSizeTooLarge => {
+            "raise max.message.bytes of the topic, and message.max.bytes in the connection's extra"
+        }
+        Code::TransactionalIdAuthorizationFailed => {
+            "grant the connection's user WRITE on transactional ids that begin with `subak.`"
+        }
+        Code::InvalidTransactionTimeout => {
+            "set transaction.timeout.ms in the connection's extra to what the brokers allow"
         }
         Code::SSL => {
             "see that the port speaks TLS, and that ssl.ca.location in the connection's extra is its \

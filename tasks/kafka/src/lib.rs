@@ -5,6 +5,7 @@
 
 mod consume;
 mod failure;
+mod produce;
 mod record;
 mod target;
 
@@ -13,14 +14,20 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use serde_json::{Value, json};
-use subak_task::{Connection, ErasedOperator, TaskError};
+use subak_task::{Connection, ErasedOperator, Ledgers, TaskError};
 
 use crate::target::Target;
 
 /// Returns the operators of this crate.
 #[must_use]
 pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
-    vec![Arc::new(consume::KafkaConsumeOperator)]
+    vec![Arc::new(consume::KafkaConsumeOperator), Arc::new(produce::KafkaProduceOperator)]
+}
+
+/// Returns what reads the offsets that this crate's sinks commit.
+#[must_use]
+pub fn ledgers() -> Arc<dyn Ledgers> {
+    Arc::new(produce::KafkaLedgers)
 }
 
 /// Connects and counts brokers and topics: "test connection" of the UI and the CLI. Brokers have

@@ -8,6 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use subak_core::connection::{Kafka, fields};
 use subak_task::{Connection, TaskContext, TaskError};
 
@@ -22,6 +23,9 @@ pub(crate) struct Target {
     id: String,
     connection: Kafka,
 }
+
+/// A producer that remembers what its brokers said.
+pub(crate) type Writer = BaseProducer<Heard>;
 
 /// A consumer that remembers what its brokers said.
 pub(crate) type Client = BaseConsumer<Heard>;
@@ -47,23 +51,49 @@ impl Target {
 
     /// A consumer that reads what is committed, from where it is told, and commits nothing by itself.
     pub(crate) fn consumer(&self, group: &str) -> Result<Client, TaskError> {
-        let mut config = ClientConfig::new();
         // Beyond these, librdkafka waits: the memory of a drain is bounded whatever the backlog.
-        config.set("queued.max.messages.kbytes", "16384");
-        config.set("fetch.max.bytes", "8388608");
-        config.set("client.id", "subak");
-        for (name, value) in &self.connection.properties {
-            config.set(name, value);
-        }
-        config.set("bootstrap.servers", self.connection.servers.join(","));
+        let bounds = [("queued.max.messages.kbytes", "16384"), ("fetch.max.bytes", "8388608")];
+        let mut config = self.config(&bounds);
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
         config.set("enable.partition.eof", "true");
         config.set("isolation.level", "read_committed");
+        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+    }
+
+    /// A producer whose records count only once they are committed.
+    pub(crate) fn producer(&self, transactional_id: &str) -> Result<Writer, TaskError> {
+        let mut config = self.config(&[
+            ("queue.buffering.max.kbytes", "32768"),
+            ("linger.ms", "20"),
+            // As long as brokers allow by default; a try that dies is aborted by the next one at once.
+            ("transaction.timeout.ms", "900000"),
+            // Keys go where Kafka's own clients send them.
+            ("partitioner", "murmur2_random"),
+        ]);
+        config.set("transactional.id", transactional_id);
+        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+    }
+
+    /// What all clients have: the defaults given, over them the connection's properties.
+    fn config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("client.id", "subak");
+        for (name, value) in defaults {
+            config.set(*name, *value);
+        }
+        for (name, value) in &self.connection.properties {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", self.connection.servers.join(","));
         config.set_log_level(RDKafkaLogLevel::Critical);
-        config.create_with_context(Heard::default()).map_err(|error| match error {
+        config
+    }
+
+    fn misconfigured(&self, error: KafkaError) -> TaskError {
+        match error {
             // Its words could hold the value, which may be a secret.
             KafkaError::ClientConfig(_, _, name, _) => TaskError::permanent(format!(
                 "connection `{}`: librdkafka does not take the value of `{name}`, or knows no such \
@@ -71,7 +101,15 @@ impl Target {
                 self.id
             )),
             error => TaskError::permanent(format!("connection `{}`: {error}", self.id)),
-        })
+        }
+    }
+
+    /// The same as [`Self::failure`], of a producer.
+    pub(crate) fn write_failure(&self, error: &KafkaError, producer: &Writer) -> TaskError {
+        if producer.context().last().is_none() {
+            producer.poll(REASON_WITHIN);
+        }
+        failure::task_error(self, error, producer.context().last())
     }
 
     /// What the user sees of an error, with what the brokers said before it.
@@ -117,3 +155,15 @@ impl ClientContext for Heard {
 }
 
 impl ConsumerContext for Heard {}
+
+impl ProducerContext for Heard {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, record)) = result {
+            let reason =
+                format!("a record of {} bytes was not taken: {error}", record.payload_len());
+            ClientContext::error(self, error.clone(), &reason);
+        }
+    }
+}

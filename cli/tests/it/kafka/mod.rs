@@ -2,6 +2,7 @@
 
 mod kills;
 mod loads;
+mod produce;
 mod replays;
 mod topics;
 mod world;

@@ -1,0 +1,47 @@
+//! Operator `kafka.produce`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Input, Rules};
+
+/// `kafka.produce`: writes the rows of a dataset into a topic, each as a record, in one transaction.
+///
+/// Rows that came from a topic of the same cluster (`kafka.consume`) are there exactly once: their
+/// offsets are committed in the transaction of the records, for the group
+/// `subak.<installation>.<DAG>.<task that reads>.<this task>`, which is where the next range begins and
+/// which tools for consumer lag show. Rows of a topic of another cluster are refused. Rows that came
+/// from elsewhere (a file, a query) are there all or not at all, but a retry after the answer to the
+/// commit was lost writes them once more.
+///
+/// A broker forgets the offsets of a group after `offsets.retention.minutes` (a week) without a commit:
+/// a run that is cleared later than that is written once more. The XCom is `{topic, records}`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaProduce {
+    /// Name of a Kafka connection.
+    pub connection: String,
+    pub input: Input,
+    /// The topic, which must exist.
+    pub topic: String,
+    /// What a record's value is.
+    #[serde(default)]
+    pub format: ValueFormat,
+    /// The column whose text or bytes are the record's key, which decides about its partition: `_key`
+    /// keeps that of the record that was read. Left out, or null in a row: no key.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// What the value of a record is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueFormat {
+    /// The row as a JSON object, without the columns that say where a record came from.
+    #[default]
+    Json,
+    /// Text or bytes, as they are, of the column `value`; null is a tombstone.
+    Raw,
+}
+
+impl Rules for KafkaProduce {}

@@ -1,0 +1,106 @@
+//! The ledger of a topic that is written: a group's offsets, in the cluster that is read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::{Offset, TopicPartitionList};
+use subak_core::dag::model::Sink;
+use subak_task::{LedgerTopic, Ledgers, Positions, RangeRef, TaskContext, TaskError};
+
+use crate::target::{Client, Target};
+
+/// For one answer of a broker.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Reads offsets for the tasks that read topics.
+pub(crate) struct KafkaLedgers;
+
+/// The group of one pipeline and one sink.
+#[derive(Clone)]
+pub(super) struct Group {
+    pub(super) name: String,
+    target: Target,
+    pub(super) client: Arc<Client>,
+    topic: LedgerTopic,
+}
+
+impl Group {
+    /// That of the task `sink`; nothing is connected yet.
+    pub(super) fn new(
+        target: &Target,
+        ctx: &TaskContext,
+        sink: &str,
+        topic: &LedgerTopic,
+    ) -> Result<Self, TaskError> {
+        let id = &ctx.identity;
+        let name = format!("subak.{}.{}.{}.{sink}", id.installation, id.dag_id, topic.consume_task);
+        let client = Arc::new(target.consumer(&name)?);
+        Ok(Self { name, target: target.clone(), client, topic: topic.clone() })
+    }
+
+    /// The next offset by partition; a partition that was never committed, or long ago, has none.
+    /// Waits for transactions that are being committed. Blocks.
+    pub(super) fn committed(&self) -> Result<BTreeMap<i32, i64>, TaskError> {
+        let failure = |error| self.target.failure(&error, &self.client);
+        let topic = &self.topic.topic;
+        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).map_err(failure)?;
+        self.check_cluster()?;
+        let mut wanted = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            wanted.add_partition(topic, partition.id());
+        }
+        if wanted.count() == 0 {
+            return Ok(BTreeMap::new());
+        }
+        let committed = self.client.committed_offsets(wanted, PATIENCE).map_err(failure)?;
+        let elements = committed.elements();
+        let offsets = elements.iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        });
+        Ok(offsets.collect())
+    }
+
+    /// Records and offsets can be committed together only where both are.
+    fn check_cluster(&self) -> Result<(), TaskError> {
+        let cluster = self.client.client().fetch_cluster_id(PATIENCE).ok_or_else(|| {
+            TaskError::transient(format!("{} does not tell its cluster's id", self.target))
+        })?;
+        if cluster == self.topic.cluster {
+            return Ok(());
+        }
+        Err(TaskError::permanent(format!(
+            "{} is another cluster than the one that topic {} was read from: records and offsets could \
+             not be committed together, and a retry would write records twice. Write to a topic of the \
+             same cluster",
+            self.target, self.topic.topic
+        )))
+    }
+}
+
+#[async_trait]
+impl Positions for Group {
+    async fn read(&mut self, _: &RangeRef) -> Result<BTreeMap<i32, i64>, TaskError> {
+        let group = self.clone();
+        let reading = tokio::task::spawn_blocking(move || group.committed());
+        reading.await.map_err(|error| TaskError::permanent(format!("asking brokers: {error}")))?
+    }
+}
+
+#[async_trait]
+impl Ledgers for KafkaLedgers {
+    async fn read(
+        &self,
+        sink: &Sink,
+        topic: &LedgerTopic,
+        ctx: &TaskContext,
+    ) -> Result<BTreeMap<i32, i64>, TaskError> {
+        let target = Target::named(&sink.connection, ctx)?;
+        let group = Group::new(&target, ctx, &sink.task_id, topic)?;
+        let reading = tokio::task::spawn_blocking(move || group.committed());
+        reading.await.map_err(|error| TaskError::permanent(format!("asking brokers: {error}")))?
+    }
+}

@@ -1,0 +1,168 @@
+//! One transaction: records, and the offsets of the ranges that they were made of.
+
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
+use subak_task::TaskError;
+use tokio::sync::mpsc::Receiver;
+
+use super::values::{Record, Values};
+use super::{Batches, Group, Produce};
+use crate::target::Writer;
+
+/// For one answer of the brokers; a commit waits for all records.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a full queue.
+const FULL: Duration = Duration::from_millis(50);
+/// Records between two looks at what was delivered.
+const LOOK_EVERY: u64 = 1_000;
+
+/// What became of the rows.
+pub(super) enum Written {
+    Now(u64),
+    /// An earlier try, or another run, has written the range.
+    Earlier,
+}
+
+impl Produce {
+    /// Writes all batches, or finds that it was done. Blocks.
+    pub(super) fn transact(
+        &self,
+        schema: &SchemaRef,
+        batches: Receiver<Batches>,
+    ) -> Result<Written, TaskError> {
+        let values = Values::new(&self.params, schema)?;
+        let producer = self.target.producer(&self.transactional_id())?;
+        let failure = |error: KafkaError| self.target.write_failure(&error, &producer);
+        self.check_topic(&producer)?;
+        // From here on an earlier try, should it still be at work, cannot commit any more.
+        producer.init_transactions(PATIENCE).map_err(failure)?;
+        let groups =
+            self.ranges.iter().map(|range| self.group(range)).collect::<Result<Vec<_>, _>>()?;
+        if self.is_written(&groups)? {
+            return Ok(Written::Earlier);
+        }
+        producer.begin_transaction().map_err(failure)?;
+        let written = self
+            .send_all(&producer, &values, batches)
+            .and_then(|records| self.commit(&producer, &groups).map(|()| Written::Now(records)));
+        if written.is_err() {
+            // What cannot be aborted now is aborted by the next try, or by the broker in time.
+            let _ = producer.abort_transaction(PATIENCE);
+        }
+        written
+    }
+
+    /// librdkafka would only find out after minutes.
+    fn check_topic(&self, producer: &Writer) -> Result<(), TaskError> {
+        let name = &self.params.topic;
+        let metadata = producer.client().fetch_metadata(Some(name), PATIENCE);
+        let metadata = metadata.map_err(|error| self.target.write_failure(&error, producer))?;
+        producer.context().forget();
+        if metadata.topics().iter().any(|topic| !topic.partitions().is_empty()) {
+            return Ok(());
+        }
+        Err(TaskError::permanent(format!(
+            "{} has no topic `{name}`: create it, or correct its name",
+            self.target
+        )))
+    }
+
+    /// The same for every try and run that moves the same offsets, so that of two only the later one
+    /// can commit; without a range the run's own.
+    fn transactional_id(&self) -> String {
+        let id = &self.ctx.identity;
+        let sink = format!("subak.{}.{}.{}", id.installation, id.dag_id, id.task_id);
+        match self.ranges.is_empty() {
+            false => sink,
+            true => format!("{sink}.{}.{}", id.run_uuid, id.map_index),
+        }
+    }
+
+    /// Whether all ranges are in the topic.
+    fn is_written(&self, groups: &[Group]) -> Result<bool, TaskError> {
+        let mut written = 0;
+        for (range, group) in self.ranges.iter().zip(groups) {
+            let name = self.ledger_name(group);
+            written += usize::from(range.is_committed(&name, &group.committed()?)?);
+        }
+        match written {
+            0 => Ok(false),
+            all if all == self.ranges.len() => Ok(true),
+            _ => Err(TaskError::permanent(format!(
+                "{}: some of the ranges that the dataset was made of are written already, others are \
+                 not: write each in a task of its own",
+                self.target
+            ))),
+        }
+    }
+
+    fn send_all(
+        &self,
+        producer: &Writer,
+        values: &Values,
+        mut batches: Receiver<Batches>,
+    ) -> Result<u64, TaskError> {
+        let mut records = 0;
+        while let Some(batches) = batches.blocking_recv() {
+            let Batches::More(batch) = batches else { return Ok(records) };
+            let columns = values.of(&batch)?;
+            let mut rows = columns.rows()?;
+            for row in 0..batch.num_rows() {
+                self.send(producer, rows.record(row), records + 1)?;
+                records += 1;
+                if records.is_multiple_of(LOOK_EVERY) {
+                    producer.poll(Duration::ZERO);
+                }
+            }
+            self.ctx.progress.progress(records, 0, "records sent");
+        }
+        Err(TaskError::cancelled())
+    }
+
+    fn send(&self, producer: &Writer, record: Record<'_>, row: u64) -> Result<(), TaskError> {
+        let mut next = BaseRecord::<[u8], [u8]>::to(&self.params.topic);
+        (next.key, next.payload) = (record.key, record.value);
+        loop {
+            match producer.send(next) {
+                Ok(()) => return Ok(()),
+                Err((error, again)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
+                    if self.ctx.cancel.is_cancelled() {
+                        return Err(TaskError::cancelled());
+                    }
+                    producer.poll(FULL);
+                    next = again;
+                }
+                Err((error, refused)) => {
+                    let bytes = refused.payload.map_or(0, <[u8]>::len);
+                    let failure = self.target.write_failure(&error, producer);
+                    let message = format!("row {row} ({bytes} bytes): {}", failure.message);
+                    return Err(TaskError { message, ..failure });
+                }
+            }
+        }
+    }
+
+    /// Commits the records with the offsets behind the ranges.
+    fn commit(&self, producer: &Writer, groups: &[Group]) -> Result<(), TaskError> {
+        let failure = |error: KafkaError| self.target.write_failure(&error, producer);
+        for (range, group) in self.ranges.iter().zip(groups) {
+            let mut offsets = TopicPartitionList::new();
+            for part in &range.partitions {
+                let next = Offset::Offset(part.to);
+                offsets
+                    .add_partition_offset(&range.topic, part.partition, next)
+                    .map_err(failure)?;
+            }
+            let member = group.client.group_metadata().ok_or_else(|| {
+                TaskError::permanent(format!("{}: a group without a name", self.target))
+            })?;
+            producer.send_offsets_to_transaction(&offsets, &member, PATIENCE).map_err(failure)?;
+        }
+        producer.commit_transaction(PATIENCE).map_err(failure)
+    }
+}
