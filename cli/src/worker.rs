@@ -52,7 +52,7 @@ pub(crate) struct Options {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Work {
     /// A queue, and how many of its tasks run at once; may be given several times. Left out:
-    /// `default`, with eight tasks a core.
+    /// `default`, with eight tasks a core, 64 at least.
     #[arg(long, env = "SUBAK_QUEUES", value_name = "NAME=SLOTS", value_delimiter = ',')]
     queue: Vec<QueueSlots>,
     /// Memory of all tasks together, before they spill.
