@@ -4,6 +4,8 @@
 #        scripts/kafka.sh stop PORT DIR    ends it; what it holds stays in DIR
 #        scripts/kafka.sh fetch            downloads what it needs, nothing else
 # A DIR that has been served before is served again, also after a kill. KAFKA_HEAP (512m) limits its heap.
+# KAFKA_PROPERTIES names a file of further settings, such as TLS and SASL of the listener BROKER; KAFKA_SCRAM
+# adds a user while DIR is formatted: SCRAM-SHA-512=[name=ann,password=…].
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
@@ -80,11 +82,14 @@ broker.heartbeat.interval.ms=500
 auto.create.topics.enable=false
 message.max.bytes=4194304
 END
+    # Of two settings of a name the later one counts.
+    [ -z "${KAFKA_PROPERTIES:-}" ] || cat "$KAFKA_PROPERTIES" >>"$dir/server.properties"
 }
 
 format() {
-    local dir=$1
-    (run_class kafka.tools.StorageTool format --config "$dir/server.properties" \
+    local dir=$1 users=()
+    [ -z "${KAFKA_SCRAM:-}" ] || users=(--add-scram "$KAFKA_SCRAM")
+    (run_class kafka.tools.StorageTool format --config "$dir/server.properties" "${users[@]}" \
         --cluster-id "$(run_class kafka.tools.StorageTool random-uuid)") >"$dir/format.log" 2>&1 || {
         cat "$dir/format.log" >&2
         exit 1

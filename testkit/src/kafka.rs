@@ -1,5 +1,7 @@
 //! A real Kafka broker for tests: one a test process, or one of a test's own that may be killed.
 
+mod secured;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +13,9 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -19,6 +23,8 @@ use tokio::sync::OnceCell;
 
 /// For one answer of a broker on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+pub use secured::{PLAIN_USER, SCRAM_USER, SECRET, WRONG_SECRET};
 
 static SHARED: OnceCell<Broker> = OnceCell::const_new();
 static TOPICS: AtomicU32 = AtomicU32::new(0);
@@ -28,6 +34,8 @@ static TOPICS: AtomicU32 = AtomicU32::new(0);
 pub struct Broker {
     bootstrap: String,
     own: Option<Own>,
+    /// What its clients need besides.
+    settings: Vec<(String, String)>,
 }
 
 /// A broker that this process started.
@@ -37,6 +45,8 @@ struct Own {
     folder: TempDir,
     /// Ends the broker when this process does, however that happens.
     guard: Option<Child>,
+    /// What the script is told.
+    env: Vec<(&'static str, String)>,
 }
 
 /// A record to produce.
@@ -55,7 +65,7 @@ pub struct NewRecord {
 pub async fn broker() -> anyhow::Result<&'static Broker> {
     SHARED
         .get_or_try_init(async || match std::env::var("KAFKA_BOOTSTRAP") {
-            Ok(bootstrap) => Ok(Broker { bootstrap, own: None }),
+            Ok(bootstrap) => Ok(Broker { bootstrap, own: None, settings: Vec::new() }),
             Err(_) => Broker::start().await,
         })
         .await
@@ -70,9 +80,18 @@ pub fn topic_name(about: &str) -> String {
 impl Broker {
     /// Starts one of a test's own.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(tempfile::tempdir()?, Vec::new(), Vec::new()).await
+    }
+
+    async fn start_with(
+        folder: TempDir,
+        env: Vec<(&'static str, String)>,
+        settings: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let own = Own { port, folder: tempfile::tempdir()?, guard: None };
-        let mut broker = Self { bootstrap: format!("127.0.0.1:{port}"), own: Some(own) };
+        let own = Own { port, folder, guard: None, env };
+        let bootstrap = format!("127.0.0.1:{port}");
+        let mut broker = Self { bootstrap, own: Some(own), settings };
         broker.restart().await?;
         Ok(broker)
     }
@@ -225,6 +244,35 @@ impl Broker {
         tokio::task::spawn_blocking(producing).await?
     }
 
+    /// Every record of a topic that is there now, as key and value, partition by partition.
+    pub async fn records(&self, topic: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let mut config = self.config();
+        config.set("group.id", "test").set("enable.auto.commit", "false");
+        let topic = topic.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let consumer = BaseConsumer::<DefaultConsumerContext>::from_config(&config)?;
+            let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
+            let mut found = Vec::new();
+            for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+                let (low, high) = consumer.fetch_watermarks(&topic, partition.id(), PATIENCE)?;
+                let mut list = TopicPartitionList::new();
+                list.add_partition_offset(&topic, partition.id(), Offset::Offset(low))?;
+                consumer.assign(&list)?;
+                let mut next = low;
+                while next < high {
+                    let message = consumer.poll(PATIENCE).context("the broker is silent")??;
+                    next = message.offset() + 1;
+                    let text = |bytes: Option<&[u8]>| {
+                        String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+                    };
+                    found.push((text(message.key()), text(message.payload())));
+                }
+            }
+            Ok(found)
+        })
+        .await?
+    }
+
     /// The broker tells of a topic a moment after it was made.
     async fn topic_appears(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
         let (admin, name) = (self.admin()?, name.to_owned());
@@ -246,6 +294,9 @@ impl Broker {
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.bootstrap);
+        for (name, value) in &self.settings {
+            config.set(name, value);
+        }
         config
     }
 
@@ -281,6 +332,7 @@ impl Own {
         let mut command = Command::new("bash");
         command.arg(root.join("scripts/kafka.sh")).arg(verb).arg(self.port.to_string());
         command.arg(self.folder.path()).env("KAFKA_HEAP", "256m").stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -31,6 +31,11 @@ pub(crate) fn task_error(
         Some((said, reason)) => (said.rdkafka_error_code().or(code), reason),
         None => (code, code.map_or_else(|| error.to_string(), |code| code.to_string())),
     };
+    // librdkafka calls it an authentication that failed, like every other.
+    let code = match text.contains("Unsupported SASL mechanism") {
+        true => Some(Code::UnsupportedSASLMechanism),
+        false => code,
+    };
     let advice = code.and_then(advice).map(|advice| format!("\nwhat to do: {advice}"));
     let message = format!("{target}: {text}{}", advice.unwrap_or_default());
     if code.is_some_and(is_permanent) {

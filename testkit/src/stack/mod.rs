@@ -8,8 +8,9 @@ mod warehouse;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -267,6 +268,15 @@ impl Stack {
 
     /// Runs `subak` on this installation as people do, from any folder.
     pub async fn subak(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+        self.subak_with_input(arguments, "").await
+    }
+
+    /// Runs the command likewise, and tells it something.
+    pub async fn subak_with_input(
+        &self,
+        arguments: &[&str],
+        input: &str,
+    ) -> anyhow::Result<Output> {
         let storage = self.storage().display().to_string();
         let key = "00".repeat(32);
         let env = [
@@ -276,7 +286,18 @@ impl Stack {
         ];
         let mut command = process::command(&self.options.binary, &env);
         command.args(arguments).current_dir(self.folder.path());
-        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+        if input.is_empty() {
+            return Ok(tokio::task::spawn_blocking(move || command.output()).await??);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = input.to_owned();
+        let running = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn()?;
+            // Dropped at once, so that the command sees its end.
+            child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))?;
+            child.wait_with_output()
+        });
+        Ok(running.await??)
     }
 
     fn socket(&self, place: usize) -> String {

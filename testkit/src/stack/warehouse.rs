@@ -67,6 +67,28 @@ impl Stack {
         self.add_connection(&[name, "--type", "kafka", "--host", broker.bootstrap()]).await
     }
 
+    /// Adds a secured broker as the connection `name`, or replaces it, for this user and password.
+    pub async fn add_secured(
+        &self,
+        name: &str,
+        broker: &Broker,
+        user: &str,
+        password: &str,
+        mechanism: &str,
+    ) -> anyhow::Result<()> {
+        let authority = broker.authority().context("the broker has no certificate")?;
+        let authority = format!("ssl.ca.location={}", authority.display());
+        let mechanism = format!("sasl.mechanism={mechanism}");
+        let server = ["connections", "add", name, "--type", "kafka", "--host", broker.bootstrap()];
+        let who =
+            ["--login", user, "--password-stdin", "--extra", &mechanism, "--extra", &authority];
+        let arguments = [&server[..], &who[..]].concat();
+        let output = self.subak_with_input(&arguments, &format!("{password}\n")).await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "adding a connection: {said}");
+        Ok(())
+    }
+
     async fn add_connection(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let output = self.subak(&[&["connections", "add"], arguments].concat()).await?;
         let said = String::from_utf8_lossy(&output.stderr);

@@ -3,6 +3,7 @@
 mod kills;
 mod loads;
 mod produce;
+mod refused;
 mod replays;
 mod topics;
 mod world;
