@@ -1,11 +1,13 @@
 //! `subak connections`: outside systems that tasks name.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
+use subak_server::probes::in_words;
 
 use crate::config::{KeySource, Metadata};
 use crate::exit::{Ended, Outcome};
@@ -20,6 +22,20 @@ pub(crate) enum Command {
     List {
         #[command(flatten)]
         metadata: Metadata,
+    },
+    /// Tests a connection: whether its server answers, and who one is there.
+    #[command(after_help = "\
+It is tested from this machine, with the key that decrypts it; `POST /api/v2/connections/NAME/test` lets a
+worker test it. The exit code is 1 if it does not work.")]
+    Test {
+        #[command(flatten)]
+        metadata: Metadata,
+        #[command(flatten)]
+        key: KeySource,
+        conn_id: String,
+        /// How long its server may take to answer.
+        #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=300))]
+        timeout_secs: u64,
     },
     /// Removes a connection.
     Remove {
@@ -36,6 +52,7 @@ Examples:
   subak connections add users_db --host db.example.org --login etl --database users --password-stdin < password.txt
   subak connections add users_db --host db.example.org --login etl --database users --extra sslmode=verify-full
   subak connections add kafka_main --type kafka --host broker-1:9092,broker-2:9092
+  subak connections add people --type http --host https://api.example.org/v1 --password-stdin < token.txt
   subak connections add kafka_cloud --type kafka --host broker.example.org --login KEY --password-stdin < secret.txt
 
 A task names it by `connection: users_db`.")]
@@ -48,7 +65,8 @@ pub(crate) struct Add {
     conn_id: String,
     #[arg(long = "type", value_name = "TYPE", default_value = "postgres", value_parser = subak_core::connection::TYPES)]
     conn_type: String,
-    /// The server; of Kafka one or more brokers, such as broker-1:9092,broker-2:9092.
+    /// The server; of Kafka one or more brokers, such as broker-1:9092,broker-2:9092; of http the base
+    /// address.
     #[arg(long)]
     host: Option<String>,
     #[arg(long)]
@@ -64,7 +82,8 @@ pub(crate) struct Add {
     extra: Vec<(String, String)>,
     #[arg(long)]
     description: Option<String>,
-    /// Reads the password from the first line of standard input.
+    /// Reads the password from the first line of standard input; of http without a login it is the
+    /// bearer token, or goes into the header that `--extra header=NAME` names.
     #[arg(long)]
     password_stdin: bool,
 }
@@ -73,6 +92,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::Add(options) => add(options).await,
         Command::List { metadata } => list(&metadata).await,
+        Command::Test { metadata, key, conn_id, timeout_secs } => {
+            test(&metadata, &key, &conn_id, Duration::from_secs(timeout_secs)).await
+        }
         Command::Remove { metadata, conn_id } => remove(&metadata, &conn_id).await,
     }
 }
@@ -128,6 +150,36 @@ async fn list(metadata: &Metadata) -> Outcome {
     }
     table.print()?;
     Ok(Ended::Success)
+}
+
+async fn test(metadata: &Metadata, key: &KeySource, conn_id: &str, patience: Duration) -> Outcome {
+    let value = get(metadata, key, conn_id).await?;
+    match subak_worker::probe(conn_id, &value, patience).await {
+        Ok(found) => {
+            output::line(format!("connection `{conn_id}` works: {}", in_words(&found)))?;
+            Ok(Ended::Success)
+        }
+        Err(why) => bail!("connection `{conn_id}` does not work: {why}"),
+    }
+}
+
+/// The connection of the environment, or as it is kept, decrypted.
+pub(crate) async fn get(
+    metadata: &Metadata,
+    key: &KeySource,
+    conn_id: &str,
+) -> anyhow::Result<Value> {
+    if let Some(value) = subak_server::connections::from_environment(conn_id)? {
+        return Ok(value);
+    }
+    let store = metadata.store().await?;
+    let key = key.load(metadata)?;
+    let found = store.connections_open(&key, &[conn_id.to_owned()]).await?;
+    found.into_iter().next().map(|(_, value)| value).with_context(|| {
+        format!(
+            "connection `{conn_id}` does not exist: `subak connections list` shows those that do"
+        )
+    })
 }
 
 async fn remove(metadata: &Metadata, conn_id: &str) -> Outcome {

@@ -25,6 +25,7 @@ mod server;
 mod services;
 mod standalone;
 mod telemetry;
+mod topics;
 mod users;
 mod worker;
 mod workers;
@@ -66,6 +67,8 @@ enum Command {
     Ranges(ranges::Command),
     #[command(subcommand)]
     Deadletters(deadletters::Command),
+    #[command(subcommand)]
+    Topics(topics::Command),
     #[command(subcommand)]
     Connections(connections::Command),
     #[command(subcommand)]
@@ -113,6 +116,7 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Runs(command) => runs::run(command).await,
         Command::Ranges(command) => ranges::run(command).await,
         Command::Deadletters(command) => deadletters::run(command).await,
+        Command::Topics(command) => topics::run(command).await,
         Command::Connections(command) => connections::run(command).await,
         Command::Pools(command) => pools::run(command).await,
         Command::Users(command) => users::run(command).await,

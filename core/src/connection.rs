@@ -1,14 +1,16 @@
 //! Connections: which types there are, and what a connection of each must say.
 
+mod http;
 mod kafka;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+pub use http::Http;
 pub use kafka::{DEFAULT_PORT, Kafka};
 
 /// The types of connections that tasks can use.
-pub const TYPES: [&str; 2] = ["kafka", "postgres"];
+pub const TYPES: [&str; 3] = ["http", "kafka", "postgres"];
 
 /// The fields of a connection, which are Airflow's.
 #[derive(Clone, Deserialize)]
@@ -34,12 +36,35 @@ pub struct ConnectionProblem(pub(crate) String);
 pub fn check(value: &Value) -> Result<(), ConnectionProblem> {
     let fields = fields(value)?;
     match fields.conn_type.as_str() {
+        "http" => Http::new(fields).map(drop),
         "kafka" => Kafka::new(fields).map(drop),
         "postgres" => Ok(()),
         other => Err(ConnectionProblem(format!(
             "there is no connection type `{other}`: it is one of {}",
             TYPES.join(", ")
         ))),
+    }
+}
+
+/// Where a connection leads, for people: its server, port and database, nothing of its secrets.
+#[must_use]
+pub fn place(value: &Value) -> String {
+    let Ok(fields) = fields(value) else { return String::new() };
+    match fields.conn_type.as_str() {
+        "http" => Http::new(fields).map_or_else(|_| String::new(), |http| http.base),
+        "kafka" => {
+            Kafka::new(fields).map_or_else(|_| String::new(), |kafka| kafka.servers.join(", "))
+        }
+        _ => {
+            let mut place = fields.host.unwrap_or_else(|| "localhost".to_owned());
+            if let Some(port) = fields.port {
+                place = format!("{place}:{port}");
+            }
+            match fields.schema {
+                Some(database) => format!("{place}/{database}"),
+                None => place,
+            }
+        }
     }
 }
 
@@ -53,4 +78,27 @@ pub fn fields(value: &Value) -> Result<Fields, ConnectionProblem> {
                 .to_owned(),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_place_names_no_secret() {
+        let check = |value: Value, expected: &str| assert_eq!(place(&value), expected);
+        check(
+            json!({"conn_type": "postgres", "host": "db", "port": 1, "schema": "d", "password": "p"}),
+            "db:1/d",
+        );
+        check(json!({"conn_type": "kafka", "host": "a,b:1"}), "a:9092, b:1");
+        check(
+            json!({"conn_type": "http", "host": "https://a/v1", "password": "p"}),
+            "https://a/v1",
+        );
+        check(json!({"conn_type": "http", "host": "https://u:p@a/v1"}), "");
+        check(json!({"no": "connection"}), "");
+    }
 }

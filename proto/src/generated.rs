@@ -523,7 +523,7 @@ pub struct Request {
     pub connections: ::prost::alloc::vec::Vec<Connection>,
     #[prost(uint64, tag = "5")]
     pub timeout_micros: u64,
-    #[prost(oneof = "request::Kind", tags = "2, 3")]
+    #[prost(oneof = "request::Kind", tags = "2, 3, 6, 7, 8")]
     pub kind: ::core::option::Option<request::Kind>,
 }
 /// Nested message and enum types in `Request`.
@@ -534,6 +534,12 @@ pub mod request {
         Probe(super::Probe),
         #[prost(message, tag = "3")]
         Preview(super::Preview),
+        #[prost(message, tag = "6")]
+        Topics(super::Topics),
+        #[prost(message, tag = "7")]
+        Marks(super::Marks),
+        #[prost(message, tag = "8")]
+        Topic(super::TopicLook),
     }
 }
 /// Does this connection work?
@@ -550,6 +556,30 @@ pub struct Preview {
     pub dataset: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint32, tag = "2")]
     pub rows: u32,
+}
+/// Which topics are there? The reply is subak_core::topic::TopicHeads.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Topics {
+    #[prost(string, tag = "1")]
+    pub connection: ::prost::alloc::string::String,
+}
+/// How far do these topics go? The reply is subak_core::topic::ClusterMarks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Marks {
+    #[prost(string, tag = "1")]
+    pub connection: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A topic with its latest records. The reply is subak_core::topic::TopicLook.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicLook {
+    #[prost(string, tag = "1")]
+    pub connection: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub records: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RequestReply {

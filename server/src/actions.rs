@@ -1,12 +1,14 @@
 //! What people may do to runs, as the engine does it, with errors that the API shows.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use subak_core::ids::{DagId, RunKey, TaskNo};
+use subak_core::ids::{DagId, InstanceKey, RunKey, TaskNo};
+use subak_core::state::TaskState;
 use subak_store::Store;
+use subak_store::read::InstanceRecord;
 use tokio::sync::broadcast;
 use tracing::error;
 
-use crate::engine::{CancelError, ClearError, Cleared, Engine, Trigger, TriggerError};
+use crate::engine::{CancelError, ClearError, Cleared, Engine, Progress, Trigger, TriggerError};
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{self, ReplayError};
 
@@ -27,6 +29,13 @@ impl Actions {
     /// Runs of which something changed on this server; other servers' changes are not among them.
     pub(crate) fn changes(&self) -> broadcast::Receiver<RunKey> {
         self.engine.changes()
+    }
+
+    /// How far the running try of a task instance is, if its worker has said so here.
+    pub(crate) fn progress(&self, run: RunKey, instance: &InstanceRecord) -> Option<Progress> {
+        let running = instance.state == Some(TaskState::Running);
+        let (task, map_index) = (TaskNo(instance.task), instance.map_index);
+        running.then(|| self.engine.progress_of(InstanceKey { run, task, map_index })).flatten()
     }
 
     /// When the engine's timers last went round.

@@ -7,9 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actions::Actions;
 use crate::auth::{LoginLimits, SessionCookie};
+use crate::counts::{Answered, Counts};
 use crate::engine::Engine;
 use crate::gateway::Requests;
 use crate::previews::Previews;
+use crate::probes::Probes;
+use crate::topics::Topics;
 use crate::versions::Versions;
 
 /// The state of the router. Cheap to clone.
@@ -18,6 +21,10 @@ pub struct App {
     pub(crate) store: Store,
     pub(crate) actions: Actions,
     pub(crate) previews: Previews,
+    pub(crate) probes: Probes,
+    pub(crate) topics: Topics,
+    pub(crate) counts: Counts,
+    pub(crate) answered: Answered,
     pub(crate) versions: Arc<Versions>,
     pub(crate) logins: Arc<LoginLimits>,
     pub(crate) cookie: SessionCookie,
@@ -37,7 +44,11 @@ impl App {
         stop: CancellationToken,
     ) -> Self {
         Self {
-            previews: Previews::new(engine.clone(), requests),
+            previews: Previews::new(engine.clone(), requests.clone()),
+            probes: Probes::new(engine.clone(), requests.clone()),
+            topics: Topics::new(store.clone(), engine.clone(), requests),
+            counts: Counts::default(),
+            answered: Answered::default(),
             versions: Arc::new(Versions::new(store.clone())),
             store,
             actions: Actions::new(engine),

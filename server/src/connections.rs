@@ -1,16 +1,25 @@
-//! Connections from the server's environment: `SUBAK_CONN_<NAME>`, JSON or a URL.
+//! Connections from the environment: `SUBAK_CONN_<NAME>`, JSON or a URL.
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 /// Returns the connection `id` of the environment, as the JSON that a task is handed.
-pub(crate) fn from_environment(id: &str) -> anyhow::Result<Option<Value>> {
+pub fn from_environment(id: &str) -> anyhow::Result<Option<Value>> {
     let name = format!("SUBAK_CONN_{}", id.to_uppercase());
     match std::env::var(&name) {
         // The message names the variable, never its value.
         Ok(text) => parse(&text).with_context(|| format!("the variable {name}")).map(Some),
         Err(_) => Ok(None),
     }
+}
+
+/// Returns the ids of the connections of the environment, as tasks may name them.
+pub(crate) fn of_environment() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let ids = names.filter_map(|name| name.strip_prefix("SUBAK_CONN_").map(str::to_lowercase));
+    let mut ids: Vec<String> = ids.filter(|id| !id.is_empty()).collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// Reads a connection from JSON, or from a URL `type://login:password@host:port/schema?extra=…`.
@@ -28,6 +37,9 @@ fn from_url(text: &str) -> anyhow::Result<Value> {
     let Ok(url) = url::Url::parse(text) else {
         bail!("is neither JSON nor a URL such as postgres://login:password@host:5432/database")
     };
+    if matches!(url.scheme(), "http" | "https") {
+        return Ok(of_web(url));
+    }
     let decode = |part: &str| percent_decode(part);
     let mut value = Map::new();
     value.insert("conn_type".to_owned(), json!(url.scheme().replace("postgresql", "postgres")));
@@ -61,6 +73,29 @@ fn from_url(text: &str) -> anyhow::Result<Value> {
     Ok(Value::Object(value))
 }
 
+/// `https://login:password@host/path?header.accept=…`: the base address stays one.
+fn of_web(mut url: url::Url) -> Value {
+    let mut value = Map::new();
+    value.insert("conn_type".to_owned(), json!("http"));
+    if !url.username().is_empty() {
+        value.insert("login".to_owned(), json!(percent_decode(url.username())));
+    }
+    if let Some(password) = url.password() {
+        value.insert("password".to_owned(), json!(percent_decode(password)));
+    }
+    let extra: Map<String, Value> =
+        url.query_pairs().map(|(key, item)| (key.into_owned(), json!(item))).collect();
+    if !extra.is_empty() {
+        value.insert("extra".to_owned(), Value::Object(extra));
+    }
+    // These fail only for addresses without a host.
+    let _ = (url.set_username(""), url.set_password(None));
+    url.set_query(None);
+    url.set_fragment(None);
+    value.insert("host".to_owned(), json!(url.as_str()));
+    Value::Object(value)
+}
+
 fn percent_decode(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -88,6 +123,17 @@ mod tests {
                 "password": "p@ss", "schema": "sales", "extra": {"sslmode": "require"}}"#,
         );
         assert_eq!(url, json.unwrap());
+    }
+
+    #[test]
+    fn an_address_of_the_web_stays_whole() {
+        let url = parse("https://:to%2Fken@api.example.org:8443/v1?test_path=status").unwrap();
+        let expected = json!({
+            "conn_type": "http", "host": "https://api.example.org:8443/v1", "password": "to/ken",
+            "extra": {"test_path": "status"},
+        });
+        assert_eq!(url, expected);
+        assert!(subak_core::connection::check(&url).is_ok());
     }
 
     #[test]

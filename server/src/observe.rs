@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug, error, info_span};
 use uuid::Uuid;
 
+use crate::counts::Answered;
 use crate::problem::ApiError;
 
 /// An answer begins within this time; streams may go on.
@@ -21,7 +22,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id and a span, and turns a panic into an answer.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(answered): State<Answered>,
+    request: Request,
+    next: Next,
+) -> Response {
     let id = Uuid::now_v7().to_string();
     // The path alone: a query may hold a sign-in link's secret.
     let span = info_span!("request", request.id = id, method = %request.method(),
@@ -33,6 +38,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
             error!("a handler panicked");
             ApiError::Internal.into_response()
         });
+        answered.add(response.status().as_u16());
         debug!(
             status = response.status().as_u16(),
             duration_ms = began.elapsed().as_millis(),

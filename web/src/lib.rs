@@ -7,6 +7,7 @@
 pub mod assets;
 mod badge;
 pub mod bars;
+pub mod connections;
 #[cfg(test)]
 mod contrast;
 pub mod dag;
@@ -25,6 +26,7 @@ pub mod sign_in;
 pub mod source;
 pub mod task;
 pub mod text;
+pub mod topics;
 pub mod trigger;
 pub mod url;
 

@@ -49,6 +49,8 @@ pub struct TaskLive {
     pub due: Option<Stamp>,
     pub took: String,
     pub since: String,
+    /// How far a running try is.
+    pub progress: String,
     pub worker: String,
     pub exit_code: Option<String>,
     pub error: String,

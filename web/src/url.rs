@@ -49,6 +49,24 @@ pub fn letters_of(dag_id: &str, run_id: &str, task_id: &str) -> String {
     format!("/dead-letters?dag={dag}&run={run}&task={task}")
 }
 
+/// Where a test of a connection is asked for.
+#[must_use]
+pub fn connection_test(id: &str) -> String {
+    format!("/connections/{}/test", encode(id))
+}
+
+/// The topics of a connection.
+#[must_use]
+pub fn topics(connection: &str) -> String {
+    format!("/topics?connection={}", encode(connection))
+}
+
+/// The page of a topic.
+#[must_use]
+pub fn topic(connection: &str, topic: &str) -> String {
+    format!("/topics/{}/{}", encode(connection), encode(topic))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

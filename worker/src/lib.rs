@@ -7,6 +7,7 @@
 
 mod clock;
 mod config;
+mod exports;
 mod host;
 pub mod keeper;
 mod ledgers;
@@ -23,6 +24,9 @@ mod tries;
 mod worker;
 
 pub use config::{Config, ConfigError, Queue};
+pub use exports::LetterSink;
+pub use requests::{probe, topic, topics};
+pub use subak_task::ExportedLetter;
 pub use worker::Worker;
 
 // Data of known shape, for a first run: the command line sees no task crate itself.

@@ -1,5 +1,6 @@
 //! `subak deadletters`: records that tasks rejected.
 
+mod export;
 mod list;
 mod replay;
 mod show;
@@ -11,12 +12,13 @@ use subak_store::read::{LetterFilter, LetterRecord};
 
 use crate::exit::Outcome;
 
-/// Lists and shows records that tasks rejected, and puts them through again.
+/// Lists, shows and exports records that tasks rejected, and puts them through again.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
     Replay(replay::Options),
+    Export(export::Options),
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
@@ -24,6 +26,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
         Command::Replay(options) => replay::run(options).await,
+        Command::Export(options) => export::run(options).await,
     }
 }
 

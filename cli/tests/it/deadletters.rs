@@ -75,7 +75,67 @@ async fn rejected_rows_are_listed_and_shown() -> Result<()> {
         (&json!("fffe2c323032362d31312d3232"), &Value::Null)
     );
 
+    let file = stack.folder().join("letters.csv");
+    let to = file.to_str().context("a name")?;
+    let said = asked(&stack, &["export", "--dag", "sales", "--to", to]).await?;
+    assert!(said.starts_with("2 dead letters in "), "{said}");
+    let text = fs::read_to_string(&file)?;
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("dead_letter_id,dag_id,dag_run_id,"), "{text}");
+    assert!(lines[1].starts_with("1,sales,monday,read,-1,1,"), "{text}");
+    assert!(lines[1].ends_with(r#","many,yesterday","#), "{text}");
+    assert!(lines[2].ends_with(",,fffe2c323032362d31312d3232") && lines.len() == 3, "{text}");
+    let lines_file = file.with_extension("jsonl");
+    let to = lines_file.to_str().context("a name")?;
+    asked(&stack, &["export", "--reason", "yesterday", "--open", "--to", to]).await?;
+    let text = fs::read_to_string(&lines_file)?;
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert_eq!(serde_json::from_str::<Value>(&text)?["text"], "many,yesterday");
+
+    // Done twice, each is in the table once, and at least once in the topic.
+    let warehouse = stack.add_database("warehouse").await?;
+    let broker = subak_testkit::kafka::broker().await?;
+    stack.add_broker("broker", broker).await?;
+    let topic = broker.topic("letters", 2, &[]).await?;
+    let to_topic = format!("kafka://broker/{topic}");
+    for _ in 0..2 {
+        let said = asked(&stack, &["export", "--to", "postgres://warehouse/rejected"]).await?;
+        assert_eq!(said, "2 dead letters in postgres://warehouse/rejected\n");
+        asked(&stack, &["export", "--to", &to_topic]).await?;
+    }
+    let rows = "SELECT dead_letter_id || ' ' || of_run || ' ' || task_id || ' ' || position || ' '
+                    || coalesce(record_text, encode(record, 'hex')) || ' '
+                    || jsonb_array_length(reasons) || ' ' || (details ->> 'try_number')
+                FROM rejected ORDER BY 1";
+    let expected =
+        ["1 monday read 3 many,yesterday 2 1", "2 monday read 4 fffe2c323032362d31312d3232 1 1"];
+    assert_eq!(warehouse.texts(rows).await?, expected);
+    let records = broker.records(&topic).await?;
+    assert_eq!(records.len(), 4, "{records:?}");
+    let keys: std::collections::BTreeSet<&str> = records.iter().map(|it| &*it.0).collect();
+    assert_eq!(keys.len(), 2, "{records:?}");
+    for (key, value) in &records {
+        let (key, value): (Value, Value) =
+            (serde_json::from_str(key)?, serde_json::from_str(value)?);
+        assert_eq!((&key["dag_id"], &key["line"]), (&json!("sales"), &value["line"]));
+        assert_eq!((&key["dag_run_id"], &value["state"]), (&json!("monday"), &json!("open")));
+    }
+
+    warehouse.run("CREATE TABLE other (id integer)").await?;
+    for (to, said) in [
+        ("postgres://warehouse/other", "CREATE TABLE IF NOT EXISTS \"other\" ("),
+        ("kafka://broker/no-such-topic", "has no topic `no-such-topic`: create it"),
+        ("kafka://warehouse/x", "connection `warehouse` is of type `postgres`, but a `kafka` one"),
+        ("kafka://none/x", "connection `none` does not exist"),
+        ("mysql://warehouse/x", "neither kafka:// nor postgres://"),
+    ] {
+        let output = stack.subak(&["deadletters", "export", "--to", to]).await?;
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
+
     for (arguments, said) in [
+        (["export", "--to=letters.txt"], "says no format: let its name end in .csv or .jsonl"),
         (["show", "9"], "dead letter 9 does not exist: see `subak deadletters list`"),
         (
             ["list", "--dag=none"],

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod browser;
+mod connections;
 mod dags;
 mod deadletters;
 mod errors;

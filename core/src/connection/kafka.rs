@@ -251,6 +251,6 @@ mod tests {
         assert_eq!(check(&json!({"conn_type": "postgres", "host": "db"})), Ok(()));
         assert!(check(&json!({"conn_type": "kafka"})).is_err());
         let error = check(&json!({"conn_type": "mysql"})).unwrap_err().to_string();
-        assert!(error.contains("it is one of kafka, postgres"), "{error}");
+        assert!(error.contains("it is one of http, kafka, postgres"), "{error}");
     }
 }

@@ -71,6 +71,16 @@ pub(super) struct View {
     trigger: Option<Value>,
     triggerer_job: Option<Value>,
     dag_version: DagVersionView,
+    /// Ours: how far a running try is, if its worker is connected to this server and has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressView>,
+}
+
+#[derive(Serialize)]
+struct ProgressView {
+    rows: u64,
+    bytes: u64,
+    note: String,
 }
 
 /// The part of Airflow's `ClearTaskInstancesBody` that is built.
@@ -147,7 +157,13 @@ pub(super) async fn get(
     let all = app.store.instance_list(&run, &version.record).await?;
     let found = all.into_iter().find(|it| it.task_id.0 == task_id && it.map_index == map_index);
     let instance = found.ok_or(ApiError::TaskNotFound(task_id))?;
-    View::new(&run, &version.record, instance).map(Json)
+    let progress = app.actions.progress(run.run_key, &instance).map(|it| ProgressView {
+        rows: it.rows,
+        bytes: it.bytes,
+        note: it.note,
+    });
+    let view = View::new(&run, &version.record, instance)?;
+    Ok(Json(View { progress, ..view }))
 }
 
 pub(super) async fn clear(
@@ -256,6 +272,7 @@ impl View {
             trigger: None,
             triggerer_job: None,
             dag_version: DagVersionView::new(&run.dag_id, run.version, run.version_created_at),
+            progress: None,
         })
     }
 }

@@ -1,16 +1,19 @@
 //! The REST API at `/api/v2`, in the shapes of Airflow 3.3: one file per resource.
 
+mod connections;
 mod dags;
 mod datasets;
 mod dead_letters;
 mod import_errors;
 mod instances;
 mod logs;
+mod metrics;
 mod monitor;
 mod paging;
 mod runs;
 mod sources;
 mod time;
+mod topics;
 mod xcoms;
 
 use axum::http::Method;
@@ -29,6 +32,16 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::Op, patch.clone(), "/api/v2/dags/{dag_id}", dags::patch)
         .viewer("/api/v2/dags/{dag_id}/details", dags::details)
         .viewer("/api/v2/dagSources/{dag_id}", sources::get)
+        .role(
+            Role::Op,
+            post.clone(),
+            "/api/v2/connections/{connection_id}/test",
+            connections::test,
+        )
+        .viewer("/metrics", metrics::metrics)
+        .viewer("/api/v2/topics", topics::list)
+        .viewer("/api/v2/topics/{connection_id}/{topic}", topics::get)
+        .viewer("/api/v2/pipelines", topics::lags)
         .viewer("/api/v2/deadLetters", dead_letters::list)
         .viewer("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
         .role(Role::User, post.clone(), "/api/v2/deadLetters/replay", dead_letters::replay)

@@ -249,6 +249,29 @@ impl Sessions {
         })
     }
 
+    /// The token of the try of a task instance that a session here holds.
+    pub(crate) fn token_of(&self, key: InstanceKey) -> Option<i64> {
+        let sessions = self.lock();
+        let mut held = sessions.values().flat_map(|session| &session.held);
+        held.find(|(_, (held, _))| *held == key).map(|(token, _)| *token)
+    }
+
+    /// How many sessions are connected here.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Free slots of every queue that a session here has.
+    pub(crate) fn free_slots(&self) -> BTreeMap<String, u64> {
+        let mut all = BTreeMap::new();
+        for session in self.lock().values().filter(|session| session.is_open()) {
+            for (queue, free) in &session.free {
+                *all.entry(queue.clone()).or_default() += u64::from(*free);
+            }
+        }
+        all
+    }
+
     /// All queues with a free slot.
     pub(crate) fn free_queues(&self) -> Vec<String> {
         let sessions = self.lock();

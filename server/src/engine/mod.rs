@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use subak_core::ids::{DagId, RunKey};
+use subak_core::ids::{DagId, InstanceKey, RunKey};
 use subak_store::engine::{EngineTx, HandedOver};
 use subak_store::{EncryptionKey, News, Store};
 use tokio::sync::{Notify, broadcast, mpsc};
@@ -214,6 +214,13 @@ impl Engine {
     #[must_use]
     pub fn progress(&self, token: i64) -> Option<Progress> {
         self.core.progress.get(token)
+    }
+
+    /// What the running try of a task instance last said of how far it is; only of workers that are
+    /// connected to this server.
+    #[must_use]
+    pub fn progress_of(&self, key: InstanceKey) -> Option<Progress> {
+        self.progress(self.core.sessions.token_of(key)?)
     }
 
     /// Makes the runs of schedules that are due at `now`, which tests bring; the loops ask the database.

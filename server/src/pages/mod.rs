@@ -1,6 +1,7 @@
 //! The pages: handlers extract, ask the store, and hand values to `web`.
 
 mod assets;
+mod connections;
 mod dag;
 mod dags;
 mod dead_letters;
@@ -11,6 +12,7 @@ mod run_live;
 mod task;
 mod task_events;
 mod task_live;
+mod topics;
 mod trigger;
 mod viewer;
 
@@ -37,6 +39,10 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
         .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/clear", task::clear)
+        .role(Role::Op, Method::GET, "/connections", connections::list)
+        .role(Role::Op, Method::POST, "/connections/{connection_id}/test", connections::test)
+        .viewer("/topics", topics::list)
+        .viewer("/topics/{connection_id}/{topic}", topics::show)
         .viewer("/dead-letters", dead_letters::list)
         .viewer("/dead-letters/{dead_letter_id}", dead_letters::show)
         .role(Role::User, Method::POST, "/dead-letters/replay", dead_letters::replay)

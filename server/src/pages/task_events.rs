@@ -117,7 +117,9 @@ impl Watch {
         let lines = subak_web::log::markup(&part.lines, self.place.number);
         self.place.number += part.lines.len() as u64;
         self.place.cursor = part.next;
-        let mut live = task_live(&look, it, self.viewer.can_run(), clock::now(), self.viewer.t);
+        let progress = self.app.actions.progress(look.run.run_key, it);
+        let (now, t) = (clock::now(), self.viewer.t);
+        let mut live = task_live(&look, it, progress, self.viewer.can_run(), now, t);
         let message = update(&lines, follows, &live);
         // Times that tick by themselves are no news.
         live.forget_clock();

@@ -1,6 +1,7 @@
 //! A worker that says what the test tells it to, over the protocol itself.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -20,7 +21,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use crate::world::{LEASE, World};
+use crate::world::{LEASE, World, key};
 
 /// Nothing may take longer: the machine of the tests is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +50,7 @@ impl World {
         };
         let config =
             ServerConfig { engine, http: None, https: false, workers: vec![listen], dags: None };
-        let server = Server::start(config, store.clone(), None).await?;
+        let server = Server::start(config, store.clone(), Some(Arc::new(key()))).await?;
         let address = server.workers()[0].context("a TCP listener has an address")?;
         let (engine, requests) = (server.engine().clone(), server.requests().clone());
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());

@@ -9,7 +9,7 @@ use subak_server::Requests;
 use subak_server::engine::{
     Answer, EmbeddedWorker, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
 };
-use subak_store::{NewVersion, Store};
+use subak_store::{EncryptionKey, NewVersion, Store};
 use subak_testkit::peek;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -163,7 +163,12 @@ pub(crate) async fn engine(
         keep_days: 30,
         answer_within: EngineConfig::ANSWER_WITHIN,
     };
-    Engine::start(store.clone(), None, config, tasks, stop.clone()).await
+    Engine::start(store.clone(), Some(Arc::new(key())), config, tasks, stop.clone()).await
+}
+
+/// The key of connections.
+pub(crate) fn key() -> EncryptionKey {
+    EncryptionKey::new("test", [7; 32])
 }
 
 /// Works until told to stop: each try ends as `script` says of its task and try number.

@@ -117,6 +117,28 @@ impl Store {
         Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
     }
 
+    /// Returns dead letters with their records as people may see them, behind one, the oldest first.
+    pub async fn letter_export(
+        &self,
+        filter: &LetterFilter,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(LetterRecord, Vec<u8>)>, StoreError> {
+        #[derive(FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            letter: LetterRecord,
+            record: Vec<u8>,
+        }
+        let mut query = QueryBuilder::new(LETTERS);
+        query.push(", coalesce(l.shown, l.raw) AS record").push(FROM);
+        push_letter_conditions(&mut query, filter);
+        query.push(" AND l.id > ").push_bind(after).push(" ORDER BY l.id LIMIT ");
+        query.push_bind(limit);
+        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| (row.letter, row.record)).collect())
+    }
+
     /// Returns one dead letter, and its record as people may see it: secrets are hidden.
     pub async fn letter_get(&self, id: i64) -> Result<Option<(LetterRecord, Vec<u8>)>, StoreError> {
         let mut query = QueryBuilder::new(LETTERS);

@@ -8,6 +8,7 @@ mod datasets;
 mod instances;
 mod letters;
 mod logs;
+mod pipelines;
 mod runs;
 mod versions;
 
@@ -18,6 +19,7 @@ pub(crate) use letters::push_letter_conditions;
 pub use letters::{LETTER_STATES, LetterFilter, LetterRecord};
 pub(crate) use logs::decompress;
 pub use logs::{LogCursor, LogPart};
+pub use pipelines::PipelineRecord;
 pub use runs::{RunFilter, RunOrder, RunRecord};
 pub use versions::VersionRecord;
 

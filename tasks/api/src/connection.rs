@@ -31,9 +31,12 @@ impl Connection {
     /// Every secret in it, for the log's masker.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         const SECRET: [&str; 5] = ["password", "secret", "token", "key", "passphrase"];
+        const HEADERS: [&str; 2] = ["auth", "cookie"];
         let hidden = self.extra.iter().filter_map(|(name, value)| {
             let name = name.to_lowercase();
-            SECRET.iter().any(|word| name.contains(word)).then(|| value.as_str()).flatten()
+            let is_secret = SECRET.iter().any(|word| name.contains(word))
+                || (name.starts_with("header.") && HEADERS.iter().any(|word| name.contains(word)));
+            is_secret.then(|| value.as_str()).flatten()
         });
         self.password.as_deref().into_iter().chain(hidden).filter(|secret| !secret.is_empty())
     }

@@ -7,6 +7,7 @@ mod connection;
 mod context;
 mod dataset;
 mod error;
+mod exported;
 mod files;
 mod operator;
 mod origin;
@@ -22,6 +23,7 @@ pub use context::{
 };
 pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};
 pub use error::{ErrorClass, TaskError};
+pub use exported::ExportedLetter;
 pub use files::FileAccess;
 pub use operator::{ErasedOperator, Operator, TaskOutput};
 pub use pipeline::{LedgerTopic, Ledgers, NoPipeline, Pipeline, RangePart, RangeRef, Ranges};

@@ -4,10 +4,12 @@
 //! read already it asks the server and the sinks' ledgers, through the try's context.
 
 mod consume;
+mod export;
 mod failure;
 mod produce;
 mod record;
 mod target;
+mod topics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,9 @@ use rdkafka::consumer::Consumer as _;
 use serde_json::{Value, json};
 use subak_task::{Connection, ErasedOperator, Ledgers, TaskError};
 
+pub use crate::export::LetterTopic;
 use crate::target::Target;
+pub use crate::topics::{look, marks, topics};
 
 /// Returns the operators of this crate.
 #[must_use]
@@ -36,9 +40,7 @@ pub async fn probe(connection: &Connection, patience: Duration) -> Result<Value,
     let target = Target::new("", connection)?;
     let asking = tokio::task::spawn_blocking(move || {
         let consumer = target.consumer("subak.probe")?;
-        let metadata = consumer
-            .fetch_metadata(None, patience)
-            .map_err(|error| target.failure(&error, &consumer))?;
+        let metadata = target.metadata(&consumer, None, patience)?;
         let cluster = consumer.client().fetch_cluster_id(patience);
         let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
         Ok(json!({

@@ -2,18 +2,21 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use subak_core::connection::{Kafka, fields};
-use subak_task::{Connection, TaskContext, TaskError};
+use subak_task::{Connection, ErrorClass, TaskContext, TaskError};
 
 use crate::failure;
 
+/// Between two looks at why a request is not answered.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between a request and the error that tells why it was not answered.
 const REASON_WITHIN: Duration = Duration::from_millis(100);
 
@@ -32,7 +35,11 @@ pub(crate) type Client = BaseConsumer<Heard>;
 
 /// The last error that librdkafka told of by itself: why a request was not answered.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(Mutex<Option<(KafkaError, String)>>);
+pub(crate) struct Heard {
+    last: Mutex<Option<(KafkaError, String)>>,
+    /// Of a record that no broker has taken: nothing that follows makes it good.
+    refused: Mutex<Option<(KafkaError, String)>>,
+}
 
 impl Target {
     /// The connection `id` of a try.
@@ -77,6 +84,17 @@ impl Target {
         config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
     }
 
+    /// A producer of records that count at once; a broker keeps each once, whatever it answers.
+    pub(crate) fn plain_producer(&self) -> Result<Writer, TaskError> {
+        let mut config = self.config(&[
+            ("queue.buffering.max.kbytes", "32768"),
+            ("message.max.bytes", "4194304"),
+            ("partitioner", "murmur2_random"),
+        ]);
+        config.set("enable.idempotence", "true");
+        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+    }
+
     /// What all clients have: the defaults given, over them the connection's properties.
     fn config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -104,12 +122,41 @@ impl Target {
         }
     }
 
+    /// What the user sees of a record that was not taken.
+    pub(crate) fn refusal(&self, error: &KafkaError, reason: String) -> TaskError {
+        failure::task_error(self, error, Some((error.clone(), reason)))
+    }
+
     /// The same as [`Self::failure`], of a producer.
     pub(crate) fn write_failure(&self, error: &KafkaError, producer: &Writer) -> TaskError {
         if producer.context().last().is_none() {
             producer.poll(REASON_WITHIN);
         }
         failure::task_error(self, error, producer.context().last())
+    }
+
+    /// Asks for metadata; what the next try would meet, too, such as a wrong password, is told at once.
+    /// Blocks.
+    pub(crate) fn metadata(
+        &self,
+        client: &Client,
+        topic: Option<&str>,
+        patience: Duration,
+    ) -> Result<Metadata, TaskError> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let error = match client.fetch_metadata(topic, left.min(LOOK_EVERY)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            // The reason is heard while the client is polled.
+            let _ = client.poll(REASON_WITHIN);
+            let failure = self.failure(&error, client);
+            if left <= LOOK_EVERY || failure.class == ErrorClass::Permanent {
+                return Err(failure);
+            }
+        }
     }
 
     /// What the user sees of an error, with what the brokers said before it.
@@ -135,12 +182,17 @@ impl fmt::Display for Target {
 impl Heard {
     /// The last error and its reason.
     pub(crate) fn last(&self) -> Option<(KafkaError, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a record was not taken.
+    pub(crate) fn refused(&self) -> Option<(KafkaError, String)> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Forgets what was said, once something was answered.
     pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -150,7 +202,8 @@ impl ClientContext for Heard {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, reason.to_owned()));
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((error, reason.to_owned()));
     }
 }
 
@@ -164,6 +217,8 @@ impl ProducerContext for Heard {
             let reason =
                 format!("a record of {} bytes was not taken: {error}", record.payload_len());
             ClientContext::error(self, error.clone(), &reason);
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((error.clone(), reason));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! COPY, and the ledger that makes a load happen once. It never sees the metadata database.
 
 mod copy;
+mod export;
 mod failure;
 mod ledgers;
 mod load;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use subak_task::{Connection, ErasedOperator, Ledgers, TaskError};
 
+pub use crate::export::LetterTable;
 use crate::session::Session;
 use crate::target::Target;
 

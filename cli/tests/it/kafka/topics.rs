@@ -3,6 +3,8 @@
 use anyhow::{Result, ensure};
 use subak_testkit::kafka::{NewRecord, broker};
 
+use crate::{stderr, stdout};
+
 use super::world::{Wanted, World, keyed, records};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,6 +116,37 @@ async fn a_topic_made_anew_is_found_out_whether_shorter_or_longer() -> Result<()
         world.check(expected).await?;
         assert_eq!(world.ledger().await?, format!("0:{length}"));
         world.stack.replace_dag(super::world::DAG, &careful).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_listed_and_shown_with_their_lag() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "shown", ..Wanted::default() }).await?;
+    broker.produce(&world.topic, records(0..40)).await?;
+    world.succeed().await?;
+    broker.produce(&world.topic, records(40..43)).await?;
+    let asked = async |arguments: &[&str]| {
+        let output = world.stack.subak(&[&["topics"], arguments].concat()).await?;
+        ensure!(output.status.success(), "{}", stderr(&output));
+        anyhow::Ok(stdout(&output))
+    };
+    let list = asked(&["list", "broker"]).await?;
+    let row = list.lines().find(|line| line.contains(&world.topic)).unwrap_or_default();
+    assert!(row.ends_with("1           1       drain.read"), "{list}");
+    let shown = asked(&["show", "broker", &world.topic, "--records", "2"]).await?;
+    for part in ["drain.read  0          40    40      3", "0:42  ", "name 41"] {
+        assert!(shown.contains(part), "no `{part}` in {shown}");
+    }
+    assert!(!shown.contains("name 40"), "{shown}");
+    for (arguments, said) in [
+        (["show", "broker", "no-such-topic"].as_slice(), "has no topic `no-such-topic`"),
+        (&["list", "warehouse"], "is of type `postgres`, but a `kafka` one is needed"),
+    ] {
+        let output = world.stack.subak(&[&["topics"], arguments].concat()).await?;
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
     }
     Ok(())
 }

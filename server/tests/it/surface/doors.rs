@@ -34,6 +34,8 @@ pub(crate) fn address(path: &str) -> String {
         "{dataset}" => "output".to_owned(),
         "{key}" => "return_value".to_owned(),
         "{import_error_id}" | "{dead_letter_id}" => "1".to_owned(),
+        "{connection_id}" => "warehouse".to_owned(),
+        "{topic}" => "orders".to_owned(),
         "{kind}" => "not-found".to_owned(),
         "{hash}" => hash.to_owned(),
         "{name}" => "app.css".to_owned(),

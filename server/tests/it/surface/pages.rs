@@ -1,10 +1,12 @@
 //! The pages' markup. A snapshot shows what a change of a template or a handler does to people.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
+use serde_json::json;
 use subak_store::access::Role;
 
-use super::site::{Sender, Site};
+use super::site::{Answer, Sender, Site, request};
 use super::steady;
+use crate::world::key;
 
 async fn check(site: &Site, sender: &Sender, name: &str, path: &str) -> anyhow::Result<()> {
     let answer = site.get(sender, path).await?;
@@ -57,5 +59,30 @@ async fn an_empty_installation_says_what_to_do() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let admin = site.browser(Role::Admin).await?;
     check(&site, &admin, "no-dags", "/").await?;
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_and_topics_without_a_worker_say_so() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let admin = site.browser(Role::Admin).await?;
+    check(&site, &admin, "no-topics", "/topics").await?;
+    check(&site, &admin, "no-connections", "/connections").await?;
+    let store = &site.world.store;
+    let shop = json!({"conn_type": "postgres", "host": "db", "port": 5433, "schema": "shop",
+                      "login": "etl", "password": "hunter2"});
+    store.connection_put(&key(), "shop", "postgres", Some("The shop's own"), &shop).await?;
+    let broker = json!({"conn_type": "kafka", "host": "a,b:9093", "login": "etl",
+                        "password": "hunter2"});
+    store.connection_put(&key(), "broker", "kafka", None, &broker).await?;
+    check(&site, &admin, "connections", "/connections").await?;
+    check(&site, &admin, "topics-without-worker", "/topics?connection=broker").await?;
+    check(&site, &admin, "topic-without-worker", "/topics/broker/orders").await?;
+    let same = [("sec-fetch-site", "same-origin")];
+    let asked = request(&admin, &Method::POST, "/connections/shop/test", &same)?;
+    let tested = Answer::read(site.send(asked).await?).await?;
+    assert_eq!(tested.status, StatusCode::OK);
+    insta::assert_snapshot!("connections-tested", steady::page(&tested.text()));
+    assert!(!tested.text().contains("hunter2"));
     site.world.close().await
 }

@@ -31,9 +31,7 @@ impl Topic {
     pub(super) fn open(consume: &Consume) -> Result<Self, TaskError> {
         let client = consume.target.consumer(&consume.group())?;
         let name = consume.params.topic.clone();
-        let failure = |error: &KafkaError| consume.target.failure(error, &client);
-        let metadata =
-            client.fetch_metadata(Some(&name), PATIENCE).map_err(|error| failure(&error))?;
+        let metadata = consume.target.metadata(&client, Some(&name), PATIENCE)?;
         client.context().forget();
         let found = metadata.topics().iter().find(|topic| topic.name() == name);
         let mut partitions: Vec<i32> = found

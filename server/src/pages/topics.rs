@@ -1,0 +1,198 @@
+//! Topics: the list of a connection's, and one of them.
+
+use axum::extract::State;
+use axum::response::Html;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use subak_core::topic::{Content, PartitionMarks, TopicRecord};
+use subak_web::format::{Stamp, bytes, count};
+use subak_web::text::Text;
+use subak_web::topics::{
+    PartitionRow, PipelineRow, PositionRow, Reader, RecordRow, TopicPage, TopicRow, TopicsPage,
+};
+use subak_web::url;
+
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::clock;
+use crate::extract::{Path, Query};
+use crate::problem::ApiError;
+use crate::topics::{PartitionLag, PipelineLag};
+
+/// Records that the page of a topic shows.
+const RECORDS: u32 = 20;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    connection: String,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Result<Html<String>, ApiError> {
+    let t = viewer.t;
+    let connections = app.probes.of_type("kafka").await?;
+    let connection = match query.connection.as_str() {
+        "" => connections.first().cloned().unwrap_or_default(),
+        id if connections.iter().any(|known| known == id) => id.to_owned(),
+        id => return Err(ApiError::NotFound(format!("connections/{id}"))),
+    };
+    let mut page = TopicsPage {
+        frame: viewer.frame(),
+        connections,
+        connection,
+        about: String::new(),
+        rows: Vec::new(),
+        more: None,
+        missing: None,
+        pipelines: Vec::new(),
+    };
+    if page.connection.is_empty() {
+        return Ok(Html(page.page()));
+    }
+    let (heads, lags) = tokio::join!(app.topics.heads(&page.connection), app.topics.lags());
+    let lags = lags?;
+    let all = lags.pipelines.iter().filter(|it| it.record.connection == page.connection);
+    let all: Vec<&PipelineLag> = all.collect();
+    match &*heads {
+        Err(why) => page.missing = Some(why.clone()),
+        Ok(heads) => {
+            let cluster = heads.cluster.clone().unwrap_or_default();
+            page.about = t.fill(&t.fill(t.cluster_about, cluster), heads.brokers);
+            page.more = (heads.more > 0).then(|| t.fill(t.more_topics, heads.more));
+            page.rows = heads
+                .topics
+                .iter()
+                .map(|head| TopicRow {
+                    href: url::topic(&page.connection, &head.name),
+                    partitions: head.partitions.to_string(),
+                    replicas: head.replicas.to_string(),
+                    readers: all
+                        .iter()
+                        .filter(|it| it.record.topic == head.name)
+                        .map(|it| reader(it, it.total(), t))
+                        .collect(),
+                    name: head.name.clone(),
+                })
+                .collect();
+        }
+    }
+    page.pipelines = all.iter().map(|it| pipeline(it, t)).collect();
+    Ok(Html(page.page()))
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((connection, name)): Path<(String, String)>,
+) -> Result<Html<String>, ApiError> {
+    let (now, t) = (clock::now(), viewer.t);
+    let not_found = || ApiError::NotFound(format!("topics/{connection}/{name}"));
+    if app.probes.conn_type(&connection).await?.ok_or_else(not_found)? != "kafka" {
+        return Err(not_found());
+    }
+    let (look, lags) =
+        tokio::join!(app.topics.look(&connection, &name, RECORDS), app.topics.lags());
+    let lags = lags?;
+    let readers = lags.pipelines.iter();
+    let readers =
+        readers.filter(|it| it.record.connection == connection && it.record.topic == name);
+    let readers: Vec<&PipelineLag> = readers.collect();
+    let mut page = TopicPage {
+        frame: viewer.frame(),
+        connection_href: url::topics(&connection),
+        connection,
+        name,
+        partitions: Vec::new(),
+        positions: readers
+            .iter()
+            .flat_map(|it| it.partitions.iter().map(|part| position(it, part, t)))
+            .collect(),
+        pipelines: readers.iter().map(|it| pipeline(it, t)).collect(),
+        records: Vec::new(),
+        records_missing: None,
+        missing: None,
+    };
+    match &*look {
+        Err(why) => page.missing = Some(why.clone()),
+        Ok(look) => {
+            page.partitions = look.marks.partitions.iter().map(|it| partition(it, t)).collect();
+            page.records = look.records.iter().map(|it| record(it, now, t)).collect();
+            page.records_missing.clone_from(&look.missing);
+        }
+    }
+    Ok(Html(page.page()))
+}
+
+fn reader(it: &PipelineLag, lag: Option<i64>, t: &Text) -> Reader {
+    Reader {
+        name: format!("{} / {}", it.record.dag_id, it.record.task_id),
+        href: url::dag(&it.record.dag_id),
+        lag: match lag {
+            None if it.record.newest.is_empty() => t.not_begun.to_owned(),
+            None => t.lag_unknown.to_owned(),
+            Some(0) => t.no_lag.to_owned(),
+            Some(lag) => t.fill(t.behind, count(lag.unsigned_abs())),
+        },
+        is_behind: lag.is_some_and(|lag| lag > 0),
+    }
+}
+
+fn pipeline(it: &PipelineLag, t: &Text) -> PipelineRow {
+    PipelineRow {
+        reader: reader(it, it.total(), t),
+        topic: it.record.topic.clone(),
+        topic_href: url::topic(&it.record.connection, &it.record.topic),
+        open_ranges: it.record.open_ranges.to_string(),
+        missing: it.missing.clone().unwrap_or_default(),
+    }
+}
+
+fn position(it: &PipelineLag, part: &PartitionLag, t: &Text) -> PositionRow {
+    PositionRow {
+        reader: reader(it, part.lag, t),
+        partition: part.partition,
+        position: offset(part.position, t),
+        loaded: offset(part.loaded, t),
+    }
+}
+
+fn partition(it: &PartitionMarks, t: &Text) -> PartitionRow {
+    let records = it.high.zip(it.low).map(|(high, low)| high - low);
+    PartitionRow {
+        number: it.partition,
+        low: offset(it.low, t),
+        high: offset(it.high, t),
+        records: offset(records, t),
+        leader: it.leader.map_or_else(|| t.missing.to_owned(), |leader| leader.to_string()),
+        in_sync: format!("{} / {}", it.in_sync, it.replicas),
+        missing: it.missing.clone().unwrap_or_default(),
+    }
+}
+
+/// An offset, or that it is not known.
+fn offset(offset: Option<i64>, t: &Text) -> String {
+    offset.map_or_else(|| t.missing.to_owned(), |offset| count(offset.unsigned_abs()))
+}
+
+fn record(it: &TopicRecord, now: DateTime<Utc>, t: &Text) -> RecordRow {
+    let when = it.timestamp.and_then(DateTime::from_timestamp_millis);
+    let shown =
+        |content: &Option<Content>| content.as_ref().map(|it| it.shown.clone()).unwrap_or_default();
+    let note = match &it.value {
+        None => t.tombstone.to_owned(),
+        Some(value) if !value.is_text => t.fill(t.bytes_of, bytes(value.size_bytes)),
+        Some(value) if value.is_cut() => t.fill(t.first_of, bytes(value.size_bytes)),
+        Some(_) => String::new(),
+    };
+    RecordRow {
+        place: format!("{}:{}", it.partition, it.offset),
+        when: when.map(|at| Stamp::new(at, now, t)),
+        key: shown(&it.key),
+        value: shown(&it.value),
+        note,
+    }
+}
