@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use subak_worker::{Config, Queue, Worker};
+use subak_core::dag::model::FEEDS;
+use subak_worker::{Config, FEEDS_AT_ONCE, Queue, Worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::machine_name;
@@ -80,6 +81,11 @@ impl Work {
     pub(crate) fn apply(&self, config: &mut Config) {
         if !self.queue.is_empty() {
             config.queues = self.queue.iter().map(|queue| queue.0.clone()).collect();
+            let has = |name: &str| config.queues.iter().any(|queue| queue.name == name);
+            // Whoever takes all kinds of tasks takes those without an end, too.
+            if has("default") && !has(FEEDS) {
+                config.queues.push(Queue { name: FEEDS.to_owned(), slots: FEEDS_AT_ONCE });
+            }
         }
         if let Some(mib) = self.memory_mib {
             config.memory_bytes = mib.saturating_mul(1 << 20);

@@ -58,7 +58,7 @@ pub mod worker_message {
 pub struct ServerMessage {
     #[prost(
         oneof = "server_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
     )]
     pub message: ::core::option::Option<server_message::Message>,
 }
@@ -92,6 +92,8 @@ pub mod server_message {
         Leave(super::Leave),
         #[prost(message, tag = "13")]
         Range(super::RangeReply),
+        #[prost(message, tag = "14")]
+        Yield(super::Yield),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -377,6 +379,15 @@ pub struct Stop {
     #[prost(message, optional, tag = "1")]
     pub r#try: ::core::option::Option<TryRef>,
     /// cancelled, cleared, superseded, timeout
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A try that runs until it is stopped is to end well at its next checkpoint: its DAG has a newer version,
+/// or was paused. Tries of other operators go on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Yield {
+    #[prost(message, optional, tag = "1")]
+    pub r#try: ::core::option::Option<TryRef>,
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use subak_core::dag::{self, model::Dag, version};
-use subak_store::NewVersion;
+use subak_store::{NewVersion, News};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -192,6 +192,9 @@ impl Folder {
         let now = store.timer_next().await?.now;
         let next = first_tick(model, &head, now)?;
         store.schedule_set(head.dag, next).await?;
+        if saved.is_new {
+            self.engine.core.tell(vec![News::Yields(head.dag)]).await;
+        }
         Ok(())
     }
 }

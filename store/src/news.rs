@@ -19,12 +19,15 @@ pub enum News {
     Stops(RunKey),
     /// The worker behind a session is to take no more tries.
     Drains(i64),
+    /// Tries without an end of a DAG are to end well: it has a newer version, or was paused.
+    Yields(i32),
 }
 
 const READY: &str = "subak_ready";
 const STARTS: &str = "subak_starts";
 const STOPS: &str = "subak_stops";
 const DRAINS: &str = "subak_drains";
+const YIELDS: &str = "subak_yields";
 
 /// News of other servers, and of this one. Reconnects by itself.
 pub struct NewsListener {
@@ -61,7 +64,7 @@ impl NewsListener {
 
     async fn connect(&self) -> Result<PgListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.store.engine).await?;
-        listener.listen_all([READY, STARTS, STOPS, DRAINS]).await?;
+        listener.listen_all([READY, STARTS, STOPS, DRAINS, YIELDS]).await?;
         Ok(listener)
     }
 }
@@ -74,6 +77,7 @@ impl News {
             STARTS => payload.parse().ok().map(Self::Starts),
             STOPS => payload.parse().ok().map(|run| Self::Stops(RunKey(run))),
             DRAINS => payload.parse().ok().map(Self::Drains),
+            YIELDS => payload.parse().ok().map(Self::Yields),
             _ => None,
         }
     }
@@ -84,6 +88,7 @@ impl News {
             Self::Starts(_) => STARTS,
             Self::Stops(_) => STOPS,
             Self::Drains(_) => DRAINS,
+            Self::Yields(_) => YIELDS,
         }
     }
 
@@ -93,6 +98,7 @@ impl News {
             Self::Starts(dag) => dag.to_string(),
             Self::Stops(run) => run.0.to_string(),
             Self::Drains(session) => session.to_string(),
+            Self::Yields(dag) => dag.to_string(),
         }
     }
 }

@@ -123,6 +123,27 @@ impl EngineTx<'_> {
         Ok(row.map(|(dag_id,)| dag_id))
     }
 
+    /// How many runs have failed since one ended otherwise, ten at most, and when the last one ended:
+    /// of runs that ended after `since`.
+    pub async fn failures_in_a_row(
+        &mut self,
+        dag: i32,
+        since: DateTime<Utc>,
+    ) -> Result<(u32, Option<DateTime<Utc>>), StoreError> {
+        let rows: Vec<(String, Option<DateTime<Utc>>)> = sqlx::query_as(
+            "SELECT state::text, ended_at FROM run WHERE dag = $1 ORDER BY run_key DESC LIMIT 10",
+        )
+        .bind(dag)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let is_failed = |(state, ended): &&(String, Option<DateTime<Utc>>)| {
+            state == "failed" && ended.is_some_and(|at| at > since)
+        };
+        let failed = rows.iter().take_while(is_failed).count();
+        let last = rows.first().filter(|_| failed > 0).and_then(|(_, ended)| *ended);
+        Ok((u32::try_from(failed).unwrap_or(u32::MAX), last))
+    }
+
     /// Locks a DAG's schedule if it is due at `now`, the database's time if left out, and nobody else
     /// is at it.
     pub async fn schedule_lock(

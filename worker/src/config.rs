@@ -4,6 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use subak_core::dag::model::FEEDS;
+
+/// Tasks without an end that a worker runs at once, unless its settings name their queue.
+pub const FEEDS_AT_ONCE: u32 = 16;
+
 /// How many tries of a queue run at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queue {
@@ -41,7 +46,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration with the shipped defaults: one queue, `default`.
+    /// A configuration with the shipped defaults: `default`, and the queue of tasks without an end.
     #[must_use]
     pub fn new(name: &str, servers: Vec<String>, state_folder: PathBuf) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -53,7 +58,10 @@ impl Config {
             name: name.to_owned(),
             servers,
             join_token: None,
-            queues: vec![Queue { name: "default".to_owned(), slots }],
+            queues: vec![
+                Queue { name: "default".to_owned(), slots },
+                Queue { name: FEEDS.to_owned(), slots: FEEDS_AT_ONCE },
+            ],
             storage_url: format!("file://{}/", storage.display()),
             files: Vec::new(),
             private: vec![state_folder.clone()],

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use subak_task::{DatasetReader, FileAccess, Ledgers, ProcessGroups, TaskIdentity};
+use subak_task::{DatasetReader, FileAccess, Ledgers, ProcessGroups, TaskIdentity, Topics};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::registry::Registry;
 pub(crate) struct Host {
     pub(crate) registry: Registry,
     pub(crate) datasets: Arc<dyn DatasetReader>,
+    pub(crate) topics: Arc<dyn Topics>,
     pub(crate) ledgers: Arc<dyn Ledgers>,
     pub(crate) processes: Arc<dyn ProcessGroups>,
     pub(crate) files: Arc<FileAccess>,
@@ -54,6 +55,7 @@ impl Host {
             ),
             registry,
             datasets,
+            topics: subak_tasks_kafka::writers(),
             ledgers: Arc::new(AllLedgers::new()),
             processes,
             memory_per_try,

@@ -23,11 +23,11 @@ mod state_folder;
 mod tries;
 mod worker;
 
-pub use config::{Config, ConfigError, Queue};
+pub use config::{Config, ConfigError, FEEDS_AT_ONCE, Queue};
 pub use exports::LetterSink;
 pub use requests::{probe, topic, topics};
 pub use subak_task::ExportedLetter;
 pub use worker::Worker;
 
 // Data of known shape, for a first run: the command line sees no task crate itself.
-pub use subak_tasks_data::generate;
+pub use subak_tasks_feed::generate;

@@ -17,7 +17,7 @@ use subak_core::dag::model::Task;
 use subak_core::template::RunContext;
 use subak_task::{
     BadRow, DatasetRef, DatasetStats, DeadLetterSink, FileAccess, Pipeline, ProgressSink,
-    StateStore, TaskContext, TaskError, TaskIdentity,
+    StateStore, TaskContext, TaskError, TaskIdentity, Uncounted,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -129,11 +129,15 @@ impl LocalRunner {
         let ctx = TaskContext {
             identity: Arc::new(identity),
             cancel: stop.token.clone(),
+            yields: cancel.clone(),
+            is_continuous: this.task.continuous,
+            slot: Arc::new(Uncounted),
             log: Arc::clone(&log) as _,
             progress: Arc::new(Progress { show: Box::new(progress) }),
             state: Arc::new(state),
             dead_letters: Arc::clone(&letters) as _,
             datasets: Arc::clone(&self.host.datasets),
+            topics: Arc::clone(&self.host.topics),
             processes: Arc::clone(&self.host.processes),
             connections: Arc::new(this.connections),
             // The caller's own account, at the caller's own terminal.

@@ -28,6 +28,7 @@ impl Registry {
         registry.add(Arc::new(PythonOperator { grace }));
         for operator in subak_tasks_data::operators()
             .into_iter()
+            .chain(subak_tasks_feed::operators())
             .chain(subak_tasks_kafka::operators())
             .chain(subak_tasks_sql::operators())
         {

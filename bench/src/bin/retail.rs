@@ -17,6 +17,6 @@ struct Options {
 fn main() -> anyhow::Result<()> {
     let Options { rows, file } = Options::parse();
     let target = File::create(&file).with_context(|| format!("making {file}"))?;
-    subak_tasks_data::generate::retail(rows, SEED, target)?;
+    subak_tasks_feed::generate::retail(rows, SEED, target)?;
     Ok(())
 }

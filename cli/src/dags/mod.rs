@@ -6,6 +6,7 @@ use crate::exit::Outcome;
 
 mod list;
 mod operators;
+mod pause;
 mod schema;
 mod show;
 mod test;
@@ -16,6 +17,10 @@ mod validate;
 pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
+    /// Lets no run of a DAG start until it is unpaused.
+    Pause(pause::Options),
+    /// Lets runs of a DAG start again.
+    Unpause(pause::Options),
     Validate(validate::Options),
     Test(test::Options),
     Schema(schema::Options),
@@ -26,6 +31,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
+        Command::Pause(options) => pause::run(options, true).await,
+        Command::Unpause(options) => pause::run(options, false).await,
         Command::Validate(options) => validate::run(&options),
         Command::Test(options) => test::run(options).await,
         Command::Schema(options) => schema::run(&options),

@@ -8,6 +8,7 @@ mod connections;
 mod dags;
 mod deadletters;
 mod errors;
+mod feeds;
 mod kafka;
 mod kills;
 mod large_logs;

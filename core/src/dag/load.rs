@@ -7,7 +7,7 @@ use super::groups::Groups;
 use super::model::{Dag, Param};
 use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
 use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
-use super::{params, tasks, timing};
+use super::{feeds, params, tasks, timing};
 use crate::ids::DagId;
 
 /// Airflow's limit of runs and of tasks of a run that are active at once.
@@ -51,7 +51,8 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
     let tasks = tasks::tasks(node, &defaults, &params, &groups, report);
     let raw = raw?;
     let timing = timing::timing(node, &raw, report);
-    let (dag_id, tasks, timing) = (dag_id?, tasks?, timing?);
+    let (dag_id, mut tasks, timing) = (dag_id?, tasks?, timing?);
+    feeds::settle(&mut tasks, timing.schedule.as_ref(), node, report);
     if timing.schedule.is_some() {
         check_scheduled_params(node, &params, report);
     }

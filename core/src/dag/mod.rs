@@ -5,6 +5,7 @@
 
 mod diagnostic;
 pub(crate) mod duration;
+mod feeds;
 mod flow;
 mod graph;
 mod groups;

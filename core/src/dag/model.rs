@@ -250,6 +250,9 @@ pub struct Task {
     pub task_group: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expand: Option<Expand>,
+    /// It may wait for as long as it takes, for records or for its stop: the DAG is `@continuous`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub continuous: bool,
 }
 
 /// A load that keeps a ledger of a topic.
@@ -258,6 +261,12 @@ pub struct Sink {
     pub task_id: String,
     pub connection: String,
 }
+
+/// The queue of tasks that name none.
+pub const DEFAULT_QUEUE: &str = "default";
+
+/// The queue of tasks without an end that name none: they take nobody else's slots.
+pub const FEEDS: &str = "feeds";
 
 /// The pool of tasks that name none.
 pub const DEFAULT_POOL: &str = "default_pool";
@@ -309,7 +318,7 @@ impl Task {
             max_retry_delay: None,
             retry_jitter: 0.0,
             execution_timeout: None,
-            queue: "default".to_owned(),
+            queue: DEFAULT_QUEUE.to_owned(),
             pool: DEFAULT_POOL.to_owned(),
             pool_slots: 1,
             max_active_tis_per_dag: None,
@@ -327,6 +336,7 @@ impl Task {
             wait_for_downstream: false,
             task_group: None,
             expand: None,
+            continuous: false,
         }
     }
 

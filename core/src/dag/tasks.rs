@@ -21,6 +21,9 @@ use crate::template::{self, Known};
 /// More tasks than this make no DAG.
 const MAX_TASKS: usize = 20_000;
 
+/// The arguments of operators that name a connection.
+const CONNECTIONS: [&str; 2] = ["connection", "api"];
+
 /// A task as it stands in the file.
 pub(super) struct Written<'a> {
     /// With the ids of its groups before it.
@@ -295,7 +298,7 @@ impl Tasks<'_> {
         operator.check(with, &how);
         for (key, value) in with.entries() {
             let is_code = operator.code.contains(&key.text.as_str());
-            let is_connection = key.text == "connection";
+            let is_connection = CONNECTIONS.contains(&key.text.as_str());
             value.walk(&mut |node| {
                 let Some(text) = node.text().filter(|text| template::is_template(text)) else {
                     return;
@@ -307,11 +310,18 @@ impl Tasks<'_> {
                 self.check_template(written, node.at, text, is_code.then_some(operator), upstream);
             });
         }
-        let Some(node) = with.get("connection") else { return Vec::new() };
-        if node.text().is_some_and(|name| name.trim().is_empty()) {
-            self.report.error(node.at, format!("\"connection\" in {what_with} is empty"));
+        let mut connections = Vec::new();
+        for key in CONNECTIONS {
+            let Some((name, at)) = with.get(key).and_then(|node| Some((node.text()?, node.at)))
+            else {
+                continue;
+            };
+            if name.trim().is_empty() {
+                self.report.error(at, format!("{key:?} in {what_with} is empty"));
+            }
+            connections.push(name.to_owned());
         }
-        node.text().map(str::to_owned).into_iter().collect()
+        connections
     }
 
     fn check_template(

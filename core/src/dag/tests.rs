@@ -225,3 +225,17 @@ fn the_schema_knows_every_key() {
     assert_eq!(operators.as_array().unwrap().len(), crate::operators::OPERATORS.len());
     insta::assert_json_snapshot!(schema);
 }
+
+#[test]
+fn tasks_without_an_end_have_slots_of_their_own() {
+    let feed = "schedule: '@continuous'\ntasks:\n  x: {operator: generate, with: {profile: purchases, topic: t, connection: k}}";
+    let parsed = parse("a.yaml", &format!("dag_id: a\n{feed}\n"));
+    assert_eq!(parsed.diagnostics, []);
+    let task = &parsed.dags[0].tasks[0];
+    assert_eq!((task.queue.as_str(), task.continuous), (model::FEEDS, true));
+    // With a count it ends, and is like any other.
+    let ends = feed.replace("topic: t,", "topic: t, count: 5,");
+    let parsed = parse("a.yaml", &format!("dag_id: a\n{ends}\n"));
+    let task = &parsed.dags[0].tasks[0];
+    assert_eq!((task.queue.as_str(), task.continuous), (model::DEFAULT_QUEUE, false));
+}

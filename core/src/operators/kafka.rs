@@ -58,7 +58,8 @@ pub struct KafkaConsume {
     /// Bytes that a range has at most, reckoned by the records of the range before it.
     #[serde(default)]
     pub max_bytes: Option<u64>,
-    /// How long to wait for a record if there is none: `30s`.
+    /// How long to wait for a record if there is none: `30s`. In a `@continuous` DAG the task waits for
+    /// the first record as long as it takes, without a slot, and for this long for more: 500 ms.
     #[serde(default)]
     pub max_wait: Option<Wait>,
     /// What becomes of a record that is not of its format, or does not fit its columns' types.

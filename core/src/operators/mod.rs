@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub mod data;
+pub mod feed;
 pub mod flow;
 pub mod kafka;
 pub mod plain;
@@ -83,6 +84,8 @@ pub const OPERATORS: &[Operator] = &[
     operator::<data::CsvRead>("csv.read", true, &[]),
     operator::<data::CsvWrite>("csv.write", false, &[]),
     operator::<plain::Nothing>("empty", false, &[]),
+    operator::<feed::Generate>("generate", true, &[]),
+    operator::<feed::HttpPoll>("http.poll", false, &[]),
     operator::<kafka::KafkaConsume>("kafka.consume", true, &[]),
     operator::<produce::KafkaProduce>("kafka.produce", false, &[]),
     operator::<flow::LatestOnly>("latest_only", false, &[]),
@@ -101,9 +104,7 @@ pub const OPERATORS: &[Operator] = &[
 pub const NOT_YET: &[&str] = &[
     "airflow",
     "approval",
-    "generate",
     "http",
-    "http.poll",
     "mysql.cdc",
     "mysql.load",
     "notify",

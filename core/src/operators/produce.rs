@@ -1,5 +1,7 @@
 //! Operator `kafka.produce`.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,8 +24,11 @@ pub struct KafkaProduce {
     /// Name of a Kafka connection.
     pub connection: String,
     pub input: Input,
-    /// The topic, which must exist.
+    /// Where the records go.
     pub topic: String,
+    /// The topic is made with so many partitions if there is none. Left out: it must exist.
+    #[serde(default)]
+    pub partitions: Option<u32>,
     /// What a record's value is.
     #[serde(default)]
     pub format: ValueFormat,
@@ -44,4 +49,16 @@ pub enum ValueFormat {
     Raw,
 }
 
-impl Rules for KafkaProduce {}
+impl Rules for KafkaProduce {
+    fn broken_rules(&self) -> Vec<(&'static str, Cow<'static, str>)> {
+        partitions(self.partitions)
+    }
+}
+
+/// A topic has one partition at least.
+pub(super) fn partitions(partitions: Option<u32>) -> Vec<(&'static str, Cow<'static, str>)> {
+    match partitions {
+        Some(0) => vec![("partitions", "\"partitions\" is 0".into())],
+        _ => Vec::new(),
+    }
+}

@@ -24,6 +24,7 @@ use super::{Engine, TryReport};
 pub(super) struct Asked {
     pub(super) starts: mpsc::Receiver<i32>,
     pub(super) stops: mpsc::Receiver<RunKey>,
+    pub(super) yields: mpsc::Receiver<i32>,
     pub(super) failed: mpsc::Receiver<TryReport>,
 }
 
@@ -39,7 +40,7 @@ pub(super) fn start(
     tasks.spawn(reaper::run(engine.clone(), stop.clone()));
     tasks.spawn(hygiene::run(engine.clone(), stop.clone()));
     tasks.spawn(starts::run(engine.clone(), asked.starts, stop.clone()));
-    tasks.spawn(stops::run(engine.clone(), asked.stops, stop.clone()));
+    tasks.spawn(stops::run(engine.clone(), asked.stops, asked.yields, stop.clone()));
     tasks.spawn(super::pools::run(engine.clone(), stop.clone()));
     tasks.spawn(failures(engine.clone(), asked.failed, stop));
 }

@@ -92,6 +92,7 @@ pub(crate) struct Core {
     starts: mpsc::Sender<i32>,
     /// Runs of which a try is to end that may be held here; bounded likewise.
     stops: mpsc::Sender<RunKey>,
+    yields: mpsc::Sender<i32>,
 }
 
 /// Hints that may wait for a loop.
@@ -148,6 +149,7 @@ impl Engine {
     ) -> anyhow::Result<(Self, loops::Asked)> {
         let (starts, starts_asked) = mpsc::channel(HINTS_MOST);
         let (stops, stops_asked) = mpsc::channel(HINTS_MOST);
+        let (yields, yields_asked) = mpsc::channel(HINTS_MOST);
         let (failures, failed) = mpsc::channel(HINTS_MOST);
         let core = Arc::new(Core {
             installation: store.installation().await?.to_string(),
@@ -167,19 +169,21 @@ impl Engine {
             failures,
             starts,
             stops,
+            yields,
         });
         let reports = lanes::start(core.clone(), tasks, stop.clone());
         let creations = creation::start(core.clone(), tasks, stop.clone());
-        let asked = loops::Asked { starts: starts_asked, stops: stops_asked, failed };
+        let asked =
+            loops::Asked { starts: starts_asked, stops: stops_asked, yields: yields_asked, failed };
         Ok((Self { core, reports, creations }, asked))
     }
 
     /// Pauses a DAG or lets it go on, at once; false if there is none.
     pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> anyhow::Result<bool> {
         let Some(dag) = self.core.store.dag_pause(dag_id, paused).await? else { return Ok(false) };
-        if !paused {
-            self.core.heard(News::Starts(dag));
-        }
+        // Everybody, this server among them: a command that ends makes no run.
+        let news = if paused { News::Yields(dag) } else { News::Starts(dag) };
+        self.core.tell(vec![news]).await;
         Ok(true)
     }
 

@@ -9,7 +9,7 @@ use super::{Core, work};
 
 impl Core {
     /// Tells every server.
-    pub(super) async fn tell(&self, news: Vec<News>) {
+    pub(crate) async fn tell(&self, news: Vec<News>) {
         if news.is_empty() {
             return;
         }
@@ -31,6 +31,7 @@ impl Core {
             }
             News::Stops(run) => drop(self.stops.try_send(run)),
             News::Drains(session) => self.drain(session),
+            News::Yields(dag) => drop(self.yields.try_send(dag)),
         }
     }
 

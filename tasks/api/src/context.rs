@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Connection, DatasetRef, DatasetStats, FileAccess, Pipeline, RecordBatchStream, TaskError,
+    Topics,
 };
 
 /// Which try this is, in words that outside systems keep.
@@ -41,11 +42,21 @@ pub struct TaskContext {
     pub identity: Arc<TaskIdentity>,
     /// Cancelled when the try is to end: by a user, a timeout, a lost lease.
     pub cancel: CancellationToken,
+    /// Cancelled when a try that runs until it is stopped is to end well at its next checkpoint: its
+    /// worker drains, its DAG has a newer version or was paused.
+    pub yields: CancellationToken,
+    /// The DAG is `@continuous`: it runs again as soon as this run has ended, so that the task may
+    /// wait for what it works on as long as it takes.
+    pub is_continuous: bool,
+    /// The slot that it takes at its worker.
+    pub slot: Arc<dyn Slot>,
     pub log: Arc<dyn LogSink>,
     pub progress: Arc<dyn ProgressSink>,
     pub state: Arc<dyn StateStore>,
     pub dead_letters: Arc<dyn DeadLetterSink>,
     pub datasets: Arc<dyn DatasetReader>,
+    /// Topics that it feeds.
+    pub topics: Arc<dyn Topics>,
     pub processes: Arc<dyn ProcessGroups>,
     /// Those that the task names, by id.
     pub connections: Arc<BTreeMap<String, Connection>>,
@@ -71,6 +82,19 @@ impl TaskContext {
         self.log.line(line.as_ref());
     }
 
+    /// Awaits something outside without holding a slot meanwhile.
+    pub async fn without_slot<T>(&self, waiting: impl Future<Output = T>) -> T {
+        struct Left<'a>(&'a dyn Slot);
+        impl Drop for Left<'_> {
+            fn drop(&mut self) {
+                self.0.take();
+            }
+        }
+        self.slot.leave();
+        let _left = Left(&*self.slot);
+        waiting.await
+    }
+
     /// Returns a connection that the task names, or the error to show.
     pub fn connection(&self, id: &str) -> Result<&Connection, TaskError> {
         self.connections.get(id).ok_or_else(|| {
@@ -79,6 +103,24 @@ impl TaskContext {
             ))
         })
     }
+}
+
+/// The slot of a try. Another try may have it while this one waits; afterwards there may be one more
+/// than the worker has slots, for a moment.
+pub trait Slot: Send + Sync {
+    /// Gives it back for a while.
+    fn leave(&self);
+    /// Has it again.
+    fn take(&self);
+}
+
+/// The slot of a try that nobody counts.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Uncounted;
+
+impl Slot for Uncounted {
+    fn leave(&self) {}
+    fn take(&self) {}
 }
 
 /// Rows of scans that a try has counted, because it read them from beginning to end: what a scan's

@@ -14,12 +14,13 @@ mod origin;
 mod pipeline;
 mod rejected;
 mod text;
+mod topics;
 mod turn;
 
 pub use connection::Connection;
 pub use context::{
     BadRow, DatasetReader, DatasetWriter, DeadLetterSink, LogSink, Pipe, ProcessGroups,
-    ProgressSink, ScanCounts, StateStore, TaskContext, TaskIdentity,
+    ProgressSink, ScanCounts, Slot, StateStore, TaskContext, TaskIdentity, Uncounted,
 };
 pub use dataset::{Column, ColumnStats, DatasetRef, DatasetStats, RecordBatchStream, Source};
 pub use error::{ErrorClass, TaskError};
@@ -30,4 +31,5 @@ pub use pipeline::{LedgerTopic, Ledgers, NoPipeline, Pipeline, RangePart, RangeR
 pub use rejected::{Rejected, letters, whole_rows};
 pub use subak_core::dag::model::Sink;
 pub use text::{bytes_text, rows_text};
+pub use topics::{NoTopics, Outgoing, Refused, TopicWriter, Topics};
 pub use turn::{LedgerName, Positions};

@@ -6,7 +6,6 @@
 mod csv;
 mod dataset;
 mod error;
-pub mod generate;
 mod location;
 mod operators;
 mod runtime;

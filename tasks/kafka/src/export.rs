@@ -40,7 +40,7 @@ impl LetterTopic {
     pub fn put(&mut self, letters: &[ExportedLetter]) -> Result<(), TaskError> {
         for letter in letters {
             let (key, value) = (letter.key().to_string(), letter.value.to_string());
-            let mut next = BaseRecord::to(&self.topic).key(&key).payload(&value);
+            let mut next = BaseRecord::with_opaque_to(&self.topic, 0).key(&key).payload(&value);
             loop {
                 match self.producer.send(next) {
                     Ok(()) => break,

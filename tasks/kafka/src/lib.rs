@@ -6,6 +6,7 @@
 mod consume;
 mod export;
 mod failure;
+mod feed;
 mod produce;
 mod record;
 mod target;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use serde_json::{Value, json};
-use subak_task::{Connection, ErasedOperator, Ledgers, TaskError};
+use subak_task::{Connection, ErasedOperator, Ledgers, TaskError, Topics};
 
 pub use crate::export::LetterTopic;
 use crate::target::Target;
@@ -26,6 +27,12 @@ pub use crate::topics::{look, marks, topics};
 #[must_use]
 pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
     vec![Arc::new(consume::KafkaConsumeOperator), Arc::new(produce::KafkaProduceOperator)]
+}
+
+/// Returns what puts records into topics, at least once.
+#[must_use]
+pub fn writers() -> Arc<dyn Topics> {
+    Arc::new(feed::KafkaTopics)
 }
 
 /// Returns what reads the offsets that this crate's sinks commit.

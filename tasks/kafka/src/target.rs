@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use subak_core::connection::{Kafka, fields};
@@ -19,6 +20,11 @@ use crate::failure;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Between a request and the error that tells why it was not answered.
 const REASON_WITHIN: Duration = Duration::from_millis(100);
+
+/// For one answer of the brokers.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Records that did not arrive, as far as they are remembered.
+const FAILED_MOST: usize = 100_000;
 
 /// Brokers, and how they are reached.
 #[derive(Clone)]
@@ -39,6 +45,8 @@ pub(crate) struct Heard {
     last: Mutex<Option<(KafkaError, String)>>,
     /// Of a record that no broker has taken: nothing that follows makes it good.
     refused: Mutex<Option<(KafkaError, String)>>,
+    /// Records that did not arrive, by what their sender calls them.
+    failed: Mutex<Vec<(usize, KafkaError)>>,
 }
 
 impl Target {
@@ -59,8 +67,32 @@ impl Target {
     /// A consumer that reads what is committed, from where it is told, and commits nothing by itself.
     pub(crate) fn consumer(&self, group: &str) -> Result<Client, TaskError> {
         // Beyond these, librdkafka waits: the memory of a drain is bounded whatever the backlog.
-        let bounds = [("queued.max.messages.kbytes", "16384"), ("fetch.max.bytes", "8388608")];
-        let mut config = self.config(&bounds);
+        self.reader(
+            group,
+            &[
+                ("queued.max.messages.kbytes", "16384"),
+                ("fetch.max.bytes", "8388608"),
+                // What it reads is there already; a longer wait for more would hold up its next question.
+                ("fetch.wait.max.ms", "10"),
+            ],
+        )
+    }
+
+    /// A consumer that is told of a record as soon as there is one, and asks seldom until then.
+    pub(crate) fn watcher(&self, group: &str) -> Result<Client, TaskError> {
+        self.reader(
+            group,
+            &[
+                ("fetch.wait.max.ms", "20000"),
+                ("queued.max.messages.kbytes", "64"),
+                ("fetch.max.bytes", "1048576"),
+                ("fetch.message.max.bytes", "65536"),
+            ],
+        )
+    }
+
+    fn reader(&self, group: &str, defaults: &[(&str, &str)]) -> Result<Client, TaskError> {
+        let mut config = self.config(defaults);
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
@@ -70,11 +102,84 @@ impl Target {
         config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
     }
 
+    /// A producer whose records count one by one; `idempotent`: a broker that is asked again takes a
+    /// record once.
+    pub(crate) fn feeder(&self) -> Result<Writer, TaskError> {
+        let mut config = self.config(&[
+            ("queue.buffering.max.kbytes", "65536"),
+            ("linger.ms", "5"),
+            ("compression.type", "lz4"),
+            ("message.max.bytes", "67108864"),
+            ("delivery.timeout.ms", "120000"),
+            ("partitioner", "murmur2_random"),
+        ]);
+        config.set("enable.idempotence", "true");
+        config.set("acks", "all");
+        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+    }
+
+    /// Sees that a topic exists: librdkafka would only find out after minutes. With `partitions` it is
+    /// made if it does not. Blocks.
+    pub(crate) fn check_topic(
+        &self,
+        producer: &Writer,
+        name: &str,
+        partitions: Option<u32>,
+    ) -> Result<(), TaskError> {
+        if self.has_topic(producer, name)? {
+            return Ok(());
+        }
+        let Some(partitions) = partitions else {
+            return Err(TaskError::permanent(format!(
+                "{self} has no topic `{name}`: create it, let `partitions` do so, or correct its name"
+            )));
+        };
+        self.make_topic(name, i32::try_from(partitions).unwrap_or(i32::MAX))?;
+        // Brokers tell of it a moment later.
+        let until = Instant::now() + PATIENCE;
+        while !self.has_topic(producer, name)? {
+            if Instant::now() > until {
+                return Err(TaskError::transient(format!(
+                    "{self}: topic `{name}` does not appear"
+                )));
+            }
+            std::thread::sleep(REASON_WITHIN);
+        }
+        Ok(())
+    }
+
+    fn has_topic(&self, producer: &Writer, name: &str) -> Result<bool, TaskError> {
+        let metadata = producer.client().fetch_metadata(Some(name), PATIENCE);
+        let metadata = metadata.map_err(|error| self.write_failure(&error, producer))?;
+        producer.context().forget();
+        Ok(metadata.topics().iter().any(|topic| !topic.partitions().is_empty()))
+    }
+
+    /// With as many copies as the brokers have it by default.
+    fn make_topic(&self, name: &str, partitions: i32) -> Result<(), TaskError> {
+        let admin: AdminClient<DefaultClientContext> =
+            self.config(&[]).create().map_err(|error| self.misconfigured(error))?;
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+        let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+        let made = futures::executor::block_on(admin.create_topics([&topic], &options));
+        let made = made.map_err(|error| failure::task_error(self, &error, None))?;
+        match made.into_iter().next() {
+            // Another task was quicker.
+            Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) | None => Ok(()),
+            Some(Err((_, code))) => {
+                Err(failure::task_error(self, &KafkaError::AdminOp(code), None))
+            }
+        }
+    }
+
     /// A producer whose records count only once they are committed.
     pub(crate) fn producer(&self, transactional_id: &str) -> Result<Writer, TaskError> {
         let mut config = self.config(&[
             ("queue.buffering.max.kbytes", "32768"),
             ("linger.ms", "20"),
+            ("compression.type", "lz4"),
+            // What a topic takes its brokers say; here would only be a guess.
+            ("message.max.bytes", "67108864"),
             // As long as brokers allow by default; a try that dies is aborted by the next one at once.
             ("transaction.timeout.ms", "900000"),
             // Keys go where Kafka's own clients send them.
@@ -190,6 +295,11 @@ impl Heard {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes the records that did not arrive.
+    pub(crate) fn take_failed(&self) -> Vec<(usize, KafkaError)> {
+        std::mem::take(&mut self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Forgets what was said, once something was answered.
     pub(crate) fn forget(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -210,10 +320,16 @@ impl ClientContext for Heard {
 impl ConsumerContext for Heard {}
 
 impl ProducerContext for Heard {
-    type DeliveryOpaque = ();
+    /// What the sender calls the record.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         if let Err((error, record)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if failed.len() < FAILED_MOST {
+                failed.push((number, error.clone()));
+            }
+            drop(failed);
             let reason =
                 format!("a record of {} bytes was not taken: {error}", record.payload_len());
             ClientContext::error(self, error.clone(), &reason);

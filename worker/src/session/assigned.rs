@@ -15,6 +15,8 @@ use subak_core::text::{json_without_nul, without_nul};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, Pipeline, TaskContext, TaskIdentity, TaskOutput};
 
+use tokio_util::sync::CancellationToken;
+
 use super::letters::LetterCount;
 use super::outbox::{Outbox, TryLine, packed};
 use crate::host::{Host, Place};
@@ -90,11 +92,15 @@ pub(crate) fn assigned(
     let ctx = TaskContext {
         identity: Arc::new(identity),
         cancel: stop.token.clone(),
+        yields: CancellationToken::new(),
+        is_continuous: task.task.continuous,
+        slot: Arc::clone(&line) as _,
         log: Arc::clone(&log) as _,
         progress: Arc::clone(&line) as _,
         state: Arc::clone(&line) as _,
         dead_letters: line,
         datasets: Arc::clone(&host.datasets),
+        topics: Arc::clone(&host.topics),
         processes: Arc::clone(&host.processes),
         connections: Arc::new(connections),
         files: Arc::clone(&host.files),

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use subak_proto::{Answer, LogChunk, QueueSlots, Report, TryRef, mix};
 
+use tokio_util::sync::CancellationToken;
+
 use super::letters::LetterCount;
 use crate::config::Queue;
 use crate::log::TryLog;
@@ -22,6 +24,10 @@ pub(crate) struct Running {
     pub(crate) queue: usize,
     pub(crate) since: Instant,
     pub(crate) stop: Arc<StopOrder>,
+    /// Cancelled when it is to end well.
+    pub(crate) yields: CancellationToken,
+    /// It waits, and another try may have its slot.
+    pub(crate) has_left: bool,
     pub(crate) log: Arc<TryLog>,
     pub(crate) letters: Arc<LetterCount>,
 }
@@ -139,6 +145,18 @@ impl Book {
         self.entries.insert(running.try_ref.token, Entry::Running(running));
     }
 
+    /// A try waits without its slot, or has it again. Returns whether that changes anything.
+    pub(crate) fn slot_of(&mut self, token: i64, is_left: bool) -> bool {
+        let Some(Entry::Running(running)) = self.entries.get_mut(&token) else { return false };
+        if running.has_left == is_left {
+            return false;
+        }
+        running.has_left = is_left;
+        let slots = &mut self.slots[running.queue];
+        slots.running = if is_left { slots.running - 1 } else { slots.running + 1 };
+        true
+    }
+
     /// A try has ended.
     pub(crate) fn finish(
         &mut self,
@@ -148,6 +166,7 @@ impl Book {
         now: Instant,
     ) {
         let try_ref = report.r#try.unwrap_or_default();
+        self.slot_of(try_ref.token, false);
         if let Some(Entry::Running(running)) = self.entries.remove(&try_ref.token) {
             self.slots[running.queue].running -= 1;
             // Some may have been kept since the try gathered them.

@@ -21,6 +21,7 @@ impl Session {
         if !self.is_draining {
             info!(reason, running = self.book.all_running().count(), "draining");
             self.is_draining = true;
+            self.book.all_running().for_each(|running| running.yields.cancel());
             self.send_draining();
         }
     }

@@ -66,6 +66,13 @@ impl Session {
                     running.stop.give(StopCause::Server(stop.reason), None);
                 }
             }
+            Message::Yield(order) => {
+                let try_ref = order.r#try.unwrap_or_default();
+                if let Some(running) = self.book.running(try_ref.token) {
+                    debug!(token = try_ref.token, reason = order.reason, "asked to yield");
+                    running.yields.cancel();
+                }
+            }
             Message::State(reply) => self.state_answered(reply),
             Message::Range(reply) => self.range_answered(reply),
             Message::DeadLetterAck(ack) => {
@@ -129,6 +136,8 @@ impl Session {
             queue,
             since: now,
             stop: Arc::clone(&assigned.this.stop),
+            yields: assigned.this.ctx.yields.clone(),
+            has_left: false,
             log: Arc::clone(&assigned.this.log),
             letters: Arc::clone(&assigned.letters),
         });

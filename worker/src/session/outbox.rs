@@ -11,7 +11,7 @@ use subak_proto::{
     DeadLetters, LogChunk, Progress, RangeRequest, Report, RequestReply, StateRequest,
 };
 use subak_proto::{TryRef, state_request};
-use subak_task::{ProgressSink, Ranges, StateStore, TaskError};
+use subak_task::{ProgressSink, Ranges, Slot, StateStore, TaskError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::letters::LetterCount;
@@ -39,6 +39,11 @@ pub(crate) enum Event {
         reply: oneshot::Sender<Result<Vec<u8>, String>>,
     },
     DeadLetters(Arc<DeadLetters>),
+    /// A try waits without its slot, or has it again.
+    Slot {
+        token: i64,
+        is_left: bool,
+    },
     Reply(RequestReply),
 }
 
@@ -162,6 +167,16 @@ impl ProgressSink for TryLine {
             bytes,
             note,
         }));
+    }
+}
+
+impl Slot for TryLine {
+    fn leave(&self) {
+        self.outbox.send(Event::Slot { token: self.try_ref.token, is_left: true });
+    }
+
+    fn take(&self) {
+        self.outbox.send(Event::Slot { token: self.try_ref.token, is_left: false });
     }
 }
 

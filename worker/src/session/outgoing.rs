@@ -42,10 +42,14 @@ impl Session {
                     self.send(Message::DeadLetters(DeadLetters::clone(&letters)));
                     self.letters.entry(token).or_default().push(letters);
                 }
+                Event::Slot { token, is_left } => {
+                    self.credit_due |= self.book.slot_of(token, is_left);
+                }
                 Event::Reply(reply) => self.send(Message::Reply(reply)),
             }
         }
         self.send_reports(now);
+        self.send_credit_if_due();
     }
 
     /// Sends the reports that were not sent on this stream, in few messages.

@@ -113,6 +113,13 @@ refused! {
     rules_that_do_not_fail_fast: check(
         "dag_id: a\nfail_fast: true\ntasks:\n  x: {operator: noop}\n  y: {operator: noop, depends_on: [x], trigger_rule: all_done}\n  z: {operator: noop, depends_on: [x], teardown: true}\n",
     );
+    tasks_without_an_end: [
+        tasks("  x: {operator: generate, with: {profile: purchases, topic: t, connection: k}}\n"),
+        check("dag_id: a\nschedule: '@continuous'\ntasks:\n  x: {operator: http.poll, with: {url: 'http://a', topic: t, connection: k}}\n  y: {operator: noop, depends_on: [x]}\n"),
+        tasks("  x: {operator: generate, with: {profile: purchases}}\n  y: {operator: generate, with: {profile: persons, topic: t, count: 0, rate: 0, partitions: 0}}\n"),
+        check("dag_id: a\nschedule: '@continuous'\ntasks:\n  x: {operator: http.poll, with: {url: a.example, interval: 1ms, topic: '', connection: k}}\n"),
+        check("dag_id: a\nschedule: '@continuous'\ntasks:\n  x: {operator: http.poll, with: {url: 'https://a', api: '', retires: 5, topic: t}}\n"),
+    ].join("");
     task_groups: check(
         "dag_id: a\ntask_groups:\n  one: {parent: two, tooltip: 5}\n  two: {parent: one}\n  three: {parent: tow, expnd: {}}\n  a.b: {}\n  four: {depends_on: [four, nothing, four.y], default_args: {retrys: 1}}\ntasks:\n  x: {operator: noop, task_group: fuor}\n  y: {operator: noop, task_group: four, depends_on: [four]}\n  four.y: {operator: noop}\n",
     );

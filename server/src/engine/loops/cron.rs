@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use serde_json::json;
 use subak_core::dag::model::{Dag, OnOverlap, Schedule};
 use subak_core::ids::DagId;
 use subak_core::schedule::{Interval, Tick, Timetable};
 use subak_core::state::RunType;
-use subak_store::{DagHead, LockedSchedule};
+use subak_store::engine::EngineTx;
+use subak_store::{DagHead, LockedSchedule, StoreError};
 use tracing::{error, info};
 
 use super::timers::AFTER_ERROR;
@@ -21,6 +22,9 @@ const SCHEDULES_MOST: i64 = 500;
 
 /// Runs that one look makes of one schedule; what is left is due at the next look.
 const RUNS_MOST: usize = 100;
+
+/// How long a `@continuous` DAG rests at most after failures.
+const REST_MOST: TimeDelta = TimeDelta::minutes(5);
 
 /// Takes the schedules that are due at `now`, the database's time if left out. Returns how long to
 /// wait if one of them failed.
@@ -58,6 +62,17 @@ async fn tick(engine: &Engine, dag: i32, now: Option<DateTime<Utc>>) -> anyhow::
         };
         return core.asked(none).await;
     };
+    if model.schedule == Some(Schedule::Continuous) {
+        let paused = core.asked(pause_after_failures(&mut tx, &head)).await?;
+        if let Some(until) = paused {
+            let next = timetable.next(head.last(), until);
+            let waits = async {
+                tx.schedule_advance(dag, head.last(), next, Some(until)).await?;
+                tx.commit().await
+            };
+            return core.asked(waits).await;
+        }
+    }
     let due = due(model, &timetable, &head);
     let (made, last) = overlap(model, &head, &due);
     if model.on_overlap == OnOverlap::CancelRunning {
@@ -89,6 +104,18 @@ async fn tick(engine: &Engine, dag: i32, now: Option<DateTime<Utc>>) -> anyhow::
         engine.timers_wake();
     }
     Ok(())
+}
+
+/// Until when a `@continuous` DAG rests because its last runs have failed: a second after the first
+/// failure, twice as long after each further one, five minutes at most. A newer version starts at once.
+async fn pause_after_failures(
+    tx: &mut EngineTx<'_>,
+    head: &LockedSchedule,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let (failed, last) = tx.failures_in_a_row(head.dag, head.version_at).await?;
+    let Some(last) = last else { return Ok(None) };
+    let rest = TimeDelta::seconds(1 << failed.saturating_sub(1).min(9)).min(REST_MOST);
+    Ok(Some(last + rest).filter(|until| *until > head.now))
 }
 
 /// The runs that are due, in order.

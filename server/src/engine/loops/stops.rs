@@ -1,18 +1,23 @@
 //! Ends tries that workers of this server hold although their run was cancelled, they were cleared, or
 //! another task failed in a DAG that fails fast, by whichever server: at once when that one says so,
-//! and by a slow look.
+//! and by a slow look. Asks tries without an end to end well, too.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use subak_core::decide::PlanTask;
 use subak_core::ids::RunKey;
+use subak_proto as proto;
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::engine::assign::try_ref;
 use crate::engine::{Core, Engine};
+
+/// Runs of a DAG whose tries are asked to yield: a `@continuous` one has one.
+const RUNS_MOST: i64 = 100;
 
 /// A stop that was not heard of comes this late at most. Nothing is asked while nothing runs.
 const LOOK: Duration = Duration::from_secs(5);
@@ -20,6 +25,7 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(super) async fn run(
     engine: Engine,
     mut asked: mpsc::Receiver<RunKey>,
+    mut yields: mpsc::Receiver<i32>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let core = &engine.core;
@@ -37,6 +43,15 @@ pub(super) async fn run(
                 }
                 None => return Ok(()),
             },
+            dag = yields.recv() => match dag {
+                Some(dag) => {
+                    if let Err(error) = yield_all(core, dag).await {
+                        warn!(error = format!("{error:#}"), dag, "tries could not be asked to yield");
+                    }
+                    continue;
+                }
+                None => return Ok(()),
+            },
             _ = look.tick() => {
                 wanted = core.sessions.runs();
                 wanted.clone()
@@ -50,6 +65,20 @@ pub(super) async fn run(
             warn!(error = format!("{error:#}"), "tries to stop could not be looked for");
         }
     }
+}
+
+/// Asks every try of a DAG that a worker of this server holds to end well at its next checkpoint; only
+/// those without an end do.
+async fn yield_all(core: &Core, dag: i32) -> anyhow::Result<()> {
+    let runs = core.asked(core.store.runs_unfinished(dag, RUNS_MOST)).await?;
+    for fence in core.sessions.held_of(&runs.into_iter().collect()) {
+        let order = proto::Yield {
+            r#try: Some(try_ref(&fence)),
+            reason: "its DAG has a newer version, or is paused".to_owned(),
+        };
+        core.sessions.send(fence.session, proto::server_message::Message::Yield(order));
+    }
+    Ok(())
 }
 
 async fn end(core: &Core, runs: BTreeSet<RunKey>) -> anyhow::Result<()> {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::functions::regex::expr_fn::regexp_like;
 use datafusion::functions::unicode::expr_fn::character_length;
 use datafusion::logical_expr::{Expr, ExprSchemable as _, cast, lit, not, try_cast};
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use serde_json::Value;
@@ -76,17 +77,22 @@ impl<'a> Compiler<'a> {
     }
 
     fn check(&self, rule: &Rule, reason: String, condition: Expr) -> Result<Check, DataError> {
-        let breaks = self
-            .session
-            .create_physical_expr(condition, &self.df_schema)
-            .map_err(explain::planning)?;
+        let breaks = self.physical(condition).map_err(explain::planning)?;
         Ok(Check { reason: rule.reason.clone().unwrap_or(reason), breaks })
     }
 
     /// Returns the values that a column has in a batch.
     pub(super) fn values(&self, column: &str) -> Result<Arc<dyn PhysicalExpr>, DataError> {
         let (value, _) = path::resolve(column, self.schema)?;
-        Ok(self.session.create_physical_expr(value, &self.df_schema)?)
+        Ok(self.physical(value)?)
+    }
+
+    /// Some functions, such as `coalesce`, only exist until an expression is simplified.
+    fn physical(&self, expr: Expr) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+        let context = SimplifyContext::builder().with_schema(Arc::new(self.df_schema.clone()));
+        let simplifier = ExprSimplifier::new(context.build());
+        let expr = simplifier.coerce(expr, &self.df_schema)?;
+        self.session.create_physical_expr(simplifier.simplify(expr)?, &self.df_schema)
     }
 }
 

@@ -73,7 +73,7 @@ async fn generated_sales_are_deterministic_and_of_the_real_shape() {
     let tasks = Tasks::new();
     let generate = |rows, seed| {
         let mut text = Vec::new();
-        subak_tasks_data::generate::retail(rows, seed, &mut text).unwrap();
+        subak_tasks_feed::generate::retail(rows, seed, &mut text).unwrap();
         text
     };
     let text = generate(60_000, 1);

@@ -70,6 +70,13 @@ async fn kept(values: &[&str], data_type: &str, rule: Value) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn a_condition_may_use_functions_that_planning_replaces() {
+    for sql in ["coalesce(a, '') <> ''", "nvl(a, '') <> ''"] {
+        assert_eq!(kept(&["x", ""], "string", json!({"sql": sql})).await, ["x"]);
+    }
+}
+
+#[tokio::test]
 async fn a_null_breaks_only_what_refuses_nulls() {
     for rule in [
         json!({"column": "a", "type": "integer"}),

@@ -5,10 +5,11 @@ mod read;
 mod rejects;
 mod replay;
 mod topic;
+mod wait;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use subak_core::operators::kafka::KafkaConsume;
 use subak_core::range::{Answer, Operation, Origin, Range, SinkPositions};
@@ -19,9 +20,6 @@ use self::read::{Reading, Totals};
 use self::topic::Topic;
 use crate::record::Rows;
 use crate::target::Target;
-
-/// Between two looks at a topic that has nothing new.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// `kafka.consume`: reads a range of a topic.
 pub(crate) struct KafkaConsumeOperator;
@@ -45,6 +43,13 @@ impl Operator for KafkaConsumeOperator {
     }
 }
 
+/// What became of the wish for a new range.
+enum Cut {
+    Range(Answer),
+    /// There is nothing behind these positions, by partition.
+    Nothing(Vec<(i32, i64)>),
+}
+
 /// A try that reads.
 struct Consume {
     params: KafkaConsume,
@@ -66,7 +71,7 @@ impl Consume {
 
     /// Takes the range to read, or cuts a new one.
     async fn range(self: &Arc<Self>) -> Result<(Arc<Topic>, Range), TaskError> {
-        let topic = Arc::new(self.blocking(Topic::open).await?);
+        let mut topic = Arc::new(self.blocking(Topic::open).await?);
         let waited = Instant::now();
         loop {
             let sinks = self.positions(&topic.cluster).await?;
@@ -83,9 +88,10 @@ impl Consume {
                         if is_active { sinks } else { self.positions(&topic.cluster).await? };
                     let before = Before::new(last, is_active, &sinks);
                     match self.cut(&topic, newest, before).await? {
-                        Some(answer) => answer,
-                        None => {
-                            self.wait(waited).await?;
+                        Cut::Range(answer) => answer,
+                        Cut::Nothing(positions) => {
+                            self.wait(positions, waited).await?;
+                            topic = Arc::new(self.blocking(Topic::open).await?);
                             continue;
                         }
                     }
@@ -122,35 +128,24 @@ impl Consume {
         Ok(all)
     }
 
-    /// Records a new range; `None` if there is nothing to read.
+    /// Records a new range, if there is something to read.
     async fn cut(
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         newest: i64,
         before: Before,
-    ) -> Result<Option<Answer>, TaskError> {
+    ) -> Result<Cut, TaskError> {
         let topic = Arc::clone(topic);
         let (cluster, name) = (topic.cluster.clone(), self.params.topic.clone());
         let limits = Limits::new(&self.params, before.last.as_ref());
         let partitions = self.blocking(move |this| topic.next(this, before, &limits)).await?;
         if partitions.iter().all(|part| part.from >= part.to && part.from == part.after) {
-            return Ok(None);
+            let positions = partitions.iter().map(|part| (part.partition, part.from));
+            return Ok(Cut::Nothing(positions.collect()));
         }
         let sinks = self.ctx.pipeline.sinks.iter().map(|sink| sink.task_id.clone()).collect();
         let cut = Operation::Cut { newest, cluster, topic: name, partitions, sinks };
-        self.ask(cut).await.map(Some)
-    }
-
-    /// Waits a moment for records, or skips the task when it has waited long enough.
-    async fn wait(&self, since: Instant) -> Result<(), TaskError> {
-        let most = self.params.max_wait.map_or(Duration::ZERO, |wait| wait.0);
-        if since.elapsed() >= most {
-            return Err(TaskError::skip(format!("topic {} has no new records", self.params.topic)));
-        }
-        tokio::select! {
-            () = self.ctx.cancel.cancelled() => Err(TaskError::cancelled()),
-            () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
-        }
+        self.ask(cut).await.map(Cut::Range)
     }
 
     /// A range of a sink that the DAG no longer has would stay open for ever.

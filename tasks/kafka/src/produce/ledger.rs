@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use subak_core::dag::model::Sink;
 use subak_task::{LedgerTopic, Ledgers, Positions, RangeRef, TaskContext, TaskError};
@@ -14,6 +15,9 @@ use crate::target::{Client, Target};
 
 /// For one answer of a broker.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two questions while groups are on their way to another broker.
+const MOVING: Duration = Duration::from_millis(100);
 
 /// Reads offsets for the tasks that read topics.
 pub(crate) struct KafkaLedgers;
@@ -55,7 +59,16 @@ impl Group {
         if wanted.count() == 0 {
             return Ok(BTreeMap::new());
         }
-        let committed = self.client.committed_offsets(wanted, PATIENCE).map_err(failure)?;
+        let until = Instant::now() + PATIENCE;
+        let committed = loop {
+            match self.client.committed_offsets(wanted.clone(), PATIENCE) {
+                // A cluster that was just started has to settle where groups are kept.
+                Err(error) if is_moving(&error) && Instant::now() < until => {
+                    std::thread::sleep(MOVING);
+                }
+                answer => break answer.map_err(failure)?,
+            }
+        };
         let elements = committed.elements();
         let offsets = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), offset)),
@@ -79,6 +92,13 @@ impl Group {
             self.target, self.topic.topic
         )))
     }
+}
+
+/// Whether the broker that keeps the group is only not known yet.
+fn is_moving(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(NotCoordinator | CoordinatorLoadInProgress | CoordinatorNotAvailable))
 }
 
 #[async_trait]

@@ -38,7 +38,7 @@ impl Produce {
         let values = Values::new(&self.params, schema)?;
         let producer = self.target.producer(&self.transactional_id())?;
         let failure = |error: KafkaError| self.target.write_failure(&error, &producer);
-        self.check_topic(&producer)?;
+        self.target.check_topic(&producer, &self.params.topic, self.params.partitions)?;
         // From here on an earlier try, should it still be at work, cannot commit any more.
         producer.init_transactions(PATIENCE).map_err(failure)?;
         let groups =
@@ -55,21 +55,6 @@ impl Produce {
             let _ = producer.abort_transaction(PATIENCE);
         }
         written
-    }
-
-    /// librdkafka would only find out after minutes.
-    fn check_topic(&self, producer: &Writer) -> Result<(), TaskError> {
-        let name = &self.params.topic;
-        let metadata = producer.client().fetch_metadata(Some(name), PATIENCE);
-        let metadata = metadata.map_err(|error| self.target.write_failure(&error, producer))?;
-        producer.context().forget();
-        if metadata.topics().iter().any(|topic| !topic.partitions().is_empty()) {
-            return Ok(());
-        }
-        Err(TaskError::permanent(format!(
-            "{} has no topic `{name}`: create it, or correct its name",
-            self.target
-        )))
     }
 
     /// The same for every try and run that moves the same offsets, so that of two only the later one
@@ -125,7 +110,7 @@ impl Produce {
     }
 
     fn send(&self, producer: &Writer, record: Record<'_>, row: u64) -> Result<(), TaskError> {
-        let mut next = BaseRecord::<[u8], [u8]>::to(&self.params.topic);
+        let mut next = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.params.topic, 0);
         (next.key, next.payload) = (record.key, record.value);
         loop {
             match producer.send(next) {

@@ -37,6 +37,8 @@ fn start(book: &mut Book, token: i64) -> Arc<TryLog> {
         queue: 0,
         since: Instant::now(),
         stop: Arc::default(),
+        yields: CancellationToken::new(),
+        has_left: false,
         log: Arc::clone(&log),
         letters: Arc::default(),
     });
@@ -50,6 +52,29 @@ fn finish(book: &mut Book, token: i64, chunks: Vec<LogChunk>) {
 
 fn chunk(token: i64, sequence: u64) -> LogChunk {
     LogChunk { r#try: Some(try_ref(token)), sequence, ..LogChunk::default() }
+}
+
+#[test]
+fn who_waits_without_a_slot_leaves_it_to_others() {
+    let mut book = book();
+    let free = |book: &Book| book.queue_slots(false)[0].free;
+    start(&mut book, 1);
+    start(&mut book, 2);
+    assert!(book.slot_of(1, true));
+    assert!(!book.slot_of(1, true));
+    assert_eq!((free(&book), book.admit(try_ref(3), "default")), (1, Admission::Start(0)));
+    start(&mut book, 3);
+    // Three run on two slots until one of them has ended.
+    assert!(book.slot_of(1, false));
+    assert_eq!((free(&book), book.admit(try_ref(4), "default")), (0, Admission::Refuse));
+    // One that ends while it waits has its slot again before.
+    assert!(book.slot_of(2, true));
+    for token in [1, 2, 3] {
+        finish(&mut book, token, Vec::new());
+        assert!(book.answer(try_ref(token), Answer::Accepted, Instant::now()));
+    }
+    assert_eq!(free(&book), 2);
+    assert!(!book.slot_of(1, true));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 
+use super::random::Random;
+
 /// The columns.
 const HEADER: &[u8] =
     b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
@@ -25,7 +27,7 @@ const BUFFER: usize = 1 << 20;
 
 /// Writes a CSV file of `rows` rows; the same `rows` and `seed` give the same bytes.
 pub fn retail(rows: u64, seed: u64, mut writer: impl Write) -> io::Result<()> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let products: Vec<Product> = (0..PRODUCTS).map(|_| Product::new(&mut random)).collect();
     let customers: Vec<&str> = (0..CUSTOMERS).map(|_| country(&mut random)).collect();
     let mut line = Vec::with_capacity(BUFFER + 256);
@@ -237,29 +239,4 @@ fn number(value: u64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&digits[at..]);
-}
-
-/// `SplitMix64`: small, quick, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
-    }
-
-    fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick(&mut self, from: &[&'static str]) -> &'static str {
-        from[self.below(from.len() as u64) as usize]
-    }
 }
