@@ -111,8 +111,14 @@ pub enum Operation {
     Read { range: i64, partitions: Vec<Partition>, records: i64, bytes: i64, rejected: i64 },
     /// A sink has committed a range.
     Commit { range: i64, sink: String },
-    /// Whose range before this one has a sink yet to wait for?
-    Waits { range: i64, sink: String },
+    /// Which range before this one is not in a sink yet? With `partitions` only one with records of
+    /// these counts.
+    Waits {
+        range: i64,
+        sink: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        partitions: Vec<i32>,
+    },
     /// Which dead letters is this run to take?
     Replay,
     /// The next ones of a replay, behind the one with this id.
@@ -132,8 +138,13 @@ pub enum Answer {
     Changed,
     /// Noted.
     Done,
-    /// To [`Operation::Waits`]: the run that works on an earlier range; none: nobody does.
-    Waits { run_id: Option<String> },
+    /// To [`Operation::Waits`]: the run that works on an earlier range; none: nobody does, and there may
+    /// be one that somebody has left.
+    Waits {
+        run_id: Option<String>,
+        #[serde(default)]
+        is_left: bool,
+    },
     /// To [`Operation::Replay`]; none: another run has taken them over.
     Replay { replay: Option<Replay> },
     /// To [`Operation::Letters`]; none: there are no more.
@@ -253,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_is_said_reads_as_it_was_written() {
-        let waits = Operation::Waits { range: 7, sink: "load".to_owned() };
+        let waits = Operation::Waits { range: 7, sink: "load".to_owned(), partitions: Vec::new() };
         let text = serde_json::to_string(&waits).unwrap();
         assert_eq!(text, r#"{"waits":{"range":7,"sink":"load"}}"#);
         assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), waits);

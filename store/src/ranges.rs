@@ -106,15 +106,20 @@ statements! {
             ended_at = CASE WHEN sinks <@ (committed || $2::text) THEN now() END
         WHERE id = $1 AND dag = $3 AND state = 'open'";
 
-    /// An earlier range that a sink lacks and that a run works on.
+    /// An earlier range that a sink lacks, and the run that works on it; one that is worked on first.
     Points WAITS = "
         SELECT run.run_id
         FROM topic_range AS mine
         JOIN topic_range AS r ON r.dag = mine.dag AND r.task = mine.task AND r.state = 'open'
                              AND r.sequence < mine.sequence
                              AND (r.cluster, r.topic) = (mine.cluster, mine.topic)
-        JOIN run ON run.run_key = r.run_key AND run.state IN ('queued', 'running')
-        WHERE mine.id = $1 AND NOT $2::text = ANY (r.committed)
+        LEFT JOIN run ON run.run_key = r.run_key AND run.state IN ('queued', 'running')
+        WHERE mine.id = $1 AND $2::text = ANY (r.sinks) AND NOT $2::text = ANY (r.committed)
+          AND (cardinality($3::integer[]) = 0
+               OR EXISTS (SELECT FROM jsonb_array_elements(r.partitions) AS part
+                          WHERE (part ->> 'partition')::integer = ANY ($3)
+                            AND part -> 'to' <> part -> 'after'))
+        ORDER BY run.run_id IS NULL, r.sequence
         LIMIT 1";
 }
 
@@ -159,13 +164,15 @@ impl Store {
                 commit_in_tx(&mut tx, holder.dag, range, &sink).await?;
                 Answer::Done
             }
-            Operation::Waits { range, sink } => {
-                let run_id = sqlx::query_scalar(WAITS)
+            Operation::Waits { range, sink, partitions } => {
+                let earlier: Option<Option<String>> = sqlx::query_scalar(WAITS)
                     .bind(range)
                     .bind(sink)
+                    .bind(partitions)
                     .fetch_optional(&mut *tx)
                     .await?;
-                Answer::Waits { run_id }
+                let is_left = earlier.as_ref().is_some_and(Option::is_none);
+                Answer::Waits { run_id: earlier.flatten(), is_left }
             }
             Operation::Replay => replays::own_in_tx(&mut tx, &holder).await?,
             Operation::Letters { replay, after } => {

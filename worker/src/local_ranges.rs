@@ -29,7 +29,7 @@ impl Ranges for LocalRanges {
                 ranges.push(range.clone());
                 Answer::Range { range, sinks, origin: Origin::Cut }
             }
-            Operation::Waits { .. } => Answer::Waits { run_id: None },
+            Operation::Waits { .. } => Answer::Waits { run_id: None, is_left: false },
             Operation::Read { .. } | Operation::Commit { .. } => Answer::Done,
             Operation::Replay => Answer::Replay { replay: None },
             Operation::Letters { .. } => Answer::Letters { letters: Vec::new() },

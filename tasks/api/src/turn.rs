@@ -1,7 +1,7 @@
 //! A range's turn at a sink: after the ranges before it, and once.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use subak_core::range::{Answer, Operation, Place};
@@ -9,8 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{RangeRef, TaskContext, TaskError};
 
-/// How long a sink waits for the range before its own, and between two looks.
-const PREDECESSOR: Duration = Duration::from_secs(60);
+/// Between two looks at the range before one's own.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long a server has to note that a range is committed.
@@ -33,7 +32,8 @@ pub trait Positions: Send {
 }
 
 impl RangeRef {
-    /// Waits until the ranges before this one are in the sink. One that nobody works on is an error.
+    /// Waits, without a slot, until the ranges before this one are in the sink. One that nobody works on
+    /// is an error.
     pub async fn await_turn(
         &self,
         sink: &str,
@@ -41,25 +41,51 @@ impl RangeRef {
         ctx: &TaskContext,
         positions: &mut dyn Positions,
     ) -> Result<(), TaskError> {
-        let began = Instant::now();
+        let found = positions.read(self).await?;
+        if self.behind(&found).is_none() && self.unknown(&found).is_empty() {
+            return Ok(());
+        }
+        ctx.without_slot(self.await_others(sink, name, ctx, positions)).await
+    }
+
+    async fn await_others(
+        &self,
+        sink: &str,
+        name: &LedgerName,
+        ctx: &TaskContext,
+        positions: &mut dyn Positions,
+    ) -> Result<(), TaskError> {
+        let mut is_said = false;
         loop {
-            let Some((partition, position)) = self.behind(&positions.read(self).await?) else {
+            let found = positions.read(self).await?;
+            let (behind, unknown) = (self.behind(&found), self.unknown(&found));
+            if behind.is_none() && unknown.is_empty() {
                 return Ok(());
-            };
-            let waits = Operation::Waits { range: self.range, sink: sink.to_owned() };
-            let Answer::Waits { run_id: Some(run) } = ctx.pipeline.ranges.ask(waits).await? else {
-                // It may have been committed between the two questions.
-                return match self.behind(&positions.read(self).await?) {
-                    None => Ok(()),
-                    Some(_) => Err(self.gap(name, partition, position)),
-                };
-            };
-            if began.elapsed() > PREDECESSOR {
-                return Err(TaskError::transient(format!(
-                    "{self} waits for the range before it, which run `{run}` has not brought there yet"
-                )));
             }
-            if began.elapsed() < LOOK_EVERY {
+            // A ledger that has nothing of a partition does not say whether an earlier range does.
+            let partitions = if behind.is_none() { unknown } else { Vec::new() };
+            let waits = Operation::Waits { range: self.range, sink: sink.to_owned(), partitions };
+            let answer = ctx.pipeline.ranges.ask(waits).await?;
+            let run = match (answer, behind) {
+                (Answer::Waits { run_id: Some(run), .. }, _) => run,
+                (Answer::Waits { is_left: false, .. }, None) => return Ok(()),
+                // It may have been committed between the two questions.
+                (_, Some(_)) => {
+                    return match self.behind(&positions.read(self).await?) {
+                        None => Ok(()),
+                        Some((partition, position)) => Err(self.gap(name, partition, position)),
+                    };
+                }
+                (_, None) => {
+                    let Some(partition) =
+                        self.unknown(&positions.read(self).await?).first().copied()
+                    else {
+                        continue;
+                    };
+                    return Err(self.overtakes(name, partition));
+                }
+            };
+            if !std::mem::replace(&mut is_said, true) {
                 ctx.log(format!("waiting for run `{run}`, which has the range before this one"));
             }
             sleep(LOOK_EVERY).await;
@@ -116,6 +142,22 @@ impl RangeRef {
         self.places(positions)
             .find(|(place, ..)| *place == Place::Behind)
             .map(|(_, partition, position)| (partition, position))
+    }
+
+    /// The partitions of which the ledger says nothing.
+    fn unknown(&self, positions: &BTreeMap<i32, i64>) -> Vec<i32> {
+        let partitions = self.partitions.iter().map(|part| part.partition);
+        partitions.filter(|partition| !positions.contains_key(partition)).collect()
+    }
+
+    fn overtakes(&self, name: &LedgerName, partition: i32) -> TaskError {
+        let LedgerName { target, ledger } = name;
+        TaskError::permanent(format!(
+            "{target}: {self} would overtake the range before it, which no run works on: {ledger} has \
+             nothing of partition {partition} yet\
+             \nwhat to do: clear the run that read the range before, or trigger the DAG: it takes that \
+             range first"
+        ))
     }
 
     fn gap(&self, name: &LedgerName, partition: i32, position: i64) -> TaskError {

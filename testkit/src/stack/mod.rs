@@ -122,7 +122,18 @@ impl Stack {
 
     /// Starts a run as people do, by `subak runs trigger`.
     pub async fn trigger(&self, dag_id: &str, run_id: &str) -> anyhow::Result<RunKey> {
-        let output = self.subak(&["runs", "trigger", dag_id, "--run-id", run_id]).await?;
+        self.trigger_with(dag_id, run_id, "{}").await
+    }
+
+    /// Starts a run with this `conf`.
+    pub async fn trigger_with(
+        &self,
+        dag_id: &str,
+        run_id: &str,
+        conf: &str,
+    ) -> anyhow::Result<RunKey> {
+        let arguments = ["runs", "trigger", dag_id, "--run-id", run_id, "--conf", conf];
+        let output = self.subak(&arguments).await?;
         ensure!(output.status.success(), "triggering: {}", String::from_utf8_lossy(&output.stderr));
         let key = sqlx::query_scalar("SELECT run_key FROM run WHERE run_id = $1");
         Ok(RunKey(key.bind(run_id).fetch_one(self.store.pool()).await?))

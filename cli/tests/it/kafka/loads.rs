@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use subak_testkit::kafka::{NewRecord, broker};
 
-use super::world::{LOAD, Wanted, World, records};
+use super::world::{DAG, LOAD, Wanted, World, records};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_whose_load_failed_is_read_again_by_the_next_run() -> Result<()> {
@@ -31,16 +31,13 @@ async fn a_clear_of_a_committed_range_loads_nothing_and_says_so() -> Result<()> 
     broker.produce(&world.topic, records(0..30)).await?;
     let first = world.succeed().await?;
     broker.produce(&world.topic, records(30..40)).await?;
-    let cleared = world.stack.subak(&["runs", "clear", super::world::DAG, &first.run_id]).await?;
+    let cleared = world.stack.subak(&["runs", "clear", DAG, &first.run_id]).await?;
     ensure!(cleared.status.success(), "{cleared:?}");
     let again = world.end_of(first.run, first.run_id.clone()).await?;
     ensure!(again.tasks == ["load success", "read success"], "{again:#?}");
     world.check(30).await?;
     assert_eq!(world.ledger().await?, "0:30");
-    let logs = world
-        .stack
-        .subak(&["runs", "logs", super::world::DAG, &first.run_id, "--task", "load"])
-        .await?;
+    let logs = world.stack.subak(&["runs", "logs", DAG, &first.run_id, "--task", "load"]).await?;
     let logs = String::from_utf8(logs.stdout)?;
     ensure!(logs.contains("is committed already"), "{logs}");
     world.succeed().await?;
@@ -87,7 +84,7 @@ async fn two_sinks_have_a_ledger_each() -> Result<()> {
                 input: '{{ tasks.read.output }}'\n      sql: SELECT * FROM read WHERE id % 2 = 0\n";
     let second = second.replace("read.output", "made.output");
     let dag = world.dag("", "retries: 0", &format!("{LOAD}{made}{second}"));
-    world.stack.replace_dag(super::world::DAG, &dag).await?;
+    world.stack.replace_dag(DAG, &dag).await?;
     broker.produce(&world.topic, records(0..30)).await?;
     let failed = world.run().await?;
     ensure!(failed.errors.contains("`record_copy` does not exist"), "{failed:#?}");
@@ -100,4 +97,56 @@ async fn two_sinks_have_a_ledger_each() -> Result<()> {
     assert_eq!(world.ranges().await?, ["committed"]);
     assert_eq!(world.ledger().await?, "0:30 0:30");
     Ok(())
+}
+
+/// A task between the reading and the load that waits for a file, and fails if the run is told to.
+const GATED: &str = r#"  gate:
+    operator: bash
+    depends_on: [read]
+    with: {command: 'if [ "$FAILS" = true ]; then until [ -e FILE ]; do sleep 0.1; done; exit 1; fi', env: {FAILS: '{{ params.fails }}'}}
+  load:
+    operator: postgres.load
+    depends_on: [gate]
+    with:
+      connection: warehouse
+      input: '{{ tasks.read.output }}'
+      table: record
+      columns: {id: id, name: name, _partition: _partition, _offset: _offset}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted::default()).await?;
+    let file = world.stack.folder().join("open");
+    let tasks = GATED.replace("FILE", &file.display().to_string());
+    let dag = world.dag("", "retries: 0", &tasks);
+    let dag = dag.replacen("tasks:", "params: {fails: 'false'}\ntasks:", 1);
+    world.stack.replace_dag(DAG, &dag).await?;
+    broker.produce(&world.topic, records(0..10)).await?;
+    let (first, _) = world.trigger_with(r#"{"fails": "true"}"#).await?;
+    were_read(&world, 1).await?;
+    broker.produce(&world.topic, records(10..20)).await?;
+    let (second, second_id) = world.trigger().await?;
+    were_read(&world, 2).await?;
+    // Its load waits for the first run, however new the ledger is; then nobody has the first range.
+    std::fs::write(&file, "")?;
+    world.stack.ended(first).await?;
+    let ended = world.end_of(second, second_id).await?;
+    ensure!(ended.errors.contains("would overtake the range before it"), "{ended:#?}");
+    world.check(0).await?;
+    // Whoever comes next takes the first range first.
+    world.succeed().await?;
+    world.check(10).await?;
+    world.succeed().await?;
+    world.check(20).await?;
+    world.find_nothing_of(&["gate skipped", "load skipped", "read skipped"]).await
+}
+
+/// Waits until so many ranges were read.
+async fn were_read(world: &World, ranges: i64) -> Result<()> {
+    let read = "SELECT count(*) FROM topic_range WHERE read_at IS NOT NULL";
+    let metadata = world.stack.metadata();
+    let holds = async || Ok(metadata.number(read).await? == ranges);
+    world.stack.until("ranges to be read", holds).await
 }

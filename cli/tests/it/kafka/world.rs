@@ -94,9 +94,14 @@ impl World {
     }
 
     pub(super) async fn trigger(&mut self) -> Result<(RunKey, String)> {
+        self.trigger_with("{}").await
+    }
+
+    /// Triggers a run with this `conf`.
+    pub(super) async fn trigger_with(&mut self, conf: &str) -> Result<(RunKey, String)> {
         self.runs += 1;
         let run_id = format!("run-{}", self.runs);
-        Ok((self.stack.trigger(DAG, &run_id).await?, run_id))
+        Ok((self.stack.trigger_with(DAG, &run_id, conf).await?, run_id))
     }
 
     pub(super) async fn end_of(&self, run: RunKey, run_id: String) -> Result<Ended> {
@@ -120,8 +125,13 @@ impl World {
 
     /// Runs and expects that there is nothing to read.
     pub(super) async fn find_nothing(&mut self) -> Result<()> {
+        self.find_nothing_of(&["load skipped", "read skipped"]).await
+    }
+
+    /// Runs and expects these ends of a run that finds nothing to read.
+    pub(super) async fn find_nothing_of(&mut self, ends: &[&str]) -> Result<()> {
         let ended = self.run().await?;
-        ensure!(ended.tasks == ["load skipped", "read skipped"], "{ended:#?}");
+        ensure!(ended.tasks == ends, "{ended:#?}");
         Ok(())
     }
 
