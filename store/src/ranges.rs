@@ -106,9 +106,9 @@ statements! {
             ended_at = CASE WHEN sinks <@ (committed || $2::text) THEN now() END
         WHERE id = $1 AND dag = $3 AND state = 'open'";
 
-    /// An earlier range that a sink lacks, and the run that works on it; one that is worked on first.
+    /// A run that works on an earlier range that a sink lacks, and whether there is such a range at all.
     Points WAITS = "
-        SELECT run.run_id
+        SELECT min(run.run_id), count(*) > 0
         FROM topic_range AS mine
         JOIN topic_range AS r ON r.dag = mine.dag AND r.task = mine.task AND r.state = 'open'
                              AND r.sequence < mine.sequence
@@ -118,9 +118,7 @@ statements! {
           AND (cardinality($3::integer[]) = 0
                OR EXISTS (SELECT FROM jsonb_array_elements(r.partitions) AS part
                           WHERE (part ->> 'partition')::integer = ANY ($3)
-                            AND part -> 'to' <> part -> 'after'))
-        ORDER BY run.run_id IS NULL, r.sequence
-        LIMIT 1";
+                            AND part -> 'to' <> part -> 'after'))";
 }
 
 impl Store {
@@ -165,14 +163,14 @@ impl Store {
                 Answer::Done
             }
             Operation::Waits { range, sink, partitions } => {
-                let earlier: Option<Option<String>> = sqlx::query_scalar(WAITS)
+                let (run_id, is_there): (Option<String>, bool) = sqlx::query_as(WAITS)
                     .bind(range)
                     .bind(sink)
                     .bind(partitions)
-                    .fetch_optional(&mut *tx)
+                    .fetch_one(&mut *tx)
                     .await?;
-                let is_left = earlier.as_ref().is_some_and(Option::is_none);
-                Answer::Waits { run_id: earlier.flatten(), is_left }
+                let is_left = is_there && run_id.is_none();
+                Answer::Waits { run_id, is_left }
             }
             Operation::Replay => replays::own_in_tx(&mut tx, &holder).await?,
             Operation::Letters { replay, after } => {
