@@ -22,6 +22,16 @@ impl Progress {
         Self { bar }
     }
 
+    /// There are more tasks than was known.
+    pub(crate) fn grow(&self, tasks: usize) {
+        self.bar.inc_length(u64::try_from(tasks).unwrap_or(u64::MAX));
+    }
+
+    /// There are so many tasks, as is known now.
+    pub(crate) fn of(&self, tasks: usize) {
+        self.bar.set_length(u64::try_from(tasks).unwrap_or(u64::MAX));
+    }
+
     /// A task has ended.
     pub(crate) fn ended(&self, line: &str) {
         self.above(line);

@@ -243,6 +243,9 @@ pub struct Assignment {
     /// whoever cleared the task wants rows appended once more
     #[prost(bool, tag = "14")]
     pub load_again: bool,
+    /// of a mapped task: arguments by name, from what tasks have returned
+    #[prost(message, optional, tag = "15")]
+    pub item: ::core::option::Option<XCom>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunInfo {

@@ -1,7 +1,7 @@
 //! What people may do to runs, as the engine does it, with errors that the API shows.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use subak_core::ids::{DagId, InstanceKey, RunKey, TaskNo};
+use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::Store;
 use subak_store::read::InstanceRecord;
@@ -95,6 +95,16 @@ impl Actions {
         tasks: Option<&[TaskNo]>,
     ) -> Result<(), ApiError> {
         cleared(self.engine.tasks_clear(run, tasks).await)
+    }
+
+    /// Clears task instances of a run: of mapped tasks these alone.
+    pub(crate) async fn instances_clear(
+        &self,
+        run: RunKey,
+        instances: &[Instance],
+        load_again: bool,
+    ) -> Result<(), ApiError> {
+        cleared(self.engine.instances_clear(run, instances, load_again).await)
     }
 
     /// The same, and rows that they have appended are to be appended once more.

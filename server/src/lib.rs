@@ -13,6 +13,7 @@ pub mod engine;
 mod extract;
 mod folder;
 mod gateway;
+mod labels;
 mod listen;
 mod observe;
 mod pages;

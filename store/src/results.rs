@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use sqlx::FromRow;
-use subak_core::ids::{InstanceKey, RunKey};
+use subak_core::ids::{InstanceKey, RunKey, TaskNo};
 
 use crate::engine::{EngineTx, Fence};
 use crate::statement::statements;
@@ -160,6 +160,18 @@ statements! {
     Points XCOMS_OF = "
         SELECT task, map_index, key, value, shown FROM xcom WHERE run_key = $1 AND task = ANY ($2)";
 
+    /// A row beyond `$4` bytes is the last one, so that the reader sees that there is one.
+    Points XCOMS_GATHER = "
+        SELECT value, shown FROM (
+            SELECT map_index, value, shown,
+                   sum(octet_length(value::text)) OVER (ORDER BY map_index)
+                       - octet_length(value::text) AS before
+            FROM xcom
+            WHERE run_key = $1 AND task = $2 AND map_index >= 0 AND key = $3 AND value <> 'null'
+        ) AS x
+        WHERE before <= $4
+        ORDER BY map_index";
+
     Points DATASETS_OF = "
         SELECT task, map_index, ref FROM dataset WHERE run_key = $1 AND task = ANY ($2)";
 
@@ -262,6 +274,26 @@ impl Store {
     /// XComs of these tasks of a run.
     pub async fn xcoms_of(&self, run: RunKey, tasks: &[i32]) -> Result<Vec<XComRow>, StoreError> {
         Ok(sqlx::query_as(XCOMS_OF).bind(run.0).bind(tasks).fetch_all(&self.engine).await?)
+    }
+
+    /// What the instances of a mapped task hand on under a key, ordered by map index; `None` if that is
+    /// more than this many bytes.
+    pub async fn xcoms_gather(
+        &self,
+        run: RunKey,
+        task: TaskNo,
+        key: &str,
+        most: i64,
+    ) -> Result<Option<Vec<(Value, Option<Value>)>>, StoreError> {
+        let rows: Vec<(Value, Option<Value>)> = sqlx::query_as(XCOMS_GATHER)
+            .bind(run.0)
+            .bind(task.0)
+            .bind(key)
+            .bind(most)
+            .fetch_all(&self.engine)
+            .await?;
+        let bytes: usize = rows.iter().map(|(value, _)| value.to_string().len()).sum();
+        Ok((i64::try_from(bytes).is_ok_and(|bytes| bytes <= most)).then_some(rows))
     }
 
     /// References of the datasets that these tasks of a run made, by task.

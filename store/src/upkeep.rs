@@ -8,7 +8,7 @@ use crate::{Store, StoreError};
 const LOCK: i64 = 7_310_027_461;
 
 /// Tables whose rows come and go: their indexes grow, and do not shrink by themselves.
-const CHURNED: [&str; 4] = ["live", "join_state", "outbox", "worker_session"];
+const CHURNED: [&str; 5] = ["live", "join_state", "mapped", "outbox", "worker_session"];
 
 /// Of a table that keeps its rows, the indexes that rows leave again.
 const CHURNED_INDEXES: [&str; 2] = ["run_queued", "run_deadline"];

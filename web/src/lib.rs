@@ -19,6 +19,7 @@ pub mod frame;
 pub mod graph;
 pub mod letters;
 pub mod log;
+pub mod map;
 pub mod pager;
 pub mod run;
 pub mod settings;

@@ -71,6 +71,8 @@ texts! {
     owner: "Owner", "Pemilik";
     tasks: "Tasks", "Task";
     task: "Task", "Task";
+    instances: "Instances", "Instans";
+    instances_of: "{} instances", "{} instans";
     params: "Parameters", "Parameter";
     no_params: "This DAG takes no parameters.", "DAG ini tidak punya parameter.";
     required: "required", "wajib";

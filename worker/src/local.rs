@@ -77,6 +77,23 @@ pub enum LocalOutcome {
     Stopped,
 }
 
+impl LocalEnd {
+    /// The end of a try that can't begin.
+    #[must_use]
+    pub fn refused(why: String) -> Self {
+        Self {
+            outcome: LocalOutcome::FailedPermanently,
+            error: why,
+            exit_code: None,
+            value: None,
+            dataset: None,
+            rows_rejected: 0,
+            dead_letters: Vec::new(),
+            took: Duration::ZERO,
+        }
+    }
+}
+
 impl LocalRunner {
     /// A runner that keeps datasets and private folders under `folder`; `keeper` is the command of
     /// [`crate::keeper::main`].

@@ -27,6 +27,7 @@ pub(crate) async fn follow(store: &Store, dag_id: &str, run_id: &str) -> Outcome
         // The run is read first: once it has ended, all its tasks have.
         let run = which.find(store).await?;
         let instances = store.instance_list(&run, &pinned).await?;
+        progress.of(instances.len());
         for instance in &instances {
             let key = (instance.task, instance.map_index, instance.try_number);
             if instance.state.is_some_and(TaskState::is_final) && shown.insert(key) {
@@ -44,7 +45,9 @@ pub(crate) async fn follow(store: &Store, dag_id: &str, run_id: &str) -> Outcome
                 _ => Ended::RunFailed,
             });
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        // A map of thousands is read less often.
+        let thousands = u32::try_from(instances.len() / 1_000).unwrap_or(u32::MAX);
+        tokio::time::sleep(LOOK_EVERY * thousands.saturating_add(1)).await;
     }
 }
 

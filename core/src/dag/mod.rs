@@ -5,6 +5,7 @@
 
 mod diagnostic;
 pub(crate) mod duration;
+mod expand;
 mod feeds;
 mod flow;
 mod graph;

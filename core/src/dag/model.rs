@@ -88,9 +88,20 @@ pub enum Source {
     Zip {
         of: Vec<Source>,
         /// Goes on to the end of the longest, with this for what is missing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            deserialize_with = "null_is_a_value"
+        )]
         fill: Option<Value>,
     },
+}
+
+/// What is there is a value, null too.
+fn null_is_a_value<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 impl Source {
@@ -253,6 +264,9 @@ pub struct Task {
     /// It may wait for as long as it takes, for records or for its stop: the DAG is `@continuous`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub continuous: bool,
+    /// A template that names each instance of a mapped task, instead of its index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_index_template: Option<String>,
 }
 
 /// A load that keeps a ledger of a topic.
@@ -337,6 +351,7 @@ impl Task {
             task_group: None,
             expand: None,
             continuous: false,
+            map_index_template: None,
         }
     }
 

@@ -109,6 +109,18 @@ pub(crate) struct TaskHead {
     #[serde(default)]
     #[schemars(with = "RawWith")]
     with: Option<RawWith>,
+    /// What the task is mapped over: one instance of it for each item. Arguments by name, each a list,
+    /// a map, `{zip: [a, b]}`, or what a task returns: `{{ ti.xcom_pull('task') }}`. Several arguments
+    /// are crossed.
+    #[serde(default)]
+    #[schemars(with = "RawExpand")]
+    expand: Option<RawExpand>,
+    /// Arguments that are the same for every instance of a mapped task, as those of `with` are.
+    #[serde(default)]
+    #[schemars(with = "RawWith")]
+    partial: Option<RawWith>,
+    /// A template that names each instance of a mapped task, such as `{{ task.input }}`.
+    pub map_index_template: Option<String>,
 }
 
 pub(crate) const HEAD_KEYS: &[&str] = &[
@@ -121,6 +133,9 @@ pub(crate) const HEAD_KEYS: &[&str] = &[
     "when",
     "task_group",
     "with",
+    "expand",
+    "partial",
+    "map_index_template",
 ];
 
 /// The control keys of a task, also of `default_args`.
@@ -190,17 +205,8 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
 ];
 
 /// Keys of a task that are part of the format, and not built yet.
-pub(crate) const TASK_NOT_YET: &[&str] = &[
-    "expand",
-    "partial",
-    "map_index_template",
-    "inlets",
-    "outlets",
-    "on_failure",
-    "on_success",
-    "on_retry",
-    "retry_policy",
-];
+pub(crate) const TASK_NOT_YET: &[&str] =
+    &["inlets", "outlets", "on_failure", "on_success", "on_retry", "retry_policy"];
 
 impl Controls {
     /// These keys, and where one is absent that of `defaults`.
@@ -299,6 +305,10 @@ struct RawParams(IgnoredAny);
 #[derive(Debug, Deserialize)]
 struct RawWith(IgnoredAny);
 
+/// `expand`, read by itself: `expand`.
+#[derive(Debug, Deserialize)]
+struct RawExpand(IgnoredAny);
+
 /// A task of the schema: its own keys and the control keys together.
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -392,6 +402,25 @@ impl JsonSchema for RawWith {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "object" })
+    }
+}
+
+impl JsonSchema for RawExpand {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Expand".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": ["array", "object"] },
+                    { "type": "string", "pattern": r"^\s*\{\{.*\}\}\s*$" },
+                ],
+            },
+        })
     }
 }
 

@@ -28,12 +28,21 @@ pub(super) fn with_by_operator(mut task: Schema) -> Schema {
         .map(|operator| {
             let mut with = operator.schema().to_value();
             allow_templates(&mut with);
+            // A mapped task has some of its arguments elsewhere.
+            let mut some = with.clone();
+            if let Some(some) = some.as_object_mut() {
+                some.remove("required");
+            }
             json!({
                 "if": {
                     "properties": { "operator": { "const": operator.name } },
                     "required": ["operator"],
                 },
-                "then": { "properties": { "with": with } },
+                "then": {
+                    "if": { "required": ["expand"] },
+                    "then": { "properties": { "with": some, "partial": some } },
+                    "else": { "properties": { "with": with } },
+                },
             })
         })
         .collect();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde_json::Value;
 
 use super::diagnostic::{At, Report};
+use super::expand::Arguments;
 use super::graph::Graph;
 use super::groups::Groups;
 use super::load::check_id;
@@ -38,6 +39,8 @@ pub(super) struct Written<'a> {
 pub(super) struct Tasks<'a> {
     pub(super) written: Vec<Written<'a>>,
     pub(super) names: HashSet<&'a str>,
+    /// Those that are mapped.
+    pub(super) mapped: HashSet<&'a str>,
     operators: HashMap<&'a str, &'static Operator>,
     params: &'a BTreeMap<String, Param>,
     pub(super) groups: &'a Groups<'a>,
@@ -63,7 +66,9 @@ pub(super) fn tasks(
     check_twice(&written, report);
     let names = written.iter().map(|task| task.id).collect();
     let operators = written.iter().filter_map(|task| Some((task.id, task.operator()?))).collect();
-    let all = Tasks { written, names, operators, params, groups, report };
+    let is_mapped = |task: &&Written<'_>| task.node.get("expand").is_some();
+    let mapped = written.iter().filter(is_mapped).map(|task| task.id).collect();
+    let all = Tasks { written, names, mapped, operators, params, groups, report };
     let tasks: Vec<Option<Task>> =
         all.written.iter().map(|written| all.task(written, defaults)).collect();
     let mut tasks = tasks;
@@ -77,6 +82,7 @@ pub(super) fn tasks(
     }
     all.check_flow(dag, &tasks);
     all.check_limits(&tasks);
+    all.check_mapped(&tasks);
     Some(tasks)
 }
 
@@ -186,12 +192,15 @@ impl Tasks<'_> {
         let operator = self.operator(written, &what)?;
         let mut upstream = self.depends_on(written, &what);
         self.check_when(written, &mut upstream);
-        let connections = self.check_with(written, operator, &what, &mut upstream);
+        let arguments = self.arguments(written, operator, &mut upstream);
+        let connections = self.check_with(written, operator, &what, &arguments, &mut upstream);
         let head = head?;
         let defaults = self.groups.defaults(written.group).unwrap_or(defaults);
         let upstream = upstream.into_iter().map(TaskId).collect();
-        let with = node.get("with").filter(|with| with.kind != Kind::Null);
-        let with = with.map_or_else(|| Value::Object(serde_json::Map::new()), Node::to_json);
+        let with = match &arguments.same.kind {
+            Kind::Null => Value::Object(serde_json::Map::new()),
+            _ => arguments.same.to_json(),
+        };
         let task = task(written.id, operator, with, upstream, connections, controls?.or(defaults));
         let teardown = head.teardown.filter(|teardown| teardown.is_one);
         Some(Task {
@@ -203,6 +212,8 @@ impl Tasks<'_> {
             teardown: teardown.map(|teardown| teardown.special.into()),
             when: head.when,
             task_group: written.group.map(str::to_owned),
+            expand: arguments.expand,
+            map_index_template: head.map_index_template,
             ..task
         })
     }
@@ -270,7 +281,7 @@ impl Tasks<'_> {
         self.check_template(written, node.at, text, None, upstream);
     }
 
-    fn check_upstream(&self, written: &Written<'_>, id: &str, at: At) -> bool {
+    pub(super) fn check_upstream(&self, written: &Written<'_>, id: &str, at: At) -> bool {
         let what = format!("task {:?}", written.id);
         if id == written.id {
             self.report.error(at, format!("{what} depends on itself"));
@@ -289,13 +300,17 @@ impl Tasks<'_> {
         written: &Written<'_>,
         operator: &'static Operator,
         what: &str,
+        arguments: &Arguments<'_>,
         upstream: &mut BTreeSet<String>,
     ) -> Vec<String> {
-        let nothing = Node { at: written.at, kind: Kind::Null };
-        let with = written.node.get("with").unwrap_or(&nothing);
+        let with = arguments.same.as_ref();
         let what_with = format!("\"with\" of {what} ({})", operator.name);
         let how = Read { templates: true, ..Read::new(self.report, &what_with) };
-        operator.check(with, &how);
+        let before = self.report.len();
+        operator.check(&arguments.sample, &how);
+        if arguments.expand.is_some() && self.report.len() == before {
+            self.check_items(written, operator, &how, &arguments.sample);
+        }
         for (key, value) in with.entries() {
             let is_code = operator.code.contains(&key.text.as_str());
             let is_connection = CONNECTIONS.contains(&key.text.as_str());
@@ -324,7 +339,7 @@ impl Tasks<'_> {
         connections
     }
 
-    fn check_template(
+    pub(super) fn check_template(
         &self,
         written: &Written<'_>,
         at: At,
@@ -332,7 +347,7 @@ impl Tasks<'_> {
         code_of: Option<&'static Operator>,
         upstream: &mut BTreeSet<String>,
     ) {
-        let known = Known { params: self.params, tasks: &self.names };
+        let known = Known { params: self.params, tasks: &self.names, arguments: &[] };
         let checked = template::check(text, &known);
         for problem in &checked.problems {
             self.report.error(self.report.within(at, &problem.part), problem.message.as_str());
@@ -350,11 +365,26 @@ impl Tasks<'_> {
             if !self.check_upstream(written, &task, place) {
                 continue;
             }
+            if self.mapped.contains(task.as_str()) {
+                let message = format!(
+                    "task {task:?} is mapped, and datasets of its instances can't be handed on yet: \
+                     what they return is {{{{ ti.xcom_pull('{task}') }}}}"
+                );
+                self.report.error(place, message);
+            }
             if let Some(other) = self.operators.get(task.as_str()).filter(|o| !o.has_output) {
                 let name = other.name;
                 self.report.error(place, format!("task {task:?} ({name}) hands on no dataset"));
             }
             upstream.insert(task);
+        }
+    }
+
+    /// Checks the template that names the instances of a mapped task.
+    pub(super) fn check_label_template(&self, node: &Node, text: &str, arguments: &[&str]) {
+        let known = Known { params: self.params, tasks: &self.names, arguments };
+        for problem in &template::check(text, &known).problems {
+            self.report.error(self.report.within(node.at, &problem.part), problem.message.as_str());
         }
     }
 

@@ -6,6 +6,7 @@ use super::model::Schedule;
 use super::*;
 
 mod laws;
+mod mapped;
 mod refusals;
 
 /// The diagnostics of a file, as `dags validate` prints them.

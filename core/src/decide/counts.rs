@@ -152,7 +152,7 @@ impl UpstreamCounts {
     }
 
     /// Adds a source of a mapping that ended.
-    pub(super) fn add_source(&mut self, ended: &Ended) {
+    pub fn add_source(&mut self, ended: &Ended) {
         let broken = matches!(ended.end, FinalState::Failed | FinalState::UpstreamFailed);
         self.sources_failed += i32::from(broken) - i32::from(ended.overruled);
         self.sources_skipped += i32::from(ended.end == FinalState::Skipped);

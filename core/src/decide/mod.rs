@@ -5,6 +5,7 @@
 //! level a look: callers do the same by handing each level's settled tasks back to [`Deltas`].
 
 mod counts;
+mod item;
 pub mod memory;
 mod plan;
 mod rebuild;
@@ -14,12 +15,13 @@ mod says;
 mod shape;
 
 pub use counts::{Deltas, Ended, JoinDelta, UpstreamCounts};
+pub use item::{Item, Returned};
 pub use plan::{Factor, Kind, Mapping, MappingNo, Past, Plan, PlanError, PlanTask};
-pub use rebuild::{Current, Rebuilt, rebuild};
+pub use rebuild::{Current, Rebuilt, Standing, rebuild};
 pub use retry::{RetryPolicy, TryEnd, after_failure};
 pub use rule::{Reason, TriggerRule, Verdict, judge};
 pub use says::{Says, Skips};
-pub use shape::{Mapped, Shape};
+pub use shape::{MAP_MOST, Mapped, Shape};
 
 #[cfg(test)]
 pub(crate) mod sample;

@@ -58,7 +58,9 @@ pub struct PlanTask {
     /// Tasks that wait for this one without being direct downstreams, see
     /// [`super::UpstreamCounts::guards`].
     pub watchers: Vec<TaskNo>,
-    /// How many tasks it watches.
+    /// The tasks that it watches.
+    pub watches: Vec<TaskNo>,
+    /// How many these are.
     pub guards: i32,
     /// Its end counts for the run's: nothing comes after it but teardowns that don't count.
     pub is_leaf: bool,
@@ -80,6 +82,8 @@ pub struct PlanTask {
     /// The pool whose slots it takes; `None`: `default_pool`, which has no limit.
     pub pool: Option<Arc<str>>,
     pub pool_slots: i32,
+    /// Instances of it that one run has at once, if it is mapped.
+    pub most_of_run: Option<i32>,
     /// Settled by the server without a worker.
     pub is_empty: bool,
     /// What of the run before it waits for.
@@ -251,6 +255,12 @@ impl Plan {
         self.tasks.len()
     }
 
+    /// Whether some task is mapped.
+    #[must_use]
+    pub fn has_maps(&self) -> bool {
+        !self.mappings.is_empty()
+    }
+
     /// Whether the DAG has no task at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -363,6 +373,7 @@ impl PlanTask {
             is_setup: task.setup,
             is_teardown: task.teardown.is_some(),
             watchers: Vec::new(),
+            watches: Vec::new(),
             guards: 0,
             is_leaf: true,
             kind: Kind::of(task),
@@ -376,6 +387,9 @@ impl PlanTask {
             queue: task.queue.as_str().into(),
             pool: task.taken_pool(dag).map(Into::into),
             pool_slots: i32::try_from(task.taken_slots()).unwrap_or(i32::MAX),
+            most_of_run: task
+                .max_active_tis_per_dagrun
+                .map(|most| i32::try_from(most).unwrap_or(i32::MAX)),
             is_empty: task.operator == "empty",
             past: match (task.wait_for_downstream, task.depends_on_past) {
                 (true, _) => Past::WithDownstream,
@@ -389,5 +403,7 @@ impl PlanTask {
 
 mod guards;
 mod mapping;
+
+pub(in crate::decide) use mapping::items;
 #[cfg(test)]
 mod tests;

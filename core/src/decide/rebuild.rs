@@ -2,16 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Deltas, Ended, Plan, PlanTask, Shape, UpstreamCounts, Verdict};
-use crate::ids::{MapIndex, TaskNo};
+use super::{Deltas, Ended, MAP_MOST, Plan, PlanTask, Shape, UpstreamCounts, Verdict};
+use crate::ids::{Instance, TaskNo};
 use crate::state::FinalState;
 
-/// What a task of the run is now.
+/// What a task instance of the run is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Current {
     /// It has a live row: ready, running or waiting on a timer.
     Live,
     Ended(FinalState),
+}
+
+/// What a run is now.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    pub plan: &'a Plan,
+    pub shape: &'a Shape,
+    /// An instance that is not listed has no state yet.
+    pub current: &'a BTreeMap<Instance, Current>,
+    /// Mapped tasks that are expanded, and of whose instances is known what becomes of them.
+    pub decided: &'a BTreeSet<TaskNo>,
+    /// Tasks that branches decided against: these are skipped again.
+    pub against: &'a BTreeSet<TaskNo>,
 }
 
 /// A run's counters, and what follows from them.
@@ -21,54 +34,76 @@ pub struct Rebuilt {
     pub joins: Vec<(TaskNo, UpstreamCounts, bool)>,
     /// Tasks that may run now.
     pub ready: Vec<TaskNo>,
+    /// Mapped tasks that may run now, with their number of instances.
+    pub expanded: Vec<(TaskNo, i32)>,
+    /// Mapped tasks that are expanded already, and none of whose instances will run.
+    pub refused: Vec<(TaskNo, FinalState)>,
     /// Tasks that end without running, level by level; `empty` ones among them.
     pub settled: Vec<(TaskNo, FinalState)>,
-    /// Tasks without a final state after this.
+    /// Instances without a final state after this.
     pub open: i32,
-    /// Leaves that failed, after this.
+    /// Instances of leaves that failed, after this.
     pub leaves_failed: i32,
     /// More tasks end without running: it is to be rebuilt once more, from what the tasks are then.
     pub is_partial: bool,
 }
 
-/// Rebuilds a run from the states of its tasks; a task that is not listed has none yet. Branches
-/// decided `against` some: these are skipped again. At most `most` tasks are settled.
+/// Rebuilds a run from the states of its tasks. At most `most` tasks are settled.
 #[must_use]
-pub fn rebuild(
-    plan: &Plan,
-    current: &BTreeMap<TaskNo, Current>,
-    against: &BTreeSet<TaskNo>,
-    most: usize,
-) -> Rebuilt {
-    let mut states = current.clone();
-    let mut counts: BTreeMap<TaskNo, UpstreamCounts> = BTreeMap::new();
-    let ended = states.iter().filter_map(|(task, state)| match state {
-        Current::Ended(end) => Some((*task, *end)),
-        Current::Live => None,
-    });
-    gain(plan, ended, &mut counts);
+pub fn rebuild(standing: Standing<'_>, most: usize) -> Rebuilt {
+    let Standing { plan, decided, against, .. } = standing;
+    let mut shape = standing.shape.clone();
+    let mut decided = decided.clone();
+    let mut states = standing.current.clone();
+    let mut counts: BTreeMap<Instance, UpstreamCounts> = BTreeMap::new();
+    let is_of_run = |at: &Instance| match shape.instances(at.task) {
+        Some(count) => (0..count).contains(&at.map_index.0),
+        None => at.map_index.is_none(),
+    };
+    let ended =
+        states.iter().filter(|(at, _)| is_of_run(at)).filter_map(|(at, state)| match state {
+            Current::Ended(end) => Some((*at, *end)),
+            Current::Live => None,
+        });
+    gain(plan, &shape, ended, &mut counts);
 
     let mut rebuilt = Rebuilt::default();
     // The first look judges every task; a later one those that gained something.
     let mut look: Vec<TaskNo> = plan.tasks().map(|task| task.no).collect();
     while !look.is_empty() && !rebuilt.is_partial {
-        let mut settled = Vec::new();
+        let mut settled: Vec<(TaskNo, FinalState)> = Vec::new();
         for no in look {
-            let Some(task) = plan.task(no).filter(|_| !states.contains_key(&no)) else { continue };
-            let known = counts.get(&no).copied().unwrap_or_default();
+            let single = Instance::single(no);
+            let is_new = !states.contains_key(&single) && !decided.contains(&no);
+            let Some(task) = plan.task(no).filter(|_| is_new) else { continue };
+            let known = counts.get(&single).copied().unwrap_or_default();
             let verdict = if against.contains(&no) {
                 Verdict::Settle(FinalState::Skipped)
             } else if task.starts_with_run() {
                 Verdict::Run
             } else {
-                task.judge(&complete(plan, task, known))
+                task.judge(&complete(plan, &shape, task, known))
             };
             let end = match verdict {
                 Verdict::Wait => continue,
+                Verdict::Settle(end) if shape.instances(no).is_some() => {
+                    rebuilt.refused.push((no, end));
+                    decided.insert(no);
+                    continue;
+                }
+                Verdict::Run if task.is_mapped() => match shape.may_expand(plan, task) {
+                    Ok(count) => {
+                        shape.expand(no, count);
+                        rebuilt.expanded.push((no, count));
+                        decided.insert(no);
+                        continue;
+                    }
+                    Err(end) => end,
+                },
                 Verdict::Run if task.is_empty => FinalState::Success,
                 Verdict::Run => {
                     rebuilt.ready.push(no);
-                    states.insert(no, Current::Live);
+                    states.insert(single, Current::Live);
                     continue;
                 }
                 Verdict::Settle(end) => end,
@@ -79,25 +114,41 @@ pub fn rebuild(
                 rebuilt.is_partial = true;
             }
         }
-        states.extend(settled.iter().map(|(task, end)| (*task, Current::Ended(*end))));
-        look = gain(plan, settled.iter().copied(), &mut counts);
+        let ended: Vec<_> =
+            settled.iter().map(|(task, end)| (Instance::single(*task), *end)).collect();
+        states.extend(ended.iter().map(|(at, end)| (*at, Current::Ended(*end))));
+        look = gain(plan, &shape, ended, &mut counts);
         rebuilt.settled.append(&mut settled);
     }
-    rebuilt.count(plan, &states, &counts);
+    rebuilt.count(plan, &shape, &states, &counts, &decided);
     rebuilt
 }
 
-/// Adds what ended tasks mean for their downstreams; returns these.
+impl Shape {
+    /// Into how many instances a mapped task that may run is expanded, or how it ends because it can't
+    /// be.
+    pub fn may_expand(&self, plan: &Plan, task: &PlanTask) -> Result<i32, FinalState> {
+        match self.instances(task.no).or_else(|| self.length(plan, task)) {
+            Some(0) => Err(FinalState::Skipped),
+            Some(count) if count <= MAP_MOST => Ok(count),
+            // Too many; or it was not to wait for what it is mapped over.
+            Some(_) | None => Err(FinalState::UpstreamFailed),
+        }
+    }
+}
+
+/// Adds what ended instances mean for their downstreams; returns these.
 fn gain(
     plan: &Plan,
-    ended: impl IntoIterator<Item = (TaskNo, FinalState)>,
-    counts: &mut BTreeMap<TaskNo, UpstreamCounts>,
+    shape: &Shape,
+    ended: impl IntoIterator<Item = (Instance, FinalState)>,
+    counts: &mut BTreeMap<Instance, UpstreamCounts>,
 ) -> Vec<TaskNo> {
-    let ended = ended.into_iter().map(|(task, end)| Ended::new(task, end));
-    let deltas = Deltas::of(plan, &Shape::default(), ended);
+    let ended = ended.into_iter().map(|(at, end)| Ended::new(at, end));
+    let deltas = Deltas::of(plan, shape, ended);
     let gained: Vec<_> = deltas.joins.into_iter().chain(deltas.singles).collect();
     for delta in &gained {
-        counts.entry(delta.at.task).or_default().merge(&delta.counts);
+        counts.entry(delta.at).or_default().merge(&delta.counts);
     }
     gained.into_iter().map(|delta| delta.at.task).collect()
 }
@@ -106,31 +157,44 @@ impl Rebuilt {
     fn count(
         &mut self,
         plan: &Plan,
-        states: &BTreeMap<TaskNo, Current>,
-        counts: &BTreeMap<TaskNo, UpstreamCounts>,
+        shape: &Shape,
+        states: &BTreeMap<Instance, Current>,
+        counts: &BTreeMap<Instance, UpstreamCounts>,
+        decided: &BTreeSet<TaskNo>,
     ) {
-        for task in plan.tasks() {
-            let state = states.get(&task.no);
+        self.open = shape.size(plan);
+        for (at, state) in states {
+            let is_there = match shape.instances(at.task) {
+                Some(count) => (0..count).contains(&at.map_index.0),
+                None => at.map_index.is_none(),
+            };
             match state {
-                Some(Current::Ended(FinalState::Failed | FinalState::UpstreamFailed))
-                    if task.is_leaf =>
-                {
-                    self.leaves_failed += 1;
+                // A try of an instance that there is no more: the run goes on until it has ended.
+                Current::Live if !is_there => self.open += 1,
+                Current::Ended(end) if is_there => {
+                    self.open -= 1;
+                    let failed = matches!(end, FinalState::Failed | FinalState::UpstreamFailed);
+                    let is_leaf = plan.task(at.task).is_some_and(|task| task.is_leaf);
+                    self.leaves_failed += i32::from(failed && is_leaf);
                 }
-                Some(Current::Ended(_)) => {}
-                _ => self.open += 1,
+                Current::Live | Current::Ended(_) => {}
             }
-            let known = counts.get(&task.no).copied().unwrap_or_default();
-            let upstreams = complete(plan, task, known);
-            let waits = task.waits_for_several() && !upstreams.is_complete();
+        }
+        for task in plan.tasks() {
+            let single = Instance::single(task.no);
+            let is_decided = states.contains_key(&single) || decided.contains(&task.no);
+            let known = counts.get(&single).copied().unwrap_or_default();
+            let upstreams = complete(plan, shape, task, known);
+            let several = task.waits_for_several() || upstreams.needed > 1;
             let counts_any = known.seen() > 0 || known.guards_seen > 0;
-            if waits && !task.starts_with_run() && (counts_any || state.is_some()) {
-                self.joins.push((task.no, upstreams, state.is_some()));
+            let waits = several && !upstreams.is_complete() && !task.starts_with_run();
+            if waits && (counts_any || is_decided) {
+                self.joins.push((task.no, upstreams, is_decided));
             }
         }
     }
 }
 
-fn complete(plan: &Plan, task: &PlanTask, known: UpstreamCounts) -> UpstreamCounts {
-    Shape::default().complete(plan, task, MapIndex::NONE, known)
+fn complete(plan: &Plan, shape: &Shape, task: &PlanTask, known: UpstreamCounts) -> UpstreamCounts {
+    shape.complete(plan, task, crate::ids::MapIndex::NONE, known)
 }

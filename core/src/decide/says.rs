@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Kind, Plan, PlanTask};
+use super::plan::items;
+use super::{Kind, MAP_MOST, Plan, PlanTask};
 use crate::ids::{TaskId, TaskNo};
 use crate::template::is_true;
 
@@ -39,7 +40,7 @@ impl Says {
             Kind::LatestOnly if result.is_some_and(is_true) => Skips::None,
             Kind::LatestOnly => Skips::AllBut(Vec::new()),
         };
-        Ok(Self { skips, ..Self::default() })
+        Ok(Self { skips, returned: plan.items(task, result)? })
     }
 }
 
@@ -63,6 +64,28 @@ impl Plan {
                 below.remove(&task.no);
                 below.retain(|no| !self.task(*no).is_some_and(|task| task.is_teardown));
                 below
+            }
+        }
+    }
+
+    /// How many items a result has that tasks below are mapped over. An instance of a mapped task gives
+    /// one item, whatever it is.
+    fn items(&self, task: &PlanTask, result: Option<&Value>) -> Result<Option<i32>, String> {
+        let Some(fed) = task.feeds.first().and_then(|no| self.task(*no)) else { return Ok(None) };
+        let result = result.filter(|result| !result.is_null());
+        if task.is_mapped() {
+            return Ok(result.map(|_| 1));
+        }
+        let fed = &self.spec(fed).task_id;
+        let why = format!("task `{fed}` is mapped over what this task returns");
+        match result.and_then(items) {
+            Some(count) if count > MAP_MOST => {
+                Err(format!("{why}: it has {count} items, and {MAP_MOST} is the most"))
+            }
+            Some(count) => Ok(Some(count)),
+            None => {
+                let what = result.map_or("nothing", kind_of);
+                Err(format!("{why}: it must be a list or a map, and it is {what}"))
             }
         }
     }
@@ -95,5 +118,16 @@ impl Plan {
         self.number(&TaskId(text.to_owned())).map(|no| vec![no]).ok_or_else(|| {
             format!("the branch is to follow {text:?}, and the DAG has no such task")
         })
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
     }
 }

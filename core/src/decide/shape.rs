@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use super::{Factor, Plan, PlanTask, UpstreamCounts};
 use crate::ids::{Instance, MapIndex, TaskNo};
 
+/// Instances that a mapped task has at most.
+pub const MAP_MOST: i32 = 10_000;
+
 /// The mapped tasks of one run, and the tasks that feed them. Empty for a DAG without mapping.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -45,6 +48,11 @@ impl Shape {
         self.tasks.get(&task).copied().unwrap_or_default()
     }
 
+    /// Every task of which something is known.
+    pub fn known(&self) -> impl Iterator<Item = (TaskNo, Mapped)> + '_ {
+        self.tasks.iter().map(|(task, mapped)| (*task, *mapped))
+    }
+
     /// Changes what is known of a task.
     pub fn set(&mut self, task: TaskNo, mapped: Mapped) {
         self.tasks.insert(task, mapped);
@@ -54,6 +62,14 @@ impl Shape {
     #[must_use]
     pub fn instances(&self, task: TaskNo) -> Option<i32> {
         self.tasks.get(&task).and_then(|mapped| mapped.instances)
+    }
+
+    /// How many instances all tasks of a plan have now.
+    #[must_use]
+    pub fn size(&self, plan: &Plan) -> i32 {
+        let more: i32 =
+            self.tasks.values().filter_map(|task| task.instances).map(|count| count - 1).sum();
+        i32::try_from(plan.len()).unwrap_or(i32::MAX).saturating_add(more)
     }
 
     /// All instances that a task has now.
@@ -88,14 +104,14 @@ impl Shape {
     }
 
     /// An instance has ended.
-    pub(super) fn ended(&mut self, at: Instance) {
+    pub fn ended(&mut self, at: Instance) {
         if let Some(mapped) = self.tasks.get_mut(&at.task).filter(|m| m.instances.is_some()) {
             mapped.ended += 1;
         }
     }
 
     /// An instance has succeeded and returned this many items.
-    pub(super) fn returned(&mut self, plan: &Plan, at: Instance, items: Option<i32>) {
+    pub fn returned(&mut self, plan: &Plan, at: Instance, items: Option<i32>) {
         let Some(task) = plan.task(at.task).filter(|task| !task.feeds.is_empty()) else { return };
         let mut mapped = self.of(task.no);
         mapped.returned = match mapped.instances {
@@ -106,7 +122,8 @@ impl Shape {
     }
 
     /// Into how many instances a mapped task is to be expanded; `None`: it is not known yet.
-    pub(super) fn length(&self, plan: &Plan, task: &PlanTask) -> Option<i32> {
+    #[must_use]
+    pub fn length(&self, plan: &Plan, task: &PlanTask) -> Option<i32> {
         let factors = plan.mapping(task)?.factors.iter();
         factors
             .map(|factor| self.items(factor))
@@ -138,7 +155,8 @@ impl Shape {
     }
 
     /// Counters with what the plan and this shape know.
-    pub(super) fn complete(
+    #[must_use]
+    pub fn complete(
         &self,
         plan: &Plan,
         task: &PlanTask,
@@ -146,7 +164,16 @@ impl Shape {
         counts: UpstreamCounts,
     ) -> UpstreamCounts {
         let needed = self.needed(plan, task, map_index);
-        UpstreamCounts { needed, setups: task.setups, guards: task.guards, ..counts }
+        let guards = self.guards(task);
+        UpstreamCounts { needed, setups: task.setups, guards, ..counts }
+    }
+
+    /// How many instances a task watches.
+    fn guards(&self, task: &PlanTask) -> i32 {
+        if self.tasks.is_empty() {
+            return task.guards;
+        }
+        task.watches.iter().map(|no| self.instances(*no).unwrap_or(1)).sum()
     }
 
     /// Whether an instance has counters before it is there: its task is not expanded yet.

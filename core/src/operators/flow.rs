@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// The operators of this file.
+pub const DECIDES: &[&str] = &["branch", "short_circuit", "latest_only"];
+
 /// `branch`: follows some of the tasks right below it and skips the others. A task that is also below
 /// a followed one is not skipped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

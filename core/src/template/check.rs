@@ -14,6 +14,8 @@ use crate::dag::model::Param;
 pub(crate) struct Known<'a> {
     pub params: &'a BTreeMap<String, Param>,
     pub tasks: &'a HashSet<&'a str>,
+    /// Arguments of a mapped task that `task.<name>` gives.
+    pub arguments: &'a [&'a str],
 }
 
 /// What is wrong with a template, and the part of it that is.
@@ -192,7 +194,11 @@ fn wrong_path(path: &[&str], known: &Known<'_>) -> Option<String> {
         ["dag_run", name, ..] => unknown("attribute of dag_run", name, DAG_RUN),
         ["ti" | "task_instance", name, ..] => unknown("attribute of ti", name, TI),
         ["dag", name, ..] => unknown("attribute of dag", name, &["dag_id"]),
-        ["task", name, ..] => unknown("attribute of task", name, &["task_id"]),
+        ["task", name, ..] if known.arguments.contains(name) => None,
+        ["task", name, ..] => {
+            let names = [&["task_id"], known.arguments].concat();
+            unknown("attribute of task", name, &names)
+        }
         ["tasks", task, ..] => Some(unknown_task(task, known).unwrap_or_else(|| {
             format!("a task has its dataset only: {{{{ tasks.{task}.output }}}}")
         })),

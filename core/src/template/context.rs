@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use minijinja::value::{Kwargs, Object, Value as Jinja, from_args};
 use minijinja::{Error, ErrorKind, State};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::datetime::Moment;
 use super::macros::macros;
@@ -53,6 +53,9 @@ pub struct RunContext {
     pub try_number: u32,
     /// -1: not mapped.
     pub map_index: i32,
+    /// Of an instance of a mapped task: arguments that other tasks have returned. The operator gets
+    /// them as they are.
+    pub arguments: Map<String, Value>,
     /// The XComs that the task's templates name, see [`super::References::needed_xcoms`].
     pub xcoms: BTreeMap<XComKey, Value>,
 }
@@ -65,7 +68,7 @@ impl RunContext {
         all.insert("params", jinja(&self.params));
         all.insert("macros", macros());
         all.insert("dag", Jinja::from_pairs([("dag_id", self.dag_id.as_str())]));
-        all.insert("task", Jinja::from_pairs([("task_id", self.task_id.as_str())]));
+        all.insert("task", self.task());
         all.insert("tasks", self.tasks());
         let ti = Jinja::from_object(TaskInstance { run: Arc::new(self.clone()) });
         all.insert("ti", ti.clone());
@@ -83,6 +86,12 @@ impl RunContext {
             all.insert("ts_nodash_with_tz", moment.ts_nodash_with_tz().into());
         }
         Jinja::from_pairs(all)
+    }
+
+    /// `task`: its id, and the arguments of a mapped one.
+    fn task(&self) -> Jinja {
+        let arguments = self.arguments.iter().map(|(name, value)| (name.as_str(), jinja(value)));
+        Jinja::from_pairs(arguments.chain([("task_id", self.task_id.as_str().into())]))
     }
 
     fn instants(&self) -> impl Iterator<Item = (&'static str, DateTime<Utc>)> {

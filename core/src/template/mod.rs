@@ -48,5 +48,17 @@ pub(crate) fn is_output(text: &str) -> bool {
         && matches!(references::uses(text).as_deref(), Ok([(references::Use::Output(_), _)]))
 }
 
+/// The XCom, if the text is exactly one `{{ ti.xcom_pull('task') }}` of one task.
+pub(crate) fn pulled(text: &str) -> Option<XComKey> {
+    let inner = expression(text)?.trim();
+    match references::uses(text).ok()?.as_slice() {
+        [(references::Use::XComs(keys), part)] if *part == inner => match keys.as_slice() {
+            [key] => Some(key.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests;

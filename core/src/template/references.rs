@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::context::XComKey;
 use super::{bounds, is_template};
-use crate::dag::model::Task;
+use crate::dag::model::{Source, Task};
 
 /// What the templates of a task use of its run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +57,19 @@ pub fn references_of(task: &Task) -> References {
     if let Some(when) = &task.when {
         collect(&Value::from(when.as_str()), &mut found);
     }
+    for (_, source) in task.expand.iter().flat_map(|expand| &expand.arguments) {
+        collect_items(source, &mut found);
+    }
     found
+}
+
+/// What is written out in the file is rendered; what tasks return is not.
+fn collect_items(source: &Source, found: &mut References) {
+    match source {
+        Source::Literal(value) => collect(value, found),
+        Source::Task { .. } => {}
+        Source::Zip { of, .. } => of.iter().for_each(|source| collect_items(source, found)),
+    }
 }
 
 fn collect(value: &Value, found: &mut References) {

@@ -25,10 +25,16 @@ pub struct RenderError {
 }
 
 /// Renders a task's `with` for its operator: as [`render`] does, but where the operator reads text,
-/// a number or a list becomes its text.
+/// a number or a list becomes its text. What a mapped task is
+/// given by other tasks goes in as it is.
 pub fn render_task(task: &Task, context: &RunContext) -> Result<Value, RenderError> {
     let schema = operators::find(&task.operator).map(operators::Operator::with_schema);
-    render_as(&task.with, schema.unwrap_or(&Value::Null), context)
+    let mut with = render_as(&task.with, schema.unwrap_or(&Value::Null), context)?;
+    if let Some(with) = with.as_object_mut() {
+        // Nothing in them is a template: they come from outside the DAG file.
+        with.extend(context.arguments.clone());
+    }
+    Ok(with)
 }
 
 /// Renders every text in `with`. A text that is exactly one `{{ expression }}` becomes the

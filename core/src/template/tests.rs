@@ -24,6 +24,7 @@ fn context() -> RunContext {
         conf: json!({"day": "mon", "with space": 1}),
         try_number: 2,
         map_index: -1,
+        arguments: serde_json::Map::new(),
         xcoms: [
             (xcom("extract", "return_value"), json!({"rows": 10})),
             (xcom("extract", "output"), json!({"url": "file:///x", "format": "csv"})),

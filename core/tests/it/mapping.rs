@@ -2,128 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-use subak_core::dag::model::{Dag, Expand, Source, Task, TaskGroup};
 use subak_core::decide::memory::{MemoryRun, Report, Step};
-use subak_core::decide::{Plan, Says, TriggerRule};
-use subak_core::ids::{Instance, TaskId};
+use subak_core::decide::{Plan, Says};
+use subak_core::ids::Instance;
 use subak_core::state::TaskState;
 
-use crate::vectors::{Changes, dag_of, outcome, read};
-
-#[derive(Deserialize)]
-struct Vector {
-    id: u32,
-    dag: VectorDag,
-    runs: Vec<Run>,
-}
-
-#[derive(Deserialize)]
-struct VectorDag {
-    tasks: Vec<VectorTask>,
-    groups: BTreeMap<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct VectorTask {
-    id: String,
-    up: Vec<String>,
-    rule: TriggerRule,
-    retries: u32,
-    returns: i32,
-    outcomes: BTreeMap<String, Vec<String>>,
-    group: Option<String>,
-    /// In the file's order.
-    expand: Option<serde_json::Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-struct Run {
-    order: String,
-    created: BTreeSet<String>,
-    steps: Vec<VectorStep>,
-    r#final: Final,
-}
-
-#[derive(Deserialize)]
-struct VectorStep {
-    complete: Vec<(String, String)>,
-    passes: Vec<BTreeMap<String, Value>>,
-    run: String,
-}
-
-#[derive(Deserialize)]
-struct Final {
-    run: String,
-    states: BTreeMap<String, Option<String>>,
-    tries: BTreeMap<String, u32>,
-}
-
-fn source(written: &Value) -> Source {
-    if let Some(count) = written["literal"].as_u64() {
-        return Source::Literal((0..count).collect());
-    }
-    let task = |id: &Value| {
-        let task_id = TaskId(id.as_str().unwrap().to_owned());
-        Source::Task { task_id, key: "return_value".to_owned() }
-    };
-    match written["zip"].as_array() {
-        Some(of) => Source::Zip {
-            of: of.iter().map(task).collect(),
-            fill: written["longest"].as_bool().unwrap_or(false).then_some(json!(null)),
-        },
-        None => task(&written["task"]),
-    }
-}
-
-impl Vector {
-    fn dag(&self) -> Dag {
-        let tasks = self.dag.tasks.iter().map(VectorTask::task).collect();
-        let group = |(id, written): (&String, &Value)| {
-            let expand = Expand { arguments: vec![("g".to_owned(), source(written))] };
-            (id.clone(), TaskGroup { expand: Some(expand), ..TaskGroup::default() })
-        };
-        let task_groups = self.dag.groups.iter().map(group).collect();
-        Dag { task_groups, ..dag_of("vector", tasks) }
-    }
-
-    fn report(&self, plan: &Plan, run: &MemoryRun, id: &str) -> Report {
-        let (name, index) = match id.split_once('[') {
-            Some((name, index)) => (name, index.trim_end_matches(']').parse().unwrap()),
-            None => (id, -1),
-        };
-        let task = self.dag.tasks.iter().find(|task| task.id == name).unwrap();
-        let at = Instance::mapped(plan.number(&name.into()).unwrap(), index);
-        let script = task.outcomes.get(&index.to_string()).unwrap_or(&task.outcomes["*"]);
-        let outcome = outcome(script, run.tries(at));
-        let says = Says { returned: Some(task.returns), ..Says::default() };
-        Report { at, outcome, says }
-    }
-}
-
-impl VectorTask {
-    fn task(&self) -> Task {
-        let expand = self.expand.as_ref().map(|expand| Expand {
-            arguments: expand.iter().map(|(name, from)| (name.clone(), source(from))).collect(),
-        });
-        Task {
-            upstream: self.up.iter().map(|up| up.as_str().into()).collect(),
-            trigger_rule: self.rule,
-            retries: self.retries,
-            retry_delay: Duration::ZERO,
-            task_group: self.group.clone(),
-            expand,
-            ..Task::new(&self.id, "noop")
-        }
-    }
-}
+use crate::map_vectors::{Run, Vector, vectors};
+use crate::vectors::Changes;
 
 #[test]
 fn mapped_tasks_go_as_airflow_played_them() {
-    let vectors: Vec<Vector> = read(include_bytes!("../data/airflow-mapping-vectors.json.gz"));
+    let vectors = vectors();
     let mut wrong = Vec::new();
     for vector in &vectors {
         for run in &vector.runs {
@@ -137,7 +27,7 @@ fn mapped_tasks_go_as_airflow_played_them() {
 }
 
 fn play(vector: &Vector, expected: &Run) -> Result<(), String> {
-    let plan = Arc::new(Plan::numbered_in_order(Arc::new(vector.dag())).unwrap());
+    let plan = Arc::new(Plan::numbered_in_order(Arc::new(vector.dag("vector"))).unwrap());
     let (mut run, first) = MemoryRun::start(plan.clone());
     let mut first = Some(first);
     let created = expected.created.clone();
@@ -185,7 +75,15 @@ fn report(
     plan: &Plan,
     complete: &[(String, String)],
 ) -> Step {
-    let ends: Vec<_> = complete.iter().map(|(id, _)| vector.report(plan, run, id)).collect();
+    let end = |id: &str| {
+        let (place, index) = vector.place(id);
+        let no = plan.number(&vector.id(place).into()).unwrap();
+        let at = Instance::mapped(no, index);
+        let outcome = vector.outcome(place, index, run.tries(at));
+        let says = Says { returned: Some(vector.returns(place)), ..Says::default() };
+        Report { at, outcome, says }
+    };
+    let ends: Vec<_> = complete.iter().map(|(id, _)| end(id)).collect();
     let mut step = run.ended(&ends, 0.0);
     for (at, _) in step.retries.clone() {
         step.looks.extend(run.retry_due(at).looks);

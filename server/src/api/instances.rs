@@ -1,13 +1,13 @@
 //! Task instances.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subak_core::dag::model::Task;
-use subak_core::ids::{MapIndex, TaskId, TaskNo};
+use subak_core::ids::{Instance, MapIndex, TaskId, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::read::{InstanceRecord, RunRecord, VersionRecord};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use super::paging::Part;
 use super::runs::{DagVersionView, derived_id, find, seconds};
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
+use crate::labels::labels;
 use crate::problem::{ApiError, FieldProblem};
 use crate::selection::{with_downstream, with_upstream};
 
@@ -154,16 +155,59 @@ pub(super) async fn get(
     let run = find(&app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
     let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
-    let all = app.store.instance_list(&run, &version.record).await?;
-    let found = all.into_iter().find(|it| it.task_id.0 == task_id && it.map_index == map_index);
+    let id = TaskId(task_id.clone());
+    let found = app.store.instance_one(&run, &version.record, &id, map_index).await?;
     let instance = found.ok_or(ApiError::TaskNotFound(task_id))?;
+    let labels = labels(&app, &run, &version.record, std::slice::from_ref(&instance)).await?;
     let progress = app.actions.progress(run.run_key, &instance).map(|it| ProgressView {
         rows: it.rows,
         bytes: it.bytes,
         note: it.note,
     });
-    let view = View::new(&run, &version.record, instance)?;
+    let view = View::new(&run, &version.record, instance)?.labelled(&labels);
     Ok(Json(View { progress, ..view }))
+}
+
+/// One instance of a mapped task, its index in the path.
+pub(super) async fn get_mapped(
+    state: State<App>,
+    Path((dag_id, run_id, task_id, map_index)): Path<(String, String, String, i32)>,
+) -> Result<Json<View>, ApiError> {
+    let query = Query(OneQuery { map_index: Some(map_index) });
+    get(state, Path((dag_id, run_id, task_id)), query).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct MappedQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    #[serde(default)]
+    state: Vec<String>,
+}
+
+/// The instances of a mapped task.
+pub(super) async fn list_mapped(
+    State(app): State<App>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    Query(query): Query<MappedQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let part = Part::of(query.limit, query.offset)?;
+    let states = states(&query.state)?;
+    let run = find(&app, &dag_id, &run_id).await?;
+    let version = app.versions.of_run(&run).await?;
+    let id = TaskId(task_id.clone());
+    if version.record.model.task(&id).is_none_or(|task| task.expand.is_none()) {
+        return Err(ApiError::TaskNotFound(task_id));
+    }
+    let mut all = app.store.instances_of(&run, &version.record, &id).await?;
+    all.retain(|it| !it.map_index.is_none() && (states.is_empty() || states.contains(&it.state)));
+    let total_entries = all.len();
+    let page = part.of_list(all);
+    let labels = labels(&app, &run, &version.record, &page).await?;
+    let Json(mut page) = collection(&run, &version.record, page);
+    page.task_instances =
+        page.task_instances.into_iter().map(|view| view.labelled(&labels)).collect();
+    Ok(Json(Collection { total_entries, ..page }))
 }
 
 pub(super) async fn clear(
@@ -186,11 +230,14 @@ pub(super) async fn clear(
             && (!body.only_running || it.is_held())
     });
     if !body.dry_run && !all.is_empty() {
-        let tasks: Vec<TaskNo> = all.iter().map(|it| TaskNo(it.task)).collect();
-        match body.load_again {
-            true => app.actions.tasks_clear_and_load_again(run.run_key, Some(&tasks)).await?,
-            false => app.actions.tasks_clear(run.run_key, Some(&tasks)).await?,
-        }
+        // What is named without regard to states is cleared as a whole.
+        let apart = body.only_failed || body.only_running;
+        let at = |it: &InstanceRecord| match apart {
+            true => Instance { task: TaskNo(it.task), map_index: it.map_index },
+            false => Instance::single(TaskNo(it.task)),
+        };
+        let instances: Vec<Instance> = all.iter().map(at).collect();
+        app.actions.instances_clear(run.run_key, &instances, body.load_again).await?;
     }
     Ok(collection(&run, &version.record, all))
 }
@@ -227,6 +274,12 @@ pub(super) fn collection(
 }
 
 impl View {
+    /// With the name that `map_index_template` gives the instance; its index, if it gives none.
+    fn labelled(self, labels: &BTreeMap<i32, String>) -> Self {
+        let rendered_map_index = labels.get(&self.map_index).cloned();
+        Self { rendered_map_index, ..self }
+    }
+
     fn new(
         run: &RunRecord,
         version: &VersionRecord,

@@ -56,6 +56,14 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instances::list)
         .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", instances::get)
         .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped",
+            instances::list_mapped,
+        )
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/{map_index}",
+            instances::get_mapped,
+        )
+        .viewer(
             "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}",
             logs::get,
         )

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use subak_core::ids::{DagId, TaskNo};
+use subak_core::ids::{DagId, Instance, TaskNo};
 use subak_core::state::{RunState, TaskState};
-use subak_store::read::{COUNT_LIMIT, RunFilter, RunOrder, RunRecord};
+use subak_store::read::{COUNT_LIMIT, InstanceRecord, RunFilter, RunOrder, RunRecord};
 use uuid::Uuid;
 
 use super::instances;
@@ -268,11 +268,12 @@ pub(super) async fn clear(
     if body.dry_run {
         return Ok(instances::collection(&run, &version.record, chosen).into_response());
     }
-    let tasks: Vec<TaskNo> = chosen.iter().map(|instance| TaskNo(instance.task)).collect();
-    let tasks = body.only_failed.then_some(&*tasks);
-    match body.load_again {
-        true => app.actions.tasks_clear_and_load_again(run.run_key, tasks).await?,
-        false => app.actions.tasks_clear(run.run_key, tasks).await?,
+    let at = |it: &InstanceRecord| Instance { task: TaskNo(it.task), map_index: it.map_index };
+    let failed: Vec<Instance> = chosen.iter().map(at).collect();
+    match (body.only_failed, body.load_again) {
+        (true, again) => app.actions.instances_clear(run.run_key, &failed, again).await?,
+        (false, true) => app.actions.tasks_clear_and_load_again(run.run_key, None).await?,
+        (false, false) => app.actions.tasks_clear(run.run_key, None).await?,
     }
     if let Some(note) = &body.note {
         app.store.run_note_set(run.run_key, note).await?;

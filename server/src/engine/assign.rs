@@ -58,9 +58,17 @@ impl Core {
         let planned = plan.task(try_.key.task).context("the DAG's version has no such task")?;
         let task = plan.spec(planned);
         let needs = self.caches.needs(facts, planned.no)?;
-        let xcoms = match needs.tasks.is_empty() {
+        let mut xcoms = match needs.tasks.is_empty() {
             true => Vec::new(),
             false => self.xcoms(try_.key.run, facts, &needs.tasks).await?,
+        };
+        xcoms.extend(self.gathered(try_.key.run, facts, &needs.gathered).await?);
+        let (json, item) = match &needs.base {
+            Some(base) => {
+                let (item, sent) = self.item(try_, facts, planned).await?;
+                (serde_json::to_vec(&item.task(base))?.into(), sent)
+            }
+            None => (needs.json.clone(), None),
         };
         let connections = match task.connections.is_empty() {
             true => Vec::new(),
@@ -75,18 +83,21 @@ impl Core {
             task_id: task.task_id.0.clone(),
             task: match planned.kind {
                 Kind::LatestOnly => with_newest(task, facts, try_.started_at)?.into(),
-                _ => needs.json.clone(),
+                _ => json,
             },
             xcoms,
             connections,
             timeout_micros: planned
                 .execution_timeout
                 .map_or(0, |timeout| u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX)),
-            // What a branch returns is how the server learns what to follow.
-            do_xcom_push: task.do_xcom_push || planned.kind != Kind::Plain,
+            // What a branch returns, or what tasks are mapped over, is how the server learns what to follow.
+            do_xcom_push: task.do_xcom_push
+                || planned.kind != Kind::Plain
+                || !planned.feeds.is_empty(),
             installation: self.installation.clone(),
             started_micros: try_.started_at.timestamp_micros(),
             load_again: try_.resets > 0 && self.store.load_again(try_.key).await?,
+            item,
         })
     }
 

@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use bytes::Bytes;
 use serde_json::Value;
+use subak_core::dag::model::Task;
 use subak_core::decide::{Plan, PlanTask};
 use subak_core::ids::{RunKey, TaskId, TaskNo};
 use subak_core::template::references_of;
 use subak_store::{RunFacts, Store};
+
+use super::gather::Sources;
 
 /// Entries that a generation of a cache may have.
 const GENERATION: usize = 8_192;
@@ -44,9 +47,16 @@ impl Weight for Facts {
     }
 }
 
+impl Weight for Sources {
+    fn bytes(&self) -> usize {
+        256 + self.values().map(json_bytes).sum::<usize>()
+    }
+}
+
 impl Weight for Needs {
     fn bytes(&self) -> usize {
-        256 + self.json.len()
+        let base = self.base.as_ref().map_or(0, |task| json_bytes(&task.with));
+        256 + self.json.len() + base
     }
 }
 
@@ -101,8 +111,12 @@ pub(crate) struct Facts {
 pub(crate) struct Needs {
     /// The task as JSON.
     pub(crate) json: Bytes,
+    /// Of a mapped task: what all its instances have in common.
+    pub(crate) base: Option<Task>,
     /// Tasks whose XComs or datasets its templates name.
     pub(crate) tasks: Vec<TaskNo>,
+    /// XComs of mapped tasks that they name.
+    pub(crate) gathered: Vec<(TaskNo, String)>,
 }
 
 /// All caches.
@@ -112,6 +126,8 @@ pub(crate) struct Caches {
     plans: Mutex<Generations<(i32, i32), Plan>>,
     facts: Mutex<Generations<RunKey, Facts>>,
     needs: Mutex<Generations<(i32, i32, TaskNo), Needs>>,
+    /// By the token of the expansion.
+    sources: Mutex<Generations<i64, Sources>>,
 }
 
 impl Caches {
@@ -121,6 +137,7 @@ impl Caches {
             plans: Mutex::new(Generations::new()),
             facts: Mutex::new(Generations::new()),
             needs: Mutex::new(Generations::new()),
+            sources: Mutex::new(Generations::new()),
         }
     }
 
@@ -151,6 +168,18 @@ impl Caches {
         let made = Arc::new(needs(&facts.plan, planned)?);
         lock(&self.needs).put(key, made.clone());
         Ok(made)
+    }
+
+    /// What an expansion is made of, if it is in memory.
+    pub(crate) fn sources(&self, expansion: i64) -> Option<Arc<Sources>> {
+        lock(&self.sources).get(expansion)
+    }
+
+    /// Remembers what an expansion is made of.
+    pub(crate) fn keep_sources(&self, expansion: i64, sources: Sources) -> Arc<Sources> {
+        let kept = Arc::new(sources);
+        lock(&self.sources).put(expansion, kept.clone());
+        kept
     }
 
     /// Remembers the facts of a run that was just made.
@@ -213,9 +242,21 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
     let task = plan.spec(planned);
     let named = references_of(task).needed_xcoms();
-    let ids: BTreeSet<TaskId> = named.into_iter().map(|key| TaskId(key.task_id)).collect();
-    let tasks = ids.iter().filter_map(|id| plan.number(id)).collect();
-    Ok(Needs { json: serde_json::to_vec(task)?.into(), tasks })
+    let (mut tasks, mut gathered) = (BTreeSet::new(), Vec::new());
+    for key in named {
+        let Some(no) = plan.number(&TaskId(key.task_id)) else { continue };
+        match plan.task(no).is_some_and(PlanTask::is_mapped) {
+            true => gathered.push((no, key.key)),
+            false => drop(tasks.insert(no)),
+        }
+    }
+    // Each instance of a mapped task is sent as a task of its own.
+    let base = planned.is_mapped().then(|| task.without_map());
+    let json = match base {
+        Some(_) => Bytes::new(),
+        None => serde_json::to_vec(task)?.into(),
+    };
+    Ok(Needs { json, base, tasks: tasks.into_iter().collect(), gathered })
 }
 
 #[cfg(test)]

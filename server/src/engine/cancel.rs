@@ -1,10 +1,10 @@
 //! Cancels a run: nothing of it starts any more but teardowns of setups that ran, and it ends failed when
 //! its last try has ended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use subak_core::ids::{RunKey, TaskNo};
+use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{RunState, TaskState};
 use subak_proto as proto;
 use subak_store::StoreError;
@@ -64,7 +64,7 @@ async fn cancel_in_time(
     if locked[0].cancelled {
         return Ok(None);
     }
-    let mut work = Work::new(core, locked).await?;
+    let mut work = Work::new(core, &mut tx, locked).await?;
     let stops = skip_rest(&mut work, &mut tx, run, cause).await?;
     work.settle(&mut tx).await?;
     tx.commit().await.map_err(internal)?;
@@ -105,6 +105,7 @@ async fn skip_rest(
     tx.joins_replace(run, &[]).await?;
     tx.slices_drop(run).await?;
     tx.run_cancel_mark(run, cause).await?;
+    work.give_up_maps(run);
     let open = open(work, tx, run).await?;
     let count = |tasks: usize| i32::try_from(tasks).unwrap_or(i32::MAX);
     let running = count(stops.len());
@@ -165,20 +166,20 @@ async fn open(
     tx: &mut EngineTx<'_>,
     run: RunKey,
 ) -> anyhow::Result<Vec<CurrentTask>> {
-    let current = tx.tasks_current(run, None).await?;
-    let known: BTreeSet<TaskNo> = current.iter().map(|task| task.key.task).collect();
-    let is_open = |task: &CurrentTask| task.ended.is_none() && task.live.is_none();
-    let mut open: Vec<CurrentTask> = current.into_iter().filter(is_open).collect();
-    let plan = work.plan(run).cloned();
-    let unknown = plan.iter().flat_map(|plan| plan.tasks()).filter(|t| !known.contains(&t.no));
-    open.extend(unknown.map(|task| CurrentTask {
-        key: instance(run, task.no),
-        ended: None,
-        live: None,
-        tries: 0,
-        resets: 0,
-    }));
-    Ok(open)
+    let current: BTreeMap<Instance, CurrentTask> = tx
+        .tasks_current(run, None)
+        .await?
+        .into_iter()
+        .map(|task| (task.key.instance(), task))
+        .collect();
+    let shape = work.shape(run);
+    let tasks = work.plan(run).into_iter().flat_map(|plan| plan.tasks());
+    let all = tasks.flat_map(|task| shape.all(task.no)).map(|at| {
+        let key = InstanceKey { map_index: at.map_index, ..instance(run, at.task) };
+        let none = CurrentTask { key, ended: None, live: None, tries: 0, resets: 0 };
+        current.get(&at).copied().unwrap_or(none)
+    });
+    Ok(all.filter(|task| task.ended.is_none() && task.live.is_none()).collect())
 }
 
 impl Core {

@@ -1,10 +1,10 @@
 //! Clears task instances: what they did no longer counts, and they run again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use subak_core::decide::Plan;
-use subak_core::ids::{RunKey, TaskNo};
-use subak_core::state::{FinalState, RunState};
+use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
+use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::News;
 use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
 use tokio::sync::mpsc::error::TrySendError;
@@ -40,7 +40,19 @@ impl Engine {
         run: RunKey,
         tasks: Option<&[TaskNo]>,
     ) -> Result<Cleared, ClearError> {
-        self.clear(run, tasks, false).await
+        let tasks: Option<Vec<Instance>> = tasks.map(whole);
+        self.clear(run, tasks.as_deref(), false).await
+    }
+
+    /// Clears these task instances of a run. One with a map index is cleared by itself, and the others
+    /// of its task keep what they did.
+    pub async fn instances_clear(
+        &self,
+        run: RunKey,
+        instances: &[Instance],
+        load_again: bool,
+    ) -> Result<Cleared, ClearError> {
+        self.clear(run, Some(instances), load_again).await
     }
 
     /// The same, and rows that these tasks have appended to tables are to be appended once more.
@@ -49,13 +61,14 @@ impl Engine {
         run: RunKey,
         tasks: Option<&[TaskNo]>,
     ) -> Result<Cleared, ClearError> {
-        self.clear(run, tasks, true).await
+        let tasks: Option<Vec<Instance>> = tasks.map(whole);
+        self.clear(run, tasks.as_deref(), true).await
     }
 
     async fn clear(
         &self,
         run: RunKey,
-        tasks: Option<&[TaskNo]>,
+        tasks: Option<&[Instance]>,
         load_again: bool,
     ) -> Result<Cleared, ClearError> {
         let core = &self.core;
@@ -72,6 +85,31 @@ impl Engine {
     }
 }
 
+/// Tasks as a whole.
+fn whole(tasks: &[TaskNo]) -> Vec<Instance> {
+    tasks.iter().copied().map(Instance::single).collect()
+}
+
+/// What is to be cleared.
+#[derive(Debug, Default)]
+struct Chosen {
+    tasks: BTreeSet<TaskNo>,
+    /// Of mapped tasks that are not cleared as a whole.
+    instances: BTreeSet<Instance>,
+}
+
+impl Chosen {
+    fn has(&self, key: InstanceKey) -> bool {
+        self.tasks.contains(&key.task) || self.instances.contains(&key.instance())
+    }
+
+    fn into_tasks(self) -> Vec<TaskNo> {
+        let of_instances = self.instances.into_iter().map(|at| at.task);
+        let all: BTreeSet<TaskNo> = self.tasks.into_iter().chain(of_instances).collect();
+        all.into_iter().collect()
+    }
+}
+
 /// What is left to be done once a clear is committed.
 struct Done {
     cleared: Cleared,
@@ -84,7 +122,7 @@ struct Done {
 async fn clear(
     core: &Core,
     run: RunKey,
-    tasks: Option<&[TaskNo]>,
+    tasks: Option<&[Instance]>,
     load_again: bool,
 ) -> Result<Done, ClearError> {
     let internal = |error: subak_store::StoreError| ClearError::Internal(error.into());
@@ -99,22 +137,29 @@ async fn clear(
     if before.state.is_final() && current.is_empty() && !plan.is_empty() {
         return Err(ClearError::HistoryGone);
     }
-    let chosen = choose(&plan, tasks, &current)?;
+    let maps = tx.mapped_of(&[run]).await.map_err(internal)?;
+    let runs_apart = |task: &TaskNo| {
+        let row = maps.iter().find(|(_, mapped, _)| mapped == task);
+        row.is_some_and(|(.., row)| row.verdict == Some(TaskState::Running))
+    };
+    let chosen = choose(&plan, tasks, &current, runs_apart)?;
     // An ended run is queued again; a running one goes on at once.
     let state = if before.state.is_final() { RunState::Queued } else { before.state };
     let cleared = async {
         let stops = reset(&mut tx, &chosen, &live, &current, load_again).await?;
-        tx.against_drop(run, &Vec::from_iter(chosen.iter().copied())).await?;
+        let all = Vec::from_iter(chosen.tasks.iter().copied());
+        tx.against_drop(run, &all).await?;
+        tx.mapped_drop(run, &all).await?;
         if let Some(run) = locked.first_mut() {
             run.has_resets = true;
             run.cancelled = false;
             run.state = state;
         }
         tx.run_reopen(run, state).await?;
-        let mut work = Work::new(core, locked).await?;
-        work.spare(&mut tx, run, &chosen).await?;
+        let mut work = Work::new(core, &mut tx, locked).await?;
+        work.spare(&mut tx, run, &chosen.tasks).await?;
         for row in &live {
-            match chosen.contains(&row.key.task) && row.session.is_none() {
+            match chosen.has(row.key) && row.session.is_none() {
                 true => work.give_up_slots(row),
                 // Whoever dealt out slots may have passed over it while this held its lock.
                 false => row.pool.iter().for_each(|pool| work.deal(pool)),
@@ -135,51 +180,63 @@ async fn clear(
     };
     let (after, stops) = cleared.await?;
     let waiting = (state == RunState::Queued).then_some(before.dag);
-    Ok(Done { cleared: Cleared { tasks: chosen.into_iter().collect() }, waiting, after, stops })
+    Ok(Done { cleared: Cleared { tasks: chosen.into_tasks() }, waiting, after, stops })
 }
 
 /// The tasks asked for, and those below them that failed only because of an upstream.
 fn choose(
     plan: &Plan,
-    tasks: Option<&[TaskNo]>,
+    asked: Option<&[Instance]>,
     current: &[CurrentTask],
-) -> Result<BTreeSet<TaskNo>, ClearError> {
-    let Some(tasks) = tasks else { return Ok(plan.tasks().map(|task| task.no).collect()) };
-    let ended: BTreeMap<TaskNo, FinalState> =
-        current.iter().filter_map(|task| Some((task.key.task, task.ended?))).collect();
-    let mut chosen = BTreeSet::new();
+    runs_apart: impl Fn(&TaskNo) -> bool,
+) -> Result<Chosen, ClearError> {
+    let mut chosen = Chosen::default();
+    let Some(asked) = asked else {
+        chosen.tasks.extend(plan.tasks().map(|task| task.no));
+        return Ok(chosen);
+    };
+    let failed_above: BTreeSet<TaskNo> = current
+        .iter()
+        .filter(|task| task.ended == Some(FinalState::UpstreamFailed))
+        .map(|task| task.key.task)
+        .collect();
     let mut next = Vec::new();
-    for task in tasks {
-        plan.task(*task).ok_or_else(|| ClearError::NoTask(task.0.to_string()))?;
-        next.push(*task);
-    }
-    while let Some(no) = next.pop() {
-        if chosen.insert(no) {
-            let below = plan.task(no).map(|task| task.downstream.as_slice()).unwrap_or_default();
-            next.extend(
-                below.iter().filter(|task| ended.get(task) == Some(&FinalState::UpstreamFailed)),
-            );
+    for at in asked {
+        let task = plan.task(at.task).ok_or_else(|| ClearError::NoTask(at.task.0.to_string()))?;
+        // What a rule settled without a try is judged again as a whole.
+        if at.map_index.is_none() || !runs_apart(&at.task) {
+            next.push(at.task);
+        } else {
+            chosen.instances.insert(*at);
+            next.extend(task.downstream.iter().filter(|down| failed_above.contains(down)));
         }
     }
+    while let Some(no) = next.pop() {
+        if chosen.tasks.insert(no) {
+            let below = plan.task(no).map(|task| task.downstream.as_slice()).unwrap_or_default();
+            next.extend(below.iter().filter(|task| failed_above.contains(task)));
+        }
+    }
+    chosen.instances.retain(|at| !chosen.tasks.contains(&at.task));
     Ok(chosen)
 }
 
 /// Writes the marks; returns the tries to stop.
 async fn reset(
     tx: &mut EngineTx<'_>,
-    chosen: &BTreeSet<TaskNo>,
+    chosen: &Chosen,
     live: &[LiveRow],
     current: &[CurrentTask],
     load_again: bool,
 ) -> anyhow::Result<Vec<Fence>> {
     let resets: Vec<Reset> = current
         .iter()
-        .filter(|task| chosen.contains(&task.key.task))
+        .filter(|task| chosen.has(task.key))
         .map(|task| Reset { key: task.key, tries: task.tries, resets: task.resets + 1, load_again })
         .collect();
     tx.tasks_reset(&resets).await?;
     let (mut stops, mut restart, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    for row in live.iter().filter(|row| chosen.contains(&row.key.task)) {
+    for row in live.iter().filter(|row| chosen.has(row.key)) {
         if let (Some(session), Some(token)) = (row.session, row.token) {
             restart.push(row.ctid.clone());
             stops.push(Fence { instance: row.key, session, token });

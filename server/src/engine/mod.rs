@@ -10,6 +10,7 @@ mod clear;
 mod completion;
 mod creation;
 mod embedded;
+mod gather;
 mod lanes;
 mod leases;
 mod loops;

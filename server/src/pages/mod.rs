@@ -6,6 +6,7 @@ mod dag;
 mod dags;
 mod dead_letters;
 pub(crate) mod errors;
+mod map;
 mod pulse;
 mod run;
 mod run_live;

@@ -12,9 +12,9 @@ use futures::Stream;
 use futures::stream::unfold;
 use serde::Deserialize;
 use serde_json::Value;
-use subak_core::ids::TaskNo;
+use subak_core::ids::{Instance, TaskNo};
 use subak_core::state::TaskState;
-use subak_store::read::{InstanceRecord, RunRecord};
+use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::run::RunPage;
 use subak_web::url;
 
@@ -31,7 +31,9 @@ use crate::versions::Version;
 pub(super) struct Look {
     pub(super) run: RunRecord,
     pub(super) version: Arc<Version>,
+    /// But for those of mapped tasks that are expanded.
     pub(super) instances: Vec<InstanceRecord>,
+    pub(super) maps: Vec<MapRecord>,
 }
 
 impl Look {
@@ -43,8 +45,9 @@ impl Look {
             run_id: run_id.to_owned(),
         })?;
         let version = app.versions.of_run(&run).await?;
-        let instances = app.store.instance_list(&run, &version.record).await?;
-        Ok(Self { run, version, instances })
+        let instances = app.store.single_list(&run, &version.record).await?;
+        let maps = app.store.map_list(&run, &version.record).await?;
+        Ok(Self { run, version, instances, maps })
     }
 
     /// A number that differs when something differs that is shown.
@@ -56,12 +59,15 @@ impl Look {
             (it.task, it.map_index, it.state, it.try_number).hash(&mut hasher);
             (it.started_at, it.ended_at, &it.error).hash(&mut hasher);
         }
+        for map in &self.maps {
+            (map.task, map.instances, &map.states).hash(&mut hasher);
+        }
         hasher.finish()
     }
 
     fn markup(&self, viewer: &Viewer) -> String {
         let (now, t) = (clock::now(), viewer.t);
-        run_live(&self.run, &self.version, &self.instances, viewer.can_run(), now, t).markup()
+        run_live(self, viewer.can_run(), now, t).markup()
     }
 }
 
@@ -76,7 +82,7 @@ pub(super) async fn show(
         Value::Object(conf) if conf.is_empty() => String::new(),
         conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
     };
-    let live = run_live(&look.run, &look.version, &look.instances, viewer.can_run(), now, t);
+    let live = run_live(&look, viewer.can_run(), now, t);
     let note = look.run.note.unwrap_or_default();
     Ok(Html(RunPage { frame: viewer.frame(), live, note, conf }.page()))
 }
@@ -140,12 +146,17 @@ pub(super) async fn clear(
     Form(Clear { only_failed }): Form<Clear>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    let failed: Vec<TaskNo> = look
-        .instances
-        .iter()
-        .filter(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)))
-        .map(|it| TaskNo(it.task))
-        .collect();
-    app.actions.tasks_clear(look.run.run_key, only_failed.then_some(&*failed)).await?;
+    let run = look.run.run_key;
+    if only_failed {
+        let all = app.store.instance_list(&look.run, &look.version.record).await?;
+        let failed = all
+            .iter()
+            .filter(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)));
+        let failed: Vec<Instance> =
+            failed.map(|it| Instance { task: TaskNo(it.task), map_index: it.map_index }).collect();
+        app.actions.instances_clear(run, &failed, false).await?;
+    } else {
+        app.actions.tasks_clear(run, None).await?;
+    }
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use subak_core::ids::TaskId;
 use subak_core::state::{RunState, TaskState};
-use subak_store::read::{InstanceRecord, RunRecord};
+use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, count, cut, duration};
 use subak_web::graph::GraphView;
@@ -13,6 +14,7 @@ use subak_web::text::Text;
 use subak_web::url;
 
 use super::dag::who;
+use super::run::Look;
 use crate::versions::Version;
 
 /// Rows of the list; of a larger run those in trouble and at work come first.
@@ -21,16 +23,16 @@ const ERROR_CHARS: usize = 300;
 
 /// Returns the live part of a run's page.
 pub(super) fn run_live(
-    run: &RunRecord,
-    version: &Version,
-    instances: &[InstanceRecord],
+    look: &Look,
     can_run: bool,
     now: DateTime<Utc>,
     t: &'static Text,
 ) -> RunLive {
+    let Look { run, version, instances, maps } = look;
     let href = url::run(&run.dag_id, &run.run_id);
-    let states: HashMap<String, Option<TaskState>> =
+    let mut states: HashMap<String, Option<TaskState>> =
         instances.iter().map(|it| (it.task_id.0.clone(), it.state)).collect();
+    states.extend(maps.iter().map(|map| (map.task_id.0.clone(), map.state())));
     let graph = GraphView::of_run(
         version.layout(),
         &states,
@@ -40,10 +42,13 @@ pub(super) fn run_live(
     let shown = shown(instances);
     let hidden = instances.len() - shown.len();
     let is_final = run.state.is_final();
-    let failed = |it: &InstanceRecord| {
-        matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed))
+    let is_failed = |state: Option<TaskState>| {
+        matches!(state, Some(TaskState::Failed | TaskState::UpstreamFailed))
     };
+    let failed = instances.iter().any(|it| is_failed(it.state))
+        || maps.iter().any(|map| map.states.keys().any(|state| is_failed(*state)));
     let rejected: i64 = instances.iter().filter_map(|it| it.rows_rejected).sum();
+    let rejected = rejected + maps.iter().map(|map| map.rows_rejected).sum::<i64>();
     let rejected = u64::try_from(rejected).ok().filter(|rows| *rows > 0);
     let letters = url::letters_of(&run.dag_id, &run.run_id, "");
     RunLive {
@@ -60,13 +65,13 @@ pub(super) fn run_live(
         cancelled: run
             .cancelled_at
             .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
-        progress: progress(instances, t),
+        progress: progress(instances, maps, t),
         graph,
-        tasks: shown.into_iter().map(|it| row(run, version, it, now, t)).collect(),
+        tasks: rows(look, shown, now, t),
         not_shown: (hidden > 0).then(|| t.fill(t.tasks_not_shown, hidden)),
         can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
         can_clear: can_run && is_final,
-        can_clear_failed: can_run && run.state == RunState::Failed && instances.iter().any(failed),
+        can_clear_failed: can_run && run.state == RunState::Failed && failed,
         version: run.version,
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
@@ -90,13 +95,78 @@ fn shown(instances: &[InstanceRecord]) -> Vec<&InstanceRecord> {
     shown
 }
 
-fn progress(instances: &[InstanceRecord], t: &'static Text) -> Progress {
-    let badges: Vec<Badge> = instances.iter().map(|it| Badge::task(it.state, t)).collect();
-    let done = instances.iter().filter(|it| it.state.is_some_and(TaskState::is_final)).count();
+/// The rows of the list, in the order of the version: a mapped task has one.
+fn rows(
+    look: &Look,
+    shown: Vec<&InstanceRecord>,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> Vec<TaskRow> {
+    let Look { run, version, maps, .. } = look;
+    let mut places: HashMap<&TaskId, usize> = HashMap::new();
+    if !maps.is_empty() {
+        let tasks = version.record.model.tasks.iter().enumerate();
+        places.extend(tasks.map(|(place, task)| (&task.task_id, place)));
+    }
+    let place = |id: &TaskId| places.get(id).copied().unwrap_or(usize::MAX);
+    let singles = shown.into_iter().map(|it| (place(&it.task_id), row(run, version, it, now, t)));
+    let maps = maps.iter().map(|map| (place(&map.task_id), map_row(run, version, map, now, t)));
+    let mut rows: Vec<(usize, TaskRow)> = maps.chain(singles).collect();
+    if !places.is_empty() {
+        rows.sort_by_key(|(place, _)| *place);
+    }
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// A mapped task: how many of its instances have ended.
+fn map_row(
+    run: &RunRecord,
+    version: &Version,
+    map: &MapRecord,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> TaskRow {
+    let task = version.record.model.task(&map.task_id);
+    let span = map.started_at.zip(run.started_at).map(|(start, from)| {
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
+        let (to, end) = (run.ended_at.unwrap_or(now), map.ended_at.unwrap_or(now));
+        Span::within(micros(from), micros(to), micros(start), micros(end))
+    });
+    let is_over = map.done() == map.instances;
+    let done = format!("{} / {}", map.done(), map.instances);
+    TaskRow {
+        name: format!("{} [{}]", map.task_id, t.fill(t.instances_of, done)),
+        href: url::task(&run.dag_id, &run.run_id, &map.task_id.0, -1),
+        operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
+        badge: Badge::task(map.state(), t),
+        tries: String::new(),
+        started: map.started_at.map(|at| Stamp::new(at, now, t)),
+        took: took(map.started_at, map.ended_at, now),
+        since: if is_over { String::new() } else { since(map.started_at, None) },
+        span,
+        error: String::new(),
+    }
+}
+
+/// How many instances are in which state.
+pub(super) fn map_progress(map: &MapRecord, t: &'static Text) -> Progress {
+    progress(&[], std::slice::from_ref(map), t)
+}
+
+fn progress(instances: &[InstanceRecord], maps: &[MapRecord], t: &'static Text) -> Progress {
+    let mut badges: Vec<Badge> = instances.iter().map(|it| Badge::task(it.state, t)).collect();
+    let mut done = instances.iter().filter(|it| it.state.is_some_and(TaskState::is_final)).count();
+    for map in maps {
+        for (state, count) in &map.states {
+            let count = usize::try_from(*count).unwrap_or(0);
+            badges.extend(std::iter::repeat_n(Badge::task(*state, t), count));
+        }
+        done += usize::try_from(map.done()).unwrap_or(0);
+    }
     Progress::of(&badges, done, t)
 }
 
-fn row(
+pub(super) fn row(
     run: &RunRecord,
     version: &Version,
     it: &InstanceRecord,

@@ -19,6 +19,7 @@ use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
 use subak_web::text::Text;
 use subak_web::url::{self, encode};
 
+use super::map::{self, MapQuery};
 use super::run::Look;
 use super::task_live::task_live;
 use super::viewer::Viewer;
@@ -48,15 +49,24 @@ pub(super) struct Which {
 pub(super) type Names = (String, String, String);
 
 /// Finds an instance of a run.
-pub(super) fn instance<'a>(
-    look: &'a Look,
+pub(super) async fn instance(
+    app: &App,
+    look: &Look,
     task_id: &str,
     which: Which,
-) -> Result<&'a InstanceRecord, ApiError> {
-    let found = look.instances.iter().find(|it| {
-        it.task_id.0 == task_id
-            && which.map_index.is_none_or(|index| it.map_index == MapIndex(index))
-    });
+) -> Result<InstanceRecord, ApiError> {
+    let is_mapped = look.maps.iter().any(|map| map.task_id.0 == task_id);
+    let found = match (is_mapped, which.map_index) {
+        (true, index) => {
+            let index = MapIndex(index.unwrap_or(0));
+            let record = &look.version.record;
+            app.store.instance_one(&look.run, record, &task_id.into(), index).await?
+        }
+        (false, index) => {
+            let mut singles = look.instances.iter().filter(|it| it.task_id.0 == task_id);
+            singles.find(|it| index.is_none_or(|index| it.map_index.0 == index)).cloned()
+        }
+    };
     found.ok_or_else(|| ApiError::TaskNotFound(task_id.to_owned()))
 }
 
@@ -65,9 +75,14 @@ pub(super) async fn show(
     viewer: Viewer,
     Path((dag_id, run_id, task_id)): Path<Names>,
     Query(which): Query<Which>,
+    Query(part): Query<MapQuery>,
 ) -> Result<Html<String>, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    let it = instance(&look, &task_id, which)?;
+    let map = look.maps.iter().find(|map| map.task_id.0 == task_id);
+    if let Some(map) = map.filter(|_| which.map_index.is_none_or(|index| index < 0)) {
+        return map::page(&app, &viewer, &look, map, part).await;
+    }
+    let it = &instance(&app, &look, &task_id, which).await?;
     let (now, t, run) = (clock::now(), viewer.t, look.run.run_key);
     let tries = app.store.try_list(&look.run, it.task, it.map_index).await?;
     let shown = which.try_number.unwrap_or(it.try_number);
@@ -216,8 +231,10 @@ fn downstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
 }
 
 fn neighbours(look: &Look, ids: &[TaskId], viewer: &Viewer) -> Vec<Neighbour> {
-    let state =
-        |id: &TaskId| look.instances.iter().find(|it| it.task_id == *id).and_then(|it| it.state);
+    let state = |id: &TaskId| match look.maps.iter().find(|map| map.task_id == *id) {
+        Some(map) => map.state(),
+        None => look.instances.iter().find(|it| it.task_id == *id).and_then(|it| it.state),
+    };
     ids.iter()
         .map(|id| Neighbour {
             name: id.0.clone(),
@@ -239,7 +256,7 @@ pub(super) async fn log(
     Query(which): Query<Which>,
 ) -> Result<Response, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    let it = instance(&look, &task_id, which)?.clone();
+    let it = instance(&app, &look, &task_id, which).await?;
     let try_number = which.try_number.unwrap_or(it.try_number);
     let run = look.run.run_key;
     let parts = try_unfold(Some(LogCursor::default()), move |cursor| {

@@ -68,7 +68,7 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let look = Look::at(&app, &names.0, &names.1).await?;
     let which = Which { map_index: query.map_index, try_number: query.try_number };
-    instance(&look, &names.2, which)?;
+    instance(&app, &look, &names.2, which).await?;
     let asked = Place {
         try_number: query.try_number.unwrap_or(query.seen),
         cursor: LogCursor::parse(&query.after).unwrap_or_default(),
@@ -97,7 +97,7 @@ impl Watch {
     /// Returns what is new, if anything is.
     async fn look(&mut self) -> Result<Option<Event>, ApiError> {
         let look = Look::at(&self.app, &self.names.0, &self.names.1).await?;
-        let it = instance(&look, &self.names.2, self.which)?;
+        let it = &instance(&self.app, &look, &self.names.2, self.which).await?;
         let follows = self.which.try_number.is_none() && it.try_number > self.place.try_number;
         if follows {
             self.place =

@@ -43,22 +43,27 @@ struct JoinSqlRow {
     guards_seen: i32,
     guards_failed: i32,
     guards_skipped: i32,
+    sources_failed: i32,
+    sources_skipped: i32,
     decided: bool,
 }
 
 statements! {
+    /// `needed` and `guards` grow when an upstream is expanded.
     Points JOINS_ADD = "
         INSERT INTO join_state AS j
             (run_key, task, map_index, needed, success, failed, skipped, upstream_failed, removed,
              setups, setup_success, setup_skipped, guards, guards_seen, guards_failed,
-             guards_skipped)
+             guards_skipped, sources_failed, sources_skipped)
         SELECT *
         FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
                     $6::integer[], $7::integer[], $8::integer[], $9::integer[], $10::integer[],
                     $11::integer[], $12::integer[], $13::integer[], $14::integer[],
-                    $15::integer[], $16::integer[])
+                    $15::integer[], $16::integer[], $17::integer[], $18::integer[])
         ON CONFLICT (run_key, task, map_index) DO UPDATE
-        SET success         = j.success + EXCLUDED.success,
+        SET needed          = EXCLUDED.needed,
+            guards          = EXCLUDED.guards,
+            success         = j.success + EXCLUDED.success,
             failed          = j.failed + EXCLUDED.failed,
             skipped         = j.skipped + EXCLUDED.skipped,
             upstream_failed = j.upstream_failed + EXCLUDED.upstream_failed,
@@ -67,7 +72,9 @@ statements! {
             setup_skipped   = j.setup_skipped + EXCLUDED.setup_skipped,
             guards_seen     = j.guards_seen + EXCLUDED.guards_seen,
             guards_failed   = j.guards_failed + EXCLUDED.guards_failed,
-            guards_skipped  = j.guards_skipped + EXCLUDED.guards_skipped
+            guards_skipped  = j.guards_skipped + EXCLUDED.guards_skipped,
+            sources_failed  = j.sources_failed + EXCLUDED.sources_failed,
+            sources_skipped = j.sources_skipped + EXCLUDED.sources_skipped
         RETURNING j.*";
 
     /// An end was overruled: only counters that are there already change, and that have counted it. The
@@ -78,11 +85,13 @@ statements! {
             upstream_failed = j.upstream_failed + want.upstream_failed,
             setup_skipped   = j.setup_skipped + want.setup_skipped,
             guards_failed   = j.guards_failed + want.guards_failed,
-            guards_skipped  = j.guards_skipped + want.guards_skipped
+            guards_skipped  = j.guards_skipped + want.guards_skipped,
+            sources_failed  = j.sources_failed + want.sources_failed,
+            sources_skipped = j.sources_skipped + want.sources_skipped
         FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[],
-                    $6::integer[], $7::integer[], $8::integer[])
+                    $6::integer[], $7::integer[], $8::integer[], $9::integer[], $10::integer[])
              AS want (run_key, task, map_index, skipped, upstream_failed, setup_skipped,
-                      guards_failed, guards_skipped)
+                      guards_failed, guards_skipped, sources_failed, sources_skipped)
         WHERE (j.run_key, j.task, j.map_index) = (want.run_key, want.task, want.map_index)
           AND j.upstream_failed + want.upstream_failed >= 0
           AND j.guards_failed + want.guards_failed >= 0
@@ -122,6 +131,8 @@ impl EngineTx<'_> {
             .bind(column(adds, |a| a.counts.guards_seen))
             .bind(column(adds, |a| a.counts.guards_failed))
             .bind(column(adds, |a| a.counts.guards_skipped))
+            .bind(column(adds, |a| a.counts.sources_failed))
+            .bind(column(adds, |a| a.counts.sources_skipped))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().map(JoinRow::from).collect())
@@ -138,6 +149,8 @@ impl EngineTx<'_> {
             .bind(column(adds, |a| a.counts.setup_skipped))
             .bind(column(adds, |a| a.counts.guards_failed))
             .bind(column(adds, |a| a.counts.guards_skipped))
+            .bind(column(adds, |a| a.counts.sources_failed))
+            .bind(column(adds, |a| a.counts.sources_skipped))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().map(JoinRow::from).collect())
@@ -205,7 +218,8 @@ impl From<JoinSqlRow> for JoinRow {
                 guards_seen: row.guards_seen,
                 guards_failed: row.guards_failed,
                 guards_skipped: row.guards_skipped,
-                ..UpstreamCounts::default()
+                sources_failed: row.sources_failed,
+                sources_skipped: row.sources_skipped,
             },
             decided: row.decided,
         }

@@ -9,6 +9,7 @@ mod claim;
 mod create;
 mod fence;
 mod joins;
+mod maps;
 mod past;
 mod pools;
 mod reset;
@@ -19,6 +20,7 @@ pub use create::{DagLoad, NewRun, QueuedRun};
 pub(crate) use fence::place;
 pub use fence::{Fence, HeldTry, LiveRow, LockedRun};
 pub use joins::{JoinAdd, JoinRow};
+pub use maps::{MappedRow, Seed};
 pub use past::PastWait;
 pub use reset::{CurrentTask, Reset};
 pub use tx::{EngineSession, EngineTx};
@@ -32,6 +34,7 @@ pub(crate) fn statements() -> Vec<crate::statement::Statement> {
         create::STATEMENTS,
         fence::STATEMENTS,
         joins::STATEMENTS,
+        maps::STATEMENTS,
         past::STATEMENTS,
         pools::STATEMENTS,
         reset::STATEMENTS,

@@ -47,9 +47,9 @@ pub struct TryRecord {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     task: i32,
-    map_index: i32,
+    pub(super) map_index: i32,
     state: String,
     try_number: i32,
     queued_at: Option<DateTime<Utc>>,
@@ -64,8 +64,8 @@ struct Row {
 }
 
 /// A live row is current; without one, the newest final row later than the task's reset is.
-/// $1 run.
-const CURRENT: &str = "
+/// $1 run, $2 tasks (null: all), $3 map index (null: all).
+pub(super) const CURRENT: &str = "
     SELECT l.task, l.map_index, l.state::text AS state, l.try_number,
            l.queued_at, l.started_at, NULL::timestamptz AS ended_at, l.due_at,
            CASE WHEN l.state IN ('up_for_retry', 'scheduled', 'queued') THEN p.error END AS error,
@@ -78,7 +78,8 @@ const CURRENT: &str = "
           AND h.resets = l.resets
         ORDER BY h.token DESC LIMIT 1
     ) p ON true
-    WHERE l.run_key = $1
+    WHERE l.run_key = $1 AND ($2::integer[] IS NULL OR l.task = ANY ($2))
+      AND ($3::integer IS NULL OR l.map_index = $3)
     UNION ALL
     SELECT * FROM (
         SELECT DISTINCT ON (h.task, h.map_index)
@@ -88,7 +89,8 @@ const CURRENT: &str = "
         FROM try_history h
         LEFT JOIN task_reset x USING (run_key, task, map_index)
         LEFT JOIN worker_session w ON w.session = h.session
-        WHERE h.run_key = $1
+        WHERE h.run_key = $1 AND ($2::integer[] IS NULL OR h.task = ANY ($2))
+          AND ($3::integer IS NULL OR h.map_index = $3)
           AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
           AND h.token > coalesce(x.token, -1)
           AND NOT EXISTS (SELECT 1 FROM live l WHERE l.run_key = $1 AND l.task = h.task
@@ -122,8 +124,35 @@ impl Store {
         run: &RunRecord,
         version: &VersionRecord,
     ) -> Result<Vec<InstanceRecord>, StoreError> {
-        let rows: Vec<Row> =
-            sqlx::query_as(CURRENT).bind(run.run_key.0).fetch_all(&self.pool).await?;
+        let sizes = self.map_sizes(run, version).await?;
+        self.instances(run, version, &sizes, None).await
+    }
+
+    /// Returns the task instances of a run but for those of mapped tasks that are expanded.
+    pub async fn single_list(
+        &self,
+        run: &RunRecord,
+        version: &VersionRecord,
+    ) -> Result<Vec<InstanceRecord>, StoreError> {
+        let sizes = self.map_sizes(run, version).await?;
+        let tasks = version.numbers.values().filter(|task| !sizes.contains_key(task));
+        let tasks = (!sizes.is_empty()).then(|| tasks.copied().collect());
+        self.instances(run, version, &sizes, tasks).await
+    }
+
+    async fn instances(
+        &self,
+        run: &RunRecord,
+        version: &VersionRecord,
+        sizes: &BTreeMap<i32, i32>,
+        tasks: Option<Vec<i32>>,
+    ) -> Result<Vec<InstanceRecord>, StoreError> {
+        let rows: Vec<Row> = sqlx::query_as(CURRENT)
+            .bind(run.run_key.0)
+            .bind(&tasks)
+            .bind(None::<i32>)
+            .fetch_all(&self.pool)
+            .await?;
         let mut by_task: BTreeMap<i32, Vec<Row>> = BTreeMap::new();
         for row in rows {
             by_task.entry(row.task).or_default().push(row);
@@ -131,12 +160,11 @@ impl Store {
         let mut instances = Vec::with_capacity(version.model.tasks.len());
         for task in &version.model.tasks {
             let number = version.numbers.get(&task.task_id).copied().unwrap_or(-1);
-            let mut rows = by_task.remove(&number).unwrap_or_default();
-            rows.sort_by_key(|row| row.map_index);
-            if rows.is_empty() {
-                instances.push(InstanceRecord::untouched(task.task_id.clone(), number));
+            if tasks.is_none() || !sizes.contains_key(&number) {
+                let rows = by_task.remove(&number).unwrap_or_default();
+                let size = sizes.get(&number).copied();
+                instances.extend(super::maps::filled(&task.task_id, number, size, rows));
             }
-            instances.extend(rows.into_iter().map(|row| row.into_instance(task.task_id.clone())));
         }
         Ok(instances)
     }
@@ -159,7 +187,7 @@ impl Store {
 }
 
 impl InstanceRecord {
-    fn untouched(task_id: TaskId, task: i32) -> Self {
+    pub(super) fn untouched(task_id: TaskId, task: i32) -> Self {
         Self {
             task_id,
             task,
@@ -186,7 +214,7 @@ impl InstanceRecord {
 }
 
 impl Row {
-    fn into_instance(self, task_id: TaskId) -> InstanceRecord {
+    pub(super) fn into_instance(self, task_id: TaskId) -> InstanceRecord {
         InstanceRecord {
             task_id,
             task: self.task,

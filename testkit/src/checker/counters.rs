@@ -26,8 +26,11 @@ fn check_task(run: &RunView<'_>, task: i32, node: &Node, found: &mut Findings) {
         *ended.entry(row.state.as_str()).or_default() += 1;
     }
     let seen = usize::try_from(ended.values().sum::<i32>()).unwrap_or(0);
-    let decided = run.live(task).is_some() || run.current(task).next().is_some();
-    match run.join(task) {
+    let is_there = run.live(task).is_some() || run.current(task).next().is_some();
+    // Instances share the counters of their task.
+    let shared = node.map().filter(|_| node.is_instance());
+    let decided = shared.map_or(is_there, |map| map.is_decided);
+    match run.join(shared.map_or(task, |map| map.base)) {
         Some(join) => {
             found.add_if(counted(join) != ended, "I11", || {
                 format!("{run}, {}: counts {join:?}, upstreams ended {ended:?}", node.id)

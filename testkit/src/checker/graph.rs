@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 
+use super::place;
+
 /// A DAG version: its tasks by number.
 #[derive(Debug)]
 pub(super) struct Graph {
@@ -11,7 +13,7 @@ pub(super) struct Graph {
 }
 
 /// A task.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) id: String,
     pub(super) upstream: Vec<i32>,
@@ -24,6 +26,20 @@ pub(super) struct Node {
     pub(super) pool_slots: i32,
     /// A teardown of setups: a cancel does not keep it from running.
     pub(super) cleans_up: bool,
+    /// What it is mapped over, if it is.
+    map: Option<Map>,
+}
+
+/// How a mapped task stands.
+#[derive(Debug, Clone)]
+pub(super) struct Map {
+    /// Items, where they are written out.
+    literal: Option<i32>,
+    /// The number of the task whose instance it is.
+    pub(super) base: i32,
+    /// What becomes of the instances is known.
+    pub(super) is_decided: bool,
+    pub(super) is_expanded: bool,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +58,8 @@ struct CanonicalTask {
     teardown: Option<CanonicalTeardown>,
     pool: String,
     pool_slots: i32,
+    /// Names and sources.
+    expand: Option<Vec<(String, serde_json::Value)>>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +69,16 @@ struct CanonicalTeardown {
 }
 
 impl Node {
+    /// What it is mapped over.
+    pub(super) fn map(&self) -> Option<&Map> {
+        self.map.as_ref()
+    }
+
+    /// Whether it is an instance of a mapped task.
+    pub(super) fn is_instance(&self) -> bool {
+        self.map.as_ref().is_some_and(|map| map.is_expanded)
+    }
+
     /// Whether the server settles it without a worker.
     pub(super) fn is_empty(&self) -> bool {
         self.operator == "empty"
@@ -90,6 +118,12 @@ impl Graph {
                     pool_slots: task.pool_slots,
                     cleans_up: task.teardown.is_some()
                         && task.upstream.iter().any(|up| setups.contains(up)),
+                    map: task.expand.map(|sources| Map {
+                        literal: literal(&sources),
+                        base: numbers[&task.task_id],
+                        is_decided: false,
+                        is_expanded: false,
+                    }),
                     id: task.task_id,
                 };
                 (numbers[&node.id], node)
@@ -110,4 +144,49 @@ impl Graph {
         }
         Ok(Self { tasks })
     }
+
+    /// Whether some task is mapped.
+    pub(super) fn has_maps(&self) -> bool {
+        self.tasks.values().any(|node| node.map.is_some())
+    }
+
+    /// The graph of one run: what `known` says of its mapped tasks, instances and whether they are
+    /// decided.
+    pub(super) fn expanded(&self, known: &BTreeMap<i32, (Option<i32>, bool)>) -> Self {
+        let instances = |task: i32| -> Vec<i32> {
+            let map = self.tasks[&task].map.as_ref();
+            let of_row = known.get(&task).and_then(|(instances, _)| *instances);
+            let literal = map.and_then(|map| map.literal).filter(|count| *count > 0);
+            match of_row.or(literal).filter(|_| map.is_some()) {
+                Some(count) => (0..count).map(|index| place(task, index)).collect(),
+                None => vec![task],
+            }
+        };
+        let mut tasks = BTreeMap::new();
+        for (no, node) in &self.tasks {
+            let upstream: Vec<i32> = node.upstream.iter().flat_map(|up| instances(*up)).collect();
+            let all = instances(*no);
+            for instance in &all {
+                let is_expanded = *instance != *no;
+                let map = node.map.clone().map(|map| Map {
+                    is_decided: known.get(no).is_some_and(|(_, is_decided)| *is_decided),
+                    is_expanded,
+                    ..map
+                });
+                let node = Node { upstream: upstream.clone(), map, ..node.clone() };
+                tasks.insert(*instance, node);
+            }
+        }
+        Self { tasks }
+    }
+}
+
+/// How many items sources have that are all written out.
+fn literal(sources: &[(String, serde_json::Value)]) -> Option<i32> {
+    let lengths = sources.iter().map(|(_, source)| {
+        let value = source.get("literal")?;
+        let list = value.as_array().map(Vec::len);
+        i32::try_from(list.or_else(|| value.as_object().map(serde_json::Map::len))?).ok()
+    });
+    lengths.product()
 }

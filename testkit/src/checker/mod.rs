@@ -18,6 +18,16 @@ use std::fmt;
 
 use sqlx::PgPool;
 
+/// Between the numbers of two instances of a task.
+const PLACES: i32 = 100_000;
+
+/// The number under which the checker knows a task instance: a task that is not mapped, or not expanded,
+/// has its own.
+#[must_use]
+pub const fn place(task: i32, map_index: i32) -> i32 {
+    task + (map_index + 1) * PLACES
+}
+
 pub use journal::Journal;
 use rows::{RunView, Snapshot};
 

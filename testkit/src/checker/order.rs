@@ -31,7 +31,9 @@ fn ended_as(row: &Ended) -> &str {
 /// Whether, by `instant`, enough upstreams had ended once. A clear keeps the old rows.
 fn may_start(run: &RunView<'_>, node: &Node, instant: DateTime<Utc>) -> bool {
     let had_ended = |up: &i32, states: &[&str]| {
-        run.history(*up).iter().any(|row| {
+        // A mapped upstream may have ended as a whole, before a clear.
+        let whole = *up % super::PLACES;
+        run.history(*up).iter().chain(run.history(whole)).any(|row| {
             row.is_final()
                 && row.ended_at <= instant
                 && (states.is_empty() || states.contains(&ended_as(row)))

@@ -16,6 +16,8 @@ const FINAL: [&str; 5] = ["success", "failed", "skipped", "upstream_failed", "re
 pub(super) struct Snapshot {
     runs: Vec<RunRow>,
     graphs: HashMap<(i32, i32), Graph>,
+    /// Of runs with mapped tasks.
+    expanded: HashMap<i64, Graph>,
     history: HashMap<i64, BTreeMap<i32, Vec<Ended>>>,
     live: HashMap<i64, BTreeMap<i32, Live>>,
     joins: HashMap<i64, BTreeMap<i32, Join>>,
@@ -133,18 +135,22 @@ impl Snapshot {
              FROM run ORDER BY run_key",
         );
         let history = sqlx::query_as(
-            "SELECT run_key, task, token, state::text, try_number, resets, session, started_at,
-                    ended_at, cause
+            "SELECT run_key, task + (map_index + 1) * 100000 AS task, token, state::text, try_number,
+                    resets, session, started_at, ended_at, cause
              FROM try_history ORDER BY token",
         );
         let live = sqlx::query_as(
-            "SELECT run_key, task, state::text, try_number, token, started_at, pool, pool_slots,
-                    waits_pool
+            "SELECT run_key, task + (map_index + 1) * 100000 AS task, state::text, try_number, token,
+                    started_at, pool, pool_slots, waits_pool
              FROM live",
         );
         let joins = sqlx::query_as("SELECT * FROM join_state");
-        let resets = sqlx::query_as("SELECT run_key, task, token FROM task_reset");
+        let resets = sqlx::query_as(
+            "SELECT run_key, task + (map_index + 1) * 100000 AS task, token FROM task_reset",
+        );
         let cascades = sqlx::query_scalar("SELECT run_key FROM outbox WHERE run_key IS NOT NULL");
+        let maps =
+            sqlx::query_as("SELECT run_key, task, instances, verdict IS NOT NULL FROM mapped");
         let pools = sqlx::query_as("SELECT name, slots, used FROM pool ORDER BY name");
         let pools: Vec<PoolRow> = pools.fetch_all(&mut *db).await?;
         let runs: Vec<RunRow> = runs.fetch_all(&mut *db).await?;
@@ -153,12 +159,16 @@ impl Snapshot {
         let joins: Vec<Join> = joins.fetch_all(&mut *db).await?;
         let resets: Vec<Reset> = resets.fetch_all(&mut *db).await?;
         let cascades: Vec<i64> = cascades.fetch_all(&mut *db).await?;
+        let maps: Vec<(i64, i32, Option<i32>, bool)> = maps.fetch_all(&mut *db).await?;
+        let graphs = graphs(db).await?;
+        let expanded = expanded(&runs, &graphs, maps);
         let mut of_task: HashMap<i64, BTreeMap<i32, Vec<Ended>>> = HashMap::new();
         for row in history {
             of_task.entry(row.run_key).or_default().entry(row.task).or_default().push(row);
         }
         Ok(Self {
-            graphs: graphs(db).await?,
+            graphs,
+            expanded,
             runs,
             history: of_task,
             live: by_task(live, |row| (row.run_key, row.task)),
@@ -173,7 +183,8 @@ impl Snapshot {
     pub(super) fn runs(&self) -> impl Iterator<Item = RunView<'_>> {
         self.runs.iter().map(|row| RunView {
             row,
-            graph: &self.graphs[&(row.dag, row.version)],
+            graph: (self.expanded.get(&row.run_key))
+                .unwrap_or_else(|| &self.graphs[&(row.dag, row.version)]),
             is_cascading: self.cascading.contains(&row.run_key),
             history: self.history.get(&row.run_key),
             live: self.live.get(&row.run_key),
@@ -282,6 +293,24 @@ async fn graphs(db: &mut PgConnection) -> Result<HashMap<(i32, i32), Graph>, sql
             Ok(((dag, version), graph))
         })
         .collect()
+}
+
+/// The graphs of runs with mapped tasks: each instance is a task there.
+fn expanded(
+    runs: &[RunRow],
+    graphs: &HashMap<(i32, i32), Graph>,
+    maps: Vec<(i64, i32, Option<i32>, bool)>,
+) -> HashMap<i64, Graph> {
+    let mut of_run: HashMap<i64, BTreeMap<i32, (Option<i32>, bool)>> = HashMap::new();
+    for (run, task, instances, is_decided) in maps {
+        of_run.entry(run).or_default().insert(task, (instances, is_decided));
+    }
+    let none = BTreeMap::new();
+    let expand = |run: &RunRow| {
+        let graph = graphs.get(&(run.dag, run.version)).filter(|graph| graph.has_maps())?;
+        Some((run.run_key, graph.expanded(of_run.get(&run.run_key).unwrap_or(&none))))
+    };
+    runs.iter().filter_map(expand).collect()
 }
 
 fn by_task<Row>(

@@ -16,7 +16,8 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
         let overruled = |row: &Ended| row.cause.as_deref() == Some("overruled");
         let untouched =
             |task: &i32| run.reset(*task).is_none() && !run.current(*task).any(overruled);
-        if node.is_guarded {
+        // A task that was not expanded may have nothing to be mapped over.
+        if node.is_guarded || node.map().is_some() && !node.is_instance() {
             continue;
         }
         if !untouched(&task) || !node.upstream.iter().all(untouched) {

@@ -5,6 +5,10 @@ mod checker;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+#[path = "../../../core/tests/it/map_vectors.rs"]
+#[allow(dead_code, reason = "each of the two crates that read the vectors needs a part of it")]
+mod map_vectors;
+#[cfg(test)]
 mod random;
 mod storage;
 #[cfg(test)]

@@ -53,7 +53,8 @@ pub(crate) fn assigned(
     let line = TryLine::new(try_ref, outbox.clone(), Arc::clone(&log), Arc::clone(requests));
     let letters = Arc::clone(line.letters());
     let line = Arc::new(line);
-    let templates = task.has_templates.then(|| templates(&assignment)).transpose()?;
+    let is_rendered = task.has_templates || assignment.item.is_some();
+    let templates = is_rendered.then(|| templates(&assignment)).transpose()?;
     let run = assignment.run.unwrap_or_default();
     let env = if is_brief {
         BTreeMap::new()
@@ -130,7 +131,8 @@ fn connections(assignment: &Assignment) -> Result<BTreeMap<String, Connection>, 
 
 /// Secrets that other tasks hand on in XComs: hidden here as they are there.
 fn handed_on_secrets(assignment: &Assignment) -> Vec<String> {
-    let masked = assignment.xcoms.iter().filter(|xcom| !xcom.shown.is_empty());
+    let handed_on = assignment.xcoms.iter().chain(&assignment.item);
+    let masked = handed_on.filter(|xcom| !xcom.shown.is_empty());
     let pairs = masked.filter_map(|xcom| {
         let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok();
         Some((read(&xcom.value)?, read(&xcom.shown)?))
@@ -174,8 +176,18 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
         conf: json("conf", &run.conf)?,
         try_number: assignment.try_number,
         map_index: assignment.r#try.unwrap_or_default().map_index,
+        arguments: arguments(assignment)?,
         xcoms: xcoms.collect::<Result<_, String>>()?,
     })
+}
+
+/// What an instance of a mapped task is given by other tasks.
+fn arguments(assignment: &Assignment) -> Result<serde_json::Map<String, Value>, String> {
+    let Some(item) = &assignment.item else { return Ok(serde_json::Map::new()) };
+    match json("what the task is mapped over", &item.value)? {
+        Value::Object(arguments) => Ok(arguments),
+        _ => Err("what the task is mapped over is not a map of arguments".to_owned()),
+    }
 }
 
 impl Assigned {

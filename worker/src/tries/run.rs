@@ -142,7 +142,9 @@ async fn operate(this: &Try) -> Result<TaskOutput, TaskError> {
     if !is_wanted(this)? {
         return Err(TaskError::skip("skipped: its `when` is not true"));
     }
-    let with = if this.task.has_templates { rendered(this)? } else { task.with.clone() };
+    let is_given = this.templates.as_ref().is_some_and(|context| !context.arguments.is_empty());
+    let is_rendered = this.task.has_templates || is_given;
+    let with = if is_rendered { rendered(this)? } else { task.with.clone() };
     operator.run_with(with, &this.ctx).await
 }
 

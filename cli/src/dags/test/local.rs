@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use subak_core::dag::model::Dag;
+use subak_core::dag::model::{Dag, Task};
 use subak_core::decide::memory::{MemoryRun, Report, Start, Step, TryOutcome};
-use subak_core::decide::{Plan, Says, TryEnd};
-use subak_core::ids::Instance;
+use subak_core::decide::{Item, Plan, PlanTask, Says, Shape, TryEnd};
+use subak_core::ids::{Instance, MapIndex, TaskId};
 use subak_core::state::{RunState, TaskState};
 use subak_core::template::{RunContext, XComKey, references_of};
 use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
@@ -23,12 +23,15 @@ pub(super) struct LocalRun {
     runner: Arc<LocalRunner>,
     context: RunContext,
     connections: BTreeMap<String, Connection>,
-    xcoms: BTreeMap<XComKey, Value>,
+    xcoms: BTreeMap<XComKey, Handed>,
     events: JoinSet<Event>,
     running: BTreeMap<Instance, (String, CancellationToken)>,
     progress: Arc<Progress>,
     quiet: bool,
 }
+
+/// What a task hands on under a key; a mapped one by map index.
+type Handed = BTreeMap<i32, Value>;
 
 /// What the run waits for.
 enum Event {
@@ -46,8 +49,9 @@ impl LocalRun {
         quiet: bool,
     ) -> anyhow::Result<Self> {
         let plan = Arc::new(Plan::numbered_in_order(Arc::new(dag))?);
+        let instances = usize::try_from(Shape::of_plan(&plan).size(&plan))?;
         Ok(Self {
-            progress: Arc::new(Progress::new(plan.len())),
+            progress: Arc::new(Progress::new(instances)),
             plan,
             runner: Arc::new(runner),
             context,
@@ -115,6 +119,10 @@ impl LocalRun {
                 });
             }
             let mut done = Vec::new();
+            for look in &step.looks {
+                let grown: i32 = look.expanded.iter().map(|(_, count)| count - 1).sum();
+                self.progress.grow(usize::try_from(grown).unwrap_or(0));
+            }
             for start in step.started() {
                 if self.plan.task(start.at.task).is_some_and(|task| task.is_empty) {
                     self.show(start.at, TaskState::Success, "-", "");
@@ -132,13 +140,26 @@ impl LocalRun {
 
     fn start(&mut self, start: Start, cancel: &CancellationToken) {
         let Some(planned) = self.plan.task(start.at.task) else { return };
-        let task = self.plan.spec(planned).clone();
-        let needed = references_of(&task).needed_xcoms();
+        let spec = self.plan.spec(planned);
+        let needed = references_of(spec).needed_xcoms();
         let xcoms = needed.into_iter().filter_map(|key| {
-            let value = self.xcoms.get(&key)?.clone();
+            let value = self.handed_on(&key)?;
             Some((key, value))
         });
+        let item = match self.item(spec, start.at) {
+            Ok(item) => item,
+            Err(why) => {
+                let end = LocalEnd::refused(why);
+                self.running.insert(start.at, (self.name(start.at), cancel.child_token()));
+                let at = start.at;
+                self.events.spawn(async move { Event::Ended(at, Box::new(end)) });
+                return;
+            }
+        };
+        let task = item.task(&spec.without_map());
         let context = RunContext {
+            map_index: start.at.map_index.0,
+            arguments: item.returned,
             task_id: task.task_id.to_string(),
             try_number: start.try_number,
             xcoms: xcoms.collect(),
@@ -150,10 +171,11 @@ impl LocalRun {
             .filter_map(|id| Some((id.clone(), self.connections.get(id)?.clone())))
             .collect();
         let cancel = cancel.child_token();
-        self.running.insert(start.at, (task.task_id.to_string(), cancel.clone()));
+        let name = self.name(start.at);
+        self.running.insert(start.at, (name.clone(), cancel.clone()));
         self.show_running();
         let (runner, progress) = (self.runner.clone(), self.progress.clone());
-        let (quiet, name) = (self.quiet, task.task_id.to_string());
+        let quiet = self.quiet;
         let line = move |line: &str| {
             if !quiet {
                 progress.above(&format!("{name} | {line}"));
@@ -211,12 +233,14 @@ impl LocalRun {
     fn keep(&mut self, at: Instance, end: LocalEnd) {
         let Some(spec) = self.plan.task(at.task).map(|task| self.plan.spec(task)) else { return };
         let key = |key: &str| XComKey { task_id: spec.task_id.to_string(), key: key.to_owned() };
-        if let Some(value) = end.value.filter(|_| spec.do_xcom_push) {
-            self.xcoms.insert(key(XComKey::RETURN_VALUE), value);
+        let feeds = self.plan.task(at.task).is_some_and(|task| !task.feeds.is_empty());
+        let index = at.map_index.0;
+        if let Some(value) = end.value.filter(|_| spec.do_xcom_push || feeds) {
+            self.xcoms.entry(key(XComKey::RETURN_VALUE)).or_default().insert(index, value);
         }
         let dataset = end.dataset.and_then(|(dataset, _)| serde_json::to_value(dataset).ok());
         if let Some(dataset) = dataset {
-            self.xcoms.insert(key(XComKey::OUTPUT), dataset);
+            self.xcoms.entry(key(XComKey::OUTPUT)).or_default().insert(index, dataset);
         }
     }
 
@@ -228,7 +252,38 @@ impl LocalRun {
 
     fn name(&self, at: Instance) -> String {
         let spec = self.plan.task(at.task).map(|task| self.plan.spec(task));
-        spec.map(|task| task.task_id.to_string()).unwrap_or_default()
+        let name = spec.map(|task| task.task_id.to_string()).unwrap_or_default();
+        match at.map_index.is_none() {
+            true => name,
+            false => format!("{name} [{}]", at.map_index.0),
+        }
+    }
+
+    /// What a task has handed on under a key: of a mapped one, a list.
+    fn handed_on(&self, key: &XComKey) -> Option<Value> {
+        let is_mapped = self
+            .plan
+            .number(&TaskId(key.task_id.clone()))
+            .and_then(|no| self.plan.task(no))
+            .is_some_and(PlanTask::is_mapped);
+        let handed = self.xcoms.get(key);
+        if is_mapped {
+            let all = handed.into_iter().flat_map(BTreeMap::values);
+            return Some(all.filter(|value| !value.is_null()).cloned().collect());
+        }
+        handed?.get(&MapIndex::NONE.0).cloned()
+    }
+
+    /// What an instance of a mapped task is given.
+    fn item(&self, task: &Task, at: Instance) -> Result<Item, String> {
+        let Some(expand) = &task.expand else { return Ok(Item::default()) };
+        let key = |task: &TaskId| XComKey {
+            task_id: task.0.clone(),
+            key: XComKey::RETURN_VALUE.to_owned(),
+        };
+        let returned: BTreeMap<&TaskId, Value> =
+            expand.tasks().filter_map(|task| Some((task, self.handed_on(&key(task))?))).collect();
+        expand.item(at.map_index.0, &|task| returned.get(task))
     }
 
     /// Cancels the run when its `dagrun_timeout` is over.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Look, MemoryRun, Start, Step};
-use crate::decide::{Deltas, Ended, PlanTask, Verdict};
+use crate::decide::{Deltas, Ended, MAP_MOST, PlanTask, Verdict};
 use crate::ids::Instance;
 use crate::state::{FinalState, TaskEvent, TaskState};
 
@@ -120,6 +120,9 @@ impl MemoryRun {
             // It was not to wait for what it is mapped over.
             None => return look.settled.push((single, FinalState::UpstreamFailed)),
             Some(0) => return look.settled.push((single, FinalState::Skipped)),
+            Some(count) if count > MAP_MOST => {
+                return look.settled.push((single, FinalState::UpstreamFailed));
+            }
             Some(count) => count,
         };
         self.shape.expand(task.no, count);

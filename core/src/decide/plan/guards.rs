@@ -44,6 +44,7 @@ impl Plan {
             let setups = self.setups_above(&self.tasks[&no]).len();
             let task = self.tasks.get_mut(&no).expect("it is a task of the plan");
             task.guards = count(guards.len());
+            task.watches = guards.into_iter().collect();
             task.setups = count(setups);
         }
     }

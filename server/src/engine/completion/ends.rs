@@ -83,13 +83,13 @@ pub(super) fn end_try(
         });
         return Ok(false);
     }
-    let task = live.key.task;
+    let key = live.key;
     let to = TaskState::on(Some(TaskState::Running), TaskEvent::Settled(state))?;
     debug_assert!(to.is_some_and(TaskState::is_final));
     work.record(live, report, state.into(), None);
     work.deactivate(run);
-    work.ended(run, task, state);
-    work.decides(run, task, says.skips);
+    work.ended(key, state);
+    work.says(key, says);
     Ok(true)
 }
 
@@ -98,7 +98,8 @@ fn said(work: &Work<'_>, live: &LiveRow, report: &TryReport) -> Result<Says, Str
     let plan = work.plan(live.key.run);
     let task = plan.and_then(|plan| plan.task(live.key.task));
     let (Some(plan), Some(task)) = (plan, task) else { return Ok(Says::default()) };
-    if task.kind == Kind::Plain || report.outcome != Outcome::Success {
+    let says_nothing = task.kind == Kind::Plain && task.feeds.is_empty();
+    if says_nothing || report.outcome != Outcome::Success {
         return Ok(Says::default());
     }
     let result = report.xcoms.iter().find(|xcom| xcom.key == XComKey::RETURN_VALUE);
@@ -117,7 +118,7 @@ fn restarted(work: &mut Work<'_>, live: LiveRow, report: &TryReport) {
         let mut skip = HistoryRow::without_try(key, TaskState::Skipped, tries, resets);
         skip.cause = Some("cancelled".to_owned());
         work.apply.history.push(skip);
-        work.ended(key.run, key.task, FinalState::Skipped);
+        work.ended(key, FinalState::Skipped);
     } else {
         work.rebuild(key.run);
     }
@@ -129,12 +130,12 @@ fn fail(
     report: &TryReport,
     cause: Option<&'static str>,
 ) -> anyhow::Result<bool> {
-    let (run, task) = (live.key.run, live.key.task);
+    let key = live.key;
     TaskState::on(Some(live.state), TaskEvent::Settled(FinalState::Failed))?;
     work.record(live, report, TaskState::Failed, cause);
-    work.deactivate(run);
-    work.ended(run, task, FinalState::Failed);
-    work.fails(run, task);
+    work.deactivate(key.run);
+    work.ended(key, FinalState::Failed);
+    work.fails(key.run, key.task);
     Ok(true)
 }
 

@@ -111,7 +111,8 @@ async fn record(
     let runs: Vec<_> = reports.iter().map(|report| report.fence.instance.run).collect();
     core.caches.warm(&runs).await?;
     let mut tx = session.begin().await?;
-    let mut work = Work::new(core, tx.runs_lock(&runs).await?).await?;
+    let locked = tx.runs_lock(&runs).await?;
+    let mut work = Work::new(core, &mut tx, locked).await?;
     let answers = record_in_tx(&mut work, &mut tx, reports).await?;
     tx.commit().await?;
     Ok((answers, work.into_after()))

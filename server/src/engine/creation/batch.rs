@@ -199,7 +199,7 @@ async fn insert(
     }
     loads_add(&mut tx, loads).await?;
     let started: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
-    let mut work = Work::new(core, locked).await?;
+    let mut work = Work::new(core, &mut tx, locked).await?;
     settle_started(&mut work, &mut tx, &started).await?;
     work.after.timer |= new.iter().any(|run| run.timeout_micros.is_some());
     Ok((made, finish(tx, work).await?))

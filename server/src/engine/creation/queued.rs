@@ -41,7 +41,7 @@ async fn start(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {
     loads_add(&mut tx, BTreeMap::from([(dag, (count, -count))])).await?;
     let fresh: Vec<RunKey> = starting.iter().filter(|r| !r.has_resets).map(|r| r.key).collect();
     let cleared: Vec<RunKey> = starting.iter().filter(|r| r.has_resets).map(|r| r.key).collect();
-    let mut work = Work::new(core, starting).await?;
+    let mut work = Work::new(core, &mut tx, starting).await?;
     for run in cleared {
         work.rebuild(run);
     }

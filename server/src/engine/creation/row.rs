@@ -1,7 +1,7 @@
 //! The row of a new run, and what is known of the run once it is made.
 
 use chrono::{DateTime, Utc};
-use subak_core::decide::Plan;
+use subak_core::decide::{Plan, Shape};
 use subak_core::ids::{RunKey, run_id};
 use subak_core::schedule::Timetable;
 use subak_core::state::RunState;
@@ -61,7 +61,7 @@ impl Pending {
             conf: trigger.conf.clone(),
             note: trigger.note.clone(),
             timeout_micros: timeout_micros(plan),
-            tasks_open: i32::try_from(plan.len()).unwrap_or(i32::MAX),
+            tasks_open: Shape::of_plan(plan).size(plan),
             tasks_active: 0,
             tasks_held: 0,
         }

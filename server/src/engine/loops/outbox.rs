@@ -68,9 +68,9 @@ async fn begun<'c>(
     let locked = tx.runs_lock(&runs).await?;
     let Some(payload) = tx.outbox_remove(row.id).await? else { return Ok(None) };
     let keys: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
-    let mut work = Work::new(core, locked).await?;
+    let mut work = Work::new(core, &mut tx, locked).await?;
     match row.kind.as_str() {
-        "cascade" | "rebuild" | "effects" | "skips" => {
+        "cascade" | "rebuild" | "effects" | "skips" | "expand" => {
             if let Some(run) = keys.first() {
                 go_on(&mut work, &mut tx, *run, &row.kind, payload).await?;
             }
@@ -104,7 +104,8 @@ async fn go_on(
         "effects" if work.goes_on(run) => {
             work.resume_effects(run, serde_json::from_value(payload)?);
         }
-        // It was cancelled since, or cleared.
+        // Whatever of mapped tasks is left is found by every transaction of the run.
+        // Or it was cancelled since, or cleared.
         _ => {}
     }
     Ok(())

@@ -141,7 +141,7 @@ async fn readied(
     if ours.is_empty() {
         return Ok(None);
     }
-    let mut work = Work::new(core, locked).await?;
+    let mut work = Work::new(core, &mut tx, locked).await?;
     for held in tx.live_lock_due(&ours).await? {
         let live = held.live;
         let run = live.key.run;

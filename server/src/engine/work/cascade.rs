@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context;
-use subak_core::decide::{Past, UpstreamCounts, Verdict};
+use subak_core::decide::{Ended, Past, PlanTask, UpstreamCounts, Verdict};
 use subak_core::ids::{InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
 use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd, JoinRow};
@@ -24,6 +24,7 @@ impl Work<'_> {
             }
         }
         loop {
+            self.settle_maps(tx).await?;
             let mut room = SETTLED_MOST.saturating_sub(self.settled);
             if room == 0 {
                 return self.leave_rest(tx).await;
@@ -31,8 +32,10 @@ impl Work<'_> {
             let (mut joins, mut overruled) = (Vec::new(), Vec::new());
             let mut judged = Vec::new();
             for (run, work) in &mut self.runs {
-                for below in work.look.take(&work.plan, &mut work.ended, room) {
-                    let gained = (instance(*run, below.delta.at.task), below.delta.counts);
+                for below in work.look.take(&work.plan, &work.maps.shape, &mut work.ended, room) {
+                    let at = below.delta.at;
+                    let key = InstanceKey { map_index: at.map_index, ..instance(*run, at.task) };
+                    let gained = (key, below.delta.counts);
                     match below.joins {
                         true if below.delta.overruled => overruled.push(gained),
                         true => joins.push(gained),
@@ -51,7 +54,44 @@ impl Work<'_> {
             for (key, counts) in judged {
                 self.judge(key, &counts, &seeds)?;
             }
+            self.tell_fed(tx).await?;
         }
+    }
+
+    /// What is mapped over a task that ends without a result ends in the same look, by a rule that has
+    /// not seen that end.
+    async fn tell_fed(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        while !self.unreturned.is_empty() {
+            let mut joins: BTreeMap<InstanceKey, UpstreamCounts> = BTreeMap::new();
+            let mut judged = Vec::new();
+            for (key, end) in std::mem::take(&mut self.unreturned) {
+                let work = &self.runs[&key.run];
+                let feeds = work.plan.task(key.task).map_or(&[][..], |task| &task.feeds);
+                let feeds = feeds.iter().filter_map(|fed| work.plan.task(*fed));
+                for fed in feeds.filter(|fed| !fed.starts_with_run()) {
+                    let to = instance(key.run, fed.no);
+                    if work.maps.is_decided(fed.no) || self.touched.contains(&to) {
+                        continue;
+                    }
+                    let gained = joins.entry(to).or_default();
+                    gained.add_source(&Ended::new(key.instance(), end));
+                    *gained = work.maps.shape.complete(&work.plan, fed, to.map_index, *gained);
+                }
+            }
+            let several = |key: &InstanceKey, counts: &UpstreamCounts| {
+                let task = self.runs[&key.run].plan.task(key.task);
+                counts.needed > 1 || task.is_some_and(PlanTask::waits_for_several)
+            };
+            let (joins, singles): (Vec<_>, Vec<_>) =
+                joins.into_iter().partition(|(key, counts)| several(key, counts));
+            judged.extend(singles);
+            judged.extend(self.count(tx, joins).await?);
+            let seeds = self.seeds(tx, &judged).await?;
+            for (key, counts) in judged {
+                self.judge(key, &counts, &seeds)?;
+            }
+        }
+        Ok(())
     }
 
     /// Leaves what is left of every look to transactions of their own.
@@ -129,7 +169,8 @@ impl Work<'_> {
     ) -> anyhow::Result<HashMap<InstanceKey, CurrentTask>> {
         let mut tasks: BTreeMap<RunKey, Vec<TaskNo>> = BTreeMap::new();
         for (key, _) in judged {
-            if self.runs[&key.run].locked.has_resets {
+            let work = &self.runs[&key.run];
+            if work.locked.has_resets && !work.maps.is_decided(key.task) {
                 tasks.entry(key.run).or_default().push(key.task);
             }
         }
@@ -147,7 +188,7 @@ impl Work<'_> {
         counts: &UpstreamCounts,
         seeds: &HashMap<InstanceKey, CurrentTask>,
     ) -> anyhow::Result<()> {
-        if self.touched.contains(&key) {
+        if self.touched.contains(&key) || self.runs[&key.run].maps.is_decided(key.task) {
             return Ok(());
         }
         let seed = seeds.get(&key);
@@ -164,62 +205,66 @@ impl Work<'_> {
         }
         match task.judge(counts) {
             Verdict::Wait => Ok(()),
-            Verdict::Run => self.task_ready(key.run, key.task, tries, resets),
-            Verdict::Settle(state) => self.task_settled(key.run, key.task, state, tries, resets),
+            Verdict::Run if task.is_mapped() => self.map_runs(key, tries, resets),
+            Verdict::Run => self.task_ready(key, tries, resets),
+            Verdict::Settle(state) if work.maps.shape.instances(key.task).is_some() => {
+                self.map_settles(key, state);
+                Ok(())
+            }
+            Verdict::Settle(state) => self.task_settled(key, state, tries, resets),
         }
     }
 
     /// A task may run; `empty` ones end at once.
     pub(super) fn task_ready(
         &mut self,
-        run: RunKey,
-        task: TaskNo,
+        key: InstanceKey,
         tries: i32,
         resets: i32,
     ) -> anyhow::Result<()> {
-        let ready = Ready { task, tries, resets };
-        let work = self.run(run);
-        if work.plan.task(task).is_some_and(|task| task.past != Past::Nothing) {
+        let ready = Ready { at: key.instance(), tries, resets };
+        let work = self.run(key.run);
+        if work.plan.task(key.task).is_some_and(|task| task.past != Past::Nothing) {
             work.past.push(ready);
-            self.touched.insert(instance(run, task));
+            self.touched.insert(key);
             return Ok(());
         }
-        self.task_runs(run, ready)
+        self.task_runs(key.run, ready)
     }
 
     /// Nothing of another run holds the task back.
     pub(super) fn task_runs(&mut self, run: RunKey, ready: Ready) -> anyhow::Result<()> {
-        let task = ready.task;
+        let at = ready.at;
+        let key = InstanceKey { map_index: at.map_index, ..instance(run, at.task) };
         let work = self.run(run);
-        if work.plan.task(task).is_some_and(|task| task.is_empty) {
+        if work.plan.task(at.task).is_some_and(|task| task.is_empty) {
             let (tries, resets) = (ready.tries, ready.resets);
-            return self.task_settled(run, task, FinalState::Success, tries, resets);
+            return self.task_settled(key, FinalState::Success, tries, resets);
         }
         work.ready.push(ready);
-        self.touched.insert(instance(run, task));
+        self.touched.insert(key);
         self.after.changed.insert(run);
         Ok(())
     }
 
     /// A task ends without running.
-    fn task_settled(
+    pub(super) fn task_settled(
         &mut self,
-        run: RunKey,
-        task: TaskNo,
+        key: InstanceKey,
         state: FinalState,
         tries: i32,
         resets: i32,
     ) -> anyhow::Result<()> {
         let state_now = TaskState::on(None, TaskEvent::Settled(state))?
             .context("a settled task has a state")?;
-        self.apply.history.push(HistoryRow::without_try(
-            instance(run, task),
-            state_now,
-            tries,
-            resets,
-        ));
+        self.apply.history.push(HistoryRow::without_try(key, state_now, tries, resets));
         self.settled += 1;
-        self.ended(run, task, state);
+        self.ended(key, state);
+        let task = self.runs[&key.run].plan.task(key.task);
+        let feeds = task.is_some_and(|task| !task.feeds.is_empty());
+        if feeds && key.map_index.is_none() && state != FinalState::Success {
+            self.unreturned.push((key, state));
+        }
         Ok(())
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use subak_core::decide::{Ended, Kind, Skips};
-use subak_core::ids::{InstanceKey, RunKey, TaskNo};
+use subak_core::decide::{Ended, Kind, Says, Skips};
+use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
 use subak_store::engine::{CurrentTask, EngineTx, Fence, HistoryRow, LiveRow};
 
@@ -56,10 +56,12 @@ impl Cause {
 }
 
 impl Work<'_> {
-    /// A task has succeeded, and its result decides about tasks below it.
-    pub(in crate::engine) fn decides(&mut self, run: RunKey, task: TaskNo, skips: Skips) {
-        if skips != Skips::None {
-            self.run(run).decisions.push((task, skips));
+    /// An instance has succeeded, and its result may decide about tasks below it.
+    pub(in crate::engine) fn says(&mut self, key: InstanceKey, says: Says) {
+        let work = self.run(key.run);
+        work.maps.shape.returned(&work.plan, key.instance(), says.returned);
+        if says.skips != Skips::None {
+            work.decisions.push((key.task, says.skips));
         }
     }
 
@@ -130,7 +132,7 @@ impl Work<'_> {
         for doubt in doubts.into_iter().filter(|doubt| against.contains(&doubt.key.task)) {
             if let Some(tries) = self.take_retry(run, &doubt.ctid) {
                 self.apply.live_gone.push(doubt.ctid);
-                self.skip_one(run, doubt.key.task, tries, doubt.resets, Cause::Branch)?;
+                self.skip_one(doubt.key, tries, doubt.resets, Cause::Branch)?;
             }
         }
         Ok(())
@@ -151,27 +153,29 @@ impl Work<'_> {
         let mut tasks = Vec::from_iter(tasks);
         // Claims take no run lock: this waits for them, and then sees what they took.
         let live = tx.live_lock_tasks(run, &tasks).await?;
-        let mut known: BTreeSet<TaskNo> =
-            self.run(run).ended.iter().map(|ended| ended.at.task).collect();
+        let mut known: BTreeSet<Instance> =
+            self.run(run).ended.iter().map(|ended| ended.at).collect();
         // At once: places that become free are given to rows that are held back.
         let mut gone = Vec::new();
         for row in live {
-            if known.contains(&row.key.task) {
+            let at = row.key.instance();
+            if known.contains(&at) {
                 continue;
             }
             let ctid = row.ctid.clone();
             match self.make_way_of(run, &row, cause)? {
-                Way::Runs => drop(known.insert(row.key.task)),
+                Way::Runs => drop(known.insert(at)),
                 Way::Ended => {
-                    known.insert(row.key.task);
+                    known.insert(at);
                     gone.push(ctid);
                 }
                 Way::Free => gone.push(ctid),
             }
         }
         tx.live_drop(&gone).await?;
-        tasks.retain(|task| !known.contains(task));
+        tasks.retain(|task| !known.contains(&Instance::single(*task)));
         let work = self.run(run);
+        tasks.iter().for_each(|task| work.maps.give_up(*task));
         // From now on what is to be judged may have ended before.
         work.locked.has_resets = true;
         work.effects.push(Part { tasks, cause });
@@ -182,7 +186,7 @@ impl Work<'_> {
     fn make_way_of(&mut self, run: RunKey, row: &LiveRow, cause: Cause) -> anyhow::Result<Way> {
         if let Some(tries) = self.take_retry(run, &row.ctid) {
             // Its slots were given up with the try.
-            self.skip_one(run, row.key.task, tries, row.resets, cause)?;
+            self.skip_one(row.key, tries, row.resets, cause)?;
             return Ok(Way::Ended);
         }
         match row.state {
@@ -224,13 +228,16 @@ impl Work<'_> {
         cause: Cause,
     ) -> anyhow::Result<Vec<TaskNo>> {
         let current = tx.tasks_current(run, Some(&tasks)).await?;
-        let current: BTreeMap<TaskNo, CurrentTask> =
-            current.into_iter().map(|task| (task.key.task, task)).collect();
-        let ended: BTreeSet<TaskNo> =
-            self.run(run).ended.iter().map(|ended| ended.at.task).collect();
-        let mut rest = Vec::new();
-        for no in tasks.into_iter().filter(|task| !ended.contains(task)) {
-            let task = current.get(&no);
+        let current: BTreeMap<Instance, CurrentTask> =
+            current.into_iter().map(|task| (task.key.instance(), task)).collect();
+        let work = self.run(run);
+        let ended: BTreeSet<Instance> = work.ended.iter().map(|ended| ended.at).collect();
+        let all: Vec<Instance> =
+            tasks.into_iter().flat_map(|task| work.maps.shape.all(task)).collect();
+        let mut rest: Vec<TaskNo> = Vec::new();
+        for at in all.into_iter().filter(|at| !ended.contains(at)) {
+            let key = InstanceKey { map_index: at.map_index, ..instance(run, at.task) };
+            let task = current.get(&at);
             let end = task.and_then(|task| task.ended);
             let stands = task.is_some_and(|task| task.live.is_some())
                 || end.is_some_and(|end| end != FinalState::UpstreamFailed);
@@ -238,15 +245,17 @@ impl Work<'_> {
                 continue;
             }
             if self.settled >= SETTLED_MOST {
-                rest.push(no);
+                if rest.last() != Some(&at.task) {
+                    rest.push(at.task);
+                }
                 continue;
             }
             self.settled += 1;
             if end.is_some() {
-                self.overrule(instance(run, no))?;
+                self.overrule(key)?;
             } else {
                 let (tries, resets) = task.map_or((0, 0), |task| (task.tries, task.resets));
-                self.skip_one(run, no, tries, resets, cause)?;
+                self.skip_one(key, tries, resets, cause)?;
             }
         }
         Ok(rest)
@@ -270,23 +279,21 @@ impl Work<'_> {
             ..HistoryRow::without_try(row.key, TaskState::Failed, row.try_number, row.resets)
         });
         self.deactivate(run);
-        self.ended(run, row.key.task, FinalState::Failed);
+        self.ended(row.key, FinalState::Failed);
         Ok(())
     }
 
     fn skip_one(
         &mut self,
-        run: RunKey,
-        task: TaskNo,
+        key: InstanceKey,
         tries: i32,
         resets: i32,
         cause: Cause,
     ) -> anyhow::Result<()> {
-        let mut row =
-            HistoryRow::without_try(instance(run, task), TaskState::Skipped, tries, resets);
+        let mut row = HistoryRow::without_try(key, TaskState::Skipped, tries, resets);
         row.cause = Some(cause.as_str().to_owned());
         self.apply.history.push(row);
-        self.ended(run, task, FinalState::Skipped);
+        self.ended(key, FinalState::Skipped);
         Ok(())
     }
 
@@ -298,7 +305,7 @@ impl Work<'_> {
         if work.plan.task(key.task).is_some_and(|task| task.is_leaf) {
             work.locked.leaves_failed -= 1;
         }
-        let ended = Ended::new(key.task, FinalState::Skipped);
+        let ended = Ended::new(key.instance(), FinalState::Skipped);
         work.ended.push(Ended { overruled: true, ..ended });
         self.touched.insert(key);
         Ok(())

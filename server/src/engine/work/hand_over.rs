@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use subak_core::ids::RunKey;
+use subak_core::ids::{InstanceKey, RunKey};
 use subak_core::state::TaskState;
 use subak_store::engine::{EngineTx, LiveNew};
 
@@ -44,14 +44,14 @@ impl Work<'_> {
         let mut ready: Vec<(i32, RunKey, Ready)> = Vec::new();
         for (run, work) in &mut self.runs {
             for task in std::mem::take(&mut work.ready) {
-                let priority = work.plan.task(task.task).map_or(0, |task| task.priority);
+                let priority = work.plan.task(task.at.task).map_or(0, |task| task.priority);
                 ready.push((priority, *run, task));
             }
         }
-        ready.sort_by_key(|(priority, run, task)| (Reverse(*priority), *run, task.task));
+        ready.sort_by_key(|(priority, run, task)| (Reverse(*priority), *run, task.at));
         for (priority, run, task) in ready {
             let plan = self.runs[&run].plan.clone();
-            let Some(planned) = plan.task(task.task) else { continue };
+            let Some(planned) = plan.task(task.at.task) else { continue };
             let pool = planned.pool.as_deref();
             let (state, waits_pool) = self.admit(run, pool);
             let queue = planned.queue.as_ref().to_owned();
@@ -60,7 +60,7 @@ impl Work<'_> {
                 self.after.backlog.insert(queue.clone());
             }
             self.apply.live_new.push(LiveNew {
-                key: instance(run, task.task),
+                key: InstanceKey { map_index: task.at.map_index, ..instance(run, task.at.task) },
                 state: if session.is_some() { TaskState::Running } else { state },
                 priority,
                 queue,

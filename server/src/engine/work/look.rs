@@ -39,16 +39,22 @@ pub(in crate::engine) struct Rest {
 
 impl Look {
     /// Goes on with what another transaction left; returns the ends for the look after it.
-    pub(super) fn resume(&mut self, plan: &Plan, rest: Rest) -> Vec<Ended> {
-        self.begin(plan, rest.ended);
+    pub(super) fn resume(&mut self, plan: &Plan, shape: &Shape, rest: Rest) -> Vec<Ended> {
+        self.begin(plan, shape, rest.ended);
         self.taken = rest.taken.min(self.below.len());
         rest.next
     }
 
     /// The next tasks to look at, about `most`; `next` is looked at once this look is through.
-    pub(super) fn take(&mut self, plan: &Plan, next: &mut Vec<Ended>, most: usize) -> Vec<Below> {
+    pub(super) fn take(
+        &mut self,
+        plan: &Plan,
+        shape: &Shape,
+        next: &mut Vec<Ended>,
+        most: usize,
+    ) -> Vec<Below> {
         while self.is_through() && !next.is_empty() {
-            self.begin(plan, std::mem::take(next));
+            self.begin(plan, shape, std::mem::take(next));
         }
         let rest = &self.below[self.taken..];
         let mut count = rest.len().min(most);
@@ -78,8 +84,8 @@ impl Look {
         self.taken == self.below.len()
     }
 
-    fn begin(&mut self, plan: &Plan, ended: Vec<Ended>) {
-        let deltas = Deltas::of(plan, &Shape::default(), ended.iter().copied());
+    fn begin(&mut self, plan: &Plan, shape: &Shape, ended: Vec<Ended>) {
+        let deltas = Deltas::of(plan, shape, ended.iter().copied());
         let of = |joins| move |delta| Below { delta, joins };
         let joins = deltas.joins.into_iter().map(of(true));
         self.below = joins.chain(deltas.singles.into_iter().map(of(false))).collect();

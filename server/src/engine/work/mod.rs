@@ -5,6 +5,7 @@ mod cascade;
 mod effects;
 mod hand_over;
 mod look;
+mod maps;
 mod past;
 mod pending;
 mod pools;
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde_json::json;
-use subak_core::decide::Plan;
+use subak_core::decide::{Plan, PlanTask};
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::engine::{Apply, EngineTx, Fence, HandedOver, LockedRun};
@@ -34,6 +35,8 @@ pub(super) struct Work<'e> {
     /// Instances that ended or were readied in this transaction.
     touched: HashSet<InstanceKey>,
     settled: usize,
+    /// Tasks that others are mapped over, settled in this look without a result.
+    unreturned: Vec<(InstanceKey, FinalState)>,
     /// Slots of pools that tasks gave up, by pool; 0: some task waits for it.
     pools: BTreeMap<String, i32>,
     /// Slots taken for hand-overs of this transaction.
@@ -59,23 +62,30 @@ pub(super) struct After {
 
 impl<'e> Work<'e> {
     /// Work on locked runs.
-    pub(super) async fn new(core: &'e Core, locked: Vec<LockedRun>) -> anyhow::Result<Self> {
+    pub(super) async fn new(
+        core: &'e Core,
+        tx: &mut EngineTx<'_>,
+        locked: Vec<LockedRun>,
+    ) -> anyhow::Result<Self> {
         let mut runs = BTreeMap::new();
         for run in locked {
             let plan = core.caches.plan(run.dag, run.version).await?;
             runs.insert(run.key, RunWork::new(run, plan));
         }
-        Ok(Self {
+        let mut work = Self {
             core,
             runs,
             apply: Apply::default(),
             decided: HashSet::new(),
             touched: HashSet::new(),
             settled: 0,
+            unreturned: Vec::new(),
             pools: BTreeMap::new(),
             slots: Slots::new(&core.sessions),
             after: After::default(),
-        })
+        };
+        work.load_maps(tx).await?;
+        Ok(work)
     }
 
     pub(super) fn locked(&self, run: RunKey) -> Option<&LockedRun> {
@@ -113,11 +123,11 @@ impl<'e> Work<'e> {
         self.after.backlog.insert(queue.to_owned());
     }
 
-    /// A task ended: its downstreams are judged in the next look.
-    pub(super) fn ended(&mut self, run: RunKey, task: TaskNo, state: FinalState) {
-        self.run(run).end(task, state);
-        self.touched.insert(instance(run, task));
-        self.after.changed.insert(run);
+    /// An instance ended: its downstreams are judged in the next look.
+    pub(super) fn ended(&mut self, key: InstanceKey, state: FinalState) {
+        self.run(key.run).end(key.instance(), state);
+        self.touched.insert(key);
+        self.after.changed.insert(key.run);
     }
 
     /// The run's counters are to be worked out anew.
@@ -132,7 +142,11 @@ impl<'e> Work<'e> {
         let roots: Vec<TaskNo> =
             work.plan.tasks().filter(|task| task.starts_with_run()).map(|task| task.no).collect();
         for task in roots {
-            self.task_ready(run, task, 0, 0)?;
+            let key = instance(run, task);
+            match self.runs[&run].plan.task(task).is_some_and(PlanTask::is_mapped) {
+                true => self.map_runs(key, 0, 0)?,
+                false => self.task_ready(key, 0, 0)?,
+            }
         }
         self.after.changed.insert(run);
         Ok(())
@@ -170,7 +184,9 @@ impl<'e> Work<'e> {
         self.rebuild_runs(tx).await?;
         self.keep_past(tx).await?;
         self.promote(tx).await?;
+        self.make_instances(tx).await?;
         self.hand_over();
+        self.keep_maps(tx).await?;
         self.count_runs(tx).await?;
         let apply = std::mem::take(&mut self.apply);
         self.after.handed = tx.apply(&apply).await?;
@@ -225,7 +241,7 @@ impl<'e> Work<'e> {
     /// Goes on with a cascade that was left in the outbox: its ends are counted already.
     pub(super) fn resume(&mut self, run: RunKey, rest: Rest) {
         let work = self.run(run);
-        let next = work.look.resume(&work.plan, rest);
+        let next = work.look.resume(&work.plan, &work.maps.shape, rest);
         work.ended.extend(next);
         self.after.changed.insert(run);
     }

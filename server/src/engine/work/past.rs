@@ -75,7 +75,8 @@ impl Work<'_> {
                 gone.push(task);
             } else if may_run {
                 gone.push(task);
-                self.task_runs(run, Ready { task, tries: wait.tries, resets: wait.resets })?;
+                let ready = Ready { at: task.into(), tries: wait.tries, resets: wait.resets };
+                self.task_runs(run, ready)?;
             }
         }
         Ok(tx.past_gone(dag, run, &gone).await?)
@@ -84,7 +85,7 @@ impl Work<'_> {
 
 impl Ready {
     fn of(&self, run: RunKey) -> PastWait {
-        PastWait { key: instance(run, self.task), tries: self.tries, resets: self.resets }
+        PastWait { key: instance(run, self.at.task), tries: self.tries, resets: self.resets }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
-use subak_core::decide::{Current, Past, rebuild};
-use subak_core::ids::{RunKey, TaskNo};
+use subak_core::decide::{Current, Mapped, Past, Standing, rebuild};
+use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::engine::{EngineTx, HistoryRow, JoinRow};
 
@@ -39,9 +39,9 @@ impl Work<'_> {
             tx.past_drop(work.locked.dag, run).await?;
         }
         let tasks = tx.tasks_current(run, None).await?;
-        let seeds: HashMap<TaskNo, (i32, i32)> =
-            tasks.iter().map(|task| (task.key.task, (task.tries, task.resets))).collect();
-        let states: BTreeMap<TaskNo, Current> = tasks
+        let seeds: HashMap<Instance, (i32, i32)> =
+            tasks.iter().map(|task| (task.key.instance(), (task.tries, task.resets))).collect();
+        let states: BTreeMap<Instance, Current> = tasks
             .iter()
             .filter_map(|task| {
                 let state = match (task.live, task.ended) {
@@ -49,7 +49,7 @@ impl Work<'_> {
                     (None, Some(end)) => Current::Ended(end),
                     (None, None) => return None,
                 };
-                Some((task.key.task, state))
+                Some((task.key.instance(), state))
             })
             .collect();
         let live = |states: &[TaskState]| {
@@ -59,7 +59,17 @@ impl Work<'_> {
         };
         let room = SETTLED_MOST.saturating_sub(self.settled);
         let against: BTreeSet<TaskNo> = tx.against(run).await?.into_iter().collect();
-        let rebuilt = rebuild(&self.runs[&run].plan, &states, &against, room);
+        self.recount_maps(tx, run, &states).await?;
+        let work = &self.runs[&run];
+        let decided = work.maps.decided();
+        let standing = Standing {
+            plan: &work.plan,
+            shape: &work.maps.shape,
+            current: &states,
+            decided: &decided,
+            against: &against,
+        };
+        let rebuilt = rebuild(standing, room);
         self.settled += rebuilt.settled.len();
         if rebuilt.is_partial {
             // From what the tasks are then: nothing of this need be remembered.
@@ -77,24 +87,50 @@ impl Work<'_> {
             .collect();
         tx.joins_replace(run, &joins).await?;
         let work = self.run(run);
+        let plan = work.plan.clone();
+        for (task, count) in &rebuilt.expanded {
+            plan.task(*task).iter().for_each(|task| work.maps.let_run(task, *count));
+        }
+        rebuilt.refused.iter().for_each(|(task, end)| work.maps.refuse(*task, *end));
+        work.maps.recount(&states);
         work.locked.tasks_open = rebuilt.open;
         work.locked.leaves_failed = rebuilt.leaves_failed;
         work.locked.tasks_active =
             live(&[TaskState::Queued, TaskState::Running, TaskState::Restarting]);
         work.locked.tasks_held = live(&[TaskState::Scheduled]);
         for (task, state) in rebuilt.settled {
-            let (tries, resets) = seeds.get(&task).copied().unwrap_or_default();
+            let (tries, resets) = seeds.get(&task.into()).copied().unwrap_or_default();
             let mut row = HistoryRow::without_try(instance(run, task), state.into(), tries, resets);
             row.cause = against.contains(&task).then(|| "branch".to_owned());
             self.apply.history.push(row);
         }
         for task in rebuilt.ready {
-            let (tries, resets) = seeds.get(&task).copied().unwrap_or_default();
-            let ready = Ready { task, tries, resets };
+            let (tries, resets) = seeds.get(&task.into()).copied().unwrap_or_default();
+            let ready = Ready { at: task.into(), tries, resets };
             let work = self.run(run);
             match work.plan.task(task).map(|task| task.past) {
                 Some(Past::Itself | Past::WithDownstream) => work.past.push(ready),
                 Some(Past::Nothing) | None => work.ready.push(ready),
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the instances of mapped tasks anew, and what of them others are mapped over.
+    async fn recount_maps(
+        &mut self,
+        tx: &mut EngineTx<'_>,
+        run: RunKey,
+        states: &BTreeMap<Instance, Current>,
+    ) -> anyhow::Result<()> {
+        let work = self.run(run);
+        work.maps.recount(states);
+        let plan = work.plan.clone();
+        for task in plan.tasks().filter(|task| task.is_mapped() && !task.feeds.is_empty()) {
+            let known = self.run(run).maps.shape.of(task.no);
+            if let Some(instances) = known.instances {
+                let returned = Some(tx.returned(run, task.no, instances).await?);
+                self.run(run).maps.shape.set(task.no, Mapped { returned, ..known });
             }
         }
         Ok(())

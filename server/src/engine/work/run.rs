@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use subak_core::decide::{Ended, Plan, PlanTask, Skips};
-use subak_core::ids::TaskNo;
+use subak_core::ids::{Instance, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::engine::{LockedRun, RunUpdate};
 
 use super::effects::{Doubt, Part};
 use super::look::Look;
+use super::maps::Maps;
 use super::pending::Pending;
 
 /// The work on one run.
@@ -35,13 +36,15 @@ pub(super) struct RunWork {
     pub(super) past: Vec<Ready>,
     /// A task ended that the next run may wait for.
     pub(super) is_past: bool,
+    /// Its mapped tasks.
+    pub(super) maps: Maps,
     /// Restarting tries ended: counters and frontier are worked out anew.
     pub(super) rebuild: bool,
 }
 
-/// A task that may run.
+/// An instance that may run.
 pub(super) struct Ready {
-    pub(super) task: TaskNo,
+    pub(super) at: Instance,
     pub(super) tries: i32,
     pub(super) resets: i32,
 }
@@ -49,7 +52,9 @@ pub(super) struct Ready {
 impl RunWork {
     pub(super) fn new(locked: LockedRun, plan: Arc<Plan>) -> Self {
         let before = locked.clone();
+        let maps = Maps::of(&plan);
         Self {
+            maps,
             locked,
             before,
             plan,
@@ -67,15 +72,16 @@ impl RunWork {
         }
     }
 
-    pub(super) fn end(&mut self, task: TaskNo, state: FinalState) {
+    pub(super) fn end(&mut self, at: Instance, state: FinalState) {
         self.locked.tasks_open -= 1;
+        self.maps.shape.ended(at);
         let failed = matches!(state, FinalState::Failed | FinalState::UpstreamFailed);
-        let planned = self.plan.task(task);
+        let planned = self.plan.task(at.task);
         if failed && planned.is_some_and(|task| task.is_leaf) {
             self.locked.leaves_failed += 1;
         }
         self.is_past |= planned.is_some_and(|task| task.is_past);
-        self.ended.push(Ended::new(task, state));
+        self.ended.push(Ended::new(at, state));
     }
 
     /// Whether the DAG has teardowns that a cancel lets go on.

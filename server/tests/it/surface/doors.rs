@@ -31,6 +31,7 @@ pub(crate) fn address(path: &str) -> String {
         "{run_id}" => "bad".to_owned(),
         "{task_id}" => "extract".to_owned(),
         "{try_number}" => "1".to_owned(),
+        "{map_index}" => "-1".to_owned(),
         "{dataset}" => "output".to_owned(),
         "{key}" => "return_value".to_owned(),
         "{import_error_id}" | "{dead_letter_id}" => "1".to_owned(),

@@ -21,7 +21,7 @@ pub(super) async fn analyse(database: &TestDatabase) -> anyhow::Result<()> {
 
 /// `$1` the first number, `$2` the last one. A fifth of the tasks is ready, one in a thousand waits
 /// on a timer, the others run.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
                       tasks_open, deadline_at, started_at)
      SELECT ((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint * (1::bigint << 40) + n,
@@ -40,6 +40,9 @@ const TABLES: [&str; 9] = [
      FROM run CROSS JOIN LATERAL (SELECT run_id::bigint AS n) AS number WHERE n BETWEEN $1 AND $2",
     "INSERT INTO join_state (run_key, task, map_index, needed)
      SELECT run_key, 2, -1, 3 FROM run WHERE run_id::bigint BETWEEN $1 AND $2",
+    "INSERT INTO mapped (run_key, task, instances, made, verdict)
+     SELECT run_key, 3, 10, 4, 'running' FROM run
+     WHERE run_id::bigint BETWEEN $1 AND $2 AND run_id::bigint % 4 = 0",
     "INSERT INTO task_reset (run_key, task, map_index, token, tries, resets)
      SELECT run_key, 0, -1, 1, 1, 1 FROM run
      WHERE run_id::bigint BETWEEN $1 AND $2 AND run_id::bigint % 20 = 0",

@@ -54,6 +54,11 @@ impl Held {
     pub(super) fn place(&self) -> usize {
         usize::try_from(self.fence.instance.task.0).unwrap()
     }
+
+    /// Its map index; -1: its task is not mapped.
+    pub(super) fn index(&self) -> i32 {
+        self.fence.instance.map_index.0
+    }
 }
 
 /// Hands assignments to whoever plays their run.
@@ -266,11 +271,17 @@ impl Fleet {
         tasks.into_iter().map(|task| usize::try_from(task).unwrap()).collect()
     }
 
-    /// What each task of the run is now, by this test's own reading of the tables.
+    /// What each task of the run is now.
     pub(super) async fn tasks(&self, run: RunKey) -> BTreeMap<usize, TaskNow> {
+        let instances = self.instances(run).await;
+        instances.into_iter().map(|((task, _), now)| (task, now)).collect()
+    }
+
+    /// What each task instance of the run is now, by this test's own reading of the tables.
+    pub(super) async fn instances(&self, run: RunKey) -> BTreeMap<(usize, i32), TaskNow> {
         let rows = sqlx::query(
-            "SELECT task, state, try_number FROM (
-                 SELECT h.task, CASE WHEN h.state IN ('up_for_retry', 'restarting')
+            "SELECT task, map_index, state, try_number FROM (
+                 SELECT h.task, h.map_index, CASE WHEN h.state IN ('up_for_retry', 'restarting')
                                        OR h.token < coalesce(r.token, 0)
                                      THEN NULL ELSE h.state::text END AS state,
                         CASE WHEN h.session IS NULL THEN 0 ELSE h.try_number END AS try_number
@@ -278,17 +289,17 @@ impl Fleet {
                  LEFT JOIN task_reset r USING (run_key, task, map_index)
                  WHERE h.run_key = $1
                  UNION ALL
-                 SELECT task, state::text, try_number FROM live WHERE run_key = $1
+                 SELECT task, map_index, state::text, try_number FROM live WHERE run_key = $1
              ) AS rows",
         )
         .bind(run.0)
         .fetch_all(self.database.store.pool())
         .await
         .unwrap();
-        let mut tasks: BTreeMap<usize, TaskNow> = BTreeMap::new();
+        let mut tasks: BTreeMap<(usize, i32), TaskNow> = BTreeMap::new();
         for row in rows {
             let task = usize::try_from(row.get::<i32, _>("task")).unwrap();
-            let now = tasks.entry(task).or_default();
+            let now = tasks.entry((task, row.get("map_index"))).or_default();
             let state: Option<String> = row.get("state");
             now.0 = now.0.take().or(state);
             now.1 = now.1.max(u32::try_from(row.get::<i32, _>("try_number")).unwrap());
@@ -350,7 +361,7 @@ impl Router {
         let entry = Entry {
             event,
             run_key: fence.instance.run.0,
-            task: fence.instance.task.0,
+            task: checker::place(fence.instance.task.0, fence.instance.map_index.0),
             try_number: i32::try_from(try_number).unwrap(),
             token: fence.token,
             at_micros: i64::try_from(began.elapsed().as_micros()).unwrap(),

@@ -3,6 +3,7 @@
 mod eager;
 mod exact;
 mod fleet;
+mod maps;
 mod racing;
 mod scenarios;
 mod vectors;

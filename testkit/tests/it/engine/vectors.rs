@@ -75,7 +75,7 @@ async fn play(fleet: &Fleet, vector: &Vector, expected: &VectorRun) {
     }
 }
 
-fn outcome(outcome: subak_core::decide::memory::TryOutcome) -> Outcome {
+pub(super) fn outcome(outcome: subak_core::decide::memory::TryOutcome) -> Outcome {
     use subak_core::decide::memory::TryOutcome;
     match outcome {
         TryOutcome::Success => Outcome::Success,

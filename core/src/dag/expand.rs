@@ -1,0 +1,362 @@
+//! `expand` and `partial`: what a task is mapped over.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::model::{Expand, Source, Task};
+use super::suggest::did_you_mean;
+use super::tasks::{Tasks, Written};
+use super::yaml::{Key, Kind, Node, Read};
+use crate::decide::MAP_MOST;
+use crate::operators::{Operator, flow};
+use crate::template::{self, XComKey};
+
+/// The arguments of a task as its operator is to read them.
+pub(super) struct Arguments<'a> {
+    /// `with` and `partial`: the same for every instance.
+    pub(super) same: Cow<'a, Node>,
+    /// These, and one item of everything that the task is mapped over.
+    pub(super) sample: Cow<'a, Node>,
+    pub(super) expand: Option<Expand>,
+}
+
+/// What `expand` may hold.
+const EXPECTED: &str = "expected a list, a map, {zip: [a, b]}, or \"{{ ti.xcom_pull('task') }}\"";
+
+impl Tasks<'_> {
+    /// Reads `with`, `partial`, `expand` and `map_index_template` of a task.
+    pub(super) fn arguments<'a>(
+        &self,
+        written: &Written<'a>,
+        operator: &'static Operator,
+        upstream: &mut BTreeSet<String>,
+    ) -> Arguments<'a> {
+        let node: &'a Node = written.node;
+        let with = node.get("with").filter(|with| with.kind != Kind::Null);
+        let with = with.map_or(Cow::Owned(nothing(written)), Cow::Borrowed);
+        let Some(expand) = node.get("expand") else {
+            for key in ["partial", "map_index_template"] {
+                if let Some(node) = node.get(key) {
+                    let message = format!(
+                        "task {:?}: {key:?} belongs to a task that is mapped, by \"expand\"",
+                        written.id
+                    );
+                    self.report.error(node.at, message);
+                }
+            }
+            return Arguments { sample: with.clone(), same: with, expand: None };
+        };
+        let same = match node.get("partial").filter(|partial| partial.kind != Kind::Null) {
+            Some(partial) => Cow::Owned(self.joined(written, &with, partial)),
+            None => with,
+        };
+        self.may_be_mapped(written, operator, expand);
+        let mut arguments = Vec::new();
+        let mut sample = same.clone().into_owned();
+        let (key_only, empty) = match &expand.kind {
+            Kind::Map(entries) => (true, entries.is_empty()),
+            _ => (false, true),
+        };
+        if !key_only || empty {
+            let message = "\"expand\" is a map of argument to a list, or to what a task returns";
+            self.report.error(expand.at, format!("task {:?}: {message}", written.id));
+        }
+        for (key, node) in expand.entries() {
+            let source = self.argument(written, operator, &same, key, node, upstream);
+            if same.get(&key.text).is_none() {
+                // What is wrong with it has been said.
+                let item = source.as_ref().map_or_else(|| unknown(node), |_| sample_of(node));
+                with_argument(&mut sample, key.clone(), item);
+            }
+            arguments.extend(source.map(|source| (key.text.clone(), source)));
+        }
+        let expand_model = Expand { arguments };
+        let literal = expand_model.arguments.iter().map(|(_, source)| source.literal_length());
+        let all = literal.fold(1_usize, |all, count| all.saturating_mul(count.unwrap_or(1)));
+        if all > MAP_MOST as usize {
+            let message =
+                format!("task {:?} is mapped over {all} items: {MAP_MOST} is the most", written.id);
+            self.report.error(expand.at, message);
+        }
+        self.check_label(written, &expand_model);
+        Arguments { same, sample: Cow::Owned(sample), expand: Some(expand_model) }
+    }
+
+    /// Checks the items of a mapped task one by one, once the first ones are known to be right.
+    pub(super) fn check_items(
+        &self,
+        written: &Written<'_>,
+        operator: &'static Operator,
+        how: &Read<'_>,
+        sample: &Node,
+    ) {
+        let entries = written.node.get("expand").map_or(&[][..], Node::entries);
+        for (key, node) in entries {
+            let Kind::List(items) = &node.kind else { continue };
+            for item in items.iter().skip(1) {
+                let before = self.report.len();
+                let mut other = sample.clone();
+                with_argument(&mut other, key.clone(), item.clone());
+                operator.check(&other, how);
+                if self.report.len() > before {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `with` and `partial` together.
+    fn joined(&self, written: &Written<'_>, with: &Node, partial: &Node) -> Node {
+        let mut entries = with.entries().to_vec();
+        if !matches!(partial.kind, Kind::Map(_)) {
+            let message = "\"partial\" is a map of arguments, as \"with\" is";
+            self.report.error(partial.at, format!("task {:?}: {message}", written.id));
+        }
+        for (key, node) in partial.entries() {
+            if with.get(&key.text).is_some() {
+                let message =
+                    format!("task {:?}: {:?} is in \"with\" already", written.id, key.text);
+                self.report.error(key.at, message);
+            } else {
+                entries.push((key.clone(), node.clone()));
+            }
+        }
+        Node { at: with.at, kind: Kind::Map(entries) }
+    }
+
+    /// Reads what one argument is mapped over.
+    fn argument(
+        &self,
+        written: &Written<'_>,
+        operator: &'static Operator,
+        same: &Node,
+        key: &Key,
+        node: &Node,
+        upstream: &mut BTreeSet<String>,
+    ) -> Option<Source> {
+        let what = format!("task {:?}", written.id);
+        let is_dataset = key.text == "input" && operator.name != "python" || key.text == "inputs";
+        if same.get(&key.text).is_some() {
+            let message = format!("{what}: {:?} is in \"with\" or \"partial\" already", key.text);
+            self.report.error(key.at, message);
+            return None;
+        }
+        if key.text == "connection" || is_dataset {
+            let message = format!("{what}: {:?} can't be mapped over yet", key.text);
+            self.report.error(key.at, message);
+            return None;
+        }
+        let is_code = operator.code.contains(&key.text.as_str());
+        self.source(written, node, is_code.then_some(operator), upstream)
+    }
+
+    fn source(
+        &self,
+        written: &Written<'_>,
+        node: &Node,
+        code_of: Option<&'static Operator>,
+        upstream: &mut BTreeSet<String>,
+    ) -> Option<Source> {
+        let what = format!("task {:?}", written.id);
+        if let Some(zip) = zip_of(node) {
+            let Kind::List(parts) = &zip.kind else {
+                self.report.error(zip.at, format!("{what}: \"zip\" is a list of lists"));
+                return None;
+            };
+            for (key, _) in node
+                .entries()
+                .iter()
+                .filter(|(key, _)| !matches!(key.text.as_str(), "zip" | "fill"))
+            {
+                let near = did_you_mean(&key.text, ["zip", "fill"]);
+                let message = format!("{what}: unknown key {:?} beside \"zip\"{near}", key.text);
+                self.report.error(key.at, message);
+            }
+            if parts.is_empty() {
+                self.report.error(zip.at, format!("{what}: \"zip\" holds nothing"));
+            }
+            let of = parts.iter().map(|part| self.source(written, part, code_of, upstream));
+            let of = of.collect::<Option<Vec<_>>>()?;
+            return Some(Source::Zip { of, fill: node.get("fill").map(Node::to_json) });
+        }
+        match &node.kind {
+            Kind::List(_) | Kind::Map(_) => {
+                self.check_literal(written, node, code_of, upstream);
+                Some(Source::Literal(node.to_json()))
+            }
+            Kind::Text(text) if template::is_template(text) => {
+                let before = self.report.len();
+                self.check_template(written, node.at, text, code_of, upstream);
+                if self.report.len() > before {
+                    return None;
+                }
+                let message = match template::pulled(text) {
+                    Some(XComKey { task_id, key }) if key == XComKey::RETURN_VALUE => {
+                        if !self.check_upstream(written, &task_id, node.at) {
+                            return None;
+                        }
+                        upstream.insert(task_id.clone());
+                        return Some(Source::Task { task_id: task_id.as_str().into(), key });
+                    }
+                    Some(_) => "only what a task returns can be mapped over, not another key",
+                    None if template::is_output(text) => {
+                        "mapping over the rows of a dataset is not supported yet"
+                    }
+                    None => EXPECTED,
+                };
+                self.report.error(node.at, format!("{what}: {message}"));
+                None
+            }
+            _ => {
+                self.report.error(node.at, format!("{what}: {EXPECTED}"));
+                None
+            }
+        }
+    }
+
+    /// Templates may stand in the items of a list that is written out.
+    fn check_literal(
+        &self,
+        written: &Written<'_>,
+        node: &Node,
+        code_of: Option<&'static Operator>,
+        upstream: &mut BTreeSet<String>,
+    ) {
+        node.walk(&mut |node| {
+            let Some(text) = node.text().filter(|text| template::is_template(text)) else { return };
+            if template::references(&Value::from(text)).outputs.is_empty() {
+                self.check_template(written, node.at, text, code_of, upstream);
+            } else {
+                let message = "a dataset in \"expand\" is not supported yet";
+                self.report.error(node.at, format!("task {:?}: {message}", written.id));
+            }
+        });
+    }
+
+    /// What cannot be mapped, and why.
+    fn may_be_mapped(&self, written: &Written<'_>, operator: &Operator, expand: &Node) {
+        let node = written.node;
+        let is_set = |key: &str| {
+            node.get(key).is_some_and(|node| !matches!(node.kind, Kind::Null | Kind::Bool(false)))
+        };
+        let why = if flow::DECIDES.contains(&operator.name) {
+            format!(
+                "{:?} decides about the tasks below it once, and can't be mapped",
+                operator.name
+            )
+        } else if is_set("setup") || is_set("teardown") {
+            "mapping a setup or a teardown is not supported yet".to_owned()
+        } else {
+            return;
+        };
+        self.report.error(expand.at, format!("task {:?}: {why}", written.id));
+    }
+
+    /// What mapped tasks do not have yet, with the defaults applied.
+    pub(super) fn check_mapped(&self, tasks: &[Task]) {
+        for task in tasks.iter().filter(|task| task.expand.is_some()) {
+            let Some(written) = self.written.iter().find(|it| it.id == task.task_id.0) else {
+                continue;
+            };
+            let refuse = |key: &str, of: &str| {
+                let at = written.node.get(key).or_else(|| written.node.get("expand"));
+                let message = format!(
+                    "task {of:?}: {key:?} on a task that is mapped, or right \
+                                       above one, is not supported yet"
+                );
+                self.report.error(at.map_or(written.at, |node| node.at), message);
+            };
+            if task.depends_on_past {
+                refuse("depends_on_past", written.id);
+            }
+            if task.wait_for_downstream {
+                refuse("wait_for_downstream", written.id);
+            }
+            if task.setup && written.node.get("setup").is_none() {
+                let message = "mapping a setup is not supported yet";
+                self.report.error(written.at, format!("task {:?}: {message}", written.id));
+            }
+            for up in tasks.iter().filter(|up| task.upstream.contains(&up.task_id)) {
+                if up.wait_for_downstream {
+                    refuse("wait_for_downstream", &up.task_id.0);
+                }
+            }
+        }
+    }
+
+    /// `map_index_template` may name the arguments, and what is known of the run.
+    fn check_label(&self, written: &Written<'_>, expand: &Expand) {
+        let Some(node) = written.node.get("map_index_template") else { return };
+        let Some(text) = node.text() else { return };
+        let arguments: Vec<&str> = expand.arguments.iter().map(|(name, _)| name.as_str()).collect();
+        let used = template::references(&Value::from(text));
+        if !used.xcoms.is_empty() || !used.outputs.is_empty() {
+            let message = "\"map_index_template\" names the instance's own arguments, such as \
+                           {{ task.input }}, and no results of tasks";
+            return self.report.error(node.at, format!("task {:?}: {message}", written.id));
+        }
+        self.check_label_template(node, text, &arguments);
+    }
+}
+
+impl Source {
+    /// How many items a source has that needs no task; `None`: some task gives them.
+    #[must_use]
+    pub fn literal_length(&self) -> Option<usize> {
+        match self {
+            Self::Literal(Value::Array(items)) => Some(items.len()),
+            Self::Literal(Value::Object(entries)) => Some(entries.len()),
+            Self::Literal(_) => Some(0),
+            Self::Task { .. } => None,
+            Self::Zip { of, fill } => {
+                let lengths = of.iter().map(Self::literal_length).collect::<Option<Vec<_>>>()?;
+                let lengths = lengths.into_iter();
+                if fill.is_some() { lengths.max() } else { lengths.min() }
+            }
+        }
+    }
+}
+
+fn nothing(written: &Written<'_>) -> Node {
+    Node { at: written.at, kind: Kind::Null }
+}
+
+/// The parts of `{zip: […]}`.
+fn zip_of(node: &Node) -> Option<&Node> {
+    node.get("zip")
+}
+
+/// One item of what an argument is mapped over, for the operator to look at.
+fn sample_of(node: &Node) -> Node {
+    if let Some(zip) = zip_of(node) {
+        let Kind::List(parts) = &zip.kind else { return unknown(node) };
+        return Node { at: zip.at, kind: Kind::List(parts.iter().map(sample_of).collect()) };
+    }
+    match &node.kind {
+        Kind::List(items) => items.first().cloned().unwrap_or_else(|| unknown(node)),
+        Kind::Map(entries) => entries.first().map_or_else(
+            || unknown(node),
+            |(key, value)| {
+                let key = Node { at: key.at, kind: Kind::Text(key.text.clone()) };
+                Node { at: value.at, kind: Kind::List(vec![key, value.clone()]) }
+            },
+        ),
+        _ => node.clone(),
+    }
+}
+
+/// Something that is not known before the task runs.
+fn unknown(node: &Node) -> Node {
+    Node { at: node.at, kind: Kind::Text("{{ item }}".to_owned()) }
+}
+
+fn with_argument(with: &mut Node, key: Key, value: Node) {
+    if let Kind::Map(entries) = &mut with.kind {
+        entries.retain(|(known, _)| known.text != key.text);
+        entries.push((key, value));
+    } else {
+        with.kind = Kind::Map(vec![(key, value)]);
+    }
+}

@@ -1,0 +1,154 @@
+//! What instances of mapped tasks have returned, gathered for tasks that name them, and what one instance
+//! of a mapped task is given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde_json::Value;
+use subak_core::decide::{Item, PlanTask};
+use subak_core::ids::{RunKey, TaskId, TaskNo};
+use subak_core::template::XComKey;
+use subak_proto as proto;
+use subak_store::engine::HandedOver;
+
+use super::Core;
+use super::caches::Facts;
+
+/// What a task that names a mapped one is given at most: as much as one XCom may have.
+const GATHERED_BYTES: i64 = 1 << 20;
+/// What a task is mapped over has at most.
+const SOURCE_BYTES: i64 = 16 << 20;
+
+/// What the tasks have returned that one is mapped over, as it is and as people see it.
+#[derive(Debug, Default)]
+pub(crate) struct Sources {
+    values: BTreeMap<TaskId, Value>,
+    /// Where something is hidden.
+    shown: BTreeMap<TaskId, Value>,
+}
+
+impl Sources {
+    /// Everything of it.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &Value> {
+        self.values.values().chain(self.shown.values())
+    }
+}
+
+impl Core {
+    /// What an instance of a mapped task is given, and how that is sent to its worker.
+    pub(super) async fn item(
+        &self,
+        try_: &HandedOver,
+        facts: &Facts,
+        planned: &PlanTask,
+    ) -> anyhow::Result<(Item, Option<proto::XCom>)> {
+        let expand = facts.plan.spec(planned).expand.as_ref();
+        let expand = expand.context("the DAG's version does not map the task")?;
+        let index = try_.key.map_index.0;
+        let wrong = |why: String| anyhow::anyhow!("instance {index} of the task: {why}");
+        if expand.tasks().next().is_none() {
+            return Ok((expand.item(index, &|_| None).map_err(wrong)?, None));
+        }
+        let sources = self.sources(try_, facts, expand.tasks()).await?;
+        let item = expand.item(index, &|task| sources.values.get(task)).map_err(wrong)?;
+        let shown = match sources.shown.is_empty() {
+            true => Vec::new(),
+            false => {
+                let shown =
+                    |task: &TaskId| sources.shown.get(task).or_else(|| sources.values.get(task));
+                let shown = expand.item(index, &shown).map_err(wrong)?;
+                Value::Object(shown.returned).to_string().into_bytes()
+            }
+        };
+        let value = Value::Object(item.returned.clone()).to_string().into_bytes();
+        Ok((item, Some(proto::XCom { map_index: index, value, shown, ..proto::XCom::default() })))
+    }
+
+    /// What an expansion is made of, kept in memory: each of ten thousand instances asks for it.
+    async fn sources(
+        &self,
+        try_: &HandedOver,
+        facts: &Facts,
+        tasks: impl Iterator<Item = &TaskId>,
+    ) -> anyhow::Result<Arc<Sources>> {
+        let (run, expansion) = (try_.key.run, self.store.expansion(try_.key).await?);
+        let (token, _) = expansion.context("the task is no longer expanded")?;
+        if let Some(known) = self.caches.sources(token) {
+            return Ok(known);
+        }
+        let mut sources = Sources::default();
+        for id in tasks {
+            let no = facts.plan.number(id).context("the DAG's version has no such task")?;
+            let is_mapped = facts.plan.task(no).is_some_and(PlanTask::is_mapped);
+            let (value, shown) = match is_mapped {
+                true => self.gather(run, no, id, XComKey::RETURN_VALUE, SOURCE_BYTES).await?,
+                false => match self.returned(run, no).await? {
+                    Some(returned) => returned,
+                    None => continue,
+                },
+            };
+            sources.values.insert(id.clone(), value);
+            sources.shown.extend(shown.map(|shown| (id.clone(), shown)));
+        }
+        Ok(self.caches.keep_sources(token, sources))
+    }
+
+    /// What a task that is not mapped has returned.
+    async fn returned(
+        &self,
+        run: RunKey,
+        task: TaskNo,
+    ) -> anyhow::Result<Option<(Value, Option<Value>)>> {
+        let all = self.store.xcoms_of(run, &[task.0]).await?;
+        let found = all.into_iter().find(|xcom| xcom.key == XComKey::RETURN_VALUE);
+        Ok(found.map(|xcom| (xcom.value, xcom.shown)))
+    }
+
+    /// What the instances of a mapped task hand on under a key, in their order.
+    async fn gather(
+        &self,
+        run: RunKey,
+        task: TaskNo,
+        id: &TaskId,
+        key: &str,
+        most: i64,
+    ) -> anyhow::Result<(Value, Option<Value>)> {
+        let gathered = self.store.xcoms_gather(run, task, key, most).await?;
+        let gathered = gathered.with_context(|| {
+            format!(
+                "what the instances of task `{id}` hand on is together more than {} MiB: hand large \
+                 data on as files",
+                most >> 20
+            )
+        })?;
+        let hides = gathered.iter().any(|(_, shown)| shown.is_some());
+        let shown = hides.then(|| {
+            gathered.iter().map(|(value, shown)| shown.as_ref().unwrap_or(value).clone()).collect()
+        });
+        Ok((gathered.into_iter().map(|(value, _)| value).collect(), shown))
+    }
+
+    /// XComs of mapped tasks that a task's templates name: lists, ordered by map index.
+    pub(super) async fn gathered(
+        &self,
+        run: RunKey,
+        facts: &Facts,
+        named: &[(TaskNo, String)],
+    ) -> anyhow::Result<Vec<proto::XCom>> {
+        let mut all = Vec::new();
+        for (task, key) in named {
+            let planned = facts.plan.task(*task).context("the DAG's version has no such task")?;
+            let id = &facts.plan.spec(planned).task_id;
+            let (value, shown) = self.gather(run, *task, id, key, GATHERED_BYTES).await?;
+            all.push(proto::XCom {
+                task_id: id.0.clone(),
+                map_index: -1,
+                key: key.clone(),
+                value: value.to_string().into_bytes(),
+                shown: shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+            });
+        }
+        Ok(all)
+    }
+}

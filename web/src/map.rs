@@ -1,0 +1,47 @@
+//! The page of a mapped task: its instances, a part at a time.
+
+use askama::Template;
+
+use crate::badge::Badge;
+use crate::frame::Frame;
+use crate::pager::Pager;
+use crate::render;
+use crate::run::{Progress, TaskRow};
+
+/// The page.
+#[derive(Debug, Template)]
+#[template(path = "map.html")]
+pub struct MapPage<'a> {
+    pub frame: Frame<'a>,
+    pub dag_id: String,
+    pub dag_href: String,
+    pub run_id: String,
+    pub run_href: String,
+    pub task_id: String,
+    /// Its own address.
+    pub href: String,
+    pub badge: Badge,
+    pub progress: Progress,
+    /// States to choose from: their badge, how many, and the address of the list of these.
+    pub states: Vec<StateLink>,
+    pub rows: Vec<TaskRow>,
+    pub pager: Pager,
+    pub can_clear: bool,
+}
+
+/// Instances in one state.
+#[derive(Debug, Clone)]
+pub struct StateLink {
+    pub badge: Badge,
+    pub count: i64,
+    pub href: String,
+    pub is_shown: bool,
+}
+
+impl MapPage<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}
