@@ -12,9 +12,10 @@ what=${1:?usage: scripts/setup.sh run|test}
 needed=("cc build-essential" "git git" "/usr/lib/postgresql/*/bin/initdb postgresql")
 # librdkafka is built from its source.
 needed+=("pkg-config pkg-config" "/usr/include/openssl/ssl.h libssl-dev" "/usr/include/zlib.h zlib1g-dev")
+# Kafka, and the API of the user pipeline.
+needed+=("java openjdk-17-jre-headless" "mvn maven" "python3 python3")
 if [ "$what" = test ]; then
-    needed+=("java openjdk-17-jre-headless" "mvn maven")
-    needed+=("python3 python3" "chromium chromium" "chromedriver chromium-driver")
+    needed+=("chromium chromium" "chromedriver chromium-driver")
     python3 -c 'import ensurepip' 2>/dev/null || needed+=("ensurepip-of-python3 python3-venv")
 fi
 

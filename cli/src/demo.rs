@@ -1,4 +1,5 @@
-//! `subak demo`: the retail pipeline, from a generated file to a table, watched in a browser.
+//! `subak demo`: the retail pipeline, from a generated file to a table, watched in a browser; and, with a
+//! broker beside it, the pipeline of users.
 
 use std::fs::{self, DirBuilder};
 use std::io::BufWriter;
@@ -28,12 +29,17 @@ pub(crate) struct Options {
     /// Ends after the run; the exit code is its result.
     #[arg(long)]
     exit: bool,
+    /// Starts the pipeline of users, too: it needs connections `kafka_main` and `users_api`.
+    #[arg(long)]
+    users: bool,
     /// Rows of the generated file.
     #[arg(long, default_value_t = generate::RETAIL_ROWS)]
     rows: u64,
 }
 
 const DAG: &str = "retail_retention";
+/// The pipeline of users, its end first.
+const USERS: [&str; 3] = ["load_users", "clean_users", "produce_users"];
 /// The same file at each start.
 const SEED: u64 = 2010;
 
@@ -48,6 +54,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
         input: folder.join(format!("retail-{}.csv", options.rows)),
         output: folder.join("retail_retention.csv"),
         rows: options.rows,
+        users: options.users,
     };
     let result = Arc::new(Mutex::new(Ended::Success));
     let (told, stop, exit) = (result.clone(), parts.stop().clone(), options.exit);
@@ -71,6 +78,7 @@ struct Demo {
     input: PathBuf,
     output: PathBuf,
     rows: u64,
+    users: bool,
 }
 
 impl Demo {
@@ -82,6 +90,12 @@ impl Demo {
         let conf = json!({"input": self.input, "output": self.output});
         let trigger = Trigger::manual(DagId(DAG.to_owned()), "cli", conf);
         let triggered = self.engine.run_trigger(trigger).await?;
+        if self.users {
+            for dag in USERS {
+                self.engine.dag_pause(&DagId(dag.to_owned()), false).await?;
+            }
+            output::line("running the pipeline of users: from an API into table users, by Kafka")?;
+        }
         drop(self.engine);
         output::line(format!("running {DAG} on {rows} rows, {}", self.input.display()))?;
         let ended = follow(&self.store, DAG, &triggered.run_id).await?;

@@ -32,8 +32,11 @@ pub const WHOLE_RECORD: &str = "$record";
 pub struct KafkaConsume {
     /// Name of a Kafka connection.
     pub connection: String,
-    /// The topic, which must exist.
+    /// The topic.
     pub topic: String,
+    /// The topic is made with so many partitions if there is none. Left out: it must exist.
+    #[serde(default)]
+    pub partitions: Option<u32>,
     /// What a record's value is.
     #[serde(default)]
     pub format: RecordFormat,

@@ -9,6 +9,7 @@ use super::flow::{Branch, LatestOnly, ShortCircuit};
 use super::kafka::{KafkaConsume, METADATA, RecordFormat};
 use super::plain::Nothing;
 use super::process::{Bash, Python};
+use super::produce::partitions;
 use super::sql::{LoadMode, PostgresLoad, Sql};
 
 /// A key and what is wrong with it.
@@ -66,6 +67,7 @@ impl Rules for KafkaConsume {
         let is = |format| self.format == format;
         [
             only_if(self.topic.trim().is_empty(), ("topic", "\"topic\" is empty")),
+            partitions(self.partitions),
             only_if(
                 is(RecordFormat::Json) && self.columns.is_empty(),
                 ("format", "format json needs \"columns\": column to path in the record"),

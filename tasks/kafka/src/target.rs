@@ -134,7 +134,7 @@ impl Target {
                 "{self} has no topic `{name}`: create it, let `partitions` do so, or correct its name"
             )));
         };
-        self.make_topic(name, i32::try_from(partitions).unwrap_or(i32::MAX))?;
+        self.make_topic(name, partitions)?;
         // Brokers tell of it a moment later.
         let until = Instant::now() + PATIENCE;
         while !self.has_topic(producer, name)? {
@@ -156,7 +156,8 @@ impl Target {
     }
 
     /// With as many copies as the brokers have it by default.
-    fn make_topic(&self, name: &str, partitions: i32) -> Result<(), TaskError> {
+    pub(crate) fn make_topic(&self, name: &str, partitions: u32) -> Result<(), TaskError> {
+        let partitions = i32::try_from(partitions).unwrap_or(i32::MAX);
         let admin: AdminClient<DefaultClientContext> =
             self.config(&[]).create().map_err(|error| self.misconfigured(error))?;
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));

@@ -134,6 +134,8 @@ async fn users_are_loaded_and_all_else_is_a_dead_letter() -> Result<()> {
         // Only when this test says so.
         let text = text.replace("\"*/5 * * * *\"", "null").replace("start_date: 2026-01-01\n", "");
         stack.add_dag(dag, &text).await?;
+        let unpaused = stack.subak(&["dags", "unpause", dag]).await?;
+        ensure!(unpaused.status.success(), "{}", String::from_utf8_lossy(&unpaused.stderr));
     }
     // Until all that was sent is either clean or a dead letter.
     let written = "SELECT coalesce(sum((value ->> 'records')::int), 0) FROM xcom WHERE value ->> 'topic' LIKE 'clean%'

@@ -18,6 +18,9 @@ use crate::target::Client;
 /// For one answer of a broker.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Between two looks for a topic that was just made.
+const APPEARS: Duration = Duration::from_millis(100);
+
 /// An open topic.
 pub(super) struct Topic {
     pub(super) client: Client,
@@ -31,18 +34,19 @@ impl Topic {
     pub(super) fn open(consume: &Consume) -> Result<Self, TaskError> {
         let client = consume.target.consumer(&consume.group())?;
         let name = consume.params.topic.clone();
-        let metadata = consume.target.metadata(&client, Some(&name), PATIENCE)?;
-        client.context().forget();
-        let found = metadata.topics().iter().find(|topic| topic.name() == name);
-        let mut partitions: Vec<i32> = found
-            .iter()
-            .flat_map(|topic| topic.partitions())
-            .map(|partition| partition.id())
-            .collect();
-        partitions.sort_unstable();
+        let mut partitions = partitions(consume, &client)?;
+        if let (true, Some(wanted)) = (partitions.is_empty(), consume.params.partitions) {
+            consume.target.make_topic(&name, wanted)?;
+            let until = Instant::now() + PATIENCE;
+            // Brokers tell of it a moment later.
+            while partitions.is_empty() && Instant::now() < until {
+                std::thread::sleep(APPEARS);
+                partitions = self::partitions(consume, &client)?;
+            }
+        }
         if partitions.is_empty() {
             return Err(TaskError::permanent(format!(
-                "{} has no topic `{name}`: create it, or correct its name",
+                "{} has no topic `{name}`: create it, let `partitions` do so, or correct its name",
                 consume.target
             )));
         }
@@ -196,6 +200,18 @@ impl Topic {
         }
         self.client.assign(&list).map_err(failure)
     }
+}
+
+/// The topic's partitions, in order; none if there is no such topic.
+fn partitions(consume: &Consume, client: &Client) -> Result<Vec<i32>, TaskError> {
+    let name = &consume.params.topic;
+    let metadata = consume.target.metadata(client, Some(name), PATIENCE)?;
+    client.context().forget();
+    let found = metadata.topics().iter().find(|topic| topic.name() == name);
+    let found = found.iter().flat_map(|topic| topic.partitions());
+    let mut partitions: Vec<i32> = found.map(|partition| partition.id()).collect();
+    partitions.sort_unstable();
+    Ok(partitions)
 }
 
 fn compare(message: &BorrowedMessage<'_>, last: LastRecord) -> Found {
