@@ -30,6 +30,8 @@ const PAGES: &[(&str, &str)] = &[
     ("dead-letter", "/dead-letters/1"),
     ("dead-letter-bytes", "/dead-letters/3"),
     ("task-rejected", "/dags/sales/runs/monday/tasks/read"),
+    ("topics", "/topics"),
+    ("connections", "/connections"),
     ("error", "/dags/no_such_dag"),
 ];
 
