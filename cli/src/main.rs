@@ -15,6 +15,7 @@ mod db;
 mod deadletters;
 mod demo;
 mod exit;
+mod explain;
 mod key;
 mod output;
 mod pools;
@@ -27,6 +28,7 @@ mod standalone;
 mod telemetry;
 mod topics;
 mod users;
+mod variables;
 mod worker;
 mod workers;
 
@@ -63,6 +65,7 @@ enum Command {
     Dags(dags::Command),
     #[command(subcommand)]
     Runs(runs::Command),
+    Explain(explain::Options),
     #[command(subcommand)]
     Ranges(ranges::Command),
     #[command(subcommand)]
@@ -75,6 +78,8 @@ enum Command {
     Pools(pools::Command),
     #[command(subcommand)]
     Users(users::Command),
+    #[command(subcommand)]
+    Variables(variables::Command),
     #[command(subcommand)]
     Workers(workers::Command),
     #[command(subcommand)]
@@ -114,12 +119,14 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Keeper => Ok(exit::Ended::Success),
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
+        Command::Explain(options) => explain::run(options).await,
         Command::Ranges(command) => ranges::run(command).await,
         Command::Deadletters(command) => deadletters::run(command).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Connections(command) => connections::run(command).await,
         Command::Pools(command) => pools::run(command).await,
         Command::Users(command) => users::run(command).await,
+        Command::Variables(command) => variables::run(command).await,
         Command::Workers(command) => workers::run(command).await,
         Command::Db(command) => db::run(command).await,
     }

@@ -2,15 +2,17 @@
 
 mod http;
 mod kafka;
+mod notices;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use http::Http;
 pub use kafka::{DEFAULT_PORT, Kafka};
+pub use notices::{Slack, Smtp, SmtpTls, Webhook};
 
-/// The types of connections that tasks can use.
-pub const TYPES: [&str; 3] = ["http", "kafka", "postgres"];
+/// The types of connections: those that tasks use, and those by which people are told of ends.
+pub const TYPES: [&str; 6] = ["http", "kafka", "postgres", "slack", "smtp", "webhook"];
 
 /// The fields of a connection, which are Airflow's.
 #[derive(Clone, Deserialize)]
@@ -39,6 +41,9 @@ pub fn check(value: &Value) -> Result<(), ConnectionProblem> {
         "http" => Http::new(fields).map(drop),
         "kafka" => Kafka::new(fields).map(drop),
         "postgres" => Ok(()),
+        "slack" => Slack::new(fields).map(drop),
+        "smtp" => Smtp::new(fields).map(drop),
+        "webhook" => Webhook::new(fields).map(drop),
         other => Err(ConnectionProblem(format!(
             "there is no connection type `{other}`: it is one of {}",
             TYPES.join(", ")

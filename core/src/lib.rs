@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod dag;
 pub mod decide;
+pub mod explain;
 pub mod hex;
 pub mod ids;
 pub mod letter;
@@ -14,3 +15,4 @@ pub mod state;
 pub mod template;
 pub mod text;
 pub mod topic;
+pub mod variable;

@@ -41,6 +41,16 @@ pub fn json_has_nul(value: &Value) -> bool {
     }
 }
 
+/// Returns what differs between two texts, as `diff -u` writes it; empty if nothing does.
+#[must_use]
+pub fn unified_diff(old: &str, new: &str, old_name: &str, new_name: &str) -> String {
+    // Large and wholly different texts are told of less closely, but in time.
+    const WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+    let mut config = similar::TextDiff::configure();
+    let diff = config.timeout(WITHIN).diff_lines(old, new);
+    diff.unified_diff().context_radius(3).header(old_name, new_name).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -55,5 +65,12 @@ mod tests {
         assert_eq!(clean, json!({"a\u{FFFD}": ["x\u{FFFD}y", {"b": "\u{FFFD}"}, 1], "c": null}));
         assert!(!json_has_nul(&clean));
         assert_eq!(without_nul("plain".to_owned()), "plain");
+    }
+
+    #[test]
+    fn what_differs_is_told_in_lines() {
+        let diff = unified_diff("a: 1\nb: 2\n", "a: 1\nb: 3\n", "old", "new");
+        assert_eq!(diff, "--- old\n+++ new\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+        assert_eq!(unified_diff("a", "a", "old", "new"), "");
     }
 }

@@ -246,6 +246,9 @@ pub struct Assignment {
     /// of a mapped task: arguments by name, from what tasks have returned
     #[prost(message, optional, tag = "15")]
     pub item: ::core::option::Option<XCom>,
+    /// those that the templates name
+    #[prost(message, repeated, tag = "16")]
+    pub variables: ::prost::alloc::vec::Vec<Variable>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunInfo {
@@ -294,6 +297,16 @@ pub struct Connection {
     /// JSON, see subak_task::Connection; secret
     #[prost(bytes = "vec", tag = "2")]
     pub value: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Variable {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// hidden in logs
+    #[prost(bool, tag = "3")]
+    pub secret: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reports {

@@ -3,12 +3,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
-use subak_store::Store;
 use subak_store::read::InstanceRecord;
+use subak_store::{EncryptionKey, Store};
 use tokio::sync::broadcast;
 use tracing::error;
 
-use crate::engine::{CancelError, ClearError, Cleared, Engine, Progress, Trigger, TriggerError};
+use crate::engine::{
+    CancelError, ClearError, Cleared, DeleteError, Engine, Mark, MarkError, Marked, Progress,
+    Trigger, TriggerError,
+};
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{self, ReplayError};
 
@@ -24,6 +27,13 @@ pub(crate) struct Actions {
 impl Actions {
     pub(crate) fn new(engine: Engine) -> Self {
         Self { engine }
+    }
+
+    /// What connections and variables are encrypted with.
+    pub(crate) fn key(&self) -> Result<&EncryptionKey, ApiError> {
+        let why =
+            "this server has no key to encrypt variables: start it with SUBAK_SECRET_KEY_FILE";
+        self.engine.core().key.as_deref().ok_or_else(|| ApiError::Unavailable(why.to_owned()))
     }
 
     /// Runs of which something changed on this server; other servers' changes are not among them.
@@ -85,6 +95,41 @@ impl Actions {
             CancelError::NotFound => ApiError::NotFound("the run".to_owned()),
             CancelError::Ended(_) => ApiError::Conflict(error.to_string()),
             CancelError::Internal(cause) => internal(&cause),
+        })
+    }
+
+    /// Marks tasks of a run as ended. `None`: all but teardowns.
+    pub(crate) async fn tasks_mark(
+        &self,
+        run: RunKey,
+        tasks: Option<&[TaskNo]>,
+        mark: Mark,
+        user: &str,
+    ) -> Result<Marked, ApiError> {
+        self.engine.tasks_mark(run, tasks, mark, user).await.map_err(|error| match error {
+            MarkError::NotFound => ApiError::NotFound("the run".to_owned()),
+            MarkError::NoTask(task) => ApiError::TaskNotFound(task),
+            MarkError::HistoryGone | MarkError::Cancelled | MarkError::Mapped(_) => {
+                ApiError::Conflict(error.to_string())
+            }
+            MarkError::Internal(cause) => internal(&cause),
+        })
+    }
+
+    /// Fails a run: one that goes on is cancelled.
+    pub(crate) async fn run_fail(&self, run: RunKey, user: &str) -> Result<(), ApiError> {
+        if self.engine.run_fail(run, user).await.map_err(|cause| internal(&cause))? {
+            return Ok(());
+        }
+        self.run_cancel(run, user).await
+    }
+
+    /// Deletes a run that has ended.
+    pub(crate) async fn run_delete(&self, run: RunKey, user: &str) -> Result<(), ApiError> {
+        self.engine.run_delete(run, user).await.map_err(|error| match error {
+            DeleteError::NotFound => ApiError::NotFound("the run".to_owned()),
+            DeleteError::Active(_) => ApiError::Conflict(error.to_string()),
+            DeleteError::Internal(cause) => internal(&cause),
         })
     }
 

@@ -1,4 +1,5 @@
-//! Connections from the environment: `SUBAK_CONN_<NAME>`, JSON or a URL.
+//! Connections from the environment: `SUBAK_CONN_<NAME>`, JSON or a URL; and variables:
+//! `SUBAK_VAR_<NAME>`.
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -20,6 +21,12 @@ pub(crate) fn of_environment() -> Vec<String> {
     let mut ids: Vec<String> = ids.filter(|id| !id.is_empty()).collect();
     ids.sort_unstable();
     ids
+}
+
+/// Returns the variable of the environment, `SUBAK_VAR_<NAME>`.
+#[must_use]
+pub fn variable_from_environment(name: &str) -> Option<String> {
+    std::env::var(format!("SUBAK_VAR_{}", name.to_uppercase())).ok()
 }
 
 /// Reads a connection from JSON, or from a URL `type://login:password@host:port/schema?extra=…`.

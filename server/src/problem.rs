@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use subak_store::StoreError;
 use tracing::{error, warn};
 
+use crate::selection::SelectError;
+
 /// What went wrong, as the caller is told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -135,6 +137,16 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<SelectError> for ApiError {
+    fn from(error: SelectError) -> Self {
+        match error {
+            SelectError::NoTask(task) => Self::TaskNotFound(task),
+            SelectError::NoDate | SelectError::TooMany => Self::Conflict(error.to_string()),
+            SelectError::Store(error) => error.into(),
+        }
     }
 }
 

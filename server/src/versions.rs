@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use subak_core::decide::{Plan, PlanError};
 use subak_store::read::{RunRecord, VersionRecord};
 use subak_store::{Store, StoreError};
 use subak_web::graph::{Layout, layout};
@@ -14,9 +15,19 @@ const KEPT: usize = 64;
 pub(crate) struct Version {
     pub(crate) record: VersionRecord,
     layout: OnceLock<Layout>,
+    plan: OnceLock<Arc<Plan>>,
 }
 
 impl Version {
+    /// Returns the compiled version, compiled when it is first asked for.
+    pub(crate) fn plan(&self) -> Result<Arc<Plan>, PlanError> {
+        if let Some(plan) = self.plan.get() {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(self.record.plan()?);
+        Ok(self.plan.get_or_init(|| plan).clone())
+    }
+
     /// Returns the graph's layout, computed when it is first asked for.
     pub(crate) fn layout(&self) -> &Layout {
         self.layout.get_or_init(|| layout(&self.record.model))
@@ -49,7 +60,7 @@ impl Versions {
                 what: format!("version {version} of DAG {dag}"),
                 source: serde::de::Error::custom("there is no such row"),
             })?;
-        let made = Arc::new(Version { record, layout: OnceLock::new() });
+        let made = Arc::new(Version { record, layout: OnceLock::new(), plan: OnceLock::new() });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front(made.clone());
         kept.truncate(KEPT);

@@ -46,11 +46,16 @@ impl EncryptionKey {
         Self { id: id.into(), key: SecretBox::new(Box::new(bytes)) }
     }
 
+    /// Which key it is.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     fn cipher(&self) -> Aes256Gcm {
         Aes256Gcm::new(&Key::<Aes256Gcm>::from(*self.key.expose_secret()))
     }
 
-    fn seal(&self, plain: &[u8], aad: &[u8]) -> Vec<u8> {
+    pub(crate) fn seal(&self, plain: &[u8], aad: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
         let sealed = self
@@ -60,7 +65,7 @@ impl EncryptionKey {
         [&nonce[..], &sealed].concat()
     }
 
-    fn open(&self, sealed: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open(&self, sealed: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
         self.cipher().decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad }).ok()

@@ -10,6 +10,7 @@ mod error;
 mod log_append;
 pub mod mutation;
 mod news;
+mod notifications;
 mod partitions;
 mod pools;
 mod ranges;
@@ -24,6 +25,7 @@ mod statement;
 mod storage;
 mod timers;
 mod upkeep;
+mod variables;
 
 pub use access::PasswordProblem;
 pub use connect::Store;
@@ -31,6 +33,7 @@ pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};
 pub use error::StoreError;
 pub use news::{News, NewsListener};
+pub use notifications::{NewNotification, Notification};
 pub use pools::Pool;
 pub use ranges::RangeRow;
 pub use replays::{LetterGroup, NewReplay, NotReplayable};
@@ -42,6 +45,7 @@ pub use statement::{Reads, Statement, every_statement};
 pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};
 pub use upkeep::Strain;
+pub use variables::Variable;
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -80,9 +80,17 @@ async fn runs_drop(
     .fetch_all(&mut *tx)
     .await?;
     let runs: Vec<i64> = runs.into_iter().map(|(key,)| key).collect();
-    for table in
-        ["task_reset", "task_against", "join_state", "mapped", "past_wait", "outbox", "run"]
-    {
+    for table in [
+        "task_reset",
+        "task_against",
+        "task_note",
+        "notification",
+        "join_state",
+        "mapped",
+        "past_wait",
+        "outbox",
+        "run",
+    ] {
         let delete = format!("DELETE FROM {table} WHERE run_key = ANY ($1)");
         sqlx::query(sqlx::AssertSqlSafe(delete)).bind(&runs).execute(&mut *tx).await?;
     }

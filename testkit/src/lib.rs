@@ -12,6 +12,7 @@ pub mod peek;
 pub mod poke;
 pub mod postgres;
 pub mod settle;
+pub mod sinks;
 pub mod stack;
 
 pub use postgres::{TestDatabase, database};

@@ -237,3 +237,19 @@ pub async fn log_text(store: &Store, run: RunKey) -> anyhow::Result<String> {
     let texts = chunks.iter().map(|lz4| lz4_flex::block::decompress_size_prepended(lz4));
     Ok(String::from_utf8(texts.collect::<Result<Vec<_>, _>>()?.concat())?)
 }
+
+/// `connection error` of every notification that was not sent, in the order in which they were left, and
+/// whether it was given up.
+pub async fn notifications(store: &Store) -> anyhow::Result<Vec<(String, bool)>> {
+    Ok(sqlx::query_as(
+        "SELECT connection || ' ' || coalesce(last_error, ''), given_up_at IS NOT NULL
+         FROM notification ORDER BY id",
+    )
+    .fetch_all(store.pool())
+    .await?)
+}
+
+/// The values of variables as they lie in the database.
+pub async fn variables(store: &Store) -> anyhow::Result<Vec<Vec<u8>>> {
+    Ok(sqlx::query_scalar("SELECT value FROM variable").fetch_all(store.pool()).await?)
+}

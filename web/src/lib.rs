@@ -30,6 +30,7 @@ pub mod text;
 pub mod topics;
 pub mod trigger;
 pub mod url;
+pub mod versions;
 
 pub use badge::Badge;
 

@@ -15,6 +15,8 @@ pub struct RunPage<'a> {
     pub frame: Frame<'a>,
     pub live: RunLive,
     pub note: String,
+    /// Where the note is changed.
+    pub note_action: Option<String>,
     /// Formatted JSON; empty when there is none.
     pub conf: String,
 }
@@ -47,6 +49,10 @@ pub struct RunLive {
     pub can_cancel: bool,
     pub can_clear: bool,
     pub can_clear_failed: bool,
+    /// It has ended.
+    pub can_delete: bool,
+    pub can_mark_success: bool,
+    pub can_mark_failed: bool,
 }
 
 /// How many tasks are in which state.

@@ -28,6 +28,9 @@ pub struct TaskPage<'a> {
     pub log_href: String,
     /// Where its rest comes from; empty when it is complete.
     pub events: String,
+    pub note: String,
+    /// Where the note is changed.
+    pub note_action: Option<String>,
     /// Markup made by [`crate::settings::markup`].
     pub settings: String,
     pub upstream: Vec<Neighbour>,
@@ -57,6 +60,12 @@ pub struct TaskLive {
     pub rejected: Option<String>,
     /// Its dead letters.
     pub letters_href: String,
+    /// Where it is marked as ended.
+    pub mark_action: Option<String>,
+    /// It has not begun, or waits.
+    pub waits: bool,
+    /// Why it waits, or why it ran.
+    pub why: Vec<String>,
     pub clear_action: Option<String>,
 }
 

@@ -135,6 +135,24 @@ texts! {
     preview: "First rows", "Baris pertama";
     rows_rejected: "{} rows were rejected.", "{} baris ditolak.";
     due: "Next try", "Percobaan berikut";
+    more_actions: "More…", "Lainnya…";
+    mark_as: "Mark as…", "Tandai sebagai…";
+    mark_success: "Mark as success", "Tandai berhasil";
+    mark_failed: "Mark as failed", "Tandai gagal";
+    mark_skipped: "Mark as skipped", "Tandai dilewati";
+    mark_run_sure: "Mark all tasks of this run as successful? Those that run are ended.", "Tandai semua task run ini berhasil? Yang berjalan akan dihentikan.";
+    delete_run: "Delete run", "Hapus run";
+    delete_run_sure: "Delete this run with its history and logs?", "Hapus run ini beserta riwayat dan lognya?";
+    note_change: "Change the note", "Ubah catatan";
+    save: "Save", "Simpan";
+    versions: "Versions", "Versi";
+    made: "Made", "Dibuat";
+    all_versions: "All versions", "Semua versi";
+    compare: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    difference: "From version {}", "Dari versi {}";
+    no_difference: "Their sources are the same.", "Sumbernya sama.";
+    why: "Why", "Mengapa";
+    why_waits: "Why it waits", "Mengapa menunggu";
 
     dead_letters: "Dead letters", "Dead letter";
     no_letters: "No record was rejected.", "Tidak ada rekaman yang ditolak.";

@@ -15,6 +15,7 @@ use chrono::DateTime;
 use serde_json::Value;
 use subak_core::dag::model::Task;
 use subak_core::template::RunContext;
+use subak_core::variable::{is_secret, secret_parts};
 use subak_task::{
     BadRow, DatasetRef, DatasetStats, DeadLetterSink, FileAccess, Pipeline, ProgressSink,
     StateStore, TaskContext, TaskError, TaskIdentity, Uncounted,
@@ -126,7 +127,13 @@ impl LocalRunner {
         cancel: &CancellationToken,
     ) -> LocalEnd {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
-        let patterns = Patterns::new(this.connections.values().flat_map(Connection::secrets));
+        let variables = this.context.variables.iter();
+        let hidden: Vec<String> = variables
+            .filter(|(key, _)| is_secret(key))
+            .flat_map(|(_, value)| secret_parts(value))
+            .collect();
+        let secrets = this.connections.values().flat_map(Connection::secrets);
+        let patterns = Patterns::new(secrets.chain(hidden.iter().map(String::as_str)));
         let printer = Arc::new(Printer { line: Box::new(line) });
         let log = TryLog::new(token, patterns, Arc::clone(&printer) as _, false);
         let letters = Arc::new(Letters::default());

@@ -11,6 +11,7 @@ mod schema;
 mod show;
 mod test;
 mod validate;
+mod versions;
 
 /// Checks, shows and tries DAGs.
 #[derive(Debug, Subcommand)]
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Test(test::Options),
     Schema(schema::Options),
     Operators(operators::Options),
+    Versions(versions::Options),
+    Diff(versions::DiffOptions),
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
@@ -37,5 +40,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Test(options) => test::run(options).await,
         Command::Schema(options) => schema::run(&options),
         Command::Operators(options) => operators::run(&options),
+        Command::Versions(options) => versions::run(options).await,
+        Command::Diff(options) => versions::diff(options).await,
     }
 }

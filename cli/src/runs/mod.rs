@@ -9,10 +9,14 @@ use crate::exit::Outcome;
 
 mod cancel;
 mod clear;
+mod delete;
 pub(crate) mod engine;
 pub(crate) mod follow;
 mod list;
 mod logs;
+mod mark;
+mod note;
+mod scope;
 mod show;
 pub(crate) mod trigger;
 
@@ -27,6 +31,9 @@ pub(crate) enum Command {
     Logs(logs::Options),
     Cancel(cancel::Options),
     Clear(clear::Options),
+    Mark(mark::Options),
+    Note(note::Options),
+    Delete(delete::Options),
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
@@ -37,6 +44,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Logs(options) => logs::run(options).await,
         Command::Cancel(options) => cancel::run(options).await,
         Command::Clear(options) => clear::run(options).await,
+        Command::Mark(options) => mark::run(options).await,
+        Command::Note(options) => note::run(options).await,
+        Command::Delete(options) => delete::run(options).await,
     }
 }
 
@@ -49,6 +59,10 @@ pub(crate) struct Which {
 }
 
 impl Which {
+    pub(crate) fn new(dag_id: String, run_id: Option<String>) -> Self {
+        Self { dag_id, run_id }
+    }
+
     /// Returns the run, or says that there is none.
     pub(crate) async fn find(&self, store: &Store) -> anyhow::Result<RunRecord> {
         let dag_id = &self.dag_id;

@@ -129,6 +129,14 @@ fn a_run_is_triggered_followed_and_read_from_the_terminal() {
 
     let failed = subak.subak(&["runs", "trigger", "broken", "--wait"]);
     assert_eq!(failed.status.code(), Some(3), "{}{}", stdout(&failed), stderr(&failed));
+    // From where it failed: the same again, as nothing was mended.
+    let again = subak.subak(&["runs", "clear", "broken", "--failed", "--wait"]);
+    assert_eq!(again.status.code(), Some(3), "{}{}", stdout(&again), stderr(&again));
+    let nothing = subak.subak(&["runs", "clear", "greeting", "--failed"]);
+    assert_eq!(nothing.status.code(), Some(1), "{}", stdout(&nothing));
+    assert!(stderr(&nothing).contains("nothing was cleared"), "{}", stderr(&nothing));
+    let why = subak.subak(&["explain", "broken", "fails"]);
+    assert!(stdout(&why).contains("has ended (failed)"), "{}{}", stdout(&why), stderr(&why));
     let list = stdout(&subak.subak(&["runs", "list", "--state", "failed"]));
     assert!(list.contains("broken") && !list.contains("greeting"), "{list}");
 
@@ -157,6 +165,40 @@ fn an_existing_data_folder_is_ready_sooner_than_a_new_one() {
     // On an idle machine a third of a second, where 2 s are allowed; a busy one must not fail here.
     assert!(times.iter().min().unwrap() < &with_initdb, "{times:?}, with initdb {with_initdb:?}");
     assert!(!place.path().join(".data/standalone.json").exists());
+}
+
+#[test]
+fn runs_are_marked_noted_and_deleted_and_variables_kept() {
+    let place = place();
+    let subak = Standalone::start(place.path());
+    let failed = subak.subak(&["runs", "trigger", "broken", "--run-id", "one", "--wait"]);
+    assert_eq!(failed.status.code(), Some(3), "{}{}", stdout(&failed), stderr(&failed));
+    let good = |arguments: &[&str]| {
+        let output = subak.subak(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    };
+    let would = good(&["runs", "clear", "broken", "--task", "fails", "--dry-run"]);
+    assert_eq!(would, "broken  one  would clear fails\n");
+    let mark = ["runs", "mark", "broken", "one", "--task", "fails", "--success"];
+    assert_eq!(good(&mark), "broken  one  marked as success: fails\n");
+    assert_eq!(good(&mark), "broken  one  marked as success: nothing\n");
+    assert!(good(&["runs", "list", "--state", "success"]).contains("broken"));
+    good(&["runs", "note", "broken", "--task", "fails", "--text", "by hand"]);
+    assert!(good(&["dags", "versions", "broken"]).contains("all.yaml"));
+    assert_eq!(good(&["runs", "delete", "broken", "one"]), "broken  one  is deleted\n");
+    let gone = subak.subak(&["runs", "delete", "broken", "one"]);
+    assert!(stderr(&gone).contains("no run `one`"), "{}", stderr(&gone));
+
+    good(&["variables", "set", "region", "eu"]);
+    good(&["variables", "set", "shop_token", "hunter2"]);
+    assert_eq!(good(&["variables", "get", "shop_token"]), "hunter2\n");
+    let list = good(&["variables", "list"]);
+    assert!(list.contains("region") && list.contains("***") && !list.contains("hunter2"), "{list}");
+    good(&["variables", "remove", "region"]);
+    let missing = subak.subak(&["variables", "get", "region"]);
+    assert!(stderr(&missing).contains("`region` does not exist"), "{}", stderr(&missing));
+    assert_eq!(subak.stop(), Some(0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::diagnostic::{At, Report};
 use super::groups::Groups;
-use super::model::{Dag, Param};
+use super::model::{Dag, Notices, Param};
 use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
 use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
 use super::{feeds, params, tasks, timing};
@@ -76,6 +76,11 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         fail_fast: raw.fail_fast.unwrap_or(false),
         max_consecutive_failed_dag_runs: raw.max_consecutive_failed_dag_runs.unwrap_or(0),
         is_paused_upon_creation: raw.is_paused_upon_creation.unwrap_or(false),
+        notices: Notices {
+            on_failure: raw.on_failure.unwrap_or_default().0,
+            on_success: raw.on_success.unwrap_or_default().0,
+            on_retry: Vec::new(),
+        },
         tags: raw.tags,
         params,
         task_groups: groups.into_model(),

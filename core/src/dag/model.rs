@@ -11,6 +11,8 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::notices::{Notice, Notices};
+pub use super::retry::{ErrorClass, RetryRule};
 use crate::decide::TriggerRule;
 use crate::ids::{DagId, TaskId};
 
@@ -49,6 +51,9 @@ pub struct Dag {
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_consecutive_failed_dag_runs: u32,
     pub is_paused_upon_creation: bool,
+    /// Who is told of the ends of runs.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     pub tags: Vec<String>,
     pub params: BTreeMap<String, Param>,
     /// Groups of tasks by their full id, outer groups before the dot.
@@ -219,6 +224,12 @@ pub struct Task {
     pub max_retry_delay: Option<Duration>,
     /// Share of the delay drawn at random on top of it, 0 to 1.
     pub retry_jitter: f64,
+    /// What becomes of failures of one class or exit code; the first rule that fits decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retry_policy: Vec<RetryRule>,
+    /// Who is told of its ends.
+    #[serde(default, skip_serializing_if = "Notices::is_empty")]
+    pub notices: Notices,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_timeout: Option<Duration>,
     pub queue: String,
@@ -331,6 +342,8 @@ impl Task {
             retry_exponential_backoff: false,
             max_retry_delay: None,
             retry_jitter: 0.0,
+            retry_policy: Vec::new(),
+            notices: Notices::default(),
             execution_timeout: None,
             queue: DEFAULT_QUEUE.to_owned(),
             pool: DEFAULT_POOL.to_owned(),
@@ -393,6 +406,7 @@ impl Dag {
             fail_fast: false,
             max_consecutive_failed_dag_runs: 0,
             is_paused_upon_creation: false,
+            notices: Notices::default(),
             tags: Vec::new(),
             params: BTreeMap::new(),
             task_groups: BTreeMap::new(),

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::model::{OnOverlap, WeightRule};
+use super::notices::RawNotices;
 use super::params::Declaration;
+use super::retry::RawRetryRule;
 use super::timing::RawSchedule;
 use super::values::{Instant, Pool, Positive, Share, Span, Zone};
 use crate::decide::TriggerRule;
@@ -54,6 +56,10 @@ pub(crate) struct RawDag {
     /// Whether a task that fails stops all others but teardowns. Every trigger rule must be
     /// `all_success` then.
     pub fail_fast: Option<bool>,
+    /// Who is told of a run that failed: a connection of type `smtp`, `slack` or `webhook`, or several.
+    pub on_failure: Option<RawNotices>,
+    /// Who is told of a run that succeeded.
+    pub on_success: Option<RawNotices>,
     /// After this many failed runs in a row the DAG is paused; 0, never, if absent.
     pub max_consecutive_failed_dag_runs: Option<u32>,
     /// Control keys of every task that does not have them itself.
@@ -79,7 +85,7 @@ pub(crate) struct RawDag {
 }
 
 /// Keys of a DAG that are part of the format, and not built yet.
-pub(crate) const DAG_NOT_YET: &[&str] = &["deadline", "on_failure", "on_success"];
+pub(crate) const DAG_NOT_YET: &[&str] = &["deadline"];
 
 /// The keys of a task that belong to it alone.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -151,6 +157,15 @@ pub(crate) struct Controls {
     pub max_retry_delay: Option<Span>,
     /// Share of the delay, 0 to 1, of which a random part is added to it.
     pub retry_jitter: Option<Share>,
+    /// What becomes of failures of one class or exit code; the first rule that fits decides.
+    pub retry_policy: Option<Vec<RawRetryRule>>,
+    /// Who is told when the task has failed for good: a connection of type `smtp`, `slack` or
+    /// `webhook`, or several.
+    pub on_failure: Option<RawNotices>,
+    /// Who is told when it has succeeded.
+    pub on_success: Option<RawNotices>,
+    /// Who is told when a try has failed and another one follows.
+    pub on_retry: Option<RawNotices>,
     /// A try that takes longer fails.
     pub execution_timeout: Option<Span>,
     /// When the task runs, given how its upstream tasks ended.
@@ -189,6 +204,10 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
     "retry_exponential_backoff",
     "max_retry_delay",
     "retry_jitter",
+    "retry_policy",
+    "on_failure",
+    "on_success",
+    "on_retry",
     "execution_timeout",
     "trigger_rule",
     "queue",
@@ -205,8 +224,7 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
 ];
 
 /// Keys of a task that are part of the format, and not built yet.
-pub(crate) const TASK_NOT_YET: &[&str] =
-    &["inlets", "outlets", "on_failure", "on_success", "on_retry", "retry_policy"];
+pub(crate) const TASK_NOT_YET: &[&str] = &["inlets", "outlets"];
 
 impl Controls {
     /// These keys, and where one is absent that of `defaults`.
@@ -220,6 +238,10 @@ impl Controls {
                 .or(other.retry_exponential_backoff),
             max_retry_delay: self.max_retry_delay.or(other.max_retry_delay),
             retry_jitter: self.retry_jitter.or(other.retry_jitter),
+            retry_policy: self.retry_policy.or(other.retry_policy),
+            on_failure: self.on_failure.or(other.on_failure),
+            on_success: self.on_success.or(other.on_success),
+            on_retry: self.on_retry.or(other.on_retry),
             execution_timeout: self.execution_timeout.or(other.execution_timeout),
             trigger_rule: self.trigger_rule.or(other.trigger_rule),
             queue: self.queue.or(other.queue),

@@ -9,7 +9,7 @@ use super::expand::Arguments;
 use super::graph::Graph;
 use super::groups::Groups;
 use super::load::check_id;
-use super::model::{Param, Task};
+use super::model::{Notices, Param, Task};
 use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TASK_NOT_YET, TaskHead};
 use super::sinks;
 use super::suggest::did_you_mean;
@@ -444,6 +444,14 @@ fn task(
         retry_exponential_backoff: controls.retry_exponential_backoff.unwrap_or(false),
         max_retry_delay: controls.max_retry_delay.map(|span| span.0),
         retry_jitter: controls.retry_jitter.map_or(0.0, |share| share.0),
+        retry_policy: controls
+            .retry_policy
+            .map_or_else(Vec::new, |rules| rules.into_iter().map(|rule| rule.0).collect()),
+        notices: Notices {
+            on_failure: controls.on_failure.unwrap_or_default().0,
+            on_success: controls.on_success.unwrap_or_default().0,
+            on_retry: controls.on_retry.unwrap_or_default().0,
+        },
         execution_timeout: controls.execution_timeout.map(|span| span.0),
         queue: controls.queue.unwrap_or(plain.queue),
         priority_weight: controls.priority_weight.unwrap_or(plain.priority_weight),

@@ -240,3 +240,61 @@ fn tasks_without_an_end_have_slots_of_their_own() {
     let task = &parsed.dags[0].tasks[0];
     assert_eq!((task.queue.as_str(), task.continuous), (model::DEFAULT_QUEUE, false));
 }
+
+#[test]
+fn policies_and_notices_are_read_and_inherited() {
+    let dag = good(
+        "dag_id: a\non_failure: {connection: mail, to: [a@b.c]}\ndefault_args: {retry_policy: [{exit_code: 1, retry: false}], on_retry: [{connection: chat}]}\ntasks:\n  x: {operator: noop}\n  y: {operator: noop, retry_policy: [{error: permanent, retries: 2, retry_delay: 5s}, {exit_code: [2, 3], retry: true}]}\n",
+    );
+    let rule = |task: usize, rule: usize| dag.tasks[task].retry_policy[rule].clone();
+    assert_eq!((rule(0, 0).exit_code, rule(0, 0).retry), (vec![1], false));
+    assert_eq!(rule(1, 0).retry_delay, Some(std::time::Duration::from_secs(5)));
+    assert_eq!((rule(1, 1).exit_code, rule(1, 1).error), (vec![2, 3], None));
+    assert_eq!(dag.notices.on_failure[0].to, ["a@b.c"]);
+    assert_eq!(dag.tasks[1].notices.on_retry[0].connection, "chat");
+    // A DAG without them has the hash that it had before there were any.
+    let plain = good("dag_id: a\ntasks: {x: {operator: noop}}\n");
+    let json = serde_json::to_string(&plain).unwrap();
+    assert!(!json.contains("retry_policy") && !json.contains("notices"), "{json}");
+}
+
+#[test]
+fn a_policy_or_a_notice_that_cannot_be_right_is_refused() {
+    for (line, message) in [
+        ("retry_policy: [{retry: false}]", "needs \"exit_code\" or \"error\""),
+        ("retry_policy: [{exit_code: 1}]", "needs \"retry\", \"retries\" or \"retry_delay\""),
+        ("retry_policy: [{exit_code: 1, retry: false, retries: 2}]", "has no \"retries\""),
+        ("retry_policy: [{exit_code: 0, retry: false}]", "1 to 255, not 0"),
+        ("retry_policy: [{exit_code: [], retry: false}]", "\"exit_code\" is empty"),
+        ("retry_policy: [{error: transiant, retry: false}]", "transiant"),
+        ("retry_policy: [{exit_codes: 1, retry: false}]", "did you mean \"exit_code\"?"),
+        ("on_failure: {connection: ''}", "\"connection\" is empty"),
+        ("on_failure: {connection: m, to: [ops]}", "\"ops\" is no mail address"),
+        ("on_failure: [{to: [a@b.c]}]", "connection"),
+        ("on_retry: {connection: '{{ params.x }}'}", "a template can't stand here"),
+        ("on_failures: {connection: m}", "did you mean \"on_failure\"?"),
+    ] {
+        let text = format!("dag_id: a\ntasks:\n  x:\n    operator: noop\n    {line}\n");
+        let parsed = parse("f", &text);
+        let said: Vec<String> = parsed.diagnostics.iter().map(|it| it.headline()).collect();
+        assert!(
+            said.iter().any(|it| it.starts_with("f:5:") && it.contains(message)),
+            "{line}: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_variable_goes_into_a_command_by_its_environment() {
+    let parsed = parse(
+        "f",
+        "dag_id: a\ntasks: {x: {operator: bash, with: {command: 'echo {{ var.value.region }}'}}}\n",
+    );
+    let said = parsed.diagnostics[0].headline();
+    assert!(said.contains("env: {VALUE: \"{{ var.value.region }}\"}"), "{said}");
+    let named = parse(
+        "f",
+        "dag_id: a\ntasks: {x: {operator: bash, with: {command: 'true', env: {A: '{{ var.value }}'}}}}\n",
+    );
+    assert!(named.diagnostics[0].headline().contains("name a variable"));
+}

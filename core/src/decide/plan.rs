@@ -17,6 +17,8 @@ pub struct Plan {
     numbers: HashMap<TaskId, TaskNo>,
     /// What tasks and groups are mapped over.
     mappings: Vec<Mapping>,
+    /// Whether somebody is told of an end.
+    pub tells: bool,
 }
 
 /// What a task, or a group of tasks, is mapped over.
@@ -199,7 +201,9 @@ impl Plan {
                 task.downstream.push(down);
             }
         }
-        let mut plan = Self { dag, tasks, numbers, mappings: Vec::new() };
+        let tells =
+            !dag.notices.is_empty() || dag.tasks.iter().any(|task| !task.notices.is_empty());
+        let mut plan = Self { dag, tasks, numbers, mappings: Vec::new(), tells };
         plan.find_past();
         plan.find_leaves();
         plan.guard();

@@ -1,8 +1,9 @@
 //! Whether a failed try is followed by another, and when.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::dag::model::Task;
+use crate::dag::model::{ErrorClass, RetryRule, Task};
 
 /// How often and how fast a task is tried again.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub struct RetryPolicy {
     pub max_delay: Duration,
     /// Share of the delay that chance adds at most, 0 to 1.
     pub jitter: f64,
+    /// About failures of one class or exit code; the first that fits decides.
+    pub rules: Vec<RetryRule>,
 }
 
 /// How a try failed.
@@ -42,7 +45,31 @@ impl RetryPolicy {
             exponential: task.retry_exponential_backoff,
             max_delay: task.max_retry_delay.unwrap_or(MAX_DELAY),
             jitter: task.retry_jitter,
+            rules: task.retry_policy.clone(),
         }
+    }
+
+    /// The policy for one failed try, and how it counts: as its first rule that fits says. A lost worker
+    /// is no failure of the task.
+    #[must_use]
+    pub fn of_failure(&self, end: TryEnd, exit_code: Option<i32>) -> (Cow<'_, Self>, TryEnd) {
+        let class = match end {
+            TryEnd::Transient => ErrorClass::Transient,
+            TryEnd::Permanent => ErrorClass::Permanent,
+            TryEnd::WorkerLost => return (Cow::Borrowed(self), end),
+        };
+        let Some(rule) = self.rules.iter().find(|rule| rule.fits(class, exit_code)) else {
+            return (Cow::Borrowed(self), end);
+        };
+        if !rule.retry {
+            return (Cow::Borrowed(self), TryEnd::Permanent);
+        }
+        let changed = Self {
+            retries: rule.retries.unwrap_or(self.retries),
+            delay: rule.retry_delay.unwrap_or(self.delay),
+            ..self.clone()
+        };
+        (Cow::Owned(changed), TryEnd::Transient)
     }
 
     /// The delay before the try that follows `failed` failed ones; `chance` is drawn from 0 to 1.
@@ -91,6 +118,7 @@ mod tests {
             exponential,
             max_delay: Duration::from_secs(35),
             jitter,
+            rules: Vec::new(),
         }
     }
 
@@ -126,5 +154,39 @@ mod tests {
         assert_eq!(after_failure(&three, TryEnd::WorkerLost, 1, 6, 0.0), None);
         assert_eq!(after_failure(&three, TryEnd::Transient, 2, 5, 0.0), None);
         assert!(after_failure(&policy(false, 0.0), TryEnd::Permanent, 1, 0, 0.0).is_none());
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rule = |exit_code: &[i32], error, retry| RetryRule {
+            exit_code: exit_code.to_vec(),
+            error,
+            retry,
+            retries: None,
+            retry_delay: None,
+        };
+        let policy = RetryPolicy {
+            rules: vec![
+                rule(&[1, 2], None, false),
+                RetryRule {
+                    retries: Some(10),
+                    retry_delay: Some(Duration::from_secs(5)),
+                    ..rule(&[], Some(ErrorClass::Transient), true)
+                },
+                rule(&[75], Some(ErrorClass::Permanent), true),
+            ],
+            ..policy(false, 0.0)
+        };
+        let delay = |end, code, failed| {
+            let (policy, end) = policy.of_failure(end, code);
+            after_failure(&policy, end, failed, 0, 0.0).map(|delay| delay.as_secs())
+        };
+        assert_eq!(delay(TryEnd::Transient, Some(2), 1), None);
+        assert_eq!(delay(TryEnd::Transient, Some(3), 10), Some(5));
+        assert_eq!(delay(TryEnd::Transient, None, 11), None);
+        assert_eq!(delay(TryEnd::Permanent, Some(75), 3), Some(10));
+        assert_eq!(delay(TryEnd::Permanent, Some(75), 4), None);
+        assert_eq!(delay(TryEnd::Permanent, Some(76), 1), None);
+        assert_eq!(policy.of_failure(TryEnd::WorkerLost, Some(1)).1, TryEnd::WorkerLost);
     }
 }

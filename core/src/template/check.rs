@@ -54,7 +54,9 @@ pub(crate) fn check(text: &str, known: &Known<'_>) -> Checked {
                 checked.values.push(part.to_owned());
                 checked.outputs.push((task, part.to_owned()));
             }
-            Use::Param(_) | Use::Conf | Use::XComs(_) => checked.values.push(part.to_owned()),
+            Use::Param(_) | Use::Conf | Use::XComs(_) | Use::Variable { .. } => {
+                checked.values.push(part.to_owned());
+            }
             _ => {}
         }
     }
@@ -99,11 +101,11 @@ const VARIABLES: &[&str] = &[
     "task_instance",
     "tasks",
     "macros",
+    "var",
 ];
 
 /// Variables of Airflow that need what is not built yet.
 const NOT_YET: &[&str] = &[
-    "var",
     "conn",
     "prev_data_interval_start_success",
     "prev_data_interval_end_success",
@@ -170,7 +172,7 @@ fn wrong(used: &Use, known: &Known<'_>) -> Option<String> {
         Use::Filter(name) => unknown("filter", name, FILTERS),
         Use::Test(name) => unknown("test", name, TESTS),
         Use::Wrong(message) => Some(message.clone()),
-        Use::Conf => None,
+        Use::Conf | Use::Variable { .. } => None,
     }
 }
 

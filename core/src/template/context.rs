@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::datetime::Moment;
 use super::macros::macros;
 use super::value::jinja;
+use super::variables::variables;
 
 /// Names an XCom of a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +59,8 @@ pub struct RunContext {
     pub arguments: Map<String, Value>,
     /// The XComs that the task's templates name, see [`super::References::needed_xcoms`].
     pub xcoms: BTreeMap<XComKey, Value>,
+    /// The variables that the task's templates name, see [`super::References::variables`].
+    pub variables: BTreeMap<String, String>,
 }
 
 impl RunContext {
@@ -74,6 +77,7 @@ impl RunContext {
         all.insert("ti", ti.clone());
         all.insert("task_instance", ti);
         all.insert("dag_run", self.dag_run());
+        all.insert("var", variables(&self.variables));
         for (name, instant) in self.instants() {
             all.insert(name, Moment::value(instant));
         }

@@ -15,6 +15,7 @@ mod python;
 mod references;
 mod render;
 mod value;
+mod variables;
 
 pub(crate) use check::{Known, check};
 pub use context::{RunContext, XComKey};

@@ -1,6 +1,6 @@
 //! What a template uses: read from its syntax tree, without running it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use minijinja::machinery::ast::{Call, CallArg, Expr, Stmt};
 use minijinja::machinery::{Span, parse};
@@ -21,6 +21,8 @@ pub struct References {
     pub params: BTreeSet<String>,
     /// Whether the run's conf is used.
     pub conf: bool,
+    /// Variables, with whether a template can do without.
+    pub variables: BTreeMap<String, bool>,
 }
 
 impl References {
@@ -37,6 +39,10 @@ impl References {
             Use::XComs(keys) => self.xcoms.extend(keys.iter().cloned()),
             Use::Param(name) => _ = self.params.insert(name.clone()),
             Use::Conf => self.conf = true,
+            Use::Variable { key, optional } => {
+                let known = self.variables.entry(key.clone()).or_insert(*optional);
+                *known &= *optional;
+            }
             Use::Path(_) | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => {}
         }
     }
@@ -91,6 +97,11 @@ pub(super) enum Use {
     /// A param's name, or `*`.
     Param(String),
     Conf,
+    /// `var.value.x`, `var.json.x`; one with a default is optional.
+    Variable {
+        key: String,
+        optional: bool,
+    },
     Output(String),
     XComs(Vec<XComKey>),
     /// Any other variable, with the attributes taken of it.
@@ -256,6 +267,10 @@ impl<'t> Walk<'t> {
     fn call(&mut self, call: &minijinja::machinery::ast::Spanned<Call<'_>>) {
         let callee = path(&call.expr);
         match callee.as_deref() {
+            Some([var, kind, method]) if is_variables(var, kind) && method == "get" => {
+                let used = variable(&call.args);
+                self.add_from(used, &call.expr, call.span());
+            }
             Some([ti, method]) if is_ti(ti) && method == "xcom_pull" => {
                 let used = xcom_pull(&call.args).map_or_else(Use::Wrong, Use::XComs);
                 self.add_from(used, &call.expr, call.span());
@@ -285,6 +300,15 @@ impl<'t> Walk<'t> {
             ["params", name, ..] | ["dag", "params", name, ..] => Use::Param(name.to_owned()),
             ["params"] => Use::Param("*".to_owned()),
             ["dag_run", "conf", ..] => Use::Conf,
+            ["var", "value" | "json", "get"] => {
+                Use::Wrong("get is a call: {{ var.value.get('name', 'default') }}".to_owned())
+            }
+            ["var", "value" | "json", key, ..] => {
+                Use::Variable { key: key.to_owned(), optional: false }
+            }
+            ["var", ..] => Use::Wrong(
+                "name a variable: {{ var.value.name }}, or {{ var.json.name }} for JSON".to_owned(),
+            ),
             ["tasks", task, "output", ..] => Use::Output(task.to_owned()),
             [ti, "xcom_pull"] if is_ti(ti) => {
                 Use::Wrong("xcom_pull is a call: {{ ti.xcom_pull('task') }}".to_owned())
@@ -307,6 +331,25 @@ fn start(expr: &Expr<'_>) -> usize {
 
 fn is_ti(name: &str) -> bool {
     matches!(name, "ti" | "task_instance")
+}
+
+fn is_variables(var: &str, kind: &str) -> bool {
+    var == "var" && matches!(kind, "value" | "json")
+}
+
+/// The variable of `var.value.get(name, default)`. Its name is to be a literal: the server sends the
+/// value along before anything is rendered.
+fn variable(args: &[CallArg<'_>]) -> Use {
+    let name = match args.first() {
+        Some(CallArg::Pos(name) | CallArg::Kwarg("key", name)) => name.as_const(),
+        _ => None,
+    };
+    match name.as_ref().and_then(|name| name.as_str()) {
+        Some(key) => Use::Variable { key: key.to_owned(), optional: args.len() > 1 },
+        None => Use::Wrong(
+            "a variable's name is written out, such as var.value.get('name', 'default')".to_owned(),
+        ),
+    }
 }
 
 fn other_file() -> Use {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::context::RunContext;
 use super::environment::ENVIRONMENT;
+use super::references::references;
 use super::value::json;
 use super::{bounds, expression, is_output, is_template};
 use crate::dag::model::Task;
@@ -37,6 +38,22 @@ pub fn render_task(task: &Task, context: &RunContext) -> Result<Value, RenderErr
     Ok(with)
 }
 
+impl RenderError {
+    /// Names a variable that does not exist, if one is the cause.
+    fn of_variable(mut self, with: &Value, context: &RunContext) -> Self {
+        let named = references(with).variables.into_iter();
+        let missing = named
+            .filter(|(_, optional)| !optional)
+            .find(|(key, _)| self.template.contains(key) && !context.variables.contains_key(key));
+        if let Some((key, _)) = missing {
+            self.reason = format!(
+                "variable `{key}` does not exist: set it with `subak variables set {key} VALUE`"
+            );
+        }
+        self
+    }
+}
+
 /// Renders every text in `with`. A text that is exactly one `{{ expression }}` becomes the
 /// expression's value (a number, a list, a dataset), any other stays text.
 pub fn render(with: &Value, context: &RunContext) -> Result<Value, RenderError> {
@@ -47,7 +64,7 @@ fn render_as(with: &Value, schema: &Value, context: &RunContext) -> Result<Value
     if !has_templates(with) {
         return Ok(with.clone());
     }
-    value(with, schema, &context.variables())
+    value(with, schema, &context.variables()).map_err(|error| error.of_variable(with, context))
 }
 
 fn has_templates(with: &Value) -> bool {

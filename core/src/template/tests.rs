@@ -31,6 +31,11 @@ fn context() -> RunContext {
             (xcom("my-task", "output"), json!({"url": "file:///y"})),
         ]
         .into(),
+        variables: [
+            ("region".to_owned(), "eu".to_owned()),
+            ("limits".to_owned(), r#"{"rows": 3}"#.to_owned()),
+        ]
+        .into(),
     }
 }
 
@@ -287,4 +292,22 @@ fn every_attribute_of_a_date_that_is_known_exists() {
 
 fn fails_or_not(template: &str) -> Result<Value, String> {
     render(&json!(template), &context()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn variables_are_texts_or_json() {
+    check("{{ var.value.region }}", "eu");
+    check("{{ var.value['limits'] }}", "{\"rows\": 3}");
+    check("{{ var.json.limits.rows }}", 3);
+    check("{{ var.value.get('nope', 'there') }}", "there");
+    check("{{ var.json.get('limits', {}).rows }}", 3);
+    let missing = fails("{{ var.value.nope }}");
+    assert!(missing.contains("`subak variables set nope VALUE`"), "{missing}");
+    assert!(fails("{{ var.json.region.x }}").contains("`region` is not JSON"));
+    let found = references(&json!([
+        "{{ var.value.a }}",
+        "{{ var.json.get('b', 1) }}",
+        "{{ var.value.b }}"
+    ]));
+    assert_eq!(found.variables, [("a".to_owned(), false), ("b".to_owned(), false)].into());
 }

@@ -81,7 +81,7 @@ fn report(
         let at = Instance::mapped(no, index);
         let outcome = vector.outcome(place, index, run.tries(at));
         let says = Says { returned: Some(vector.returns(place)), ..Says::default() };
-        Report { at, outcome, says }
+        Report { at, outcome, says, exit_code: None }
     };
     let ends: Vec<_> = complete.iter().map(|(id, _)| end(id)).collect();
     let mut step = run.ended(&ends, 0.0);

@@ -108,7 +108,7 @@ impl Vector {
         let spec = plan.task(plan.number(&TaskId(id.to_owned())).unwrap()).unwrap();
         let outcome = outcome(&task.outcomes, try_number);
         let says = Says::of(plan, spec, Some(&task.result())).unwrap();
-        Report { at: Instance::single(spec.no), outcome, says }
+        Report { at: Instance::single(spec.no), outcome, says, exit_code: None }
     }
 }
 

@@ -1,24 +1,26 @@
 //! Task instances.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subak_core::dag::model::Task;
-use subak_core::ids::{Instance, MapIndex, TaskId, TaskNo};
+use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::read::{InstanceRecord, RunRecord, VersionRecord};
 use uuid::Uuid;
 
+use super::marks::checked;
 use super::paging::Part;
 use super::runs::{DagVersionView, derived_id, find, seconds};
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::labels::labels;
 use crate::problem::{ApiError, FieldProblem};
-use crate::selection::{with_downstream, with_upstream};
+use crate::selection::{Scope, select};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
@@ -29,7 +31,7 @@ pub(super) struct ListQuery {
     task_id: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Collection {
     task_instances: Vec<View>,
     total_entries: usize,
@@ -102,6 +104,14 @@ pub(super) struct ClearBody {
     include_upstream: bool,
     #[serde(default)]
     include_downstream: bool,
+    #[serde(default)]
+    include_future: bool,
+    #[serde(default)]
+    include_past: bool,
+    /// Tasks that run are left alone.
+    #[serde(default)]
+    prevent_running_task: bool,
+    note: Option<String>,
     /// Ours: rows that the tasks have appended to tables are to be appended once more.
     #[serde(default)]
     load_again: bool,
@@ -126,7 +136,7 @@ pub(super) async fn list(
             && query.task_id.as_ref().is_none_or(|id| it.task_id.0 == *id)
     });
     let total_entries = all.len();
-    let Json(page) = collection(&run, &version.record, part.of_list(all));
+    let Json(page) = collection(&app, &run, &version.record, part.of_list(all)).await?;
     Ok(Json(Collection { total_entries, ..page }))
 }
 
@@ -164,7 +174,8 @@ pub(super) async fn get(
         bytes: it.bytes,
         note: it.note,
     });
-    let view = View::new(&run, &version.record, instance)?.labelled(&labels);
+    let note = app.store.task_notes(run.run_key).await?.remove(&(instance.task, map_index.0));
+    let view = View::new(&run, &version.record, instance, note)?.labelled(&labels);
     Ok(Json(View { progress, ..view }))
 }
 
@@ -204,7 +215,7 @@ pub(super) async fn list_mapped(
     let total_entries = all.len();
     let page = part.of_list(all);
     let labels = labels(&app, &run, &version.record, &page).await?;
-    let Json(mut page) = collection(&run, &version.record, page);
+    let Json(mut page) = collection(&app, &run, &version.record, page).await?;
     page.task_instances =
         page.task_instances.into_iter().map(|view| view.labelled(&labels)).collect();
     Ok(Json(Collection { total_entries, ..page }))
@@ -212,6 +223,7 @@ pub(super) async fn list_mapped(
 
 pub(super) async fn clear(
     State(app): State<App>,
+    caller: Caller,
     Path(dag_id): Path<String>,
     Json(body): Json<ClearBody>,
 ) -> Result<Json<Collection>, ApiError> {
@@ -220,57 +232,76 @@ pub(super) async fn clear(
         return Err(ApiError::Invalid(vec![FieldProblem::body("dag_run_id", msg)]));
     };
     let run = find(&app, &dag_id, run_id).await?;
-    let version = app.versions.of_run(&run).await?;
-    let chosen = chosen_tasks(&version.record, &body)?;
-    let mut all = app.store.instance_list(&run, &version.record).await?;
-    all.retain(|it| {
+    let named: Option<Vec<TaskId>> =
+        body.task_ids.as_ref().map(|ids| ids.iter().map(|id| TaskId(id.clone())).collect());
+    let mut cleared = Collection::default();
+    for one in select(&app.store, &run, named.as_deref(), body.scope()).await? {
+        let mut all = app.store.instance_list(&one.run, &one.version).await?;
+        all.retain(|it| one.tasks.contains(&TaskNo(it.task)) && body.takes(it));
+        if !body.dry_run && !all.is_empty() {
+            // What is named without regard to states is cleared as a whole.
+            let apart = body.only_failed || body.only_running;
+            let at = |it: &InstanceRecord| match apart {
+                true => Instance { task: TaskNo(it.task), map_index: it.map_index },
+                false => Instance::single(TaskNo(it.task)),
+            };
+            let instances: Vec<Instance> = all.iter().map(at).collect();
+            let key = one.run.run_key;
+            app.actions.instances_clear(key, &instances, body.load_again).await?;
+            if let Some(note) = &body.note {
+                let note = checked(note)?;
+                for it in &all {
+                    let (task, map_index) = (TaskNo(it.task), it.map_index);
+                    let of = InstanceKey { run: key, task, map_index };
+                    app.store.task_note_set(of, note, caller.name()).await?;
+                }
+            }
+        }
+        cleared.extend(collection(&app, &one.run, &one.version, all).await?.0);
+    }
+    Ok(Json(cleared))
+}
+
+impl ClearBody {
+    fn scope(&self) -> Scope {
+        Scope {
+            upstream: self.include_upstream,
+            downstream: self.include_downstream,
+            past: self.include_past,
+            future: self.include_future,
+        }
+    }
+
+    /// Whether it is about an instance of a chosen task.
+    fn takes(&self, it: &InstanceRecord) -> bool {
         let failed = matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed));
-        chosen.contains(&it.task_id)
-            && (!body.only_failed || failed)
-            && (!body.only_running || it.is_held())
-    });
-    if !body.dry_run && !all.is_empty() {
-        // What is named without regard to states is cleared as a whole.
-        let apart = body.only_failed || body.only_running;
-        let at = |it: &InstanceRecord| match apart {
-            true => Instance { task: TaskNo(it.task), map_index: it.map_index },
-            false => Instance::single(TaskNo(it.task)),
-        };
-        let instances: Vec<Instance> = all.iter().map(at).collect();
-        app.actions.instances_clear(run.run_key, &instances, body.load_again).await?;
+        (!self.only_failed || failed)
+            && (!self.only_running || it.is_held())
+            && (!self.prevent_running_task || !it.is_held())
     }
-    Ok(collection(&run, &version.record, all))
 }
 
-/// The tasks that a request names, with those up- and downstream as it asks.
-fn chosen_tasks(version: &VersionRecord, body: &ClearBody) -> Result<BTreeSet<TaskId>, ApiError> {
-    let tasks = &version.model.tasks;
-    let Some(named) = &body.task_ids else {
-        return Ok(tasks.iter().map(|task| task.task_id.clone()).collect());
-    };
-    let named: Vec<TaskId> = named.iter().map(|id| TaskId(id.clone())).collect();
-    if let Some(unknown) = named.iter().find(|id| version.model.task(id).is_none()) {
-        return Err(ApiError::TaskNotFound(unknown.0.clone()));
-    }
-    let mut chosen: BTreeSet<TaskId> = named.iter().cloned().collect();
-    if body.include_downstream {
-        chosen.extend(with_downstream(version, &named));
-    }
-    if body.include_upstream {
-        chosen.extend(with_upstream(version, &named));
-    }
-    Ok(chosen)
-}
-
-/// Returns the collection of these instances.
-pub(super) fn collection(
+/// Returns the collection of these instances, with their notes.
+pub(super) async fn collection(
+    app: &App,
     run: &RunRecord,
     version: &VersionRecord,
     instances: Vec<InstanceRecord>,
-) -> Json<Collection> {
-    let views: Vec<View> =
-        instances.into_iter().filter_map(|it| View::new(run, version, it).ok()).collect();
-    Json(Collection { total_entries: views.len(), task_instances: views })
+) -> Result<Json<Collection>, ApiError> {
+    let mut notes = app.store.task_notes(run.run_key).await?;
+    let mut views = Vec::with_capacity(instances.len());
+    for it in instances {
+        let note = notes.remove(&(it.task, it.map_index.0));
+        views.extend(View::new(run, version, it, note).ok());
+    }
+    Ok(Json(Collection { total_entries: views.len(), task_instances: views }))
+}
+
+impl Collection {
+    pub(super) fn extend(&mut self, other: Self) {
+        self.total_entries += other.total_entries;
+        self.task_instances.extend(other.task_instances);
+    }
 }
 
 impl View {
@@ -284,6 +315,7 @@ impl View {
         run: &RunRecord,
         version: &VersionRecord,
         instance: InstanceRecord,
+        note: Option<String>,
     ) -> Result<Self, ApiError> {
         let task: &Task = version
             .model
@@ -319,7 +351,7 @@ impl View {
             pid: None,
             executor: None,
             executor_config: "{}".to_owned(),
-            note: None,
+            note,
             rendered_map_index: None,
             rendered_fields: Map::new(),
             trigger: None,

@@ -4,9 +4,11 @@ mod connections;
 mod dags;
 mod datasets;
 mod dead_letters;
+mod explain;
 mod import_errors;
 mod instances;
 mod logs;
+mod marks;
 mod metrics;
 mod monitor;
 mod paging;
@@ -14,15 +16,19 @@ mod runs;
 mod sources;
 mod time;
 mod topics;
+mod variables;
+mod versions;
 mod xcoms;
 
 use axum::http::Method;
+pub(crate) use marks::checked;
 use subak_store::access::Role;
 
 use crate::router::Routes;
 
 pub(crate) fn routes(routes: Routes) -> Routes {
     let (get, post, patch) = (Method::GET, Method::POST, Method::PATCH);
+    let delete = Method::DELETE;
     routes
         .public(get.clone(), "/api/v2/version", monitor::version)
         .public(get, "/api/v2/monitor/health", monitor::health)
@@ -31,6 +37,9 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/api/v2/dags/{dag_id}", dags::get)
         .role(Role::Op, patch.clone(), "/api/v2/dags/{dag_id}", dags::patch)
         .viewer("/api/v2/dags/{dag_id}/details", dags::details)
+        .viewer("/api/v2/dags/{dag_id}/dagVersions", versions::list)
+        .viewer("/api/v2/dags/{dag_id}/dagVersions/{version_number}", versions::get)
+        .viewer("/api/v2/dags/{dag_id}/dagVersions/{version_number}/diff/{other_version}", versions::diff)
         .viewer("/api/v2/dagSources/{dag_id}", sources::get)
         .role(
             Role::Op,
@@ -47,14 +56,36 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::User, post.clone(), "/api/v2/deadLetters/replay", dead_letters::replay)
         .viewer("/api/v2/importErrors", import_errors::list)
         .viewer("/api/v2/importErrors/{import_error_id}", import_errors::get)
+        .role(Role::Op, Method::GET, "/api/v2/variables", variables::list)
+        .role(Role::Op, post.clone(), "/api/v2/variables", variables::post)
+        .role(Role::Op, Method::GET, "/api/v2/variables/{variable_key}", variables::get)
+        .role(Role::Op, patch.clone(), "/api/v2/variables/{variable_key}", variables::patch)
+        .role(Role::Op, delete.clone(), "/api/v2/variables/{variable_key}", variables::delete)
         .viewer("/api/v2/dags/{dag_id}/dagRuns", runs::list)
         .role(Role::User, post.clone(), "/api/v2/dags/{dag_id}/dagRuns", runs::trigger)
         .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::get)
-        .role(Role::User, patch, "/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::patch)
+        .role(Role::User, patch.clone(), "/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::patch)
+        .role(Role::User, delete, "/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::delete)
         .role(Role::User, post.clone(), "/api/v2/dags/{dag_id}/dagRuns/{run_id}/clear", runs::clear)
         .role(Role::User, post, "/api/v2/dags/{dag_id}/clearTaskInstances", instances::clear)
         .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances", instances::list)
         .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", instances::get)
+        .role(
+            Role::User,
+            patch.clone(),
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}",
+            marks::patch,
+        )
+        .role(
+            Role::User,
+            patch,
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/dry_run",
+            marks::dry_run,
+        )
+        .viewer(
+            "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/explain",
+            explain::get,
+        )
         .viewer(
             "/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/listMapped",
             instances::list_mapped,

@@ -1,6 +1,7 @@
 //! DAG runs.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,12 @@ use subak_store::read::{COUNT_LIMIT, InstanceRecord, RunFilter, RunOrder, RunRec
 use uuid::Uuid;
 
 use super::instances;
+use super::marks::checked;
 use super::paging::{Part, bad_order, order};
 use super::time;
 use crate::app::App;
 use crate::auth::Caller;
-use crate::engine::Trigger;
+use crate::engine::{Mark, Trigger};
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
@@ -226,7 +228,8 @@ fn bad_interval(msg: &str) -> ApiError {
     ApiError::Invalid(vec![FieldProblem::body("data_interval_start", msg)])
 }
 
-/// `state: failed` cancels a run, `state: queued` clears it, as in Airflow.
+/// `state: failed` cancels a run, or fails one that has ended; `success` marks its tasks; `queued` clears
+/// it, as in Airflow.
 pub(super) async fn patch(
     State(app): State<App>,
     caller: Caller,
@@ -236,17 +239,32 @@ pub(super) async fn patch(
     let run = find(&app, &dag_id, &run_id).await?;
     match body.state.as_deref() {
         None => {}
-        Some("failed") => app.actions.run_cancel(run.run_key, caller.name()).await?,
+        Some("failed") => app.actions.run_fail(run.run_key, caller.name()).await?,
+        Some("success") => {
+            app.actions.tasks_mark(run.run_key, None, Mark::Success, caller.name()).await?;
+        }
         Some("queued") => app.actions.tasks_clear(run.run_key, None).await?,
         Some(other) => {
-            let msg = format!("`{other}` cannot be set: `failed` cancels, `queued` clears");
+            let msg =
+                format!("`{other}` cannot be set: it is one of `success`, `failed`, `queued`");
             return Err(ApiError::Invalid(vec![FieldProblem::body("state", msg)]));
         }
     }
     if let Some(note) = &body.note {
-        app.store.run_note_set(run.run_key, note).await?;
+        app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
     Ok(Json(find(&app, &dag_id, &run_id).await?.into()))
+}
+
+/// Deletes a run that has ended.
+pub(super) async fn delete(
+    State(app): State<App>,
+    caller: Caller,
+    Path((dag_id, run_id)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let run = find(&app, &dag_id, &run_id).await?;
+    app.actions.run_delete(run.run_key, caller.name()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn clear(
@@ -266,7 +284,9 @@ pub(super) async fn clear(
         chosen.retain(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)));
     }
     if body.dry_run {
-        return Ok(instances::collection(&run, &version.record, chosen).into_response());
+        return Ok(instances::collection(&app, &run, &version.record, chosen)
+            .await?
+            .into_response());
     }
     let at = |it: &InstanceRecord| Instance { task: TaskNo(it.task), map_index: it.map_index };
     let failed: Vec<Instance> = chosen.iter().map(at).collect();
@@ -276,7 +296,7 @@ pub(super) async fn clear(
         (false, false) => app.actions.tasks_clear(run.run_key, None).await?,
     }
     if let Some(note) = &body.note {
-        app.store.run_note_set(run.run_key, note).await?;
+        app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
     Ok(Json(View::from(find(&app, &dag_id, &run_id).await?)).into_response())
 }

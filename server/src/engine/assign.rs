@@ -12,6 +12,7 @@ use subak_core::decide::Kind;
 use subak_core::ids::{RunKey, TaskNo};
 use subak_core::schedule::Timetable;
 use subak_core::state::RunType;
+use subak_core::variable::is_secret;
 use subak_proto as proto;
 use subak_store::StoreError;
 use subak_store::engine::{Fence, HandedOver};
@@ -74,7 +75,12 @@ impl Core {
             true => Vec::new(),
             false => self.connections(&task.connections).await?,
         };
+        let variables = match needs.variables.is_empty() {
+            true => Vec::new(),
+            false => self.variables(&needs.variables).await?,
+        };
         Ok(proto::Assignment {
+            variables,
             r#try: Some(try_ref(&try_.fence())),
             try_number: u32::try_from(try_.try_number).unwrap_or(0),
             resets: u32::try_from(try_.resets).unwrap_or(0),
@@ -155,6 +161,29 @@ impl Core {
             .into_iter()
             .map(|(id, value)| proto::Connection { id, value: value.to_string().into_bytes() })
             .collect())
+    }
+
+    /// Variables by their names: from the environment of the server, or the database. One that does not
+    /// exist is left out: the task says so, unless it has a default.
+    async fn variables(&self, names: &[String]) -> anyhow::Result<Vec<proto::Variable>> {
+        let mut found = Vec::new();
+        let mut stored = Vec::new();
+        for name in names {
+            match crate::connections::variable_from_environment(name) {
+                Some(value) => found.push((name.clone(), value)),
+                None => stored.push(name.clone()),
+            }
+        }
+        if let Some(key) = self.key.as_ref().filter(|_| !stored.is_empty()) {
+            let opened = self.store.variables_open(key, &stored).await?;
+            found.extend(opened.into_iter().map(|it| (it.key, it.value)));
+        }
+        let variable = |(key, value): (String, String)| proto::Variable {
+            secret: is_secret(&key),
+            key,
+            value,
+        };
+        Ok(found.into_iter().map(variable).collect())
     }
 
     /// Reports a try as failed that never reached its worker.

@@ -117,6 +117,8 @@ pub(crate) struct Needs {
     pub(crate) tasks: Vec<TaskNo>,
     /// XComs of mapped tasks that they name.
     pub(crate) gathered: Vec<(TaskNo, String)>,
+    /// Variables that they name.
+    pub(crate) variables: Vec<String>,
 }
 
 /// All caches.
@@ -241,7 +243,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What handing over a task takes.
 fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
     let task = plan.spec(planned);
-    let named = references_of(task).needed_xcoms();
+    let found = references_of(task);
+    let named = found.needed_xcoms();
     let (mut tasks, mut gathered) = (BTreeSet::new(), Vec::new());
     for key in named {
         let Some(no) = plan.number(&TaskId(key.task_id)) else { continue };
@@ -256,7 +259,8 @@ fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
         Some(_) => Bytes::new(),
         None => serde_json::to_vec(task)?.into(),
     };
-    Ok(Needs { json, base, tasks: tasks.into_iter().collect(), gathered })
+    let variables = found.variables.into_keys().collect();
+    Ok(Needs { json, base, tasks: tasks.into_iter().collect(), gathered, variables })
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ pub(super) fn start(
     tasks.spawn(starts::run(engine.clone(), asked.starts, stop.clone()));
     tasks.spawn(stops::run(engine.clone(), asked.stops, asked.yields, stop.clone()));
     tasks.spawn(super::pools::run(engine.clone(), stop.clone()));
+    tasks.spawn(crate::notices::run(engine.clone(), stop.clone()));
     tasks.spawn(failures(engine.clone(), asked.failed, stop));
 }
 

@@ -9,11 +9,13 @@ mod cancel;
 mod clear;
 mod completion;
 mod creation;
+mod delete;
 mod embedded;
 mod gather;
 mod lanes;
 mod leases;
 mod loops;
+mod mark;
 mod pools;
 mod progress;
 mod report;
@@ -41,9 +43,11 @@ pub(crate) use assign::try_ref;
 pub use cancel::CancelError;
 pub use clear::{ClearError, Cleared};
 pub use creation::{Trigger, TriggerError, Triggered};
+pub use delete::DeleteError;
 pub use embedded::{EmbeddedWorker, Told, fence};
 pub use lanes::Reports;
 pub(crate) use loops::first_tick;
+pub use mark::{Mark, MarkError, Marked};
 pub use pools::PoolError;
 pub use progress::Progress;
 pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport, XComReport};
@@ -86,6 +90,8 @@ pub(crate) struct Core {
     timers: Notify,
     /// Ready work or free slots appeared.
     claims: Notify,
+    /// Somebody is to be told of an end.
+    notices: Notify,
     /// Tries that could not be handed over after all. One beyond the bound the worker's heartbeat
     /// finds missing: it is handed over, and fails, again.
     failures: mpsc::Sender<TryReport>,
@@ -167,6 +173,7 @@ impl Engine {
             is_strained: AtomicBool::new(false),
             timers: Notify::new(),
             claims: Notify::new(),
+            notices: Notify::new(),
             failures,
             starts,
             stops,
@@ -241,6 +248,11 @@ impl Engine {
         Ok(sessions.len())
     }
 
+    /// What its transactions share.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
     /// Looks at timers now: something may be due earlier than was known.
     pub fn timers_wake(&self) {
         self.core.timers.notify_one();
@@ -260,6 +272,11 @@ impl Core {
             self.progress.put(try_.token, progress.rows, progress.bytes, progress.note);
             self.changed(RunKey(try_.run));
         }
+    }
+
+    /// Waits until this server has left word of an end that people are told of.
+    pub(crate) async fn notices_left(&self) {
+        self.notices.notified().await;
     }
 
     /// Ready work may be waiting, or slots became free: claims.
@@ -333,6 +350,9 @@ impl Core {
         }
         if after.timer {
             self.timers.notify_one();
+        }
+        if after.notices {
+            self.notices.notify_one();
         }
         for run in after.changed {
             self.changed(run);

@@ -15,6 +15,7 @@ mod task_events;
 mod task_live;
 mod topics;
 mod trigger;
+mod versions;
 mod viewer;
 
 use axum::http::Method;
@@ -36,10 +37,26 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/dags/{dag_id}/runs/{run_id}/events", run::events)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/cancel", run::cancel)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/clear", run::clear)
+        .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/mark", run::mark)
+        .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/delete", run::delete)
+        .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/note", run::note)
+        .viewer("/dags/{dag_id}/versions", versions::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
-        .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/clear", task::clear)
+        .role(
+            Role::User,
+            post.clone(),
+            "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/clear",
+            task::clear,
+        )
+        .role(
+            Role::User,
+            post.clone(),
+            "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/mark",
+            task::mark,
+        )
+        .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/note", task::note)
         .role(Role::Op, Method::GET, "/connections", connections::list)
         .role(Role::Op, Method::POST, "/connections/{connection_id}/test", connections::test)
         .viewer("/topics", topics::list)

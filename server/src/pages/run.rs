@@ -21,8 +21,10 @@ use subak_web::url;
 use super::pulse::Pulse;
 use super::run_live::run_live;
 use super::viewer::Viewer;
+use crate::api::checked;
 use crate::app::App;
 use crate::clock;
+use crate::engine::Mark;
 use crate::extract::Path;
 use crate::problem::ApiError;
 use crate::versions::Version;
@@ -84,7 +86,8 @@ pub(super) async fn show(
     };
     let live = run_live(&look, viewer.can_run(), now, t);
     let note = look.run.note.unwrap_or_default();
-    Ok(Html(RunPage { frame: viewer.frame(), live, note, conf }.page()))
+    let note_action = viewer.can_run().then(|| format!("{}/note", url::run(&dag_id, &run_id)));
+    Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
 }
 
 /// What the stream of a run's page carries from look to look.
@@ -158,5 +161,56 @@ pub(super) async fn clear(
     } else {
         app.actions.tasks_clear(run, None).await?;
     }
+    Ok(Redirect::to(&url::run(&dag_id, &run_id)))
+}
+
+/// What a button marks as.
+#[derive(Deserialize)]
+pub(super) struct MarkForm {
+    pub(super) state: String,
+}
+
+/// A note, as a form sends it.
+#[derive(Deserialize)]
+pub(super) struct NoteForm {
+    pub(super) note: String,
+}
+
+/// Marks a run: its tasks as successful, or itself as failed.
+pub(super) async fn mark(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Form(MarkForm { state }): Form<MarkForm>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let run = look.run.run_key;
+    match Mark::parse(&state) {
+        Some(Mark::Success) => {
+            app.actions.tasks_mark(run, None, Mark::Success, viewer.name()).await?;
+        }
+        Some(Mark::Failed) => app.actions.run_fail(run, viewer.name()).await?,
+        _ => return Err(ApiError::BadRequest("a run is marked as success or failed".to_owned())),
+    }
+    Ok(Redirect::to(&url::run(&dag_id, &run_id)))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id)): Path<(String, String)>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    app.actions.run_delete(look.run.run_key, viewer.name()).await?;
+    Ok(Redirect::to(&url::dag(&dag_id)))
+}
+
+pub(super) async fn note(
+    State(app): State<App>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Form(NoteForm { note }): Form<NoteForm>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    app.store.run_note_set(look.run.run_key, checked(&note)?).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }

@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use futures::stream::try_unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subak_core::ids::{MapIndex, TaskId, TaskNo};
+use subak_core::ids::{InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{InstanceRecord, LogCursor, TryRecord};
 use subak_web::Badge;
 use subak_web::dataset::DatasetView;
@@ -20,11 +20,14 @@ use subak_web::text::Text;
 use subak_web::url::{self, encode};
 
 use super::map::{self, MapQuery};
-use super::run::Look;
+use super::run::{Look, MarkForm, NoteForm};
 use super::task_live::task_live;
 use super::viewer::Viewer;
+use crate::api::checked;
 use crate::app::App;
 use crate::clock;
+use crate::engine::Mark;
+use crate::explain::explain;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 use crate::selection::with_downstream;
@@ -100,6 +103,7 @@ pub(super) async fn show(
         }
     }
     let address = url::task(&dag_id, &run_id, &task_id, -1);
+    let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
     let page = TaskPage {
         frame: viewer.frame(),
         dag_href: url::dag(&dag_id),
@@ -107,6 +111,7 @@ pub(super) async fn show(
         live: task_live(
             &look,
             it,
+            why.as_ref(),
             app.actions.progress(look.run.run_key, it),
             viewer.can_run(),
             now,
@@ -117,6 +122,15 @@ pub(super) async fn show(
         log_cut,
         log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
         events: events_address(&address, it, which, cursor, number),
+        note: app
+            .store
+            .task_notes(run)
+            .await?
+            .remove(&(it.task, it.map_index.0))
+            .unwrap_or_default(),
+        note_action: viewer
+            .can_run()
+            .then(|| format!("{address}/note?map_index={}", it.map_index.0)),
         settings: settings(&look, &it.task_id),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
@@ -303,4 +317,42 @@ pub(super) async fn clear(
         .collect();
     app.actions.tasks_clear(look.run.run_key, Some(&numbers)).await?;
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, -1)))
+}
+
+/// Marks a task instance as ended.
+pub(super) async fn mark(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id, task_id)): Path<Names>,
+    Form(MarkForm { state }): Form<MarkForm>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let bad = || ApiError::BadRequest(format!("a task cannot be marked as `{state}`"));
+    let mark = Mark::parse(&state).ok_or_else(bad)?;
+    let number = number(&look, &task_id)?;
+    app.actions.tasks_mark(look.run.run_key, Some(&[number]), mark, viewer.name()).await?;
+    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, -1)))
+}
+
+/// Sets the note of a task instance.
+pub(super) async fn note(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path((dag_id, run_id, task_id)): Path<Names>,
+    Query(which): Query<Which>,
+    Form(NoteForm { note }): Form<NoteForm>,
+) -> Result<Redirect, ApiError> {
+    let look = Look::at(&app, &dag_id, &run_id).await?;
+    let task = number(&look, &task_id)?;
+    let map_index = which.map_index.map_or(MapIndex::NONE, MapIndex);
+    let of = InstanceKey { run: look.run.run_key, task, map_index };
+    app.store.task_note_set(of, checked(&note)?, viewer.name()).await?;
+    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, map_index.0)))
+}
+
+fn number(look: &Look, task_id: &str) -> Result<TaskNo, ApiError> {
+    let record = &look.version.record;
+    let task = TaskId::from(task_id);
+    let number = record.numbers.get(&task).filter(|_| record.model.task(&task).is_some());
+    number.copied().map(TaskNo).ok_or(ApiError::TaskNotFound(task.0))
 }

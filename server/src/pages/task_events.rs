@@ -18,6 +18,7 @@ use super::task_live::task_live;
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::clock;
+use crate::explain::explain;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
@@ -118,8 +119,10 @@ impl Watch {
         self.place.number += part.lines.len() as u64;
         self.place.cursor = part.next;
         let progress = self.app.actions.progress(look.run.run_key, it);
-        let (now, t) = (clock::now(), self.viewer.t);
-        let mut live = task_live(&look, it, progress, self.viewer.can_run(), now, t);
+        let why =
+            explain(&self.app.store, &look.run, &look.version, &self.names.2, it.map_index).await?;
+        let (can_run, now, t) = (self.viewer.can_run(), clock::now(), self.viewer.t);
+        let mut live = task_live(&look, it, why.as_ref(), progress, can_run, now, t);
         let message = update(&lines, follows, &live);
         // Times that tick by themselves are no news.
         live.forget_clock();

@@ -1,6 +1,7 @@
 //! The part of a task instance's page that lives.
 
 use chrono::{DateTime, Utc};
+use subak_core::explain::{Explanation, Outlook, Reason};
 use subak_core::state::TaskState;
 use subak_store::read::InstanceRecord;
 use subak_web::Badge;
@@ -17,6 +18,7 @@ use crate::engine::Progress;
 pub(super) fn task_live(
     look: &Look,
     it: &InstanceRecord,
+    why: Option<&Explanation>,
     progress: Option<Progress>,
     can_run: bool,
     now: DateTime<Utc>,
@@ -52,6 +54,9 @@ pub(super) fn task_live(
             .filter(|rows| *rows > 0)
             .map(|rows| t.fill(t.rows_rejected, count(rows))),
         letters_href: url::letters_of(&look.run.dag_id, &look.run.run_id, &it.task_id.0),
+        mark_action: can_run.then(|| format!("{address}/mark")),
+        waits: why.is_some_and(|why| why.outlook == Outlook::Waits),
+        why: why.map(told).unwrap_or_default(),
         clear_action: can_clear.then(|| format!("{address}/clear")),
     }
 }
@@ -63,4 +68,11 @@ fn shown(progress: &Progress) -> String {
         size => format!(" ({})", bytes(size)),
     };
     format!("{}{bytes} {}", count(progress.rows), progress.note).trim_end().to_owned()
+}
+
+/// The reasons in words, without what the page shows anyway.
+fn told(why: &Explanation) -> Vec<String> {
+    let beside = |reason: &Reason| !matches!(reason, Reason::Ended { .. } | Reason::Runs { .. });
+    let told = why.reasons.iter().filter(|told| beside(&told.reason));
+    told.map(|told| told.text.clone()).collect()
 }

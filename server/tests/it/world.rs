@@ -151,6 +151,11 @@ impl World {
     }
 }
 
+/// What the worlds' connections and variables are encrypted with.
+pub(crate) fn key() -> EncryptionKey {
+    EncryptionKey::new("test", [7; 32])
+}
+
 pub(crate) async fn engine(
     store: &Store,
     name: &str,
@@ -164,11 +169,6 @@ pub(crate) async fn engine(
         answer_within: EngineConfig::ANSWER_WITHIN,
     };
     Engine::start(store.clone(), Some(Arc::new(key())), config, tasks, stop.clone()).await
-}
-
-/// The key of connections.
-pub(crate) fn key() -> EncryptionKey {
-    EncryptionKey::new("test", [7; 32])
 }
 
 /// Works until told to stop: each try ends as `script` says of its task and try number.

@@ -109,6 +109,11 @@ statements! {
         UPDATE run SET cancelled_at = clock_timestamp(), cancel_cause = $2, deadline_at = NULL
         WHERE run_key = $1";
 
+    /// An ended run counts as failed, whatever its tasks are.
+    Points RUN_FAIL = "
+        UPDATE run SET state = 'failed', cancelled_at = clock_timestamp(), cancel_cause = $2
+        WHERE run_key = $1 AND state = 'success'";
+
     Points RUN_REOPEN = "
         UPDATE run
         SET state = $2::run_state, ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
@@ -199,6 +204,12 @@ impl EngineTx<'_> {
     /// waited for what was being started, and nothing starts after it.
     pub async fn run_cancel_mark(&mut self, run: RunKey, cause: &str) -> Result<(), StoreError> {
         sqlx::query(RUN_CANCEL_MARK).bind(run.0).bind(cause).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    /// Makes a locked run that has ended count as failed.
+    pub async fn run_fail(&mut self, run: RunKey, cause: &str) -> Result<(), StoreError> {
+        sqlx::query(RUN_FAIL).bind(run.0).bind(cause).execute(&mut *self.tx).await?;
         Ok(())
     }
 

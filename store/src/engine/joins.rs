@@ -26,7 +26,7 @@ pub struct JoinRow {
 }
 
 #[derive(FromRow)]
-struct JoinSqlRow {
+pub(crate) struct JoinSqlRow {
     run_key: i64,
     task: i32,
     map_index: i32,

@@ -7,6 +7,7 @@ mod against;
 mod apply;
 mod claim;
 mod create;
+mod delete;
 mod fence;
 mod joins;
 mod maps;
@@ -19,6 +20,7 @@ pub use apply::{Apply, HandedOver, HistoryRow, LiveNew, LiveRetry, RunUpdate};
 pub use create::{DagLoad, NewRun, QueuedRun};
 pub(crate) use fence::place;
 pub use fence::{Fence, HeldTry, LiveRow, LockedRun};
+pub(crate) use joins::JoinSqlRow;
 pub use joins::{JoinAdd, JoinRow};
 pub use maps::{MappedRow, Seed};
 pub use past::PastWait;
@@ -32,6 +34,7 @@ pub(crate) fn statements() -> Vec<crate::statement::Statement> {
         apply::STATEMENTS,
         claim::STATEMENTS,
         create::STATEMENTS,
+        delete::STATEMENTS,
         fence::STATEMENTS,
         joins::STATEMENTS,
         maps::STATEMENTS,

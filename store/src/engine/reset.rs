@@ -149,6 +149,20 @@ impl EngineTx<'_> {
 
     /// Marks task instances as cleared, and drops what they handed on.
     pub async fn tasks_reset(&mut self, resets: &[Reset]) -> Result<(), StoreError> {
+        self.tasks_reset_marked(resets).await?;
+        for sql in [XCOMS_DROP, DATASETS_DROP, LETTERS_SUPERSEDE] {
+            sqlx::query(sql)
+                .bind(column(resets, |r| r.key.run.0))
+                .bind(column(resets, |r| r.key.task.0))
+                .bind(column(resets, |r| r.key.map_index.0))
+                .execute(&mut *self.tx)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Marks task instances as cleared; what they handed on stays.
+    pub async fn tasks_reset_marked(&mut self, resets: &[Reset]) -> Result<(), StoreError> {
         sqlx::query(TASKS_RESET)
             .bind(column(resets, |r| r.key.run.0))
             .bind(column(resets, |r| r.key.task.0))
@@ -158,14 +172,6 @@ impl EngineTx<'_> {
             .bind(column(resets, |r| r.load_again))
             .execute(&mut *self.tx)
             .await?;
-        for sql in [XCOMS_DROP, DATASETS_DROP, LETTERS_SUPERSEDE] {
-            sqlx::query(sql)
-                .bind(column(resets, |r| r.key.run.0))
-                .bind(column(resets, |r| r.key.task.0))
-                .bind(column(resets, |r| r.key.map_index.0))
-                .execute(&mut *self.tx)
-                .await?;
-        }
         Ok(())
     }
 

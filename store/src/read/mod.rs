@@ -5,12 +5,15 @@
 
 mod dags;
 mod datasets;
+mod explain;
 mod instances;
 mod letters;
 mod logs;
 mod maps;
+mod notes;
 mod pipelines;
 mod runs;
+mod version_list;
 mod versions;
 
 pub use dags::{DagFilter, DagRecord, ImportError, RecentRun};
@@ -23,6 +26,7 @@ pub use logs::{LogCursor, LogPart};
 pub use maps::MapRecord;
 pub use pipelines::PipelineRecord;
 pub use runs::{RunFilter, RunOrder, RunRecord};
+pub use version_list::VersionHead;
 pub use versions::VersionRecord;
 
 /// A part of a list, and how long the list is.
@@ -46,7 +50,7 @@ fn from_json<T: serde::de::DeserializeOwned>(
 }
 
 /// A pattern for LIKE that finds `text` anywhere, with nothing in it special.
-fn anywhere(text: &str) -> String {
+pub(crate) fn anywhere(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }

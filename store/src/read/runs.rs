@@ -163,6 +163,25 @@ impl Store {
         row.map(RunRow::into_record).transpose()
     }
 
+    /// Returns runs of the same DAG with an earlier logical date (`past`), a later one (`future`), or
+    /// both, in the order of these.
+    pub async fn runs_around(
+        &self,
+        run: &RunRecord,
+        past: bool,
+        future: bool,
+        most: i64,
+    ) -> Result<Vec<RunRecord>, StoreError> {
+        let mut query = QueryBuilder::new(RUNS);
+        query.push(" AND r.dag = ").push_bind(run.dag);
+        query.push(" AND (").push_bind(past).push(" AND r.logical_date < ");
+        query.push_bind(run.logical_date).push(" OR ").push_bind(future);
+        query.push(" AND r.logical_date > ").push_bind(run.logical_date);
+        query.push(") ORDER BY r.logical_date LIMIT ").push_bind(most);
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        rows.into_iter().map(RunRow::into_record).collect()
+    }
+
     /// Sets what people noted about a run.
     pub async fn run_note_set(&self, run: RunKey, note: &str) -> Result<(), StoreError> {
         sqlx::query("UPDATE run SET note = $2 WHERE run_key = $1")

@@ -1,11 +1,13 @@
 //! Immutable versions of DAGs: what a run is pinned to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::dag::model::Dag;
-use subak_core::ids::TaskId;
+use subak_core::decide::{Plan, PlanError};
+use subak_core::ids::{TaskId, TaskNo};
 
 use super::from_json;
 use crate::{Store, StoreError};
@@ -22,6 +24,14 @@ pub struct VersionRecord {
     pub source: String,
     pub file: String,
     pub created_at: DateTime<Utc>,
+}
+
+impl VersionRecord {
+    /// Compiles it, as the engine does.
+    pub fn plan(&self) -> Result<Plan, PlanError> {
+        let numbers = self.numbers.iter().map(|(task, no)| (task.clone(), TaskNo(*no))).collect();
+        Plan::new(Arc::new(self.model.clone()), numbers)
+    }
 }
 
 #[derive(sqlx::FromRow)]

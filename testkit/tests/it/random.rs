@@ -92,7 +92,7 @@ impl<'a> Play<'a> {
         let report = |&(task, end): &(usize, TryEnd)| {
             let spec = self.plan.task(no(task)).unwrap();
             let says = Says::of(&self.plan, spec, Some(&self.sample.result(task))).unwrap();
-            Report { at: no(task).into(), outcome: outcome(end), says }
+            Report { at: no(task).into(), outcome: outcome(end), says, exit_code: None }
         };
         let reports: Vec<_> = ended.iter().map(report).collect();
         let step = self.ours.ended(&reports, 0.0);

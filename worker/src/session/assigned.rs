@@ -12,6 +12,7 @@ use subak_core::ids::RunKey;
 use subak_core::letter::REPLAY_KEY;
 use subak_core::template::{RunContext, XComKey};
 use subak_core::text::{json_without_nul, without_nul};
+use subak_core::variable::secret_parts;
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, Pipeline, TaskContext, TaskIdentity, TaskOutput};
 
@@ -46,8 +47,15 @@ pub(crate) fn assigned(
     let is_brief = task.is_immediate();
     let connections = connections(&assignment)?;
     let handed_on = handed_on_secrets(&assignment);
+    let hidden: Vec<String> = assignment
+        .variables
+        .iter()
+        .filter(|variable| variable.secret)
+        .flat_map(|variable| secret_parts(&variable.value))
+        .collect();
     let secrets = connections.values().flat_map(Connection::secrets);
-    let patterns = Patterns::new(secrets.chain(handed_on.iter().map(String::as_str)));
+    let handed_on = handed_on.iter().chain(&hidden).map(String::as_str);
+    let patterns = Patterns::new(secrets.chain(handed_on));
     let shipper: Arc<dyn Shipper> = Arc::new(outbox.clone());
     let log = TryLog::new(try_ref.token, patterns, shipper, is_brief);
     let line = TryLine::new(try_ref, outbox.clone(), Arc::clone(&log), Arc::clone(requests));
@@ -178,6 +186,11 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
         map_index: assignment.r#try.unwrap_or_default().map_index,
         arguments: arguments(assignment)?,
         xcoms: xcoms.collect::<Result<_, String>>()?,
+        variables: assignment
+            .variables
+            .iter()
+            .map(|variable| (variable.key.clone(), variable.value.clone()))
+            .collect(),
     })
 }
 

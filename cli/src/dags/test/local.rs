@@ -196,6 +196,7 @@ impl LocalRun {
         }
         self.show_running();
         let said = self.says(at, &end);
+        let exit_code = end.exit_code;
         if let (LocalOutcome::Success, Err(wrong)) = (end.outcome, &said) {
             (end.outcome, end.error) = (LocalOutcome::Failed, wrong.clone());
         }
@@ -215,7 +216,7 @@ impl LocalRun {
         if end.outcome == LocalOutcome::Success {
             self.keep(at, end);
         }
-        Report { at, outcome, says: said.unwrap_or_default() }
+        Report { at, outcome, says: said.unwrap_or_default(), exit_code }
     }
 
     /// What the result of a try means for the tasks below it.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use subak_core::dag::model::Dag;
 use subak_core::ids::run_id;
 use subak_core::state::RunState;
-use subak_core::template::RunContext;
+use subak_core::template::{RunContext, references_of};
 use subak_worker::local::{Connection, LocalRunner};
 use tokio_util::sync::CancellationToken;
 
@@ -118,8 +118,19 @@ fn context(
         params,
         conf,
         map_index: -1,
+        variables: variables(dag),
         ..RunContext::default()
     })
+}
+
+/// The variables that the DAG's templates name, as far as the environment has them.
+fn variables(dag: &Dag) -> BTreeMap<String, String> {
+    let named = dag.tasks.iter().flat_map(|task| references_of(task).variables.into_keys());
+    let value = |key: String| {
+        let value = subak_server::connections::variable_from_environment(&key)?;
+        Some((key, value))
+    };
+    named.filter_map(value).collect()
 }
 
 /// The connections that the DAG's tasks name, from the environment; all missing ones at once.

@@ -21,7 +21,7 @@ impl MemoryRun {
             return;
         }
         self.active -= 1;
-        let end = match self.end_of(at, report.outcome, chance) {
+        let end = match self.end_of(at, report.outcome, report.exit_code, chance) {
             Ok(end) => end,
             Err(_) if self.against.contains(&at.task) => return self.not_retried.push(at),
             Err(delay) => return step.retries.push((at, delay)),
@@ -47,6 +47,7 @@ impl MemoryRun {
         &mut self,
         at: Instance,
         outcome: TryOutcome,
+        exit_code: Option<i32>,
         chance: f64,
     ) -> Result<FinalState, Duration> {
         let end = match outcome {
@@ -61,7 +62,8 @@ impl MemoryRun {
             TryEnd::WorkerLost => instance.lost += 1,
             TryEnd::Transient | TryEnd::Permanent => instance.failed += 1,
         }
-        match after_failure(policy, end, instance.failed, instance.lost, chance) {
+        let (policy, end) = policy.of_failure(end, exit_code);
+        match after_failure(&policy, end, instance.failed, instance.lost, chance) {
             Some(delay) => {
                 instance.take(TaskEvent::RetryLater);
                 Err(delay)

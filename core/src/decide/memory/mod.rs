@@ -53,6 +53,8 @@ pub struct Report {
     pub outcome: TryOutcome,
     /// What the result of a successful one says.
     pub says: Says,
+    /// Of a process that failed.
+    pub exit_code: Option<i32>,
 }
 
 /// What follows from a report.
@@ -104,7 +106,7 @@ impl Report {
     /// The end of a try whose result says nothing about other tasks.
     #[must_use]
     pub fn plain(at: impl Into<Instance>, outcome: TryOutcome) -> Self {
-        Self { at: at.into(), outcome, says: Says::default() }
+        Self { at: at.into(), outcome, says: Says::default(), exit_code: None }
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) fn end_try(
         let chance = rand::random::<f64>();
         let delay = policy.and_then(|policy| {
             let count = |n: i16| u32::try_from(n).unwrap_or(0);
+            let (policy, end) = policy.of_failure(end, report.exit_code);
             after_failure(&policy, end, count(failures), count(lost), chance)
         });
         let cause = (end == TryEnd::WorkerLost).then_some("worker_lost");

@@ -6,6 +6,8 @@ mod effects;
 mod hand_over;
 mod look;
 mod maps;
+mod mark;
+mod notices;
 mod past;
 mod pending;
 mod pools;
@@ -58,6 +60,8 @@ pub(super) struct After {
     pub(super) stops: BTreeMap<RunKey, Vec<Fence>>,
     /// Something was left for a timer.
     pub(super) timer: bool,
+    /// Somebody is to be told of an end.
+    pub(super) notices: bool,
 }
 
 impl<'e> Work<'e> {
@@ -188,6 +192,8 @@ impl<'e> Work<'e> {
         self.hand_over();
         self.keep_maps(tx).await?;
         self.count_runs(tx).await?;
+        self.tell_of_tasks(tx).await?;
+        self.tell_of_runs(tx).await?;
         let apply = std::mem::take(&mut self.apply);
         self.after.handed = tx.apply(&apply).await?;
         self.deal_slots(tx).await?;

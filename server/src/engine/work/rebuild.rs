@@ -20,6 +20,7 @@ impl Work<'_> {
         if runs.is_empty() {
             return Ok(());
         }
+        self.tell_of_tasks(tx).await?;
         // What was gathered so far must be seen by the queries below.
         let apply = std::mem::take(&mut self.apply);
         tx.apply(&apply).await?;

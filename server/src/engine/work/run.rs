@@ -40,6 +40,8 @@ pub(super) struct RunWork {
     pub(super) maps: Maps,
     /// Restarting tries ended: counters and frontier are worked out anew.
     pub(super) rebuild: bool,
+    /// It had ended: its row is written whatever comes out.
+    pub(super) reopened: bool,
 }
 
 /// An instance that may run.
@@ -69,6 +71,7 @@ impl RunWork {
             past: Vec::new(),
             is_past: false,
             rebuild: false,
+            reopened: false,
         }
     }
 
@@ -142,7 +145,7 @@ impl RunWork {
                 run.has_resets,
             )
         };
-        (facts(&self.before) != facts(&self.locked)).then_some(RunUpdate {
+        (self.reopened || facts(&self.before) != facts(&self.locked)).then_some(RunUpdate {
             key: self.locked.key,
             state: self.locked.state,
             tasks_open: self.locked.tasks_open,

@@ -57,6 +57,10 @@ async fn dags() -> anyhow::Result<()> {
     check!("dag-not-found", site.get(&op, "/api/v2/dags/none").await?);
     check!("dags-bad-order", site.get(&op, "/api/v2/dags?order_by=owner").await?);
     check!("dags-bad-limit", site.get(&op, "/api/v2/dags?limit=many").await?);
+    check!("versions", site.get(&op, "/api/v2/dags/shop/dagVersions").await?);
+    check!("version-not-found", site.get(&op, "/api/v2/dags/shop/dagVersions/2").await?);
+    site.world.dags("{dag_id: idle, tasks: {rest: {operator: noop, retries: 2}}}").await?;
+    check!("version-diff", site.get(&op, "/api/v2/dags/idle/dagVersions/1/diff/2").await?);
     check!("import-errors", site.get(&op, "/api/v2/importErrors").await?);
     let paused = json!({"is_paused": true});
     let patched = site.json(&op, Method::PATCH, "/api/v2/dags/idle", &paused).await?;
@@ -87,6 +91,73 @@ async fn runs() -> anyhow::Result<()> {
     check!("run-unknown-field", post(&json!({"logical_date": null, "when": "now"})).await?);
     let bad_date = json!({"logical_date": "yesterday"});
     check!("run-bad-date", post(&bad_date).await?);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_mark_note_and_delete() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let user = site.program(Role::User).await?;
+    let run = "/api/v2/dags/shop/dagRuns/bad";
+    let load = format!("{run}/taskInstances/load");
+    let patch = async |path: &str, body: Value| site.json(&user, Method::PATCH, path, &body).await;
+
+    let body = json!({"new_state": "success", "include_downstream": true});
+    let would = patch(&format!("{load}/dry_run"), body).await?.json();
+    let states: Vec<&Value> =
+        would["task_instances"].as_array().unwrap().iter().map(|it| &it["state"]).collect();
+    assert_eq!(states, ["failed", "upstream_failed"]);
+    let body = json!({"new_state": "success", "note": "the disk was full"});
+    check!("instance-marked", patch(&load, body).await?);
+    // What had failed for want of it runs.
+    let key = site.world.store.run_get("shop", "bad").await?.unwrap().run_key;
+    assert_eq!(site.world.ended(key).await?, "success");
+    assert_eq!(site.get(&user, &load).await?.json()["note"], "the disk was full");
+    let masked = json!({"new_state": "failed", "note": "twice"});
+    let path = format!("{load}?update_mask=note");
+    assert_eq!(patch(&path, masked).await?.json()["task_instances"][0]["state"], "success");
+    check!("instance-bad-mark", patch(&load, json!({"new_state": "running"})).await?);
+    let other_runs = json!({"new_state": "failed", "include_past": true});
+    check!("instance-no-date", patch(&load, other_runs).await?);
+
+    let failed = patch(run, json!({"state": "failed"})).await?;
+    assert_eq!((failed.status, &failed.json()["state"]), (StatusCode::OK, &json!("failed")));
+    let marked = patch(run, json!({"state": "success", "note": "in the end"})).await?;
+    assert_eq!(marked.json()["state"], "success");
+    let cleared = json!({"dag_run_id": "bad", "task_ids": ["load"], "include_downstream": true,
+        "only_failed": false, "dry_run": true});
+    let cleared = site.json(&user, Method::POST, "/api/v2/dags/shop/clearTaskInstances", &cleared);
+    assert_eq!(cleared.await?.json()["total_entries"], 2);
+    let gone = site.json(&user, Method::DELETE, run, &json!({})).await?;
+    assert_eq!((gone.status, gone.body.len()), (StatusCode::NO_CONTENT, 0));
+    assert_eq!(site.get(&user, run).await?.status, StatusCode::NOT_FOUND);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let op = site.program(Role::Op).await?;
+    let all = "/api/v2/variables";
+    let post = async |body: Value| site.json(&op, Method::POST, all, &body).await;
+    check!("variable-made", post(json!({"key": "region", "value": "eu"})).await?);
+    check!("variable-exists", post(json!({"key": "region", "value": "us"})).await?);
+    let secret = json!({"key": "shop_api_key", "value": "hunter2", "description": "of the shop"});
+    assert_eq!(post(secret).await?.json()["value"], "***");
+    let of_json = json!({"key": "limits", "value": {"rows": 3}});
+    assert_eq!(post(of_json).await?.json()["value"], "{\"rows\":3}");
+    let listed = site.get(&op, &format!("{all}?order_by=-key&limit=2")).await?;
+    assert!(!listed.text().contains("hunter2"));
+    check!("variables", listed);
+    let one = format!("{all}/region");
+    let body = json!({"key": "region", "value": "us", "description": "where"});
+    assert_eq!(site.json(&op, Method::PATCH, &one, &body).await?.json()["value"], "us");
+    check!("variable", site.get(&op, &one).await?);
+    let gone = site.json(&op, Method::DELETE, &one, &json!({})).await?;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    check!("variable-not-found", site.get(&op, &one).await?);
+    let large = json!({"key": "a", "value": "x".repeat(300_000)});
+    check!("variable-too-large", post(large).await?);
     site.world.close().await
 }
 
@@ -122,6 +193,8 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
     check!("instance", site.get(&viewer, &format!("{tasks}/extract")).await?);
     check!("instance-not-found", site.get(&viewer, &format!("{tasks}/none")).await?);
     check!("instances-bad-state", site.get(&viewer, &format!("{tasks}?state=done")).await?);
+    check!("explain", site.get(&viewer, &format!("{tasks}/tell/explain")).await?);
+    check!("explain-not-found", site.get(&viewer, &format!("{tasks}/none/explain")).await?);
     check!("log-1", site.get(&viewer, &format!("{tasks}/extract/logs/1")).await?);
     check!("log-2", site.get(&viewer, &format!("{tasks}/extract/logs/2")).await?);
     check!("log-bad-token", site.get(&viewer, &format!("{tasks}/extract/logs/1?token=x")).await?);

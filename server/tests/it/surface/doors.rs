@@ -30,7 +30,7 @@ pub(crate) fn address(path: &str) -> String {
         "{dag_id}" => "shop".to_owned(),
         "{run_id}" => "bad".to_owned(),
         "{task_id}" => "extract".to_owned(),
-        "{try_number}" => "1".to_owned(),
+        "{try_number}" | "{version_number}" | "{other_version}" => "1".to_owned(),
         "{map_index}" => "-1".to_owned(),
         "{dataset}" => "output".to_owned(),
         "{key}" => "return_value".to_owned(),
@@ -40,6 +40,7 @@ pub(crate) fn address(path: &str) -> String {
         "{kind}" => "not-found".to_owned(),
         "{hash}" => hash.to_owned(),
         "{name}" => "app.css".to_owned(),
+        "{variable_key}" => "region".to_owned(),
         unknown if unknown.starts_with('{') => panic!("say what {unknown} of {path} stands for"),
         plain => plain.to_owned(),
     };

@@ -24,6 +24,7 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "dags-no-match", "/?name=zzz").await?;
     check(&site, &admin, "dag", "/dags/shop").await?;
     check(&site, &admin, "dag-without-runs", "/dags/idle").await?;
+    check(&site, &admin, "versions", "/dags/shop/versions?from=1&to=1").await?;
     check(&site, &admin, "trigger", "/dags/shop/trigger").await?;
     check(&site, &admin, "run-good", "/dags/shop/runs/good").await?;
     check(&site, &admin, "run-bad", "/dags/shop/runs/bad").await?;
@@ -46,7 +47,9 @@ async fn who_may_only_look_sees_no_button() -> anyhow::Result<()> {
     let viewer = site.browser(Role::Viewer).await?;
     for path in ["/", "/dags/shop", "/dags/shop/runs/bad", "/dags/shop/runs/bad/tasks/load"] {
         let text = site.get(&viewer, path).await?.text();
-        for action in ["/runs\"", "/trigger\"", "/cancel\"", "/clear\""] {
+        for action in
+            ["/runs\"", "/trigger\"", "/cancel\"", "/clear\"", "/mark\"", "/note\"", "/delete\""]
+        {
             assert!(!text.contains(action), "{path} offers {action}");
         }
     }

@@ -1,0 +1,164 @@
+//! Why a task instance has not ended: what it waits for, in the order in which the engine asks.
+
+use super::{LiveFacts, Look, Reason};
+use crate::decide::{Past, Verdict};
+use crate::ids::TaskNo;
+use crate::state::{RunState, TaskState};
+
+impl Look<'_> {
+    /// It is ready, runs, or waits on a timer.
+    pub(super) fn of_live(&self, live: &LiveFacts) -> Vec<(bool, Reason)> {
+        let mut reasons = Vec::new();
+        match live.state {
+            TaskState::Running | TaskState::Restarting => reasons.push((
+                false,
+                Reason::Runs {
+                    worker: live.worker.clone(),
+                    started_at: live.started_at,
+                    try_number: live.try_number,
+                    cleared: live.state == TaskState::Restarting,
+                },
+            )),
+            TaskState::Queued => reasons.push((true, self.queue(live))),
+            TaskState::Scheduled if live.waits_pool => reasons.push((true, self.pool())),
+            TaskState::Scheduled => reasons.push((true, self.held_back(live))),
+            state => reasons.push((true, self.timer(state, live))),
+        }
+        if live.failed + live.lost > 0 && live.state != TaskState::UpForRetry {
+            reasons.push((false, self.timer(TaskState::UpForRetry, live)));
+        }
+        reasons.push((false, self.let_run()));
+        reasons.extend(self.cancelled().map(|reason| (false, reason)));
+        reasons.extend(self.deadline().map(|reason| (false, reason)));
+        reasons
+    }
+
+    /// Nothing has happened to it yet.
+    pub(super) fn of_none(&self) -> Vec<(bool, Reason)> {
+        let run = &self.facts.run;
+        let mut reasons = Vec::new();
+        reasons.extend(self.cancelled().map(|reason| (true, reason)));
+        match run.state {
+            RunState::Queued => {
+                reasons.extend(self.run_waits().into_iter().map(|reason| (true, reason)));
+            }
+            RunState::Running => reasons.extend(self.open()),
+            ended => reasons.push((true, Reason::RunEnded { state: ended })),
+        }
+        reasons.extend(self.deadline().map(|reason| (false, reason)));
+        reasons
+    }
+
+    /// Its run goes on, and it has not begun.
+    fn open(&self) -> Vec<(bool, Reason)> {
+        let mut reasons = Vec::new();
+        let counts = self.counts();
+        let verdict = match self.task.starts_with_run() {
+            true => Verdict::Run,
+            false => self.task.judge(&counts),
+        };
+        if verdict == Verdict::Wait {
+            if counts.seen() < counts.needed {
+                reasons.push((true, self.rule()));
+            }
+            if counts.guards_seen < counts.guards {
+                let waits_for = self.neighbours(&self.guards());
+                let seen = counts.guards_seen;
+                reasons.push((true, Reason::guards(seen, counts.guards, waits_for)));
+            }
+            if reasons.is_empty() {
+                reasons.push((true, self.rule()));
+            }
+            return reasons;
+        }
+        if let (Verdict::Run, Some(past)) = (verdict, &self.facts.past)
+            && self.task.past != Past::Nothing
+        {
+            let named = |(no, state): &(TaskNo, Option<TaskState>)| (self.name(*no), *state);
+            reasons.push((
+                true,
+                Reason::Past {
+                    run_before: past.run_id.clone(),
+                    with_downstream: self.task.past == Past::WithDownstream,
+                    tasks: past.tasks.iter().map(named).collect(),
+                },
+            ));
+        } else {
+            reasons.push((true, Reason::Soon { rest: self.facts.rest }));
+        }
+        reasons.push((false, self.let_run()));
+        reasons
+    }
+
+    fn queue(&self, live: &LiveFacts) -> Reason {
+        let queue = self.facts.queue.clone().unwrap_or_default();
+        Reason::Queue {
+            queue: self.task.queue.to_string(),
+            ahead: queue.ahead,
+            priority: live.priority,
+            workers: queue.workers,
+            other_workers: queue.others,
+            since: live.queued_at,
+        }
+    }
+
+    fn pool(&self) -> Reason {
+        let pool = self.facts.pool.clone().unwrap_or_default();
+        Reason::Pool {
+            own_limit: self.plan.spec(self.task).max_active_tis_per_dag,
+            pool: pool.name,
+            slots: pool.slots,
+            used: pool.used,
+            asks: self.task.pool_slots,
+            ahead: pool.ahead,
+            holders: pool.holders,
+        }
+    }
+
+    fn held_back(&self, live: &LiveFacts) -> Reason {
+        Reason::MaxActiveTasks {
+            limit: self.plan.dag.max_active_tasks,
+            active: self.facts.run.tasks_active,
+            ahead: live.held_ahead,
+        }
+    }
+
+    fn timer(&self, state: TaskState, live: &LiveFacts) -> Reason {
+        if state != TaskState::UpForRetry {
+            return Reason::Deferred { state, due_at: live.due_at };
+        }
+        Reason::Retry {
+            due_at: live.due_at,
+            failed: live.failed,
+            lost: live.lost,
+            retries: self.task.retry.retries,
+            error: live.error.clone(),
+        }
+    }
+
+    /// Why its run does not start.
+    fn run_waits(&self) -> Vec<Reason> {
+        let (dag, run) = (&self.facts.dag, &self.facts.run);
+        let mut reasons = Vec::new();
+        if dag.is_paused {
+            reasons.push(Reason::Paused { cause: dag.pause_cause.clone() });
+        }
+        if dag.runs_active >= dag.max_active_runs || run.runs_ahead > 0 {
+            let (limit, active) = (dag.max_active_runs, dag.runs_active);
+            reasons.push(Reason::MaxActiveRuns { limit, active, ahead: run.runs_ahead });
+        }
+        if reasons.is_empty() {
+            reasons.push(Reason::Soon { rest: self.facts.rest });
+        }
+        reasons
+    }
+
+    fn cancelled(&self) -> Option<Reason> {
+        let cause = self.facts.run.cancelled.clone()?;
+        Some(Reason::Cancelled { cause })
+    }
+
+    fn deadline(&self) -> Option<Reason> {
+        Some(Reason::RunTimeout { at: self.facts.run.deadline_at? })
+    }
+}

@@ -1,0 +1,161 @@
+//! Variables, in Airflow's shapes. Values whose names tell that they are secret are never shown.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use subak_core::variable::{MASK, is_secret, problem};
+use subak_store::Variable;
+
+use super::paging::{Part, bad_order, order};
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::problem::{ApiError, FieldProblem};
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    #[serde(default)]
+    order_by: Vec<String>,
+    variable_key_pattern: Option<String>,
+}
+
+/// Airflow's `VariableBody`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Body {
+    key: String,
+    value: Value,
+    description: Option<String>,
+    team_name: Option<String>,
+}
+
+/// Airflow's `VariableResponse`.
+#[derive(Serialize)]
+pub(super) struct View {
+    key: String,
+    value: String,
+    description: Option<String>,
+    is_encrypted: bool,
+    team_name: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Collection {
+    variables: Vec<View>,
+    total_entries: i64,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let part = Part::of(query.limit, query.offset)?;
+    let descending = match order(&query.order_by) {
+        None => false,
+        Some(("key" | "id" | "_key", descending)) => descending,
+        Some((other, _)) => return Err(bad_order(other, "`key`, `id`")),
+    };
+    let pattern = query.variable_key_pattern.map(|it| it.trim_matches('%').to_owned());
+    let key = app.actions.key()?;
+    let page = app
+        .store
+        .variables(key, pattern.as_deref(), descending, part.limit, part.offset)
+        .await
+        .map_err(|error| unreadable(&error))?;
+    let variables = page.items.into_iter().map(View::from).collect();
+    Ok(Json(Collection { variables, total_entries: page.total }))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<View>, ApiError> {
+    Ok(Json(find(&app, &name).await?.into()))
+}
+
+pub(super) async fn post(
+    State(app): State<App>,
+    Json(body): Json<Body>,
+) -> Result<(StatusCode, Json<View>), ApiError> {
+    let text = checked(&body)?;
+    let key = app.actions.key()?;
+    let description = body.description.as_deref();
+    if !app.store.variable_put(key, &body.key, &text, description, false).await? {
+        let why = format!("variable `{}` is there already: PATCH changes it", body.key);
+        return Err(ApiError::Conflict(why));
+    }
+    Ok((StatusCode::CREATED, Json(find(&app, &body.key).await?.into())))
+}
+
+pub(super) async fn patch(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(body): Json<Body>,
+) -> Result<Json<View>, ApiError> {
+    let text = checked(&body)?;
+    if body.key != name {
+        let msg = format!("differs from the variable's name, `{name}`");
+        return Err(ApiError::Invalid(vec![FieldProblem::body("key", msg)]));
+    }
+    find(&app, &name).await?;
+    let key = app.actions.key()?;
+    app.store.variable_put(key, &name, &text, body.description.as_deref(), true).await?;
+    Ok(Json(find(&app, &name).await?.into()))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    match app.store.variable_remove(&name).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(missing(&name)),
+    }
+}
+
+/// The value as it is kept: a text as it is, anything else as JSON.
+fn checked(body: &Body) -> Result<String, ApiError> {
+    let invalid =
+        |field: &str, msg: String| ApiError::Invalid(vec![FieldProblem::body(field, msg)]);
+    if body.team_name.is_some() {
+        return Err(invalid("team_name", "is not supported yet: leave it out".to_owned()));
+    }
+    let text = match &body.value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match problem(&body.key, &text) {
+        Some(why) => Err(invalid("value", why)),
+        None => Ok(text),
+    }
+}
+
+async fn find(app: &App, name: &str) -> Result<Variable, ApiError> {
+    let key = app.actions.key()?;
+    let found = app.store.variables_open(key, &[name.to_owned()]).await;
+    let found = found.map_err(|error| unreadable(&error))?;
+    found.into_iter().next().ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::NotFound(format!("variable {name}"))
+}
+
+fn unreadable(error: &subak_store::ConnectionError) -> ApiError {
+    tracing::error!(error = error.to_string(), "variables cannot be read");
+    ApiError::Internal
+}
+
+impl From<Variable> for View {
+    fn from(it: Variable) -> Self {
+        Self {
+            value: if is_secret(&it.key) { MASK.to_owned() } else { it.value },
+            key: it.key,
+            description: it.description,
+            is_encrypted: true,
+            team_name: None,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Versions of a DAG, and what differs between two of them.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use subak_core::text::unified_diff;
+use subak_store::read::{DagRecord, VersionRecord};
+
+use super::paging::{Part, bad_order, order};
+use super::runs::DagVersionView;
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::problem::ApiError;
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    #[serde(default)]
+    order_by: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Collection {
+    dag_versions: Vec<DagVersionView>,
+    total_entries: i64,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let part = Part::of(query.limit, query.offset)?;
+    let descending = match order(&query.order_by) {
+        None => false,
+        Some(("id" | "version_number" | "created_at", descending)) => descending,
+        Some((other, _)) => {
+            return Err(bad_order(other, "`id`, `version_number`, `created_at`"));
+        }
+    };
+    let dag = dag(&app, dag_id).await?;
+    let page = app.store.version_list(dag.dag, descending, part.limit, part.offset).await?;
+    let view = |it: &subak_store::read::VersionHead| {
+        DagVersionView::new(&dag.dag_id, it.version, it.created_at)
+    };
+    Ok(Json(Collection {
+        dag_versions: page.items.iter().map(view).collect(),
+        total_entries: page.total,
+    }))
+}
+
+pub(super) async fn get(
+    State(app): State<App>,
+    Path((dag_id, number)): Path<(String, i32)>,
+) -> Result<Json<DagVersionView>, ApiError> {
+    let dag = dag(&app, dag_id).await?;
+    let version = version(&app, &dag, number).await?;
+    Ok(Json(DagVersionView::new(&dag.dag_id, number, version.created_at)))
+}
+
+/// What differs between two versions' sources. Ours: Airflow has it in its pages only.
+pub(super) async fn diff(
+    State(app): State<App>,
+    Path((dag_id, from, to)): Path<(String, i32, i32)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let dag = dag(&app, dag_id).await?;
+    let (old, new) = (version(&app, &dag, from).await?, version(&app, &dag, to).await?);
+    let name = |number: i32| format!("{} version {number}", dag.dag_id);
+    let diff = unified_diff(&old.source, &new.source, &name(from), &name(to));
+    let accepts = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
+    if accepts.starts_with("text/plain") {
+        return Ok(diff.into_response());
+    }
+    let body = json!({ "dag_id": dag.dag_id, "from": from, "to": to, "diff": diff });
+    Ok(Json(body).into_response())
+}
+
+async fn dag(app: &App, dag_id: String) -> Result<DagRecord, ApiError> {
+    app.store.dag_get(&dag_id).await?.ok_or(ApiError::DagNotFound(dag_id))
+}
+
+async fn version(app: &App, dag: &DagRecord, number: i32) -> Result<VersionRecord, ApiError> {
+    let not_found = || ApiError::NotFound(format!("version {number} of DAG {}", dag.dag_id));
+    app.store.version_get(dag.dag, number).await?.ok_or_else(not_found)
+}

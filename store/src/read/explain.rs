@@ -1,0 +1,499 @@
+//! What is known of one task instance and of what it may wait for. Each statement is bounded; together
+//! they are no snapshot: what has just changed may be told of as it was.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use subak_core::decide::{Past, Plan, PlanTask, Shape, UpstreamCounts};
+use subak_core::explain::{
+    COUNT_MOST, DagFacts, EndFacts, Facts, Holder, LiveFacts, OtherFacts, PastFacts, PoolFacts,
+    QueueFacts, RunFacts, WorkerFacts,
+};
+use subak_core::ids::{Instance, InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::state::TaskState;
+
+use super::RunRecord;
+use crate::engine::JoinSqlRow;
+use crate::{Store, StoreError};
+
+/// Upstreams and guards whose states are read.
+const OTHERS_MOST: i64 = 10_000;
+/// Holders of a pool that are named.
+const HOLDERS_MOST: i64 = 10;
+
+/// $1 run.
+const DAG_AND_RUN: &str = "
+    SELECT d.is_paused, d.pause_cause, d.is_stale, d.max_active_runs,
+           coalesce(l.runs_active, 0) AS runs_active,
+           r.tasks_active, r.tasks_held, r.deadline_at,
+           CASE WHEN r.cancelled_at IS NOT NULL THEN coalesce(r.cancel_cause, 'cancelled') END
+               AS cancelled,
+           (SELECT count(*) FROM (
+                SELECT FROM run q
+                WHERE q.dag = r.dag AND q.state = 'queued' AND q.run_key < r.run_key LIMIT $2
+            ) AS ahead) AS runs_ahead,
+           EXISTS (SELECT FROM outbox o WHERE o.run_key = r.run_key) AS rest
+    FROM run r
+    JOIN dag d ON d.dag = r.dag
+    LEFT JOIN dag_load l ON l.dag = r.dag
+    WHERE r.run_key = $1";
+
+/// $1 run, $2 task, $3 map index, $4 count no further.
+const LIVE: &str = "
+    SELECT l.state::text AS state, l.waits_pool, l.priority, l.queue, l.try_number,
+           l.failed::integer AS failed, l.lost::integer AS lost, l.queued_at, l.started_at, l.due_at,
+           w.worker, p.error,
+           CASE WHEN l.state = 'scheduled' AND NOT l.waits_pool THEN (
+               SELECT count(*) FROM (
+                   SELECT FROM live h
+                   WHERE h.run_key = l.run_key AND h.state = 'scheduled' AND NOT h.waits_pool
+                     AND (-h.priority, h.task, h.map_index) < (-l.priority, l.task, l.map_index)
+                   LIMIT $4
+               ) AS ahead)
+           ELSE 0 END AS held_ahead
+    FROM live l
+    LEFT JOIN worker_session w ON w.session = l.session
+    LEFT JOIN LATERAL (
+        SELECT h.error FROM try_history h
+        WHERE h.run_key = l.run_key AND h.task = l.task AND h.map_index = l.map_index
+          AND h.resets = l.resets
+        ORDER BY h.token DESC LIMIT 1
+    ) p ON true
+    WHERE l.run_key = $1 AND l.task = $2 AND l.map_index = $3";
+
+/// $1 run, $2 task, $3 map index.
+const ENDED: &str = "
+    SELECT h.state::text AS state, h.try_number, h.started_at, h.ended_at, h.cause, h.error,
+           h.exit_code, w.worker
+    FROM try_history h
+    LEFT JOIN task_reset x USING (run_key, task, map_index)
+    LEFT JOIN worker_session w ON w.session = h.session
+    WHERE h.run_key = $1 AND h.task = $2 AND h.map_index = $3
+      AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
+      AND h.token > coalesce(x.token, -1)
+    ORDER BY h.token DESC LIMIT 1";
+
+const JOIN: &str = "SELECT * FROM join_state WHERE run_key = $1 AND task = $2 AND map_index = $3";
+
+/// What tasks of a run are now. $1 run, $2 tasks, $3 limit.
+const OTHERS: &str = "
+    SELECT l.task, l.map_index, l.state::text AS state FROM live l
+    WHERE l.run_key = $1 AND l.task = ANY ($2)
+    UNION ALL
+    SELECT * FROM (
+        SELECT DISTINCT ON (h.task, h.map_index) h.task, h.map_index, h.state::text AS state
+        FROM try_history h
+        LEFT JOIN task_reset x USING (run_key, task, map_index)
+        WHERE h.run_key = $1 AND h.task = ANY ($2)
+          AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
+          AND h.token > coalesce(x.token, -1)
+          AND NOT EXISTS (SELECT FROM live l WHERE l.run_key = $1 AND l.task = h.task
+                          AND l.map_index = h.map_index)
+        ORDER BY h.task, h.map_index, h.token DESC
+    ) AS ended
+    LIMIT $3";
+
+/// $1 pool, $2 run, $3 task, $4 map index, $5 priority, $6 count no further.
+const POOL_AHEAD: &str = "
+    SELECT count(*) FROM (
+        SELECT FROM live l
+        WHERE l.pool = $1 AND l.waits_pool
+          AND (-l.priority, l.run_key, l.task, l.map_index) < (-$5, $2, $3, $4)
+        LIMIT $6
+    ) AS ahead";
+
+/// $1 pool, $2 limit.
+const POOL_HOLDERS: &str = "
+    SELECT d.dag_id, r.run_id, t.task_id, l.map_index, l.pool_slots AS slots, l.state::text AS state
+    FROM live l
+    JOIN run r ON r.run_key = l.run_key
+    JOIN dag d ON d.dag = r.dag
+    JOIN dag_task t ON t.dag = r.dag AND t.task = l.task
+    WHERE l.pool = $1 AND l.state IN ('queued', 'running', 'restarting')
+    ORDER BY l.started_at NULLS LAST, l.run_key, l.task, l.map_index
+    LIMIT $2";
+
+/// As [`POOL_AHEAD`], of a queue.
+const QUEUE_AHEAD: &str = "
+    SELECT count(*) FROM (
+        SELECT FROM live l
+        WHERE l.queue = $1 AND l.state = 'queued'
+          AND (-l.priority, l.run_key, l.task, l.map_index) < (-$5, $2, $3, $4)
+        LIMIT $6
+    ) AS ahead";
+
+/// $1 queue.
+const WORKERS: &str = "
+    SELECT w.worker, w.queues, w.draining, coalesce(busy.tries, 0) AS busy
+    FROM worker_session w
+    LEFT JOIN (
+        SELECT session, count(*) AS tries FROM live
+        WHERE session IS NOT NULL AND queue = $1 GROUP BY session
+    ) AS busy ON busy.session = w.session
+    WHERE w.dead_at IS NULL ORDER BY w.worker, w.session LIMIT 1000";
+
+/// $1 run, $2 whether manual ones count.
+const RUN_BEFORE: &str = "
+    SELECT b.run_key, b.run_id FROM run r
+    JOIN run b ON b.dag = r.dag AND b.logical_date < r.logical_date
+              AND ($2 OR b.run_type <> 'manual')
+    WHERE r.run_key = $1
+    ORDER BY b.logical_date DESC LIMIT 1";
+
+#[derive(sqlx::FromRow)]
+struct DagAndRunRow {
+    is_paused: bool,
+    pause_cause: Option<String>,
+    is_stale: bool,
+    max_active_runs: i32,
+    runs_active: i32,
+    tasks_active: i32,
+    tasks_held: i32,
+    deadline_at: Option<DateTime<Utc>>,
+    cancelled: Option<String>,
+    runs_ahead: i64,
+    rest: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct LiveRow {
+    state: String,
+    waits_pool: bool,
+    priority: i32,
+    queue: String,
+    try_number: i32,
+    failed: i32,
+    lost: i32,
+    queued_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
+    worker: Option<String>,
+    error: Option<String>,
+    held_ahead: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct EndRow {
+    state: String,
+    try_number: i32,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    cause: Option<String>,
+    error: Option<String>,
+    exit_code: Option<i32>,
+    worker: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct HolderRow {
+    dag_id: String,
+    run_id: String,
+    task_id: String,
+    map_index: i32,
+    slots: i32,
+    state: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct WorkerRow {
+    worker: String,
+    queues: Value,
+    draining: bool,
+    busy: i64,
+}
+
+impl Store {
+    /// Reads what an explanation of one task instance rests on; `None`: the run's version has no such
+    /// task, or the run is gone.
+    pub async fn explain_facts(
+        &self,
+        run: &RunRecord,
+        plan: &Plan,
+        at: Instance,
+    ) -> Result<Option<Facts>, StoreError> {
+        let key = InstanceKey { run: run.run_key, task: at.task, map_index: at.map_index };
+        let Some(task) = plan.task(at.task) else { return Ok(None) };
+        let around: Option<DagAndRunRow> = sqlx::query_as(DAG_AND_RUN)
+            .bind(run.run_key.0)
+            .bind(COUNT_MOST)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(around) = around else { return Ok(None) };
+        let live = self.explain_live(key).await?;
+        let ended = if live.is_none() { self.explain_end(key).await? } else { None };
+        let (mut pool, mut queue) = (None, None);
+        if let Some(live) = &live {
+            if live.waits_pool {
+                pool = Some(self.explain_pool(key, task, live.priority).await?);
+            } else if live.state == TaskState::Queued.as_str() {
+                queue = Some(self.explain_queue(key, &live.queue, live.priority).await?);
+            }
+        }
+        let join: Option<JoinSqlRow> = sqlx::query_as(JOIN)
+            .bind(key.run.0)
+            .bind(key.task.0)
+            .bind(key.map_index.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let is_open = live.is_none() && ended.is_none();
+        Ok(Some(Facts {
+            at,
+            run: around.run(run),
+            rest: around.rest,
+            dag: around.into_dag(),
+            live: live.map(LiveRow::into_facts),
+            ended: ended.map(EndRow::into_facts),
+            join: join.map(JoinSqlRow::into_counts),
+            others: self.explain_others(run.run_key, &around_of(plan, task)).await?,
+            shape: Shape::default(),
+            against: self.explain_against(key).await?,
+            past: match is_open && task.past != Past::Nothing {
+                true => Some(self.explain_past(key, plan, task).await?),
+                false => None,
+            },
+            pool,
+            queue,
+        }))
+    }
+
+    async fn explain_live(&self, key: InstanceKey) -> Result<Option<LiveRow>, StoreError> {
+        Ok(sqlx::query_as(LIVE)
+            .bind(key.run.0)
+            .bind(key.task.0)
+            .bind(key.map_index.0)
+            .bind(COUNT_MOST)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    async fn explain_end(&self, key: InstanceKey) -> Result<Option<EndRow>, StoreError> {
+        Ok(sqlx::query_as(ENDED)
+            .bind(key.run.0)
+            .bind(key.task.0)
+            .bind(key.map_index.0)
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
+    async fn explain_others(
+        &self,
+        run: RunKey,
+        tasks: &[TaskNo],
+    ) -> Result<Vec<OtherFacts>, StoreError> {
+        let numbers: Vec<i32> = tasks.iter().map(|task| task.0).collect();
+        let rows: Vec<(i32, i32, String)> = sqlx::query_as(OTHERS)
+            .bind(run.0)
+            .bind(numbers)
+            .bind(OTHERS_MOST)
+            .fetch_all(&self.pool)
+            .await?;
+        let other = |(task, map_index, state): (i32, i32, String)| {
+            let at = Instance::mapped(TaskNo(task), map_index);
+            Some(OtherFacts { at, state: TaskState::parse(&state)? })
+        };
+        Ok(rows.into_iter().filter_map(other).collect())
+    }
+
+    async fn explain_against(&self, key: InstanceKey) -> Result<Vec<TaskNo>, StoreError> {
+        let rows: Vec<i32> = sqlx::query_scalar(
+            "SELECT branch FROM task_against WHERE run_key = $1 AND task = $2 ORDER BY branch LIMIT 100",
+        )
+        .bind(key.run.0)
+        .bind(key.task.0)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(TaskNo).collect())
+    }
+
+    async fn explain_past(
+        &self,
+        key: InstanceKey,
+        plan: &Plan,
+        task: &PlanTask,
+    ) -> Result<PastFacts, StoreError> {
+        let waits: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM past_wait p JOIN run r ON r.dag = p.dag AND r.run_key = p.run_key
+                            WHERE p.run_key = $1 AND p.task = $2 AND p.map_index = $3)",
+        )
+        .bind(key.run.0)
+        .bind(key.task.0)
+        .bind(key.map_index.0)
+        .fetch_one(&self.pool)
+        .await?;
+        let before: Option<(i64, String)> = sqlx::query_as(RUN_BEFORE)
+            .bind(key.run.0)
+            .bind(!plan.dag.catchup)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some((before, run_id)) = before else {
+            return Ok(PastFacts { waits, ..PastFacts::default() });
+        };
+        let mut tasks = vec![task.no];
+        if task.past == Past::WithDownstream {
+            tasks.extend(&task.downstream);
+        }
+        let there = self.explain_others(RunKey(before), &tasks).await?;
+        let state = |no: TaskNo| there.iter().find(|it| it.at.task == no).map(|it| it.state);
+        let tasks = tasks.into_iter().map(|no| (no, state(no))).collect();
+        Ok(PastFacts { run_id: Some(run_id), tasks, waits })
+    }
+
+    async fn explain_pool(
+        &self,
+        key: InstanceKey,
+        task: &PlanTask,
+        priority: i32,
+    ) -> Result<PoolFacts, StoreError> {
+        let name = task.pool.as_deref().unwrap_or_default();
+        let pool: Option<(i32, i32)> =
+            sqlx::query_as("SELECT slots, used FROM pool WHERE name = $1")
+                .bind(name)
+                .fetch_optional(&self.pool)
+                .await?;
+        let holders: Vec<HolderRow> = sqlx::query_as(POOL_HOLDERS)
+            .bind(name)
+            .bind(HOLDERS_MOST)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(PoolFacts {
+            name: name.to_owned(),
+            slots: pool.map(|(slots, _)| slots),
+            used: pool.map_or(0, |(_, used)| used),
+            ahead: self.explain_ahead(POOL_AHEAD, name, key, priority).await?,
+            holders: holders.into_iter().filter_map(HolderRow::into_holder).collect(),
+        })
+    }
+
+    async fn explain_queue(
+        &self,
+        key: InstanceKey,
+        queue: &str,
+        priority: i32,
+    ) -> Result<QueueFacts, StoreError> {
+        let rows: Vec<WorkerRow> =
+            sqlx::query_as(WORKERS).bind(queue).fetch_all(&self.pool).await?;
+        let all = rows.len();
+        let workers: Vec<WorkerFacts> =
+            rows.into_iter().filter_map(|row| row.serving(queue)).collect();
+        Ok(QueueFacts {
+            ahead: self.explain_ahead(QUEUE_AHEAD, queue, key, priority).await?,
+            others: all - workers.len(),
+            workers,
+        })
+    }
+
+    async fn explain_ahead(
+        &self,
+        sql: &'static str,
+        name: &str,
+        key: InstanceKey,
+        priority: i32,
+    ) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar(sql)
+            .bind(name)
+            .bind(key.run.0)
+            .bind(key.task.0)
+            .bind(key.map_index.0)
+            .bind(priority)
+            .bind(COUNT_MOST)
+            .fetch_one(&self.pool)
+            .await?)
+    }
+}
+
+/// Its upstreams, and what guards it.
+fn around_of(plan: &Plan, task: &PlanTask) -> Vec<TaskNo> {
+    let guards = plan.tasks().filter(|guard| guard.watchers.contains(&task.no));
+    task.upstream.iter().copied().chain(guards.map(|guard| guard.no)).collect()
+}
+
+impl DagAndRunRow {
+    fn run(&self, run: &RunRecord) -> RunFacts {
+        RunFacts {
+            run_id: run.run_id.clone(),
+            state: run.state,
+            run_type: run.run_type.clone(),
+            triggered_by: run.triggered_by.clone(),
+            triggered_user: run.triggered_user.clone(),
+            cancelled: self.cancelled.clone(),
+            tasks_active: self.tasks_active,
+            tasks_held: self.tasks_held,
+            runs_ahead: self.runs_ahead,
+            deadline_at: self.deadline_at,
+        }
+    }
+
+    fn into_dag(self) -> DagFacts {
+        DagFacts {
+            is_paused: self.is_paused,
+            pause_cause: self.pause_cause,
+            is_stale: self.is_stale,
+            max_active_runs: self.max_active_runs,
+            runs_active: self.runs_active,
+        }
+    }
+}
+
+impl LiveRow {
+    fn into_facts(self) -> LiveFacts {
+        LiveFacts {
+            state: TaskState::parse(&self.state).unwrap_or(TaskState::Queued),
+            waits_pool: self.waits_pool,
+            priority: self.priority,
+            try_number: self.try_number,
+            failed: self.failed,
+            lost: self.lost,
+            queued_at: self.queued_at,
+            started_at: self.started_at,
+            due_at: self.due_at,
+            worker: self.worker,
+            error: self.error,
+            held_ahead: self.held_ahead,
+        }
+    }
+}
+
+impl EndRow {
+    fn into_facts(self) -> EndFacts {
+        EndFacts {
+            state: TaskState::parse(&self.state).unwrap_or(TaskState::Failed),
+            try_number: self.try_number,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            cause: self.cause,
+            error: self.error,
+            exit_code: self.exit_code,
+            worker: self.worker,
+        }
+    }
+}
+
+impl HolderRow {
+    fn into_holder(self) -> Option<Holder> {
+        Some(Holder {
+            dag_id: self.dag_id,
+            run_id: self.run_id,
+            task_id: self.task_id,
+            map_index: MapIndex(self.map_index),
+            slots: self.slots,
+            state: TaskState::parse(&self.state)?,
+        })
+    }
+}
+
+impl WorkerRow {
+    /// Its slots of a queue, if it serves it.
+    fn serving(self, queue: &str) -> Option<WorkerFacts> {
+        let queues = self.queues.as_array()?;
+        let own = queues.iter().find(|it| it["queue"] == queue)?;
+        let slots = own["slots"].as_i64().unwrap_or(0);
+        let Self { worker, draining, busy, .. } = self;
+        Some(WorkerFacts { worker, slots, busy, draining })
+    }
+}
+
+impl JoinSqlRow {
+    fn into_counts(self) -> (UpstreamCounts, bool) {
+        let row = crate::engine::JoinRow::from(self);
+        (row.counts, row.decided)
+    }
+}

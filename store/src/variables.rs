@@ -1,0 +1,145 @@
+//! Variables, encrypted like connections.
+
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+
+use crate::connections::{ConnectionError, EncryptionKey};
+use crate::read::Page;
+use crate::{Store, StoreError};
+
+/// A variable, decrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    pub key: String,
+    pub value: String,
+    pub description: Option<String>,
+    pub updated_at: DateTime<Utc>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    key: String,
+    description: Option<String>,
+    version: i32,
+    key_id: String,
+    value: Vec<u8>,
+    updated_at: DateTime<Utc>,
+}
+
+/// Tells a variable's ciphertext from a connection's of the same name.
+fn associated(key: &str, version: i32) -> Vec<u8> {
+    format!("variable:{version}:{key}").into_bytes()
+}
+
+impl Store {
+    /// Sets a variable; without a description it keeps the one it has. False if there was one and
+    /// `replace` does not hold.
+    pub async fn variable_put(
+        &self,
+        key: &EncryptionKey,
+        name: &str,
+        value: &str,
+        description: Option<&str>,
+        replace: bool,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let version: Option<i32> = sqlx::query_scalar(
+            "INSERT INTO variable AS v (key, description, key_id, value) VALUES ($1, $2, $3, '')
+             ON CONFLICT (key) DO UPDATE
+             SET description = coalesce(EXCLUDED.description, v.description),
+                 key_id = EXCLUDED.key_id, version = v.version + 1, updated_at = now()
+             WHERE $4
+             RETURNING version",
+        )
+        .bind(name)
+        .bind(description)
+        .bind(key.id())
+        .bind(replace)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(version) = version else { return Ok(false) };
+        sqlx::query("UPDATE variable SET value = $2 WHERE key = $1")
+            .bind(name)
+            .bind(key.seal(value.as_bytes(), &associated(name, version)))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Decrypts variables by name; those that do not exist are missing in the answer.
+    pub async fn variables_open(
+        &self,
+        key: &EncryptionKey,
+        names: &[String],
+    ) -> Result<Vec<Variable>, ConnectionError> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT key, description, version, key_id, value, updated_at FROM variable
+             WHERE key = ANY ($1)",
+        )
+        .bind(names)
+        .fetch_all(&self.engine)
+        .await
+        .map_err(StoreError::from)?;
+        rows.into_iter().map(|row| row.open(key)).collect()
+    }
+
+    /// A page of the variables, by name, decrypted; `part`: of the name.
+    pub async fn variables(
+        &self,
+        key: &EncryptionKey,
+        part: Option<&str>,
+        descending: bool,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<Variable>, ConnectionError> {
+        let part = part.map(crate::read::anywhere);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT key, description, version, key_id, value, updated_at FROM variable
+             WHERE $1::text IS NULL OR key ILIKE $1
+             ORDER BY CASE WHEN NOT $2 THEN key END, CASE WHEN $2 THEN key END DESC
+             LIMIT $3 OFFSET $4",
+        )
+        .bind(&part)
+        .bind(descending)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(StoreError::from)?;
+        let total: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM variable WHERE $1::text IS NULL OR key ILIKE $1",
+        )
+        .bind(&part)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(StoreError::from)?;
+        let items = rows.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
+        Ok(Page { items, total })
+    }
+
+    /// Removes a variable; false if there is none.
+    pub async fn variable_remove(&self, name: &str) -> Result<bool, StoreError> {
+        let done = sqlx::query("DELETE FROM variable WHERE key = $1")
+            .bind(name)
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
+
+impl Row {
+    fn open(self, key: &EncryptionKey) -> Result<Variable, ConnectionError> {
+        let conn_id = format!("variable {}", self.key);
+        if self.key_id != key.id() {
+            let given = key.id().to_owned();
+            return Err(ConnectionError::OtherKey { conn_id, needed: self.key_id, given });
+        }
+        let value = key
+            .open(&self.value, &associated(&self.key, self.version))
+            .and_then(|plain| String::from_utf8(plain).ok())
+            .ok_or(ConnectionError::Undecipherable(conn_id))?;
+        let Self { key, description, updated_at, .. } = self;
+        Ok(Variable { key, value, description, updated_at })
+    }
+}
