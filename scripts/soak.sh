@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests that have counts with high ones, and says after each piece how far it is. Takes hours;
 # Ctrl-C stops it at any moment. A failure shows its seed.
-# usage: scripts/soak.sh [random|engine|kills|plans]…
+# usage: scripts/soak.sh [random|engine|kills|kafka|plans]…
 # SUBAK_RANDOM_DAGS (1,000,000) in memory, SUBAK_ENGINE_DAGS (100,000) on four servers, both from
-# SUBAK_FIRST_SEED (0); SUBAK_KILLS (100) of each of worker, server and PostgreSQL; plans on tables of
-# SUBAK_PLAN_ROWS (1,000,000) rows.
+# SUBAK_FIRST_SEED (0); SUBAK_KILLS (100) of each of worker, server and PostgreSQL, and three times as many
+# of these and a broker while a topic is drained; plans on tables of SUBAK_PLAN_ROWS (1,000,000) rows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
@@ -17,10 +17,11 @@ declare -A tests=(
     [random]=random::random_dags_in_memory_end_as_the_model_says
     [engine]=engine::random_dags_on_four_servers_end_as_the_model_says
     [kills]=kills::a_killed_
+    [kafka]=kafka::kills::
     [plans]=plans::every_statement
 )
 names=("$@")
-if [ ${#names[@]} -eq 0 ]; then names=(random engine kills plans); fi
+if [ ${#names[@]} -eq 0 ]; then names=(random engine kills kafka plans); fi
 
 step "build"
 cargo build --workspace --all-targets --locked
@@ -29,7 +30,9 @@ trap 'rm -f "$log"' EXIT
 for name in "${names[@]}"; do
     filter=${tests[$name]:?"there is no soak of that name"}
     step "soak: $name"
-    cargo test --workspace --locked --test it -- --nocapture "$filter" </dev/null 2>&1 |
+    kills=$SUBAK_KILLS
+    if [ "$name" = kafka ]; then kills=$((3 * kills)); fi
+    SUBAK_KILLS=$kills cargo test --workspace --locked --test it -- --nocapture "$filter" </dev/null 2>&1 |
         grep --line-buffered -v -E '^(running 0 tests|test result: ok\. 0 passed.*|     Running .*|)$' | tee "$log"
     if ! grep -q '^test result: ok\. [1-9]' "$log"; then
         echo "no test is named like $filter" >&2
