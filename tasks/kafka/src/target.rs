@@ -313,8 +313,11 @@ impl ClientContext for Heard {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((error, reason.to_owned()));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all brokers are down says less than why the last one is.
+        if last.is_none() || error.rdkafka_error_code() != Some(Code::AllBrokersDown) {
+            *last = Some((error, reason.to_owned()));
+        }
     }
 }
 

@@ -79,7 +79,7 @@ async fn a_topic_that_is_not_there_is_named_and_read_once_it_is() -> Result<()> 
     world.stack.replace_dag(DAG, &dag).await?;
     check(
         &world.run().await?,
-        &[&format!("has no topic `{topic}`: create it, or correct its name")],
+        &[&format!("has no topic `{topic}`: create it, let `partitions` do so")],
     )?;
     assert_eq!(world.ranges().await?, [] as [String; 0]);
     broker.topic_create(&topic, 1, &[]).await?;
