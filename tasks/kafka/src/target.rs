@@ -74,6 +74,8 @@ impl Target {
                 ("fetch.max.bytes", "8388608"),
                 // What it reads is there already; a longer wait for more would hold up its next question.
                 ("fetch.wait.max.ms", "10"),
+                // Or it would rest a second each time its queue was full.
+                ("fetch.queue.backoff.ms", "5"),
             ],
         )
     }
