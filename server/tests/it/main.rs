@@ -10,6 +10,7 @@ mod clear;
 mod cron;
 mod drain;
 mod explain;
+mod fair;
 mod faults;
 mod flow;
 mod forged;

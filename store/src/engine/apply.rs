@@ -65,6 +65,8 @@ pub struct LiveNew {
     pub pool_slots: i32,
     /// Scheduled until its pool has room.
     pub waits_pool: bool,
+    /// Tasks of its run that were active before it: so many turns later is its own.
+    pub ahead: i32,
 }
 
 /// A live row that stays, and waits or is ready again.
@@ -80,6 +82,8 @@ pub struct LiveRetry {
     pub delay: Option<Duration>,
     /// Scheduled until its pool has room.
     pub waits_pool: bool,
+    /// As for [`LiveNew`].
+    pub ahead: i32,
 }
 
 /// A run's counters after this transaction.
@@ -154,16 +158,26 @@ statements! {
         )
         INSERT INTO live
             (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-             pool_slots, waits_pool, token, queued_at, started_at)
+             pool_slots, waits_pool, token, queued_at, started_at, turn)
         SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
                pool, pool_slots, waits_pool,
                CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
-               CASE WHEN session IS NOT NULL THEN clock_timestamp() END
+               CASE WHEN session IS NOT NULL THEN clock_timestamp() END,
+               l.ahead + 1 + coalesce(
+                   CASE WHEN l.waits_pool THEN (
+                       SELECT f.turn FROM live AS f
+                       WHERE f.waits_pool AND f.pool = l.pool AND f.priority = l.priority
+                       ORDER BY f.turn LIMIT 1
+                   ) WHEN l.state = 'queued' THEN (
+                       SELECT f.turn FROM live AS f
+                       WHERE f.state = 'queued' AND f.queue = l.queue AND f.priority = l.priority
+                       ORDER BY f.turn LIMIT 1
+                   ) END, 0)
         FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
                     $28::text[], $29::integer[], $30::integer[], $31::bigint[], $33::text[],
-                    $34::integer[], $35::boolean[])
+                    $34::integer[], $35::boolean[], $36::integer[])
              AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-                   pool_slots, waits_pool)
+                   pool_slots, waits_pool, ahead)
         RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at";
 
     /// The newest end of an instance, which an upstream had failed, becomes a skip.
@@ -186,10 +200,20 @@ statements! {
         SET state = u.state::task_state, try_number = u.try_number, failed = u.failed, lost = u.lost,
             session = NULL, token = NULL, started_at = NULL, queued_at = now(),
             waits_pool = u.waits_pool,
-            due_at = now() + u.delay_micros * interval '1 microsecond'
+            due_at = now() + u.delay_micros * interval '1 microsecond',
+            turn = u.ahead + 1 + coalesce(
+                CASE WHEN u.waits_pool THEN (
+                    SELECT f.turn FROM live AS f
+                    WHERE f.waits_pool AND f.pool = live.pool AND f.priority = live.priority
+                    ORDER BY f.turn LIMIT 1
+                ) WHEN u.state = 'queued' THEN (
+                    SELECT f.turn FROM live AS f
+                    WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
+                    ORDER BY f.turn LIMIT 1
+                ) END, 0)
         FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[],
-                    $7::boolean[])
-             AS u (ctid, state, try_number, failed, lost, delay_micros, waits_pool)
+                    $7::boolean[], $8::integer[])
+             AS u (ctid, state, try_number, failed, lost, delay_micros, waits_pool, ahead)
         WHERE live.ctid = u.ctid::tid";
 }
 
@@ -271,6 +295,7 @@ impl EngineTx<'_> {
             .bind(column(live, |l| l.pool.clone()))
             .bind(column(live, |l| l.pool_slots))
             .bind(column(live, |l| l.waits_pool))
+            .bind(column(live, |l| l.ahead))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())
@@ -301,6 +326,7 @@ impl EngineTx<'_> {
             .bind(column(retries, |r| r.lost))
             .bind(column(retries, |r| r.delay.map(micros)))
             .bind(column(retries, |r| r.waits_pool))
+            .bind(column(retries, |r| r.ahead))
             .execute(&mut *self.tx)
             .await?;
         Ok(())

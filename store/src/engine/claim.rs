@@ -16,7 +16,7 @@ statements! {
             SELECT run_key, task, map_index
             FROM live
             WHERE state = 'queued' AND queue = $1
-            ORDER BY priority DESC, run_key, task, map_index
+            ORDER BY priority DESC, turn, run_key, task, map_index
             LIMIT cardinality($2::bigint[])
             FOR UPDATE SKIP LOCKED
         ), numbered AS (
@@ -30,18 +30,30 @@ statements! {
         RETURNING live.run_key, live.task, live.map_index, live.session, live.token, live.try_number,
                   live.resets, live.queue, live.started_at";
 
-    /// Lets up to `$2` held-back tasks of each run `$1` become ready.
+    /// Lets up to `$2` held-back tasks of each run `$1`, of which `$3` are active, become ready.
     Points PROMOTE = "
         UPDATE live
         SET state = CASE WHEN pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
-            waits_pool = pool IS NOT NULL, queued_at = now()
-        FROM unnest($1::bigint[], $2::integer[]) AS want (run_key, most)
+            waits_pool = pool IS NOT NULL, queued_at = now(),
+            turn = want.active + held.n + coalesce(
+                CASE WHEN pool IS NULL THEN (
+                    SELECT f.turn FROM live AS f
+                    WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
+                    ORDER BY f.turn LIMIT 1
+                ) ELSE (
+                    SELECT f.turn FROM live AS f
+                    WHERE f.waits_pool AND f.pool = live.pool AND f.priority = live.priority
+                    ORDER BY f.turn LIMIT 1
+                ) END, 0)
+        FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, most, active)
         CROSS JOIN LATERAL (
-            SELECT l.ctid FROM live AS l
-            WHERE l.run_key = want.run_key AND l.state = 'scheduled' AND NOT l.waits_pool
-            ORDER BY l.priority DESC, l.task, l.map_index
-            LIMIT want.most
-            FOR UPDATE
+            SELECT ctid, row_number() OVER () AS n FROM (
+                SELECT l.ctid FROM live AS l
+                WHERE l.run_key = want.run_key AND l.state = 'scheduled' AND NOT l.waits_pool
+                ORDER BY l.priority DESC, l.task, l.map_index
+                LIMIT want.most
+                FOR UPDATE
+            ) AS first
         ) AS held
         WHERE live.ctid = held.ctid
         RETURNING live.run_key, live.queue, live.pool";
@@ -82,15 +94,16 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().map(HandedOver::from).collect())
     }
 
-    /// Lets held-back tasks become ready, up to a number for each run; returns them by run, with their
-    /// queues, and the pools that they wait for now.
+    /// Lets held-back tasks become ready, `(run, at most, active already)`; returns them by run, with
+    /// their queues, and the pools that they wait for now.
     pub async fn tasks_promote(
         &mut self,
-        most: &[(RunKey, i32)],
+        most: &[(RunKey, i32, i32)],
     ) -> Result<Vec<(RunKey, String, Option<String>)>, StoreError> {
         let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(PROMOTE)
-            .bind(column(most, |(run, _)| run.0))
-            .bind(column(most, |(_, count)| *count))
+            .bind(column(most, |(run, ..)| run.0))
+            .bind(column(most, |(_, count, _)| *count))
+            .bind(column(most, |(.., active)| *active))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().map(|(run, queue, pool)| (RunKey(run), queue, pool)).collect())

@@ -24,6 +24,7 @@ struct PoolRow {
 #[derive(FromRow)]
 struct WaitingRow {
     ctid: String,
+    run_key: i64,
     pool_slots: i32,
     queue: String,
 }
@@ -39,14 +40,21 @@ statements! {
 
     /// Tasks that wait for pool `$1`, the heaviest first. What somebody else is at is left out.
     Points POOL_WAITING = "
-        SELECT ctid::text AS ctid, pool_slots, queue FROM live
+        SELECT ctid::text AS ctid, run_key, pool_slots, queue FROM live
         WHERE pool = $1 AND waits_pool
-        ORDER BY priority DESC, run_key, task, map_index LIMIT $2
+        ORDER BY priority DESC, turn, run_key, task, map_index LIMIT $2
         FOR UPDATE SKIP LOCKED";
 
+    /// `$2` how many of the same run are granted before it, at the same time.
     Points POOL_GRANT = "
-        UPDATE live SET state = 'queued', waits_pool = false, queued_at = now()
-        WHERE ctid = ANY ($1::text[]::tid[])";
+        UPDATE live
+        SET state = 'queued', waits_pool = false, queued_at = now(),
+            turn = u.ahead + 1 + coalesce((
+                SELECT f.turn FROM live AS f
+                WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
+                ORDER BY f.turn LIMIT 1), 0)
+        FROM unnest($1::text[], $2::integer[]) AS u (ctid, ahead)
+        WHERE live.ctid = u.ctid::tid";
 
     Points POOLS_USE = "
         UPDATE pool SET used = u.used
@@ -100,16 +108,23 @@ impl EngineTx<'_> {
             .fetch_all(&mut *self.tx)
             .await?;
         let (mut granted, mut ready) = (0, Vec::new());
+        let mut ahead: BTreeMap<i64, i32> = BTreeMap::new();
         for row in waiting {
             if row.pool_slots <= free {
                 free -= row.pool_slots;
                 granted += row.pool_slots;
-                ready.push(row.ctid);
+                let of_run = ahead.entry(row.run_key).or_default();
+                ready.push((row.ctid, *of_run));
+                *of_run += 1;
                 queues.push(row.queue);
             }
         }
         if !ready.is_empty() {
-            sqlx::query(POOL_GRANT).bind(ready).execute(&mut *self.tx).await?;
+            sqlx::query(POOL_GRANT)
+                .bind(column(&ready, |(ctid, _)| ctid.clone()))
+                .bind(column(&ready, |(_, ahead)| *ahead))
+                .execute(&mut *self.tx)
+                .await?;
         }
         Ok(granted)
     }

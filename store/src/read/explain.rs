@@ -92,13 +92,15 @@ const OTHERS: &str = "
     ) AS ended
     LIMIT $3";
 
-/// $1 pool, $2 run, $3 task, $4 map index, $5 priority, $6 count no further.
+/// $1 pool, $2 run, $3 task, $4 map index, $5 count no further.
 const POOL_AHEAD: &str = "
     SELECT count(*) FROM (
         SELECT FROM live l
         WHERE l.pool = $1 AND l.waits_pool
-          AND (-l.priority, l.run_key, l.task, l.map_index) < (-$5, $2, $3, $4)
-        LIMIT $6
+          AND (-l.priority, l.turn, l.run_key, l.task, l.map_index) < (
+              SELECT -own.priority, own.turn, own.run_key, own.task, own.map_index FROM live own
+              WHERE (own.run_key, own.task, own.map_index) = ($2, $3, $4))
+        LIMIT $5
     ) AS ahead";
 
 /// $1 pool, $2 limit.
@@ -117,8 +119,10 @@ const QUEUE_AHEAD: &str = "
     SELECT count(*) FROM (
         SELECT FROM live l
         WHERE l.queue = $1 AND l.state = 'queued'
-          AND (-l.priority, l.run_key, l.task, l.map_index) < (-$5, $2, $3, $4)
-        LIMIT $6
+          AND (-l.priority, l.turn, l.run_key, l.task, l.map_index) < (
+              SELECT -own.priority, own.turn, own.run_key, own.task, own.map_index FROM live own
+              WHERE (own.run_key, own.task, own.map_index) = ($2, $3, $4))
+        LIMIT $5
     ) AS ahead";
 
 /// $1 queue.
@@ -223,9 +227,9 @@ impl Store {
         let (mut pool, mut queue) = (None, None);
         if let Some(live) = &live {
             if live.waits_pool {
-                pool = Some(self.explain_pool(key, task, live.priority).await?);
+                pool = Some(self.explain_pool(key, task).await?);
             } else if live.state == TaskState::Queued.as_str() {
-                queue = Some(self.explain_queue(key, &live.queue, live.priority).await?);
+                queue = Some(self.explain_queue(key, &live.queue).await?);
             }
         }
         let join: Option<JoinSqlRow> = sqlx::query_as(JOIN)
@@ -341,7 +345,6 @@ impl Store {
         &self,
         key: InstanceKey,
         task: &PlanTask,
-        priority: i32,
     ) -> Result<PoolFacts, StoreError> {
         let name = task.pool.as_deref().unwrap_or_default();
         let pool: Option<(i32, i32)> =
@@ -358,24 +361,19 @@ impl Store {
             name: name.to_owned(),
             slots: pool.map(|(slots, _)| slots),
             used: pool.map_or(0, |(_, used)| used),
-            ahead: self.explain_ahead(POOL_AHEAD, name, key, priority).await?,
+            ahead: self.explain_ahead(POOL_AHEAD, name, key).await?,
             holders: holders.into_iter().filter_map(HolderRow::into_holder).collect(),
         })
     }
 
-    async fn explain_queue(
-        &self,
-        key: InstanceKey,
-        queue: &str,
-        priority: i32,
-    ) -> Result<QueueFacts, StoreError> {
+    async fn explain_queue(&self, key: InstanceKey, queue: &str) -> Result<QueueFacts, StoreError> {
         let rows: Vec<WorkerRow> =
             sqlx::query_as(WORKERS).bind(queue).fetch_all(&self.pool).await?;
         let all = rows.len();
         let workers: Vec<WorkerFacts> =
             rows.into_iter().filter_map(|row| row.serving(queue)).collect();
         Ok(QueueFacts {
-            ahead: self.explain_ahead(QUEUE_AHEAD, queue, key, priority).await?,
+            ahead: self.explain_ahead(QUEUE_AHEAD, queue, key).await?,
             others: all - workers.len(),
             workers,
         })
@@ -386,14 +384,12 @@ impl Store {
         sql: &'static str,
         name: &str,
         key: InstanceKey,
-        priority: i32,
     ) -> Result<i64, StoreError> {
         Ok(sqlx::query_scalar(sql)
             .bind(name)
             .bind(key.run.0)
             .bind(key.task.0)
             .bind(key.map_index.0)
-            .bind(priority)
             .bind(COUNT_MOST)
             .fetch_one(&self.pool)
             .await?)

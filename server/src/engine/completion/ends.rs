@@ -63,6 +63,7 @@ pub(super) fn end_try(
         let (ctid, try_number, queue) = (live.ctid.clone(), live.try_number, live.queue.clone());
         let pool = live.pool.clone();
         work.record_retry(live, report, cause);
+        let ahead = work.ahead(run);
         // A lost worker is no reason to wait.
         let (state, waits_pool) = match delay.is_zero() {
             true => work.admit(run, pool.as_deref()),
@@ -81,6 +82,7 @@ pub(super) fn end_try(
             lost,
             delay: waits.then_some(delay),
             waits_pool,
+            ahead,
         });
         return Ok(false);
     }

@@ -145,6 +145,7 @@ async fn readied(
     for held in tx.live_lock_due(&ours).await? {
         let live = held.live;
         let run = live.key.run;
+        let ahead = work.ahead(run);
         let (state, waits_pool) = work.admit(run, live.pool.as_deref());
         let event = match state {
             TaskState::Queued => TaskEvent::Readied,
@@ -163,6 +164,7 @@ async fn readied(
             lost: live.lost,
             delay: None,
             waits_pool,
+            ahead,
         });
     }
     Ok(Some((tx, work)))

@@ -16,12 +16,13 @@ const CLAIM_MOST: usize = 100;
 impl Work<'_> {
     /// Lets held-back tasks take the places that became free, before new ones do.
     pub(super) async fn promote(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
-        let most: Vec<(RunKey, i32)> = self
+        let most: Vec<(RunKey, i32, i32)> = self
             .runs
             .iter()
             .filter(|(_, work)| work.locked.tasks_held > 0)
-            .map(|(run, work)| (*run, work.room().min(work.locked.tasks_held)))
-            .filter(|(_, room)| *room > 0)
+            .map(|(run, work)| (run, work.room().min(work.locked.tasks_held), &work.locked))
+            .filter(|(_, room, _)| *room > 0)
+            .map(|(run, room, locked)| (*run, room, locked.tasks_active))
             .collect();
         if most.is_empty() {
             return Ok(());
@@ -53,6 +54,7 @@ impl Work<'_> {
             let plan = self.runs[&run].plan.clone();
             let Some(planned) = plan.task(task.at.task) else { continue };
             let pool = planned.pool.as_deref();
+            let ahead = self.ahead(run);
             let (state, waits_pool) = self.admit(run, pool);
             let queue = planned.queue.as_ref().to_owned();
             let session = (state == TaskState::Queued).then(|| self.reserve(&queue)).flatten();
@@ -70,6 +72,7 @@ impl Work<'_> {
                 pool: pool.map(str::to_owned),
                 pool_slots: planned.pool_slots,
                 waits_pool,
+                ahead,
             });
         }
     }

@@ -110,6 +110,11 @@ impl<'e> Work<'e> {
         self.run(run).locked.tasks_active -= 1;
     }
 
+    /// Tasks of the run that are active: what becomes ready now waits so many turns longer.
+    pub(super) fn ahead(&self, run: RunKey) -> i32 {
+        self.runs.get(&run).map_or(0, |work| work.locked.tasks_active)
+    }
+
     /// A row came back from a timer: it is active again, or held back.
     fn reactivate(&mut self, run: RunKey) -> TaskState {
         let work = self.run(run);
