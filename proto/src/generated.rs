@@ -249,6 +249,9 @@ pub struct Assignment {
     /// those that the templates name
     #[prost(message, repeated, tag = "16")]
     pub variables: ::prost::alloc::vec::Vec<Variable>,
+    /// the last one that succeeded, if the templates name it
+    #[prost(message, optional, tag = "17")]
+    pub previous: ::core::option::Option<PreviousRun>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RunInfo {
@@ -297,6 +300,17 @@ pub struct Connection {
     /// JSON, see subak_task::Connection; secret
     #[prost(bytes = "vec", tag = "2")]
     pub value: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PreviousRun {
+    #[prost(int64, optional, tag = "1")]
+    pub data_interval_start_micros: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "2")]
+    pub data_interval_end_micros: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "3")]
+    pub started_micros: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "4")]
+    pub ended_micros: ::core::option::Option<i64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Variable {

@@ -38,7 +38,7 @@ pub use pools::Pool;
 pub use ranges::RangeRow;
 pub use replays::{LetterGroup, NewReplay, NotReplayable};
 pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewScanCount, NewXCom, XComRow};
-pub use runs::RunFacts;
+pub use runs::{RunFacts, SuccessfulRun};
 pub use schedule::LockedSchedule;
 pub use sessions::{NewSession, Renewed, SessionTry, TryToStop, WorkerRow, leases_renew};
 pub use statement::{Reads, Statement, every_statement};

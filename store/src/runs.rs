@@ -4,10 +4,20 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::FromRow;
 use subak_core::ids::{DagId, RunKey};
+use subak_core::state::RunState;
 use uuid::Uuid;
 
 use crate::statement::statements;
 use crate::{Store, StoreError};
+
+/// The dates of a run that succeeded.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct SuccessfulRun {
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
 
 /// The immutable part of a run.
 #[derive(Debug, Clone, FromRow)]
@@ -26,6 +36,19 @@ pub struct RunFacts {
 }
 
 statements! {
+    /// The last run before run `$1` that ended as `$2`, which is `success`: written out, the planner takes it
+    /// for rare, and sorts.
+    Points RUN_SUCCESSFUL_BEFORE = "
+        SELECT b.data_interval_start, b.data_interval_end, b.started_at, b.ended_at
+        FROM run
+        CROSS JOIN LATERAL (
+            SELECT * FROM run AS b
+            WHERE b.dag = run.dag AND b.logical_date < run.logical_date
+              AND b.state = $2::text::run_state
+            ORDER BY b.logical_date DESC LIMIT 1
+        ) AS b
+        WHERE run.run_key = $1";
+
     Points RUN_FACTS = "
         SELECT run_key, uuid, dag, version, run_id, run_type, logical_date,
                data_interval_start, data_interval_end, run_after, conf
@@ -37,6 +60,18 @@ impl Store {
     pub async fn run_facts(&self, runs: &[RunKey]) -> Result<Vec<RunFacts>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
         Ok(sqlx::query_as(RUN_FACTS).bind(keys).fetch_all(&self.engine).await?)
+    }
+
+    /// The last run before a run that succeeded.
+    pub async fn run_successful_before(
+        &self,
+        run: RunKey,
+    ) -> Result<Option<SuccessfulRun>, StoreError> {
+        Ok(sqlx::query_as(RUN_SUCCESSFUL_BEFORE)
+            .bind(run.0)
+            .bind(RunState::Success.as_str())
+            .fetch_optional(&self.engine)
+            .await?)
     }
 
     /// The key of a run by the names people use.

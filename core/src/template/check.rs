@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use super::datetime::MEMBERS;
 use super::environment::ENVIRONMENT;
 use super::macros::MACROS;
-use super::references::{Use, uses};
+use super::references::{PREVIOUS, Use, uses};
 use crate::dag::did_you_mean;
 use crate::dag::model::Param;
 
@@ -107,10 +107,6 @@ const VARIABLES: &[&str] = &[
 /// Variables of Airflow that need what is not built yet.
 const NOT_YET: &[&str] = &[
     "conn",
-    "prev_data_interval_start_success",
-    "prev_data_interval_end_success",
-    "prev_start_date_success",
-    "prev_end_date_success",
     "task_instance_key_str",
     "map_index_template",
     "expanded_ti_count",
@@ -205,7 +201,9 @@ fn wrong_path(path: &[&str], known: &Known<'_>) -> Option<String> {
             format!("a task has its dataset only: {{{{ tasks.{task}.output }}}}")
         })),
         ["tasks"] => Some("name a task: {{ tasks.<task id>.output }}".to_owned()),
-        [date, member, ..] if DATES.contains(date) => member_of_date(member),
+        [date, member, ..] if DATES.contains(date) || PREVIOUS.contains(date) => {
+            member_of_date(member)
+        }
         [name, ..] => unknown_variable(name),
         [] => None,
     }
@@ -218,7 +216,7 @@ fn member_of_date(member: &str) -> Option<String> {
 fn unknown_variable(name: &str) -> Option<String> {
     static GLOBALS: LazyLock<HashSet<String>> =
         LazyLock::new(|| ENVIRONMENT.globals().map(|(name, _)| name.to_owned()).collect());
-    if VARIABLES.contains(&name) || GLOBALS.contains(name) {
+    if VARIABLES.contains(&name) || PREVIOUS.contains(&name) || GLOBALS.contains(name) {
         return None;
     }
     if let Some((_, instead)) = REMOVED.iter().find(|(removed, _)| *removed == name) {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::datetime::Moment;
 use super::macros::macros;
+use super::references::PREVIOUS;
 use super::value::jinja;
 use super::variables::variables;
 
@@ -32,6 +33,15 @@ impl XComKey {
     pub fn output_of(task_id: &str) -> Self {
         Self { task_id: task_id.to_owned(), key: Self::OUTPUT.to_owned() }
     }
+}
+
+/// The dates of the last run that succeeded and has an earlier logical date.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PreviousRun {
+    pub data_interval_start: Option<DateTime<Utc>>,
+    pub data_interval_end: Option<DateTime<Utc>>,
+    pub started_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
 }
 
 /// What a try knows of its run: everything that its templates may show.
@@ -59,6 +69,8 @@ pub struct RunContext {
     pub arguments: Map<String, Value>,
     /// The XComs that the task's templates name, see [`super::References::needed_xcoms`].
     pub xcoms: BTreeMap<XComKey, Value>,
+    /// The last successful run before, if a template names it.
+    pub previous: PreviousRun,
     /// The variables that the task's templates name, see [`super::References::variables`].
     pub variables: BTreeMap<String, String>,
 }
@@ -80,6 +92,10 @@ impl RunContext {
         all.insert("var", variables(&self.variables));
         for (name, instant) in self.instants() {
             all.insert(name, Moment::value(instant));
+        }
+        for (name, instant) in PREVIOUS.into_iter().zip(self.previous.instants()) {
+            // None where there is no such run, as in Airflow.
+            all.insert(name, instant.map_or_else(|| Jinja::from(()), Moment::value));
         }
         if let Some(date) = self.logical_date {
             let moment = Moment::utc(date);
@@ -129,6 +145,13 @@ impl RunContext {
         Jinja::from_pairs(outputs.map(|(name, value)| {
             (name.task_id.clone(), Jinja::from_pairs([(XComKey::OUTPUT, jinja(value))]))
         }))
+    }
+}
+
+impl PreviousRun {
+    /// In the order of the variables that show them.
+    fn instants(self) -> [Option<DateTime<Utc>>; 4] {
+        [self.data_interval_start, self.data_interval_end, self.started_at, self.ended_at]
     }
 }
 

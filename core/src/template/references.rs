@@ -10,6 +10,14 @@ use super::context::XComKey;
 use super::{bounds, is_template};
 use crate::dag::model::{Source, Task};
 
+/// Dates of the last successful run before.
+pub(super) const PREVIOUS: [&str; 4] = [
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+    "prev_start_date_success",
+    "prev_end_date_success",
+];
+
 /// What the templates of a task use of its run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct References {
@@ -21,6 +29,8 @@ pub struct References {
     pub params: BTreeSet<String>,
     /// Whether the run's conf is used.
     pub conf: bool,
+    /// Whether something of the last successful run is used.
+    pub previous: bool,
     /// Variables, with whether a template can do without.
     pub variables: BTreeMap<String, bool>,
 }
@@ -43,6 +53,7 @@ impl References {
                 let known = self.variables.entry(key.clone()).or_insert(*optional);
                 *known &= *optional;
             }
+            Use::Path(path) if PREVIOUS.contains(&path[0].as_str()) => self.previous = true,
             Use::Path(_) | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => {}
         }
     }

@@ -31,6 +31,7 @@ fn context() -> RunContext {
             (xcom("my-task", "output"), json!({"url": "file:///y"})),
         ]
         .into(),
+        previous: PreviousRun { data_interval_end: Some(date), ..PreviousRun::default() },
         variables: [
             ("region".to_owned(), "eu".to_owned()),
             ("limits".to_owned(), r#"{"rows": 3}"#.to_owned()),
@@ -310,4 +311,12 @@ fn variables_are_texts_or_json() {
         "{{ var.value.b }}"
     ]));
     assert_eq!(found.variables, [("a".to_owned(), false), ("b".to_owned(), false)].into());
+}
+
+#[test]
+fn the_last_successful_run_has_dates_or_none() {
+    check("{{ prev_data_interval_end_success | ds }}", "2026-11-20");
+    check("{{ prev_start_date_success is none }}", true);
+    assert!(references(&json!("{{ prev_start_date_success }}")).previous);
+    assert!(!references(&json!("{{ ds }}")).previous);
 }

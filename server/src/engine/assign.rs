@@ -14,8 +14,8 @@ use subak_core::schedule::Timetable;
 use subak_core::state::RunType;
 use subak_core::variable::is_secret;
 use subak_proto as proto;
-use subak_store::StoreError;
 use subak_store::engine::{Fence, HandedOver};
+use subak_store::{StoreError, SuccessfulRun};
 
 use super::caches::Facts;
 use super::{Core, Outcome, TryReport};
@@ -79,7 +79,12 @@ impl Core {
             true => Vec::new(),
             false => self.variables(&needs.variables).await?,
         };
+        let previous = match needs.previous {
+            true => self.store.run_successful_before(try_.key.run).await?.map(previous),
+            false => None,
+        };
         Ok(proto::Assignment {
+            previous,
             variables,
             r#try: Some(try_ref(&try_.fence())),
             try_number: u32::try_from(try_.try_number).unwrap_or(0),
@@ -237,6 +242,16 @@ pub(crate) fn try_ref(fence: &Fence) -> proto::TryRef {
         task: fence.instance.task.0,
         map_index: fence.instance.map_index.0,
         token: fence.token,
+    }
+}
+
+fn previous(run: SuccessfulRun) -> proto::PreviousRun {
+    let micros = |date: Option<DateTime<Utc>>| date.map(|date| date.timestamp_micros());
+    proto::PreviousRun {
+        data_interval_start_micros: micros(run.data_interval_start),
+        data_interval_end_micros: micros(run.data_interval_end),
+        started_micros: micros(run.started_at),
+        ended_micros: micros(run.ended_at),
     }
 }
 

@@ -119,6 +119,8 @@ pub(crate) struct Needs {
     pub(crate) gathered: Vec<(TaskNo, String)>,
     /// Variables that they name.
     pub(crate) variables: Vec<String>,
+    /// Whether they name the last successful run.
+    pub(crate) previous: bool,
 }
 
 /// All caches.
@@ -259,8 +261,9 @@ fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
         Some(_) => Bytes::new(),
         None => serde_json::to_vec(task)?.into(),
     };
+    let previous = found.previous;
     let variables = found.variables.into_keys().collect();
-    Ok(Needs { json, base, tasks: tasks.into_iter().collect(), gathered, variables })
+    Ok(Needs { json, base, tasks: tasks.into_iter().collect(), gathered, variables, previous })
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use subak_core::decide::TryEnd;
-use subak_server::engine::{Outcome, Told, TryReport, fence};
+use subak_core::ids::DagId;
+use subak_server::engine::{Outcome, Told, Trigger, TryReport, fence};
 use subak_testkit::peek;
 
 use crate::world::{World, key};
@@ -78,5 +79,39 @@ async fn a_task_is_handed_the_variables_that_it_names() -> anyhow::Result<()> {
     // In the database no value can be read.
     let bytes = peek::variables(&world.store).await?;
     assert!(bytes.iter().all(|it| !it.windows(7).any(|part| part == b"hunter2")));
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_told_of_the_last_successful_run() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world
+        .dags(
+            "{dag_id: prev, max_active_runs: 1, tasks: {a: {operator: bash, with: {command: 'true',
+              env: {P: '{{ prev_data_interval_end_success }}'}}}}}",
+        )
+        .await?;
+    let mut worker = world.worker(1).await?;
+    let mut seen = Vec::new();
+    // The second one fails: the third one is told of the first.
+    for (day, end) in
+        [(1, Outcome::Success), (2, Outcome::Failed(TryEnd::Permanent)), (3, Outcome::Success)]
+    {
+        let date = format!("2026-11-0{day}T00:00:00Z").parse()?;
+        let trigger = Trigger {
+            logical_date: Some(date),
+            data_interval: Some((date, date)),
+            ..Trigger::manual(DagId::from("prev"), "test", serde_json::Value::Null)
+        };
+        let run = world.engine.run_trigger(trigger).await?.run;
+        let told = worker.next().await;
+        let Told::Run(given) = &told[0] else { panic!("{told:?}") };
+        let before = given.previous.and_then(|run| run.data_interval_end_micros);
+        seen.push(before.map(|micros| micros / 86_400_000_000 - 20_758));
+        let fence = fence(given.r#try.as_ref().unwrap());
+        worker.report(TryReport::bare(fence, end, None)).await;
+        world.ended(run).await?;
+    }
+    assert_eq!(seen, [None, Some(0), Some(0)]);
     world.close().await
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::ids::RunKey;
 use subak_core::letter::REPLAY_KEY;
-use subak_core::template::{RunContext, XComKey};
+use subak_core::template::{PreviousRun, RunContext, XComKey};
 use subak_core::text::{json_without_nul, without_nul};
 use subak_core::variable::secret_parts;
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
@@ -186,6 +186,7 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
         map_index: assignment.r#try.unwrap_or_default().map_index,
         arguments: arguments(assignment)?,
         xcoms: xcoms.collect::<Result<_, String>>()?,
+        previous: previous(assignment.previous.unwrap_or_default()),
         variables: assignment
             .variables
             .iter()
@@ -200,6 +201,15 @@ fn arguments(assignment: &Assignment) -> Result<serde_json::Map<String, Value>, 
     match json("what the task is mapped over", &item.value)? {
         Value::Object(arguments) => Ok(arguments),
         _ => Err("what the task is mapped over is not a map of arguments".to_owned()),
+    }
+}
+
+fn previous(run: subak_proto::PreviousRun) -> PreviousRun {
+    PreviousRun {
+        data_interval_start: run.data_interval_start_micros.and_then(instant),
+        data_interval_end: run.data_interval_end_micros.and_then(instant),
+        started_at: run.started_micros.and_then(instant),
+        ended_at: run.ended_micros.and_then(instant),
     }
 }
 

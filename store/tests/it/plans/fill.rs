@@ -23,10 +23,10 @@ pub(super) async fn analyse(database: &TestDatabase) -> anyhow::Result<()> {
 /// on a timer, the others run.
 const TABLES: [&str; 10] = [
     "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
-                      tasks_open, deadline_at, started_at)
+                      tasks_open, deadline_at, started_at, logical_date)
      SELECT ((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint * (1::bigint << 40) + n,
             gen_random_uuid(), n % 100, 1, n::text, 'manual', 'test', 'running', now(), 1,
-            CASE WHEN n % 1000 = 0 THEN now() + interval '1 hour' END, now()
+            CASE WHEN n % 1000 = 0 THEN now() + interval '1 hour' END, now(), now() + n * interval '1 minute'
      FROM generate_series($1::bigint, $2) AS n",
     "INSERT INTO live (run_key, task, map_index, state, priority, queue, session, token, queued_at,
                        started_at, due_at)
