@@ -19,7 +19,10 @@ use crate::hands::Hands;
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
 /// Nothing may take longer: the machine of the tests is busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Of workers that nobody renews: it must not end before a slow test does.
+const LONG_LEASE: Duration = Duration::from_secs(3_600);
 
 /// Between two looks at what no change tells of.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -71,7 +74,7 @@ impl World {
     }
 
     pub(crate) async fn worker(&self, slots: u32) -> anyhow::Result<EmbeddedWorker> {
-        self.engine.join("worker", &[("default", slots)], Duration::from_secs(60)).await
+        self.engine.join("worker", &[("default", slots)], LONG_LEASE).await
     }
 
     /// A worker whose tries end when the test says so.
@@ -131,7 +134,7 @@ impl World {
     pub(crate) async fn beating(&self) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.engine.last_beat().is_none() {
-            anyhow::ensure!(began.elapsed() < Duration::from_secs(60), "the loops do not go round");
+            anyhow::ensure!(began.elapsed() < PATIENCE, "the loops do not go round");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
@@ -166,7 +169,8 @@ pub(crate) async fn engine(
         server: name.to_owned(),
         lease: LEASE,
         keep_days: 30,
-        answer_within: EngineConfig::ANSWER_WITHIN,
+        // A busy database is not a silent one.
+        answer_within: PATIENCE,
     };
     Engine::start(store.clone(), Some(Arc::new(key())), config, tasks, stop.clone()).await
 }
