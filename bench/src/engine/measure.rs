@@ -26,6 +26,12 @@ const CHAIN: usize = 40;
 /// Tasks between the first and the last of the wide DAG.
 const WIDE: usize = 1_000;
 
+/// Tasks of the large DAG, a chain among them.
+const LARGE: usize = 5_000;
+
+/// Instances of the map beside which a chain runs.
+const MAP: usize = 10_000;
+
 /// Processes that one run of the spawning DAG starts.
 const SPAWNS: usize = 500;
 
@@ -45,6 +51,8 @@ pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Res
     chain(&stack, sizes, rows).await?;
     spawned(&stack, rows).await?;
     wide(&stack, rows).await?;
+    large(&stack, sizes, rows).await?;
+    beside(&stack, sizes, rows).await?;
     let rate = sustained(&stack, sizes, rows).await?;
     created(&stack, sizes, rows).await?;
     parked(&stack, sizes, rate, rows).await?;
@@ -79,7 +87,30 @@ fn dags() -> Vec<(String, String)> {
         wide("spawns", "bash", command, SPAWNS),
         // Nobody serves its queue: its runs stay active.
         chain("parked", "noop", ", queue: nobody", CHAIN),
+        large_of(&chain("large", "noop", "", CHAIN).1),
+        map(
+            "parked_map",
+            "max_active_tasks: 1000000",
+            "bash, queue: nobody, with: {command: sleep 1}",
+        ),
+        map("map", "max_active_tasks: 16", "bash, with: {command: sleep 1}"),
     ]
+}
+
+/// The chain, and below it so many tasks that it is a large DAG.
+fn large_of(chain: &str) -> (String, String) {
+    let mut text = chain.to_owned();
+    for n in CHAIN..LARGE {
+        text += &format!("  e{n}: {{operator: empty, depends_on: [t{}]}}\n", CHAIN - 1);
+    }
+    ("large".to_owned(), text)
+}
+
+fn map(id: &str, limit: &str, operator: &str) -> (String, String) {
+    let items: Vec<String> = (0..MAP).map(|n| format!("{{N: \"{n}\"}}")).collect();
+    let items = items.join(", ");
+    let tasks = format!("{{each: {{operator: {operator}, expand: {{env: [{items}]}}}}}}");
+    (id.to_owned(), format!("dag_id: {id}\n{limit}\ntasks: {tasks}\n"))
 }
 
 /// One row inserted and committed, median.
@@ -103,7 +134,7 @@ async fn cycles(stack: &Stack, runs: &[RunKey]) -> anyhow::Result<Vec<f64>> {
     let rows: Vec<(f64,)> = sqlx::query_as(
         "SELECT 1e3 * extract(epoch FROM started_at - before)::float8 FROM (
              SELECT started_at, lag(started_at) OVER (PARTITION BY run_key ORDER BY token) AS before
-             FROM try_history WHERE run_key = ANY ($1)
+             FROM try_history WHERE run_key = ANY ($1) AND started_at IS NOT NULL
          ) AS cycles WHERE before IS NOT NULL",
     )
     .bind(keys)
@@ -171,6 +202,47 @@ async fn wide(stack: &Stack, rows: Rows<'_>) -> anyhow::Result<()> {
     let mut ends = lasted(stack, &runs).await?;
     rows(less("1 → 1000 → 1 no-op tasks", quantile(&mut ends, 0.5), "ms", 250.0, 100.0));
     Ok(())
+}
+
+/// The hop of a chain in a large DAG, against that of the chain alone: one run of each at a time.
+async fn large(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
+    let (mut small, mut large) = (Vec::new(), Vec::new());
+    for _ in 0..sizes.chains.div_ceil(2) {
+        small.extend(run_alone(stack, "chain").await?);
+        large.extend(run_alone(stack, "large").await?);
+    }
+    let ratio = quantile(&mut large, 0.5) / quantile(&mut small, 0.5);
+    rows(less("hop in a DAG of 5,000 tasks, of a small DAG's", ratio, "×", 1.2, 1.1));
+    Ok(())
+}
+
+/// The same beside a map of which 16 instances run at any time, and one that all waits for a worker.
+async fn beside(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..sizes.chains.div_ceil(10) {
+        for _ in 0..5 {
+            alone.extend(run_alone(stack, "chain").await?);
+        }
+        let maps = [stack.trigger("parked_map").await?, stack.trigger("map").await?];
+        stack.made(maps[0], MAP).await?;
+        for _ in 0..5 {
+            beside.extend(run_alone(stack, "chain").await?);
+        }
+        for map in maps {
+            stack.cancel(map).await?;
+            stack.ended(map, LONGEST).await?;
+        }
+    }
+    let ratio = quantile(&mut beside, 0.5) / quantile(&mut alone, 0.5);
+    rows(less("hop beside a map of 10,000, of a small DAG's", ratio, "×", 1.2, 1.1));
+    Ok(())
+}
+
+/// The cycles of one run.
+async fn run_alone(stack: &Stack, dag: &str) -> anyhow::Result<Vec<f64>> {
+    let run = stack.trigger(dag).await?;
+    stack.ended(run, LONGEST).await?;
+    cycles(stack, &[run]).await
 }
 
 async fn sustained(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<f64> {

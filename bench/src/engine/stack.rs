@@ -62,6 +62,48 @@ impl Stack {
         futures::future::try_join_all(made).await
     }
 
+    /// Cancels a run.
+    pub async fn cancel(&self, run: RunKey) -> anyhow::Result<()> {
+        Ok(self.client.run_cancel(run, "cancelled").await?)
+    }
+
+    /// Waits until a run has ended.
+    pub async fn ended(&self, run: RunKey, most: Duration) -> anyhow::Result<()> {
+        self.until("the run has not ended", most, async || {
+            sqlx::query_scalar("SELECT state IN ('success', 'failed') FROM run WHERE run_key = $1")
+                .bind(run.0)
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
+    }
+
+    /// Waits until so many instances of a run are ready or run.
+    pub async fn made(&self, run: RunKey, count: usize) -> anyhow::Result<()> {
+        self.until("instances are missing", Duration::from_secs(300), async || {
+            sqlx::query_scalar("SELECT count(*) = $2 FROM live WHERE run_key = $1")
+                .bind(run.0)
+                .bind(i64::try_from(count).unwrap_or(i64::MAX))
+                .fetch_one(self.pool())
+                .await
+        })
+        .await
+    }
+
+    async fn until(
+        &self,
+        what: &str,
+        most: Duration,
+        holds: impl AsyncFn() -> Result<bool, sqlx::Error>,
+    ) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !holds().await? {
+            ensure!(began.elapsed() < most, "{what}\n{}", self.processes.logs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// Waits until no run is open.
     pub async fn drained(&self, most: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
