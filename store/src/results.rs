@@ -34,6 +34,8 @@ pub struct NewScanCount {
     pub run: RunKey,
     /// The task whose dataset the scan is.
     pub task_id: String,
+    /// The reader's: within a mapped group the dataset's, too.
+    pub map_index: i32,
     pub rows: i64,
 }
 
@@ -110,10 +112,12 @@ statements! {
 
     Points SCANS_COUNT = "
         UPDATE dataset AS d SET stats = jsonb_set(d.stats, '{rows}', to_jsonb(c.counted))
-        FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS c (run_key, task_id, counted)
+        FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::integer[])
+             AS c (run_key, task_id, counted, map_index)
         JOIN run ON run.run_key = c.run_key
         JOIN dag_task AS t ON t.dag = run.dag AND t.task_id = c.task_id
-        WHERE d.run_key = ANY ($1) AND d.run_key = c.run_key AND d.task = t.task AND d.stats->'rows' IS NULL";
+        WHERE d.run_key = ANY ($1) AND d.run_key = c.run_key AND d.task = t.task
+          AND d.map_index IN (-1, c.map_index) AND d.stats->'rows' IS NULL";
 
     Points DEAD_LETTERS_SHOW = "
         UPDATE dead_letter SET visible = true WHERE token = ANY ($1) AND NOT visible";
@@ -171,6 +175,13 @@ statements! {
         ) AS x
         WHERE before <= $4
         ORDER BY map_index";
+
+    Points XCOM_OF = "
+        SELECT value, shown FROM xcom
+        WHERE run_key = $1 AND task = $2 AND map_index = $3 AND key = $4";
+
+    Points DATASET_OF = "
+        SELECT ref FROM dataset WHERE run_key = $1 AND task = $2 AND map_index = $3 LIMIT 1";
 
     Points DATASETS_OF = "
         SELECT task, map_index, ref FROM dataset WHERE run_key = $1 AND task = ANY ($2)";
@@ -233,6 +244,7 @@ impl EngineTx<'_> {
             .bind(column(scans, |s| s.run.0))
             .bind(column(scans, |s| s.task_id.clone()))
             .bind(column(scans, |s| s.rows))
+            .bind(column(scans, |s| s.map_index))
             .execute(&mut *self.tx)
             .await?;
         Ok(())
@@ -294,6 +306,31 @@ impl Store {
             .await?;
         let bytes: usize = rows.iter().map(|(value, _)| value.to_string().len()).sum();
         Ok((i64::try_from(bytes).is_ok_and(|bytes| bytes <= most)).then_some(rows))
+    }
+
+    /// What one instance handed on under a key, as it is and as people see it.
+    pub async fn xcom_of(
+        &self,
+        at: InstanceKey,
+        key: &str,
+    ) -> Result<Option<(Value, Option<Value>)>, StoreError> {
+        Ok(sqlx::query_as(XCOM_OF)
+            .bind(at.run.0)
+            .bind(at.task.0)
+            .bind(at.map_index.0)
+            .bind(key)
+            .fetch_optional(&self.engine)
+            .await?)
+    }
+
+    /// The reference of the dataset that one instance made.
+    pub async fn dataset_of(&self, at: InstanceKey) -> Result<Option<Value>, StoreError> {
+        Ok(sqlx::query_scalar(DATASET_OF)
+            .bind(at.run.0)
+            .bind(at.task.0)
+            .bind(at.map_index.0)
+            .fetch_optional(&self.engine)
+            .await?)
     }
 
     /// References of the datasets that these tasks of a run made, by task.

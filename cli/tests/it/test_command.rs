@@ -67,6 +67,52 @@ tasks:
     assert!(stderr(&output).contains("SUBAK_CONN_SALES_DB"), "{}", stderr(&output));
 }
 
+/// Each file goes through the group by itself; then each row is a task.
+const FILES: &str = "\
+dag_id: files
+task_groups:
+  file: {expand: {path: \"{{ ti.xcom_pull('list') }}\"}}
+tasks:
+  list: {operator: files.list, with: {path: 'in/*.csv'}}
+  read: {operator: csv.read, task_group: file, with: {path: '{{ group.path }}'}}
+  save:
+    operator: csv.write
+    task_group: file
+    with: {input: \"{{ tasks['file.read'].output }}\", path: 'out-{{ ti.map_index }}.csv'}
+  all: {operator: csv.read, depends_on: [file], with: {path: 'out-*.csv'}}
+  each:
+    operator: bash
+    partial: {command: 'echo \"it is $name\"'}
+    expand: {env: '{{ tasks.all.output }}'}
+  nothing: {operator: files.list, with: {path: 'in/*.txt'}}
+  over_nothing:
+    operator: bash
+    partial: {command: 'true'}
+    expand: {cwd: \"{{ ti.xcom_pull('nothing') }}\"}
+";
+
+#[test]
+fn groups_are_mapped_over_files_and_tasks_over_rows() {
+    let place = tempfile::tempdir().unwrap();
+    fs::create_dir(place.path().join("in")).unwrap();
+    fs::write(place.path().join("in/a.csv"), "name\nMade\n").unwrap();
+    fs::write(place.path().join("in/b.csv"), "name\nNyoman\nKetut\n").unwrap();
+    fs::write(place.path().join("dag.yaml"), FILES).unwrap();
+    let mut command = clean();
+    let output =
+        command.current_dir(place.path()).args(["dags", "test", "dag.yaml"]).output().unwrap();
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}{}", stderr(&output));
+    let written = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    assert_eq!(written("out-0.csv"), "name\nMade\n");
+    assert_eq!(written("out-1.csv"), "name\nNyoman\nKetut\n");
+    for (index, name) in ["Made", "Nyoman", "Ketut"].iter().enumerate() {
+        assert!(text.contains(&format!("each [{index}] | it is {name}\n")), "{text}");
+    }
+    let skipped = |line: &str| line.starts_with("skipped") && line.ends_with("over_nothing");
+    assert!(text.lines().any(skipped), "{text}");
+}
+
 /// Five invoices of two months: one customer comes twice, one is unknown.
 const INVOICES: &str = "\
 InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::diagnostic::At;
 use super::model::{Expand, Source, Task};
 use super::suggest::did_you_mean;
 use super::tasks::{Tasks, Written};
@@ -20,6 +21,16 @@ pub(super) struct Arguments<'a> {
     /// These, and one item of everything that the task is mapped over.
     pub(super) sample: Cow<'a, Node>,
     pub(super) expand: Option<Expand>,
+}
+
+/// Whose `expand` is read.
+pub(super) struct Place<'p> {
+    /// For messages.
+    pub(super) what: String,
+    /// `None`: a group's.
+    pub(super) written: Option<&'p Written<'p>>,
+    /// The operator that runs the argument as code.
+    pub(super) code_of: Option<&'static Operator>,
 }
 
 /// What `expand` may hold.
@@ -149,17 +160,18 @@ impl Tasks<'_> {
             return None;
         }
         let is_code = operator.code.contains(&key.text.as_str());
-        self.source(written, node, is_code.then_some(operator), upstream)
+        let place = Place { what, written: Some(written), code_of: is_code.then_some(operator) };
+        self.source(&place, node, upstream)
     }
 
-    fn source(
+    /// Reads something with items.
+    pub(super) fn source(
         &self,
-        written: &Written<'_>,
+        place: &Place<'_>,
         node: &Node,
-        code_of: Option<&'static Operator>,
         upstream: &mut BTreeSet<String>,
     ) -> Option<Source> {
-        let what = format!("task {:?}", written.id);
+        let what = &place.what;
         if let Some(zip) = zip_of(node) {
             let Kind::List(parts) = &zip.kind else {
                 self.report.error(zip.at, format!("{what}: \"zip\" is a list of lists"));
@@ -177,24 +189,27 @@ impl Tasks<'_> {
             if parts.is_empty() {
                 self.report.error(zip.at, format!("{what}: \"zip\" holds nothing"));
             }
-            let of = parts.iter().map(|part| self.source(written, part, code_of, upstream));
+            let of = parts.iter().map(|part| self.source(place, part, upstream));
             let of = of.collect::<Option<Vec<_>>>()?;
             return Some(Source::Zip { of, fill: node.get("fill").map(Node::to_json) });
         }
         match &node.kind {
             Kind::List(_) | Kind::Map(_) => {
-                self.check_literal(written, node, code_of, upstream);
+                self.check_literal(place, node, upstream);
                 Some(Source::Literal(node.to_json()))
             }
             Kind::Text(text) if template::is_template(text) => {
                 let before = self.report.len();
-                self.check_template(written, node.at, text, code_of, upstream);
+                self.check_source(place, node.at, text, upstream);
                 if self.report.len() > before {
                     return None;
                 }
                 let message = match template::pulled(text) {
                     Some(XComKey { task_id, key }) if key == XComKey::RETURN_VALUE => {
-                        if !self.check_upstream(written, &task_id, node.at) {
+                        if place
+                            .written
+                            .is_some_and(|written| !self.check_upstream(written, &task_id, node.at))
+                        {
                             return None;
                         }
                         upstream.insert(task_id.clone());
@@ -202,7 +217,7 @@ impl Tasks<'_> {
                     }
                     Some(_) => "only what a task returns can be mapped over, not another key",
                     None if template::is_output(text) => {
-                        "mapping over the rows of a dataset is not supported yet"
+                        return self.rows_of(place, node, text, upstream);
                     }
                     None => EXPECTED,
                 };
@@ -216,22 +231,54 @@ impl Tasks<'_> {
         }
     }
 
-    /// Templates may stand in the items of a list that is written out.
-    fn check_literal(
+    /// The rows of another task's dataset: that task returns them.
+    fn rows_of(
         &self,
-        written: &Written<'_>,
+        place: &Place<'_>,
         node: &Node,
-        code_of: Option<&'static Operator>,
+        text: &str,
         upstream: &mut BTreeSet<String>,
-    ) {
+    ) -> Option<Source> {
+        let id = template::references(&Value::from(text)).outputs.into_iter().next()?;
+        let operator = self.operators.get(id.as_str())?;
+        let why = if !operator.has_output {
+            format!("task {id:?} ({}) hands on no dataset", operator.name)
+        } else if operator.name == super::sinks::CONSUME {
+            "what a topic's records flow through cannot be mapped yet".to_owned()
+        } else if self.mapped.contains(id.as_str()) {
+            format!("task {id:?} is mapped itself: its datasets have no rows together")
+        } else {
+            upstream.insert(id.clone());
+            self.rows_of.borrow_mut().insert(id.clone());
+            let key = XComKey::RETURN_VALUE.to_owned();
+            return Some(Source::Task { task_id: id.as_str().into(), key });
+        };
+        if place.written.is_none() || operator.name == super::sinks::CONSUME {
+            self.report.error(node.at, format!("{}: {why}", place.what));
+        }
+        None
+    }
+
+    /// Checks a template that names a task.
+    fn check_source(&self, place: &Place<'_>, at: At, text: &str, upstream: &mut BTreeSet<String>) {
+        match place.written {
+            Some(written) => self.check_template(written, at, text, place.code_of, upstream),
+            None => self.check_group_template(at, text),
+        }
+    }
+
+    /// Templates may stand in the items of a list that is written out for a task.
+    fn check_literal(&self, place: &Place<'_>, node: &Node, upstream: &mut BTreeSet<String>) {
         node.walk(&mut |node| {
             let Some(text) = node.text().filter(|text| template::is_template(text)) else { return };
-            if template::references(&Value::from(text)).outputs.is_empty() {
-                self.check_template(written, node.at, text, code_of, upstream);
+            let message = if !template::references(&Value::from(text)).outputs.is_empty() {
+                "a dataset in \"expand\" is not supported yet"
+            } else if place.written.is_none() {
+                "templates in the items of a group are not supported yet"
             } else {
-                let message = "a dataset in \"expand\" is not supported yet";
-                self.report.error(node.at, format!("task {:?}: {message}", written.id));
-            }
+                return self.check_source(place, node.at, text, upstream);
+            };
+            self.report.error(node.at, format!("{}: {message}", place.what));
         });
     }
 

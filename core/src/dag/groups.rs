@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{At, Report};
 use super::load::{check_id, controls};
-use super::model::{Task, TaskGroup};
+use super::model::{Expand, Task, TaskGroup};
 use super::raw::{Controls, RawGroup};
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Node, Read, read};
@@ -23,7 +23,9 @@ pub(super) struct Group<'a> {
     tooltip: Option<String>,
     /// Tasks and groups that come before every task of it.
     pub(super) depends_on: Vec<(&'a str, At)>,
-    at: At,
+    /// What it is mapped over, as written.
+    pub(super) expand: Option<&'a Node>,
+    pub(super) at: At,
 }
 
 impl<'a> Groups<'a> {
@@ -107,10 +109,21 @@ impl<'a> Groups<'a> {
         Some(&self.get(group?)?.defaults)
     }
 
-    /// What the model keeps, by full id.
-    pub(super) fn into_model(self) -> BTreeMap<String, TaskGroup> {
-        let model =
-            |group: Group<'_>| (group.full_id, TaskGroup { tooltip: group.tooltip, expand: None });
+    /// The mapped groups around a task, the innermost first.
+    pub(super) fn mapped(&self, group: Option<&str>) -> impl Iterator<Item = &Group<'a>> {
+        let around = std::iter::successors(group, |id| Some(id.rsplit_once('.')?.0));
+        around.filter_map(|id| self.get(id)).filter(|group| group.expand.is_some())
+    }
+
+    /// What the model keeps, by full id; `expand`: what groups are mapped over.
+    pub(super) fn into_model(
+        self,
+        mut expand: BTreeMap<String, Expand>,
+    ) -> BTreeMap<String, TaskGroup> {
+        let model = |group: Group<'_>| {
+            let expand = expand.remove(&group.full_id);
+            (group.full_id, TaskGroup { tooltip: group.tooltip, expand })
+        };
         self.written.into_values().map(model).collect()
     }
 }
@@ -125,8 +138,7 @@ impl<'a> Group<'a> {
             return None;
         }
         let what = format!("task group {id:?}");
-        let how = Read { not_yet: super::raw::GROUP_NOT_YET, ..Read::new(report, &what) };
-        let raw: RawGroup = read(node, &how)?;
+        let raw: RawGroup = read(node, &Read::new(report, &what))?;
         let defaults = controls(node, &format!("\"default_args\" of {what}"), report);
         let text = |key: &str| node.get(key).and_then(Node::text);
         let before = match node.get("depends_on").map(|node| &node.kind) {
@@ -139,6 +151,7 @@ impl<'a> Group<'a> {
             defaults,
             tooltip: raw.tooltip,
             depends_on: before.iter().filter_map(|item| Some((item.text()?, item.at))).collect(),
+            expand: node.get("expand").filter(|expand| expand.kind != Kind::Null),
             at,
         })
     }

@@ -51,7 +51,7 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
     let tasks = tasks::tasks(node, &defaults, &params, &groups, report);
     let raw = raw?;
     let timing = timing::timing(node, &raw, report);
-    let (dag_id, mut tasks, timing) = (dag_id?, tasks?, timing?);
+    let (dag_id, (mut tasks, expand), timing) = (dag_id?, tasks?, timing?);
     feeds::settle(&mut tasks, timing.schedule.as_ref(), node, report);
     if timing.schedule.is_some() {
         check_scheduled_params(node, &params, report);
@@ -83,7 +83,7 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         },
         tags: raw.tags,
         params,
-        task_groups: groups.into_model(),
+        task_groups: groups.into_model(expand),
         tasks,
     })
 }

@@ -11,6 +11,7 @@ mod flow;
 mod graph;
 mod groups;
 mod load;
+mod mapped_groups;
 pub mod model;
 mod notices;
 mod params;

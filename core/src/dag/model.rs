@@ -252,6 +252,9 @@ pub struct Task {
     /// is. It is handed their connections, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<Sink>,
+    /// Others are mapped over the rows of its dataset: these are what it returns.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub returns_rows: bool,
     /// It makes what others need: they run only if it succeeds.
     #[serde(default, skip_serializing_if = "is_default")]
     pub setup: bool,
@@ -356,6 +359,7 @@ impl Task {
             do_xcom_push: true,
             connections: Vec::new(),
             sinks: Vec::new(),
+            returns_rows: false,
             setup: false,
             teardown: None,
             when: None,

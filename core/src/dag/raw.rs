@@ -279,10 +279,12 @@ pub(crate) struct RawGroup {
     default_args: Option<DefaultArgs>,
     /// Tasks and groups that come before all tasks of the group.
     pub depends_on: Option<Vec<String>>,
+    /// What the group is mapped over: all of its tasks once for each item. Arguments by name, as those
+    /// of a task's `expand`; its tasks have an item as `{{ group.<argument> }}`.
+    #[serde(default)]
+    #[schemars(with = "RawExpand")]
+    expand: Option<RawExpand>,
 }
-
-/// Keys of a group that are part of the format, and not built yet.
-pub(crate) const GROUP_NOT_YET: &[&str] = &["expand"];
 
 /// `teardown`: true, or what is special about it.
 #[derive(Debug, Clone, Default, PartialEq)]

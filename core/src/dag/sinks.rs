@@ -27,7 +27,7 @@ pub(super) fn connect(tasks: &mut [Task]) -> Vec<(String, String)> {
             continue;
         }
         let below = below(tasks, &outputs, place);
-        if let Some(mapped) = below.iter().find(|task| task.expand.is_some()) {
+        if let Some(mapped) = below.iter().find(|task| task.expand.is_some() || task.returns_rows) {
             let what = "a task that a range of a topic flows through cannot be mapped yet";
             problems.push((mapped.task_id.0.clone(), what.to_owned()));
         }

@@ -1,5 +1,6 @@
 //! The tasks of a DAG: operators, templates, edges.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use super::expand::Arguments;
 use super::graph::Graph;
 use super::groups::Groups;
 use super::load::check_id;
-use super::model::{Notices, Param, Task};
+use super::model::{Expand, Notices, Param, Task};
 use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TASK_NOT_YET, TaskHead};
 use super::sinks;
 use super::suggest::did_you_mean;
@@ -32,7 +33,7 @@ pub(super) struct Written<'a> {
     pub(super) at: At,
     pub(super) node: &'a Node,
     /// The full id of its group.
-    group: Option<&'a str>,
+    pub(super) group: Option<&'a str>,
 }
 
 /// What the checks of all tasks share.
@@ -41,20 +42,23 @@ pub(super) struct Tasks<'a> {
     pub(super) names: HashSet<&'a str>,
     /// Those that are mapped.
     pub(super) mapped: HashSet<&'a str>,
-    operators: HashMap<&'a str, &'static Operator>,
+    /// Those over whose rows others are mapped.
+    pub(super) rows_of: RefCell<BTreeSet<String>>,
+    pub(super) operators: HashMap<&'a str, &'static Operator>,
     params: &'a BTreeMap<String, Param>,
     pub(super) groups: &'a Groups<'a>,
     pub(super) report: &'a Report<'a>,
 }
 
-/// Returns the tasks of a DAG in topological order; `None` if an error stands in the way.
+/// Returns the tasks of a DAG in topological order, and what its groups are mapped over; `None` if an
+/// error stands in the way.
 pub(super) fn tasks(
     dag: &Node,
     defaults: &Controls,
     params: &BTreeMap<String, Param>,
     groups: &Groups<'_>,
     report: &Report<'_>,
-) -> Option<Vec<Task>> {
+) -> Option<(Vec<Task>, BTreeMap<String, Expand>)> {
     let found = written(dag, report)?;
     let places: Vec<(String, Option<&str>)> =
         found.iter().map(|task| place(task, groups, report)).collect();
@@ -66,13 +70,21 @@ pub(super) fn tasks(
     check_twice(&written, report);
     let names = written.iter().map(|task| task.id).collect();
     let operators = written.iter().filter_map(|task| Some((task.id, task.operator()?))).collect();
-    let is_mapped = |task: &&Written<'_>| task.node.get("expand").is_some();
+    let is_mapped = |task: &&Written<'_>| {
+        task.node.get("expand").is_some() || groups.mapped(task.group).next().is_some()
+    };
     let mapped = written.iter().filter(is_mapped).map(|task| task.id).collect();
-    let all = Tasks { written, names, mapped, operators, params, groups, report };
+    let rows_of = RefCell::default();
+    let all = Tasks { written, names, mapped, rows_of, operators, params, groups, report };
     let tasks: Vec<Option<Task>> =
         all.written.iter().map(|written| all.task(written, defaults)).collect();
     let mut tasks = tasks;
     all.connect(&mut tasks);
+    let expand = all.mapped_groups();
+    all.map_groups(&expand, &mut tasks);
+    for task in tasks.iter_mut().flatten() {
+        task.returns_rows = all.rows_of.borrow().contains(&task.task_id.0);
+    }
     let order = all.order(&tasks)?;
     let tasks = order.into_iter().map(|index| tasks[index].take()).collect::<Option<Vec<_>>>()?;
     let mut tasks = tasks;
@@ -83,7 +95,7 @@ pub(super) fn tasks(
     all.check_flow(dag, &tasks);
     all.check_limits(&tasks);
     all.check_mapped(&tasks);
-    Some(tasks)
+    Some((tasks, expand.into_iter().map(|(id, mapped)| (id, mapped.expand)).collect()))
 }
 
 /// The full id of a task, and that of its group.
@@ -347,7 +359,9 @@ impl Tasks<'_> {
         code_of: Option<&'static Operator>,
         upstream: &mut BTreeSet<String>,
     ) {
-        let known = Known { params: self.params, tasks: &self.names, arguments: &[] };
+        let group = self.group_arguments(written);
+        let known =
+            Known { params: self.params, tasks: &self.names, arguments: &[], group: &group };
         let checked = template::check(text, &known);
         for problem in &checked.problems {
             self.report.error(self.report.within(at, &problem.part), problem.message.as_str());
@@ -365,7 +379,7 @@ impl Tasks<'_> {
             if !self.check_upstream(written, &task, place) {
                 continue;
             }
-            if self.mapped.contains(task.as_str()) {
+            if self.mapped.contains(task.as_str()) && !self.in_one_group(written, &task) {
                 let message = format!(
                     "task {task:?} is mapped, and datasets of its instances can't be handed on yet: \
                      what they return is {{{{ ti.xcom_pull('{task}') }}}}"
@@ -380,9 +394,17 @@ impl Tasks<'_> {
         }
     }
 
+    /// Checks a template that belongs to a group.
+    pub(super) fn check_group_template(&self, at: At, text: &str) {
+        let known = Known { params: self.params, tasks: &self.names, arguments: &[], group: &[] };
+        for problem in &template::check(text, &known).problems {
+            self.report.error(self.report.within(at, &problem.part), problem.message.as_str());
+        }
+    }
+
     /// Checks the template that names the instances of a mapped task.
     pub(super) fn check_label_template(&self, node: &Node, text: &str, arguments: &[&str]) {
-        let known = Known { params: self.params, tasks: &self.names, arguments };
+        let known = Known { params: self.params, tasks: &self.names, arguments, group: &[] };
         for problem in &template::check(text, &known).problems {
             self.report.error(self.report.within(node.at, &problem.part), problem.message.as_str());
         }

@@ -12,6 +12,8 @@ pub struct Item {
     pub written: Map<String, Value>,
     /// What tasks have returned: given to the operator as it is.
     pub returned: Map<String, Value>,
+    /// Of a task in a mapped group: for its templates.
+    pub group: Map<String, Value>,
 }
 
 /// What a task has returned; of a mapped one: a list of what its instances have.
@@ -98,6 +100,13 @@ fn item_of(value: &Value, index: usize) -> Option<Value> {
 }
 
 impl Item {
+    /// The same as the item of a mapped group: no argument of the task, but for its templates to name.
+    #[must_use]
+    pub fn of_group(self) -> Self {
+        let group = self.written.into_iter().chain(self.returned).collect();
+        Self { group, ..Self::default() }
+    }
+
     /// The task of one instance: its `with` has what was written out for it. `base` is the task without
     /// what it is mapped over: that may be long, and nobody needs it any more.
     #[must_use]
@@ -132,7 +141,7 @@ mod tests {
         let returned =
             |task: &TaskId| values.iter().find(|(id, _)| *id == task.0).map(|(_, value)| value);
         let item = |index| {
-            let Item { mut written, returned } = expand.item(index, &returned).ok()?;
+            let Item { mut written, returned, .. } = expand.item(index, &returned).ok()?;
             written.extend(returned);
             Some(Value::Object(written))
         };

@@ -17,6 +17,8 @@ pub struct Plan {
     numbers: HashMap<TaskId, TaskNo>,
     /// What tasks and groups are mapped over.
     mappings: Vec<Mapping>,
+    /// Mapped tasks of which one run has only so many instances at once.
+    limited: Vec<TaskNo>,
     /// Whether somebody is told of an end.
     pub tells: bool,
 }
@@ -203,11 +205,17 @@ impl Plan {
         }
         let tells =
             !dag.notices.is_empty() || dag.tasks.iter().any(|task| !task.notices.is_empty());
-        let mut plan = Self { dag, tasks, numbers, mappings: Vec::new(), tells };
+        let (mappings, limited) = (Vec::new(), Vec::new());
+        let mut plan = Self { dag, tasks, numbers, mappings, limited, tells };
         plan.find_past();
         plan.find_leaves();
         plan.guard();
         plan.map()?;
+        plan.limited = plan
+            .tasks()
+            .filter(|task| task.is_mapped() && task.most_of_run.is_some())
+            .map(|task| task.no)
+            .collect();
         plan.weigh();
         Ok(plan)
     }
@@ -243,6 +251,19 @@ impl Plan {
         task.mapping.map(|no| &self.mappings[no.0])
     }
 
+    /// Whether a task is in a mapped group: its item is the group's.
+    #[must_use]
+    pub fn is_in_group(&self, task: &PlanTask) -> bool {
+        self.mapping(task).is_some_and(|mapping| mapping.is_group)
+    }
+
+    /// Whether two tasks are in the same mapped group: an instance of the one sees those of the other that
+    /// have its index.
+    #[must_use]
+    pub fn in_one_group(&self, one: &PlanTask, other: &PlanTask) -> bool {
+        self.is_in_group(one) && one.mapping == other.mapping
+    }
+
     /// Whether `to` follows `from` index by index.
     pub(super) fn by_index(&self, from: TaskNo, to: &PlanTask) -> bool {
         to.by_index.contains(&from)
@@ -259,10 +280,22 @@ impl Plan {
         self.tasks.len()
     }
 
+    /// Mapped tasks of which one run has only so many instances at once.
+    #[must_use]
+    pub fn limited(&self) -> &[TaskNo] {
+        &self.limited
+    }
+
     /// Whether some task is mapped.
     #[must_use]
     pub fn has_maps(&self) -> bool {
         !self.mappings.is_empty()
+    }
+
+    /// Whether some group of tasks is mapped.
+    #[must_use]
+    pub fn has_groups(&self) -> bool {
+        self.mappings.iter().any(|mapping| mapping.is_group)
     }
 
     /// Whether the DAG has no task at all.

@@ -30,16 +30,16 @@ pub struct Standing<'a> {
 /// A run's counters, and what follows from them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Counters of tasks with several upstreams, not all of which have ended; the flag: decided.
-    pub joins: Vec<(TaskNo, UpstreamCounts, bool)>,
-    /// Tasks that may run now.
-    pub ready: Vec<TaskNo>,
+    /// Counters of instances with several upstreams, not all of which have ended; the flag: decided.
+    pub joins: Vec<(Instance, UpstreamCounts, bool)>,
+    /// Tasks, and instances of mapped groups, that may run now.
+    pub ready: Vec<Instance>,
     /// Mapped tasks that may run now, with their number of instances.
     pub expanded: Vec<(TaskNo, i32)>,
     /// Mapped tasks that are expanded already, and none of whose instances will run.
     pub refused: Vec<(TaskNo, FinalState)>,
-    /// Tasks that end without running, level by level; `empty` ones among them.
-    pub settled: Vec<(TaskNo, FinalState)>,
+    /// What ends without running, level by level; `empty` tasks among them.
+    pub settled: Vec<(Instance, FinalState)>,
     /// Instances without a final state after this.
     pub open: i32,
     /// Instances of leaves that failed, after this.
@@ -48,80 +48,59 @@ pub struct Rebuilt {
     pub is_partial: bool,
 }
 
-/// Rebuilds a run from the states of its tasks. At most `most` tasks are settled.
+/// Rebuilds a run from the states of its tasks. At most `most` instances are settled.
 #[must_use]
 pub fn rebuild(standing: Standing<'_>, most: usize) -> Rebuilt {
-    let Standing { plan, decided, against, .. } = standing;
-    let mut shape = standing.shape.clone();
-    let mut decided = decided.clone();
-    let mut states = standing.current.clone();
-    let mut counts: BTreeMap<Instance, UpstreamCounts> = BTreeMap::new();
-    let is_of_run = |at: &Instance| match shape.instances(at.task) {
-        Some(count) => (0..count).contains(&at.map_index.0),
-        None => at.map_index.is_none(),
+    let plan = standing.plan;
+    let mut rebuilding = Rebuilding {
+        plan,
+        against: standing.against,
+        shape: standing.shape.clone(),
+        decided: standing.decided.clone(),
+        states: standing.current.clone(),
+        counts: BTreeMap::new(),
+        settled: Vec::new(),
+        next: BTreeSet::new(),
+        most,
+        rebuilt: Rebuilt::default(),
     };
-    let ended =
-        states.iter().filter(|(at, _)| is_of_run(at)).filter_map(|(at, state)| match state {
+    let ended: Vec<_> = rebuilding
+        .states
+        .iter()
+        .filter(|(at, _)| rebuilding.is_there(**at))
+        .filter_map(|(at, state)| match state {
             Current::Ended(end) => Some((*at, *end)),
             Current::Live => None,
-        });
-    gain(plan, &shape, ended, &mut counts);
-
-    let mut rebuilt = Rebuilt::default();
-    // The first look judges every task; a later one those that gained something.
-    let mut look: Vec<TaskNo> = plan.tasks().map(|task| task.no).collect();
-    while !look.is_empty() && !rebuilt.is_partial {
-        let mut settled: Vec<(TaskNo, FinalState)> = Vec::new();
-        for no in look {
-            let single = Instance::single(no);
-            let is_new = !states.contains_key(&single) && !decided.contains(&no);
-            let Some(task) = plan.task(no).filter(|_| is_new) else { continue };
-            let known = counts.get(&single).copied().unwrap_or_default();
-            let verdict = if against.contains(&no) {
-                Verdict::Settle(FinalState::Skipped)
-            } else if task.starts_with_run() {
-                Verdict::Run
-            } else {
-                task.judge(&complete(plan, &shape, task, known))
-            };
-            let end = match verdict {
-                Verdict::Wait => continue,
-                Verdict::Settle(end) if shape.instances(no).is_some() => {
-                    rebuilt.refused.push((no, end));
-                    decided.insert(no);
-                    continue;
-                }
-                Verdict::Run if task.is_mapped() => match shape.may_expand(plan, task) {
-                    Ok(count) => {
-                        shape.expand(no, count);
-                        rebuilt.expanded.push((no, count));
-                        decided.insert(no);
-                        continue;
-                    }
-                    Err(end) => end,
-                },
-                Verdict::Run if task.is_empty => FinalState::Success,
-                Verdict::Run => {
-                    rebuilt.ready.push(no);
-                    states.insert(single, Current::Live);
-                    continue;
-                }
-                Verdict::Settle(end) => end,
-            };
-            if rebuilt.settled.len() + settled.len() < most {
-                settled.push((no, end));
-            } else {
-                rebuilt.is_partial = true;
-            }
+        })
+        .collect();
+    rebuilding.gain(ended);
+    rebuilding.next.clear();
+    // The first look judges everything; a later one what gained something.
+    let mut look: BTreeSet<Instance> =
+        plan.tasks().flat_map(|task| rebuilding.shape.judged(task)).collect();
+    while !look.is_empty() && !rebuilding.rebuilt.is_partial {
+        for at in look {
+            rebuilding.judge(at);
         }
-        let ended: Vec<_> =
-            settled.iter().map(|(task, end)| (Instance::single(*task), *end)).collect();
-        states.extend(ended.iter().map(|(at, end)| (*at, Current::Ended(*end))));
-        look = gain(plan, &shape, ended, &mut counts);
-        rebuilt.settled.append(&mut settled);
+        look = rebuilding.end_look();
     }
-    rebuilt.count(plan, &shape, &states, &counts, &decided);
-    rebuilt
+    rebuilding.finish()
+}
+
+/// What is worked out so far.
+struct Rebuilding<'a> {
+    plan: &'a Plan,
+    against: &'a BTreeSet<TaskNo>,
+    shape: Shape,
+    decided: BTreeSet<TaskNo>,
+    states: BTreeMap<Instance, Current>,
+    counts: BTreeMap<Instance, UpstreamCounts>,
+    /// In this look.
+    settled: Vec<(Instance, FinalState)>,
+    /// For the next one.
+    next: BTreeSet<Instance>,
+    most: usize,
+    rebuilt: Rebuilt,
 }
 
 impl Shape {
@@ -135,66 +114,161 @@ impl Shape {
             Some(_) | None => Err(FinalState::UpstreamFailed),
         }
     }
-}
 
-/// Adds what ended instances mean for their downstreams; returns these.
-fn gain(
-    plan: &Plan,
-    shape: &Shape,
-    ended: impl IntoIterator<Item = (Instance, FinalState)>,
-    counts: &mut BTreeMap<Instance, UpstreamCounts>,
-) -> Vec<TaskNo> {
-    let ended = ended.into_iter().map(|(at, end)| Ended::new(at, end));
-    let deltas = Deltas::of(plan, shape, ended);
-    let gained: Vec<_> = deltas.joins.into_iter().chain(deltas.singles).collect();
-    for delta in &gained {
-        counts.entry(delta.at).or_default().merge(&delta.counts);
+    /// Whether each instance of a task is judged by itself: it is expanded, and follows others index by
+    /// index.
+    #[must_use]
+    pub fn judges_each(&self, task: &PlanTask) -> bool {
+        task.counts_each_index() && self.instances(task.no).is_some()
     }
-    gained.into_iter().map(|delta| delta.at.task).collect()
+
+    /// What of a task is judged: itself, or each of its instances.
+    fn judged(&self, task: &PlanTask) -> Vec<Instance> {
+        match self.judges_each(task) {
+            true => self.all(task.no).collect(),
+            false => vec![Instance::single(task.no)],
+        }
+    }
 }
 
-impl Rebuilt {
-    fn count(
-        &mut self,
-        plan: &Plan,
-        shape: &Shape,
-        states: &BTreeMap<Instance, Current>,
-        counts: &BTreeMap<Instance, UpstreamCounts>,
-        decided: &BTreeSet<TaskNo>,
-    ) {
-        self.open = shape.size(plan);
-        for (at, state) in states {
-            let is_there = match shape.instances(at.task) {
-                Some(count) => (0..count).contains(&at.map_index.0),
-                None => at.map_index.is_none(),
-            };
+impl Rebuilding<'_> {
+    /// Whether the run has such an instance now.
+    fn is_there(&self, at: Instance) -> bool {
+        match self.shape.instances(at.task) {
+            Some(count) => (0..count).contains(&at.map_index.0),
+            None => at.map_index.is_none(),
+        }
+    }
+
+    /// Adds what ended instances mean for their downstreams, which are judged in the next look.
+    fn gain(&mut self, ended: impl IntoIterator<Item = (Instance, FinalState)>) {
+        let ended = ended.into_iter().map(|(at, end)| Ended::new(at, end));
+        let deltas = Deltas::of(self.plan, &self.shape, ended);
+        for delta in deltas.joins.into_iter().chain(deltas.singles) {
+            self.counts.entry(delta.at).or_default().merge(&delta.counts);
+            self.next.insert(delta.at);
+        }
+    }
+
+    /// What an instance's upstreams are.
+    fn upstreams(&self, task: &PlanTask, at: Instance) -> UpstreamCounts {
+        let known = self.counts.get(&at).copied().unwrap_or_default();
+        self.shape.complete(self.plan, task, at.map_index, known)
+    }
+
+    fn judge(&mut self, at: Instance) {
+        let is_new = !self.states.contains_key(&at) && !self.decided.contains(&at.task);
+        let Some(task) = self.plan.task(at.task).filter(|_| is_new) else { return };
+        let each = self.shape.judges_each(task);
+        let is_judged = if each { self.is_there(at) } else { at.map_index.is_none() };
+        if !is_judged {
+            return;
+        }
+        let verdict = if self.against.contains(&at.task) {
+            Verdict::Settle(FinalState::Skipped)
+        } else if task.starts_with_run() {
+            Verdict::Run
+        } else {
+            task.judge(&self.upstreams(task, at))
+        };
+        match verdict {
+            Verdict::Wait => {}
+            Verdict::Settle(end) if !each && self.shape.instances(at.task).is_some() => {
+                self.rebuilt.refused.push((at.task, end));
+                self.decided.insert(at.task);
+            }
+            Verdict::Run if !each && task.is_mapped() => {
+                match self.shape.may_expand(self.plan, task) {
+                    Ok(count) => self.expand(task, count),
+                    Err(end) => self.settle(at, end),
+                }
+            }
+            Verdict::Run if task.is_empty => self.settle(at, FinalState::Success),
+            Verdict::Run => {
+                self.rebuilt.ready.push(at);
+                self.states.insert(at, Current::Live);
+            }
+            Verdict::Settle(end) => self.settle(at, end),
+        }
+    }
+
+    fn settle(&mut self, at: Instance, end: FinalState) {
+        if self.rebuilt.settled.len() + self.settled.len() < self.most {
+            self.settled.push((at, end));
+        } else {
+            self.rebuilt.is_partial = true;
+        }
+    }
+
+    /// A mapped task has instances from now on. Those of one that follows others are judged at once.
+    fn expand(&mut self, task: &PlanTask, count: i32) {
+        self.shape.expand(task.no, count);
+        self.rebuilt.expanded.push((task.no, count));
+        let below = task.downstream.iter().filter_map(|no| self.plan.task(*no));
+        let followers = below.filter(|to| self.plan.by_index(task.no, to));
+        self.next.extend(followers.map(|to| Instance::single(to.no)));
+        if !task.counts_each_index() {
+            self.decided.insert(task.no);
+            return;
+        }
+        let all: Vec<Instance> = self.shape.all(task.no).collect();
+        let mut shared = self.counts.remove(&Instance::single(task.no)).unwrap_or_default();
+        if task.gathers {
+            // These were counted twice, here and index by index.
+            let own = all.iter().filter_map(|at| self.counts.get(at));
+            shared = own.fold(shared, |rest, counts| rest.without(counts));
+        }
+        for at in all {
+            self.counts.entry(at).or_default().merge(&shared);
+            self.judge(at);
+        }
+    }
+
+    /// What ended in this look counts; returns what is judged in the next one.
+    fn end_look(&mut self) -> BTreeSet<Instance> {
+        let mut settled = std::mem::take(&mut self.settled);
+        self.states.extend(settled.iter().map(|(at, end)| (*at, Current::Ended(*end))));
+        self.gain(settled.iter().copied());
+        self.rebuilt.settled.append(&mut settled);
+        std::mem::take(&mut self.next)
+    }
+
+    fn finish(mut self) -> Rebuilt {
+        let mut rebuilt = std::mem::take(&mut self.rebuilt);
+        rebuilt.open = self.shape.size(self.plan);
+        for (at, state) in &self.states {
+            let is_there = self.is_there(*at);
             match state {
                 // A try of an instance that there is no more: the run goes on until it has ended.
-                Current::Live if !is_there => self.open += 1,
+                Current::Live if !is_there => rebuilt.open += 1,
                 Current::Ended(end) if is_there => {
-                    self.open -= 1;
+                    rebuilt.open -= 1;
                     let failed = matches!(end, FinalState::Failed | FinalState::UpstreamFailed);
-                    let is_leaf = plan.task(at.task).is_some_and(|task| task.is_leaf);
-                    self.leaves_failed += i32::from(failed && is_leaf);
+                    let is_leaf = self.plan.task(at.task).is_some_and(|task| task.is_leaf);
+                    rebuilt.leaves_failed += i32::from(failed && is_leaf);
                 }
                 Current::Live | Current::Ended(_) => {}
             }
         }
-        for task in plan.tasks() {
-            let single = Instance::single(task.no);
-            let is_decided = states.contains_key(&single) || decided.contains(&task.no);
-            let known = counts.get(&single).copied().unwrap_or_default();
-            let upstreams = complete(plan, shape, task, known);
-            let several = task.waits_for_several() || upstreams.needed > 1;
-            let counts_any = known.seen() > 0 || known.guards_seen > 0;
-            let waits = several && !upstreams.is_complete() && !task.starts_with_run();
-            if waits && (counts_any || is_decided) {
-                self.joins.push((task.no, upstreams, is_decided));
-            }
+        for task in self.plan.tasks() {
+            // Instances of a group's task that is not expanded yet may have counters already.
+            let ahead = Instance::mapped(task.no, 0)..=Instance::mapped(task.no, i32::MAX);
+            let ahead = self.counts.range(ahead).map(|(at, _)| *at);
+            let judged = self.shape.judged(task).into_iter();
+            let all: BTreeSet<Instance> = judged.chain(ahead).collect();
+            rebuilt.joins.extend(all.into_iter().filter_map(|at| self.join(task, at)));
         }
+        rebuilt
     }
-}
 
-fn complete(plan: &Plan, shape: &Shape, task: &PlanTask, known: UpstreamCounts) -> UpstreamCounts {
-    shape.complete(plan, task, crate::ids::MapIndex::NONE, known)
+    /// The counters of an instance that are to be kept.
+    fn join(&self, task: &PlanTask, at: Instance) -> Option<(Instance, UpstreamCounts, bool)> {
+        let is_decided = self.states.contains_key(&at) || self.decided.contains(&task.no);
+        let known = self.counts.get(&at).copied().unwrap_or_default();
+        let upstreams = self.upstreams(task, at);
+        let several = task.waits_for_several() || upstreams.needed > 1 || self.shape.is_ahead(at);
+        let counts_any = known.seen() > 0 || known.guards_seen > 0;
+        let waits = several && !upstreams.is_complete() && !task.starts_with_run();
+        (waits && (counts_any || is_decided)).then_some((at, upstreams, is_decided))
+    }
 }

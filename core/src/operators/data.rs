@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Input;
+use super::{Input, Rules};
 
 /// `csv.read`: offers CSV files as a dataset, read where they lie.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +85,21 @@ pub struct ParquetRead {
     /// A file, or a pattern with `*`. A relative path is below the worker's work folder.
     pub path: String,
 }
+
+/// `files.list`: returns the files that a pattern names, sorted, for tasks that are mapped over them:
+/// `expand: {path: "{{ ti.xcom_pull('list') }}"}`. At most 10,000.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilesList {
+    /// A file, or a pattern with `*` in its last part. A relative path is below the worker's work folder.
+    pub path: String,
+    /// Whether the task fails where no file is there; otherwise it returns an empty list, and what is
+    /// mapped over it is skipped.
+    #[serde(default)]
+    pub must_exist: bool,
+}
+
+impl Rules for FilesList {}
 
 /// `aggregate`: SQL over other tasks' datasets, each a table named by its task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -84,6 +84,7 @@ pub const OPERATORS: &[Operator] = &[
     operator::<data::CsvRead>("csv.read", true, &[]),
     operator::<data::CsvWrite>("csv.write", false, &[]),
     operator::<plain::Nothing>("empty", false, &[]),
+    operator::<data::FilesList>("files.list", false, &[]),
     operator::<feed::Generate>("generate", true, &[]),
     operator::<feed::HttpPoll>("http.poll", false, &[]),
     operator::<kafka::KafkaConsume>("kafka.consume", true, &[]),

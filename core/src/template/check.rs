@@ -16,6 +16,8 @@ pub(crate) struct Known<'a> {
     pub tasks: &'a HashSet<&'a str>,
     /// Arguments of a mapped task that `task.<name>` gives.
     pub arguments: &'a [&'a str],
+    /// Arguments of the task's mapped group, that `group.<name>` gives.
+    pub group: &'a [&'a str],
 }
 
 /// What is wrong with a template, and the part of it that is.
@@ -54,7 +56,7 @@ pub(crate) fn check(text: &str, known: &Known<'_>) -> Checked {
                 checked.values.push(part.to_owned());
                 checked.outputs.push((task, part.to_owned()));
             }
-            Use::Param(_) | Use::Conf | Use::XComs(_) | Use::Variable { .. } => {
+            Use::Param(_) | Use::Conf | Use::XComs(_) | Use::Variable { .. } | Use::Group(_) => {
                 checked.values.push(part.to_owned());
             }
             _ => {}
@@ -102,6 +104,7 @@ const VARIABLES: &[&str] = &[
     "tasks",
     "macros",
     "var",
+    "group",
 ];
 
 /// Variables of Airflow that need what is not built yet.
@@ -160,6 +163,10 @@ fn wrong(used: &Use, known: &Known<'_>) -> Option<String> {
             (!is_known).then(|| format!("unknown param {name:?}{near}"))
         }
         Use::Output(task) => unknown_task(task, known),
+        Use::Group(_) if known.group.is_empty() => {
+            Some("\"group\" is the item of a task group with \"expand\"".to_owned())
+        }
+        Use::Group(name) => unknown("argument of the group", name, known.group),
         Use::XComs(keys) => keys.iter().find_map(|key| unknown_task(&key.task_id, known)),
         Use::Path(path) => {
             let names: Vec<&str> = path.iter().map(String::as_str).collect();

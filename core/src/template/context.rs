@@ -15,6 +15,9 @@ use super::references::PREVIOUS;
 use super::value::jinja;
 use super::variables::variables;
 
+/// The key of an item that is a mapped group's, and no argument of the task.
+pub const GROUP_KEY: &str = "group";
+
 /// Names an XCom of a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct XComKey {
@@ -67,6 +70,8 @@ pub struct RunContext {
     /// Of an instance of a mapped task: arguments that other tasks have returned. The operator gets
     /// them as they are.
     pub arguments: Map<String, Value>,
+    /// Of an instance of a task in a mapped group: its item.
+    pub group: Map<String, Value>,
     /// The XComs that the task's templates name, see [`super::References::needed_xcoms`].
     pub xcoms: BTreeMap<XComKey, Value>,
     /// The last successful run before, if a template names it.
@@ -85,6 +90,8 @@ impl RunContext {
         all.insert("dag", Jinja::from_pairs([("dag_id", self.dag_id.as_str())]));
         all.insert("task", self.task());
         all.insert("tasks", self.tasks());
+        let group = self.group.iter().map(|(name, value)| (name.as_str(), jinja(value)));
+        all.insert("group", Jinja::from_pairs(group));
         let ti = Jinja::from_object(TaskInstance { run: Arc::new(self.clone()) });
         all.insert("ti", ti.clone());
         all.insert("task_instance", ti);

@@ -18,7 +18,7 @@ mod value;
 mod variables;
 
 pub(crate) use check::{Known, check};
-pub use context::{PreviousRun, RunContext, XComKey};
+pub use context::{GROUP_KEY, PreviousRun, RunContext, XComKey};
 pub use references::{References, references, references_of};
 pub use render::{RenderError, render, render_task};
 pub use value::is_true;

@@ -54,7 +54,7 @@ impl References {
                 *known &= *optional;
             }
             Use::Path(path) if PREVIOUS.contains(&path[0].as_str()) => self.previous = true,
-            Use::Path(_) | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => {}
+            Use::Group(_) | Use::Path(_) | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => {}
         }
     }
 }
@@ -114,6 +114,8 @@ pub(super) enum Use {
         optional: bool,
     },
     Output(String),
+    /// An argument of the mapped group.
+    Group(String),
     XComs(Vec<XComKey>),
     /// Any other variable, with the attributes taken of it.
     Path(Vec<String>),
@@ -321,6 +323,8 @@ impl<'t> Walk<'t> {
                 "name a variable: {{ var.value.name }}, or {{ var.json.name }} for JSON".to_owned(),
             ),
             ["tasks", task, "output", ..] => Use::Output(task.to_owned()),
+            ["group", name, ..] => Use::Group(name.to_owned()),
+            ["group"] => Use::Wrong("name an argument: {{ group.<argument> }}".to_owned()),
             [ti, "xcom_pull"] if is_ti(ti) => {
                 Use::Wrong("xcom_pull is a call: {{ ti.xcom_pull('task') }}".to_owned())
             }

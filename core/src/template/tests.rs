@@ -25,6 +25,7 @@ fn context() -> RunContext {
         try_number: 2,
         map_index: -1,
         arguments: serde_json::Map::new(),
+        group: serde_json::Map::new(),
         xcoms: [
             (xcom("extract", "return_value"), json!({"rows": 10})),
             (xcom("extract", "output"), json!({"url": "file:///x", "format": "csv"})),

@@ -63,7 +63,7 @@ impl Core {
             true => Vec::new(),
             false => self.xcoms(try_.key.run, facts, &needs.tasks).await?,
         };
-        xcoms.extend(self.gathered(try_.key.run, facts, &needs.gathered).await?);
+        xcoms.extend(self.gathered(try_.key, facts, planned, &needs.gathered).await?);
         let (json, item) = match &needs.base {
             Some(base) => {
                 let (item, sent) = self.item(try_, facts, planned).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use subak_core::decide::Plan;
+use subak_core::decide::{Plan, PlanTask};
 use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::News;
@@ -140,7 +140,11 @@ async fn clear(
     let maps = tx.mapped_of(&[run]).await.map_err(internal)?;
     let runs_apart = |task: &TaskNo| {
         let row = maps.iter().find(|(_, mapped, _)| mapped == task);
-        row.is_some_and(|(.., row)| row.verdict == Some(TaskState::Running))
+        let each = plan.task(*task).is_some_and(PlanTask::counts_each_index);
+        row.is_some_and(|(.., row)| match each {
+            true => row.instances.is_some(),
+            false => row.verdict == Some(TaskState::Running),
+        })
     };
     let chosen = choose(&plan, tasks, &current, runs_apart)?;
     // An ended run is queued again; a running one goes on at once.
@@ -195,20 +199,32 @@ fn choose(
         chosen.tasks.extend(plan.tasks().map(|task| task.no));
         return Ok(chosen);
     };
-    let failed_above: BTreeSet<TaskNo> = current
+    let fell: BTreeSet<Instance> = current
         .iter()
         .filter(|task| task.ended == Some(FinalState::UpstreamFailed))
-        .map(|task| task.key.task)
+        .map(|task| task.key.instance())
         .collect();
-    let mut next = Vec::new();
+    let failed_above: BTreeSet<TaskNo> = fell.iter().map(|at| at.task).collect();
+    let (mut next, mut apart) = (Vec::new(), Vec::new());
     for at in asked {
         let task = plan.task(at.task).ok_or_else(|| ClearError::NoTask(at.task.0.to_string()))?;
         // What a rule settled without a try is judged again as a whole.
         if at.map_index.is_none() || !runs_apart(&at.task) {
-            next.push(at.task);
+            next.push(task.no);
         } else {
-            chosen.instances.insert(*at);
-            next.extend(task.downstream.iter().filter(|down| failed_above.contains(down)));
+            apart.push(*at);
+        }
+    }
+    while let Some(at) = apart.pop() {
+        let Some(task) = plan.task(at.task).filter(|_| chosen.instances.insert(at)) else {
+            continue;
+        };
+        for down in task.downstream.iter().filter(|down| failed_above.contains(down)) {
+            let follows = plan.task(*down).is_some_and(|down| down.by_index.contains(&at.task));
+            match follows && runs_apart(down) {
+                true => apart.extend(fell.get(&Instance { task: *down, ..at })),
+                false => next.push(*down),
+            }
         }
     }
     while let Some(no) = next.pop() {

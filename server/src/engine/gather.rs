@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::Value;
 use subak_core::decide::{Item, PlanTask};
-use subak_core::ids::{RunKey, TaskId, TaskNo};
-use subak_core::template::XComKey;
+use subak_core::ids::{InstanceKey, RunKey, TaskId, TaskNo};
+use subak_core::template::{GROUP_KEY, XComKey};
 use subak_proto as proto;
 use subak_store::engine::HandedOver;
 
@@ -47,20 +47,29 @@ impl Core {
         let expand = expand.context("the DAG's version does not map the task")?;
         let index = try_.key.map_index.0;
         let wrong = |why: String| anyhow::anyhow!("instance {index} of the task: {why}");
+        let in_group = facts.plan.is_in_group(planned);
         if expand.tasks().next().is_none() {
-            return Ok((expand.item(index, &|_| None).map_err(wrong)?, None));
+            let item = expand.item(index, &|_| None).map_err(wrong)?;
+            return Ok(match in_group {
+                true => (Item::default(), Some(of_group(item, None))),
+                false => (item, None),
+            });
         }
         let sources = self.sources(try_, facts, expand.tasks()).await?;
         let item = expand.item(index, &|task| sources.values.get(task)).map_err(wrong)?;
         let shown = match sources.shown.is_empty() {
-            true => Vec::new(),
+            true => None,
             false => {
                 let shown =
                     |task: &TaskId| sources.shown.get(task).or_else(|| sources.values.get(task));
-                let shown = expand.item(index, &shown).map_err(wrong)?;
-                Value::Object(shown.returned).to_string().into_bytes()
+                Some(expand.item(index, &shown).map_err(wrong)?)
             }
         };
+        if in_group {
+            return Ok((Item::default(), Some(of_group(item, shown))));
+        }
+        let shown = shown
+            .map_or_else(Vec::new, |shown| Value::Object(shown.returned).to_string().into_bytes());
         let value = Value::Object(item.returned.clone()).to_string().into_bytes();
         Ok((item, Some(proto::XCom { map_index: index, value, shown, ..proto::XCom::default() })))
     }
@@ -129,16 +138,23 @@ impl Core {
         Ok((gathered.into_iter().map(|(value, _)| value).collect(), shown))
     }
 
-    /// XComs of mapped tasks that a task's templates name: lists, ordered by map index.
+    /// What of mapped tasks a task's templates name: lists, ordered by map index; within a mapped group,
+    /// what the instance with the same index has handed on.
     pub(super) async fn gathered(
         &self,
-        run: RunKey,
+        of: InstanceKey,
         facts: &Facts,
+        to: &PlanTask,
         named: &[(TaskNo, String)],
     ) -> anyhow::Result<Vec<proto::XCom>> {
+        let run = of.run;
         let mut all = Vec::new();
         for (task, key) in named {
             let planned = facts.plan.task(*task).context("the DAG's version has no such task")?;
+            if facts.plan.in_one_group(planned, to) {
+                all.extend(self.of_same_index(of, facts, planned, key).await?);
+                continue;
+            }
             let id = &facts.plan.spec(planned).task_id;
             let (value, shown) = self.gather(run, *task, id, key, GATHERED_BYTES).await?;
             all.push(proto::XCom {
@@ -150,5 +166,38 @@ impl Core {
             });
         }
         Ok(all)
+    }
+
+    /// What the instance with the same index of another task in the group has handed on under a key.
+    async fn of_same_index(
+        &self,
+        of: InstanceKey,
+        facts: &Facts,
+        task: &PlanTask,
+        key: &str,
+    ) -> anyhow::Result<Option<proto::XCom>> {
+        let at = InstanceKey { task: task.no, ..of };
+        let found = match key == XComKey::OUTPUT {
+            true => self.store.dataset_of(at).await?.map(|dataset| (dataset, None)),
+            false => self.store.xcom_of(at, key).await?,
+        };
+        Ok(found.map(|(value, shown)| proto::XCom {
+            task_id: facts.plan.spec(task).task_id.0.clone(),
+            map_index: of.map_index.0,
+            key: key.to_owned(),
+            value: value.to_string().into_bytes(),
+            shown: shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+        }))
+    }
+}
+
+/// The item of a mapped group, as it is sent to the worker of an instance.
+fn of_group(item: Item, shown: Option<Item>) -> proto::XCom {
+    let bytes = |item: Item| Value::Object(item.of_group().group).to_string().into_bytes();
+    proto::XCom {
+        key: GROUP_KEY.to_owned(),
+        value: bytes(item),
+        shown: shown.map_or_else(Vec::new, bytes),
+        ..proto::XCom::default()
     }
 }

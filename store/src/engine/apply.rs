@@ -73,6 +73,7 @@ pub struct LiveNew {
 #[derive(Debug, Clone)]
 pub struct LiveRetry {
     pub ctid: String,
+    pub task: TaskNo,
     /// `up_for_retry`, `queued` or `scheduled`.
     pub state: TaskState,
     pub try_number: i32,

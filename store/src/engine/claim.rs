@@ -9,6 +9,23 @@ use super::{EngineTx, HandedOver};
 use crate::StoreError;
 use crate::statement::statements;
 
+/// A held-back task that is ready now, or waits for its pool.
+#[derive(Debug, Clone)]
+pub struct Promoted {
+    pub run: RunKey,
+    pub task: TaskNo,
+    pub queue: String,
+    pub pool: Option<String>,
+}
+
+type PromotedRow = (i64, i32, String, Option<String>);
+
+impl From<PromotedRow> for Promoted {
+    fn from((run, task, queue, pool): PromotedRow) -> Self {
+        Self { run: RunKey(run), task: TaskNo(task), queue, pool }
+    }
+}
+
 statements! {
     /// `$1` the queue, `$2` one session for each slot to fill. Concurrent callers never get the same row.
     Points CLAIM = "
@@ -30,7 +47,8 @@ statements! {
         RETURNING live.run_key, live.task, live.map_index, live.session, live.token, live.try_number,
                   live.resets, live.queue, live.started_at";
 
-    /// Lets up to `$2` held-back tasks of each run `$1`, of which `$3` are active, become ready.
+    /// Lets up to `$2` held-back tasks of each run `$1`, of which `$3` are active, become ready; none of
+    /// those tasks `$5` of runs `$4` that have a limit of their own.
     Points PROMOTE = "
         UPDATE live
         SET state = CASE WHEN pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
@@ -50,13 +68,54 @@ statements! {
             SELECT ctid, row_number() OVER () AS n FROM (
                 SELECT l.ctid FROM live AS l
                 WHERE l.run_key = want.run_key AND l.state = 'scheduled' AND NOT l.waits_pool
+                  AND NOT EXISTS (
+                      SELECT FROM unnest($4::bigint[], $5::integer[]) AS own (run_key, task)
+                      WHERE own.run_key = l.run_key AND own.task = l.task)
                 ORDER BY l.priority DESC, l.task, l.map_index
                 LIMIT want.most
                 FOR UPDATE
             ) AS first
         ) AS held
         WHERE live.ctid = held.ctid
-        RETURNING live.run_key, live.queue, live.pool";
+        RETURNING live.run_key, live.task, live.queue, live.pool";
+
+    /// The same of one task `$4` alone.
+    Points PROMOTE_ONE = "
+        UPDATE live
+        SET state = CASE WHEN pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
+            waits_pool = pool IS NOT NULL, queued_at = now(),
+            turn = want.active + held.n + coalesce(
+                CASE WHEN pool IS NULL THEN (
+                    SELECT f.turn FROM live AS f
+                    WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
+                    ORDER BY f.turn LIMIT 1
+                ) ELSE (
+                    SELECT f.turn FROM live AS f
+                    WHERE f.waits_pool AND f.pool = live.pool AND f.priority = live.priority
+                    ORDER BY f.turn LIMIT 1
+                ) END, 0)
+        FROM (VALUES ($1::bigint, $2::integer, $3::integer, $4::integer))
+             AS want (run_key, most, active, task)
+        CROSS JOIN LATERAL (
+            SELECT ctid, row_number() OVER () AS n FROM (
+                SELECT l.ctid FROM live AS l
+                WHERE l.run_key = want.run_key AND l.task = want.task
+                  AND l.state = 'scheduled' AND NOT l.waits_pool
+                ORDER BY l.map_index
+                LIMIT want.most
+                FOR UPDATE
+            ) AS first
+        ) AS held
+        WHERE live.ctid = held.ctid
+        RETURNING live.run_key, live.task, live.queue, live.pool";
+
+    /// How many instances of tasks `$2` of runs `$1` are active.
+    Points ACTIVE = "
+        SELECT want.run_key, want.task,
+               (SELECT count(*)::integer FROM live AS l
+                WHERE l.run_key = want.run_key AND l.task = want.task
+                  AND (l.waits_pool OR l.state IN ('queued', 'running', 'restarting')))
+        FROM unnest($1::bigint[], $2::integer[]) AS want (run_key, task)";
 
     /// A hand-over that the worker refused: ready again, and no try counted.
     Points REFUSE = "
@@ -94,19 +153,53 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().map(HandedOver::from).collect())
     }
 
-    /// Lets held-back tasks become ready, `(run, at most, active already)`; returns them by run, with
-    /// their queues, and the pools that they wait for now.
+    /// Lets held-back tasks become ready, `(run, at most, active already)`, but for those that have a
+    /// limit of their own.
     pub async fn tasks_promote(
         &mut self,
         most: &[(RunKey, i32, i32)],
-    ) -> Result<Vec<(RunKey, String, Option<String>)>, StoreError> {
-        let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(PROMOTE)
+        limited: &[(RunKey, TaskNo)],
+    ) -> Result<Vec<Promoted>, StoreError> {
+        let rows: Vec<PromotedRow> = sqlx::query_as(PROMOTE)
             .bind(column(most, |(run, ..)| run.0))
             .bind(column(most, |(_, count, _)| *count))
             .bind(column(most, |(.., active)| *active))
+            .bind(column(limited, |(run, _)| run.0))
+            .bind(column(limited, |(_, task)| task.0))
             .fetch_all(&mut *self.tx)
             .await?;
-        Ok(rows.into_iter().map(|(run, queue, pool)| (RunKey(run), queue, pool)).collect())
+        Ok(rows.into_iter().map(Promoted::from).collect())
+    }
+
+    /// Lets held-back instances of one task become ready.
+    pub async fn task_promote(
+        &mut self,
+        run: RunKey,
+        task: TaskNo,
+        most: i32,
+        active: i32,
+    ) -> Result<Vec<Promoted>, StoreError> {
+        let rows: Vec<PromotedRow> = sqlx::query_as(PROMOTE_ONE)
+            .bind(run.0)
+            .bind(most)
+            .bind(active)
+            .bind(task.0)
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().map(Promoted::from).collect())
+    }
+
+    /// How many instances of tasks of locked runs are active.
+    pub async fn tasks_active(
+        &mut self,
+        tasks: &[(RunKey, TaskNo)],
+    ) -> Result<Vec<(RunKey, TaskNo, i32)>, StoreError> {
+        let rows: Vec<(i64, i32, i32)> = sqlx::query_as(ACTIVE)
+            .bind(column(tasks, |(run, _)| run.0))
+            .bind(column(tasks, |(_, task)| task.0))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(rows.into_iter().map(|(run, task, count)| (RunKey(run), TaskNo(task), count)).collect())
     }
 
     /// Makes refused hand-overs ready again.

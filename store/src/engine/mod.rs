@@ -17,6 +17,7 @@ mod reset;
 mod tx;
 
 pub use apply::{Apply, HandedOver, HistoryRow, LiveNew, LiveRetry, RunUpdate};
+pub use claim::Promoted;
 pub use create::{DagLoad, NewRun, QueuedRun};
 pub(crate) use fence::place;
 pub use fence::{Fence, HeldTry, LiveRow, LockedRun};

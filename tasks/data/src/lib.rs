@@ -27,6 +27,7 @@ pub fn operators() -> Vec<Arc<dyn ErasedOperator>> {
     vec![
         Arc::new(operators::csv_read::CsvReader),
         Arc::new(operators::csv_write::CsvWriter),
+        Arc::new(operators::files_list::FilesLister),
         Arc::new(operators::parquet_read::ParquetReader),
         Arc::new(operators::parquet_write::ParquetWriter),
         Arc::new(operators::sql_transform::Aggregate),
@@ -45,6 +46,35 @@ pub fn reader() -> Arc<dyn DatasetReader> {
 #[must_use]
 pub fn storage_folder(url: &str) -> Option<PathBuf> {
     location::to_path(url).ok()
+}
+
+/// Reads all rows of a small dataset, as JSON objects; one that has more than `most`, or `most_bytes` of
+/// them, is an error.
+pub async fn rows(
+    dataset: &DatasetRef,
+    most: usize,
+    most_bytes: usize,
+) -> Result<Vec<Value>, TaskError> {
+    /// Rows that are looked at together.
+    const SLICE: usize = 1_000;
+    let too_large = |what: String| TaskError::permanent(format!("it has more than {what}"));
+    let mut stream = dataset::reader::open(dataset, None, None)?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = stream.batches.try_next().await? {
+        for first in (0..batch.num_rows()).step_by(SLICE) {
+            let slice = batch.slice(first, SLICE.min(batch.num_rows() - first));
+            let rows = dataset::statistics::json_rows(&[slice])?;
+            bytes += rows.iter().map(|row| row.to_string().len() + 1).sum::<usize>();
+            found.extend(rows);
+            if found.len() > most {
+                return Err(too_large(format!("{most} rows")));
+            }
+            if bytes > most_bytes {
+                return Err(too_large(format!("{} MiB of rows", most_bytes >> 20)));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Reads the first rows of a dataset, as JSON objects; its files must be where `access` leads.

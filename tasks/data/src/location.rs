@@ -39,14 +39,38 @@ pub(crate) fn permitted(location: &str, access: &FileAccess) -> Result<PathBuf, 
 /// Returns the files that a path or a pattern with `*` in its last part names, sorted.
 pub(crate) fn files(location: &str, access: &FileAccess) -> Result<Vec<PathBuf>, DataError> {
     let path = permitted(location, access)?;
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if !name.contains('*') {
+    if !is_pattern(&path) {
         let data = path.metadata().map_err(|error| DataError::io("opening", &path, error))?;
         if data.is_dir() {
             return Err(DataError::io("opening", &path, std::io::ErrorKind::IsADirectory.into()));
         }
         return Ok(vec![path]);
     }
+    let files = matching(location, access)?;
+    if files.is_empty() {
+        return Err(DataError::permanent(format!(
+            "no file matches {}: check the pattern",
+            path.display()
+        )));
+    }
+    Ok(files)
+}
+
+fn is_pattern(path: &Path) -> bool {
+    name_of(path).contains('*')
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// Returns the files that there are now of those that a path or a pattern names, sorted.
+pub(crate) fn matching(location: &str, access: &FileAccess) -> Result<Vec<PathBuf>, DataError> {
+    let path = permitted(location, access)?;
+    if !is_pattern(&path) {
+        return Ok(if path.is_file() { vec![path] } else { Vec::new() });
+    }
+    let name = name_of(&path);
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let entries = folder.read_dir().map_err(|error| DataError::io("listing", folder, error))?;
@@ -60,12 +84,6 @@ pub(crate) fn files(location: &str, access: &FileAccess) -> Result<Vec<PathBuf>,
         }
     }
     files.sort();
-    if files.is_empty() {
-        return Err(DataError::permanent(format!(
-            "no file matches {}: check the pattern",
-            path.display()
-        )));
-    }
     Ok(files)
 }
 

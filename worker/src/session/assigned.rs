@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::ids::RunKey;
 use subak_core::letter::REPLAY_KEY;
-use subak_core::template::{PreviousRun, RunContext, XComKey};
+use subak_core::template::{GROUP_KEY, PreviousRun, RunContext, XComKey};
 use subak_core::text::{json_without_nul, without_nul};
 use subak_core::variable::secret_parts;
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
@@ -184,7 +184,8 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
         conf: json("conf", &run.conf)?,
         try_number: assignment.try_number,
         map_index: assignment.r#try.unwrap_or_default().map_index,
-        arguments: arguments(assignment)?,
+        arguments: item(assignment, |key| key != GROUP_KEY)?,
+        group: item(assignment, |key| key == GROUP_KEY)?,
         xcoms: xcoms.collect::<Result<_, String>>()?,
         previous: previous(assignment.previous.unwrap_or_default()),
         variables: assignment
@@ -195,9 +196,14 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
     })
 }
 
-/// What an instance of a mapped task is given by other tasks.
-fn arguments(assignment: &Assignment) -> Result<serde_json::Map<String, Value>, String> {
-    let Some(item) = &assignment.item else { return Ok(serde_json::Map::new()) };
+/// What an instance is given of what its task, or its group, is mapped over.
+fn item(
+    assignment: &Assignment,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<serde_json::Map<String, Value>, String> {
+    let Some(item) = assignment.item.as_ref().filter(|item| is_meant(&item.key)) else {
+        return Ok(serde_json::Map::new());
+    };
     match json("what the task is mapped over", &item.value)? {
         Value::Object(arguments) => Ok(arguments),
         _ => Err("what the task is mapped over is not a map of arguments".to_owned()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use serde_json::Value;
+use subak_core::decide::MAP_MOST;
 use subak_core::template::{self, RunContext};
 use subak_task::{ErrorClass, LogSink, TaskContext, TaskError, TaskOutput};
 use tokio::time::{sleep, timeout};
@@ -18,6 +19,9 @@ use crate::log::TryLog;
 
 /// What an operator has to end by itself once it is told to, beyond a process's own grace.
 const MARGIN: Duration = Duration::from_millis(500);
+/// Rows that a task returns have at most so many bytes of JSON: as much as any XCom.
+const ROWS_BYTES: usize = 1 << 20;
+
 /// An error's text is cut here.
 const ERROR_LIMIT: usize = 4 * 1024;
 
@@ -145,7 +149,19 @@ async fn operate(this: &Try) -> Result<TaskOutput, TaskError> {
     let is_given = this.templates.as_ref().is_some_and(|context| !context.arguments.is_empty());
     let is_rendered = this.task.has_templates || is_given;
     let with = if is_rendered { rendered(this)? } else { task.with.clone() };
-    operator.run_with(with, &this.ctx).await
+    let output = operator.run_with(with, &this.ctx).await?;
+    if task.returns_rows { with_rows(output).await } else { Ok(output) }
+}
+
+/// The rows of its dataset are what the task returns: others are mapped over them.
+async fn with_rows(output: TaskOutput) -> Result<TaskOutput, TaskError> {
+    let Some((dataset, _)) = &output.dataset else { return Ok(output) };
+    let rows = subak_tasks_data::rows(dataset, MAP_MOST as usize, ROWS_BYTES);
+    let rows = rows.await.map_err(|error| {
+        let message = format!("a task is mapped over the rows of this one's dataset: {error}");
+        TaskError { message, ..error }
+    })?;
+    Ok(TaskOutput { value: Some(Value::from(rows)), ..output })
 }
 
 /// Whether the task's `when` is true, if it has one.

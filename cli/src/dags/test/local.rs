@@ -143,7 +143,7 @@ impl LocalRun {
         let spec = self.plan.spec(planned);
         let needed = references_of(spec).needed_xcoms();
         let xcoms = needed.into_iter().filter_map(|key| {
-            let value = self.handed_on(&key)?;
+            let value = self.handed_on_to(start.at, &key)?;
             Some((key, value))
         });
         let item = match self.item(spec, start.at) {
@@ -160,6 +160,7 @@ impl LocalRun {
         let context = RunContext {
             map_index: start.at.map_index.0,
             arguments: item.returned,
+            group: item.group,
             task_id: task.task_id.to_string(),
             try_number: start.try_number,
             xcoms: xcoms.collect(),
@@ -260,6 +261,16 @@ impl LocalRun {
         }
     }
 
+    /// What a task has handed on under a key to an instance: within a mapped group, the one of its index.
+    fn handed_on_to(&self, at: Instance, key: &XComKey) -> Option<Value> {
+        let to = self.plan.task(at.task)?;
+        let from = self.plan.task(self.plan.number(&TaskId(key.task_id.clone()))?)?;
+        match self.plan.in_one_group(from, to) {
+            true => self.xcoms.get(key)?.get(&at.map_index.0).cloned(),
+            false => self.handed_on(key),
+        }
+    }
+
     /// What a task has handed on under a key: of a mapped one, a list.
     fn handed_on(&self, key: &XComKey) -> Option<Value> {
         let is_mapped = self
@@ -284,7 +295,9 @@ impl LocalRun {
         };
         let returned: BTreeMap<&TaskId, Value> =
             expand.tasks().filter_map(|task| Some((task, self.handed_on(&key(task))?))).collect();
-        expand.item(at.map_index.0, &|task| returned.get(task))
+        let item = expand.item(at.map_index.0, &|task| returned.get(task))?;
+        let in_group = self.plan.task(at.task).is_some_and(|task| self.plan.is_in_group(task));
+        Ok(if in_group { item.of_group() } else { item })
     }
 
     /// Cancels the run when its `dagrun_timeout` is over.

@@ -100,3 +100,108 @@ refused! {
         "x,".repeat(5_001)
     )).replace("x,", "");
 }
+
+#[test]
+fn a_mapped_group_becomes_part_of_its_tasks() {
+    let dag = good(
+        "dag_id: a
+task_groups:
+  day: {expand: {file: \"{{ ti.xcom_pull('list') }}\", kind: [old, new]}}
+  inner: {parent: day}
+tasks:
+  list: {operator: python, with: {code: 'print(1)'}}
+  read: {operator: csv.read, task_group: day, with: {path: '{{ group.file }}'}}
+  save:
+    operator: csv.write
+    task_group: inner
+    with: {input: '{{ tasks[\"day.read\"].output }}', path: 'out/{{ group.kind }}/{{ ti.map_index }}.csv'}
+  after: {operator: noop, depends_on: [day]}
+",
+    );
+    let task = |id: &str| dag.task(&id.into()).unwrap();
+    let upstream = |id: &str| task(id).upstream.iter().map(|up| up.0.clone()).collect::<Vec<_>>();
+    assert_eq!(upstream("day.read"), ["list"]);
+    assert_eq!(upstream("day.inner.save"), ["day.read"], "its own upstream is enough");
+    assert_eq!(upstream("after"), ["day.inner.save"]);
+    let group = &dag.task_groups["day"];
+    assert_eq!(task("day.read").expand, group.expand);
+    assert_eq!(task("day.inner.save").expand, group.expand);
+    assert_eq!(task("after").expand, None);
+    let plan = crate::decide::Plan::numbered_in_order(std::sync::Arc::new(dag)).unwrap();
+    let planned = |id: &str| plan.task(plan.number(&id.into()).unwrap()).unwrap();
+    assert!(plan.in_one_group(planned("day.read"), planned("day.inner.save")));
+    assert!(!plan.in_one_group(planned("day.read"), planned("after")));
+}
+
+#[test]
+fn rows_of_a_dataset_are_what_its_task_returns() {
+    let dag = good(
+        "dag_id: a
+tasks:
+  read: {operator: csv.read, with: {path: a.csv}}
+  other: {operator: csv.read, with: {path: b.csv}}
+  each: {operator: python, with: {code: 'print(1)'}, expand: {input: '{{ tasks.read.output }}'}}
+",
+    );
+    let task = |id: &str| dag.task(&id.into()).unwrap();
+    assert!(task("read").returns_rows && !task("other").returns_rows);
+    assert_eq!(task("each").upstream, ["read".into()]);
+    let rows = Source::Task { task_id: "read".into(), key: "return_value".to_owned() };
+    assert_eq!(task("each").expand.as_ref().unwrap().arguments, [("input".to_owned(), rows)]);
+    let refused = tasks(
+        "  topic: {operator: kafka.consume, with: {connection: k, topic: t, format: json}}\n  load: {operator: postgres.load, with: {connection: p, input: '{{ tasks.topic.output }}', table: t}}\n  each: {operator: python, with: {code: 'print(1)'}, expand: {input: '{{ tasks.topic.output }}'}}\n",
+    );
+    assert!(
+        refused.contains("what a topic's records flow through cannot be mapped yet"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_a_mapped_group_cannot_be() {
+    let groups = |groups: &str, tasks: &str| {
+        check(&format!("dag_id: a\ntask_groups: {groups}\ntasks:\n{tasks}"))
+    };
+    let one = "{g: {expand: {x: [1, 2]}}}";
+    insta::assert_snapshot!(
+        [
+            groups("{g: {expand: [1]}}", "  a: {operator: noop, task_group: g}"),
+            groups("{g: {expand: {x: '{{ ds }}'}}}", "  a: {operator: noop, task_group: g}"),
+            groups("{g: {expand: {x: ['{{ ds }}']}}}", "  a: {operator: noop, task_group: g}"),
+            groups(
+                "{g: {expand: {x: \"{{ ti.xcom_pull('g.a') }}\"}}}",
+                "  a: {operator: noop, task_group: g}",
+            ),
+            groups(
+                "{g: {expand: {x: \"{{ ti.xcom_pull('b') }}\"}}}",
+                "  a: {operator: noop, task_group: g}",
+            ),
+            groups(
+                "{g: {expand: {x: [1]}}, h: {parent: g, expand: {y: [1]}}}",
+                "  a: {operator: noop, task_group: h}",
+            ),
+            groups(one, "  a: {operator: bash, task_group: g, with: {command: 'echo {{ group.x }}'}}"),
+            groups(
+                one,
+                "  a: {operator: bash, task_group: g, with: {command: 'true', env: {X: '{{ group.y }}'}}}",
+            ),
+            groups(one, "  a: {operator: bash, with: {command: 'true', env: {X: '{{ group.x }}'}}}"),
+            groups(
+                one,
+                "  a: {operator: bash, task_group: g, with: {command: 'true'}, expand: {env: [{A: b}]}}",
+            ),
+            groups(
+                one,
+                "  b: {operator: noop}\n  a: {operator: noop, task_group: g, trigger_rule: always, depends_on: [b]}",
+            ),
+            groups(one, "  a: {operator: short_circuit, task_group: g, with: {condition: true}}"),
+            groups(one, "  a: {operator: noop, task_group: g, setup: true}"),
+            groups(one, "  a: {operator: noop, task_group: g, depends_on_past: true}"),
+            groups(
+                one,
+                "  a: {operator: csv.read, task_group: g, with: {path: a.csv}}\n  b: {operator: csv.write, with: {input: '{{ tasks[\"g.a\"].output }}', path: b.csv}}",
+            ),
+        ]
+        .concat()
+    );
+}

@@ -29,9 +29,11 @@ impl Plan {
             mappings.insert(no, (mapped_group(task), task.expand.as_ref()));
         }
         for (no, (group, expand)) in mappings {
-            let mapping = match expand {
-                Some(expand) => Some(self.add_mapping(expand, false)?),
-                None => group,
+            // The tasks of a mapped group have its `expand`, too.
+            let mapping = match (group, expand) {
+                (Some(group), _) => Some(group),
+                (None, Some(expand)) => Some(self.add_mapping(expand, false)?),
+                (None, None) => None,
             };
             if let Some(task) = self.tasks.get_mut(&no) {
                 task.mapping = mapping;

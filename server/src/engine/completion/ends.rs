@@ -57,7 +57,8 @@ pub(super) fn end_try(
         let cause = (end == TryEnd::WorkerLost).then_some("worker_lost");
         let Some(delay) = delay else { return fail(work, live, report, cause) };
         TaskState::on(Some(TaskState::Running), TaskEvent::RetryLater)?;
-        work.deactivate(run);
+        let task = live.key.task;
+        work.deactivate(run, task);
         work.retries(&live);
         work.give_up_slots(&live);
         let (ctid, try_number, queue) = (live.ctid.clone(), live.try_number, live.queue.clone());
@@ -66,7 +67,7 @@ pub(super) fn end_try(
         let ahead = work.ahead(run);
         // A lost worker is no reason to wait.
         let (state, waits_pool) = match delay.is_zero() {
-            true => work.admit(run, pool.as_deref()),
+            true => work.admit(run, task, pool.as_deref()),
             false => (TaskState::UpForRetry, false),
         };
         if state == TaskState::Queued {
@@ -76,6 +77,7 @@ pub(super) fn end_try(
         work.after.timer |= waits;
         work.apply.live_retry.push(LiveRetry {
             ctid,
+            task,
             state,
             try_number,
             failed: failures,
@@ -90,7 +92,7 @@ pub(super) fn end_try(
     let to = TaskState::on(Some(TaskState::Running), TaskEvent::Settled(state))?;
     debug_assert!(to.is_some_and(TaskState::is_final));
     work.record(live, report, state.into(), None);
-    work.deactivate(run);
+    work.deactivate(run, key.task);
     work.ended(key, state);
     work.says(key, says);
     Ok(true)
@@ -115,7 +117,7 @@ fn restarted(work: &mut Work<'_>, live: LiveRow, report: &TryReport) {
     let (key, tries, resets) = (live.key, live.try_number, live.resets + 1);
     let is_given_up = work.is_given_up(&live);
     work.record(live, report, TaskState::Restarting, Some("cleared"));
-    work.deactivate(key.run);
+    work.deactivate(key.run, key.task);
     if is_given_up {
         // The try's own row is from before the clear: the skip is one of its own.
         let mut skip = HistoryRow::without_try(key, TaskState::Skipped, tries, resets);
@@ -136,7 +138,7 @@ fn fail(
     let key = live.key;
     TaskState::on(Some(live.state), TaskEvent::Settled(FinalState::Failed))?;
     work.record(live, report, TaskState::Failed, cause);
-    work.deactivate(key.run);
+    work.deactivate(key.run, key.task);
     work.ended(key, FinalState::Failed);
     work.fails(key.run, key.task);
     Ok(true)

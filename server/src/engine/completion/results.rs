@@ -61,6 +61,7 @@ pub(super) async fn keep_results(
         scans.extend(report.scans.iter().map(|(task_id, rows)| NewScanCount {
             run: key.run,
             task_id: task_id.clone(),
+            map_index: key.map_index.0,
             rows: i64::try_from(*rows).unwrap_or(i64::MAX),
         }));
         if report.dead_letters {

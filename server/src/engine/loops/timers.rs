@@ -146,7 +146,7 @@ async fn readied(
         let live = held.live;
         let run = live.key.run;
         let ahead = work.ahead(run);
-        let (state, waits_pool) = work.admit(run, live.pool.as_deref());
+        let (state, waits_pool) = work.admit(run, live.key.task, live.pool.as_deref());
         let event = match state {
             TaskState::Queued => TaskEvent::Readied,
             _ => TaskEvent::HeldBack,
@@ -158,6 +158,7 @@ async fn readied(
         work.after.changed.insert(run);
         work.apply.live_retry.push(LiveRetry {
             ctid: live.ctid,
+            task: live.key.task,
             state,
             try_number: live.try_number,
             failed: live.failed,

@@ -160,8 +160,8 @@ impl Work<'_> {
         open
     }
 
-    /// In runs of which something was cleared: what the tasks about to be judged are already, and the
-    /// try numbers they go on from.
+    /// In runs of which something was cleared, and of tasks in mapped groups: what the tasks about to be
+    /// judged are already, and the try numbers they go on from.
     async fn seeds(
         &mut self,
         tx: &mut EngineTx<'_>,
@@ -170,7 +170,10 @@ impl Work<'_> {
         let mut tasks: BTreeMap<RunKey, Vec<TaskNo>> = BTreeMap::new();
         for (key, _) in judged {
             let work = &self.runs[&key.run];
-            if work.locked.has_resets && !work.maps.is_decided(key.task) {
+            // What its group is mapped over tells a task more than once, and not by its counters.
+            let is_told = work.plan.task(key.task).is_some_and(PlanTask::counts_each_index)
+                && key.map_index.is_none();
+            if (work.locked.has_resets || is_told) && !work.maps.is_decided(key.task) {
                 tasks.entry(key.run).or_default().push(key.task);
             }
         }
@@ -203,11 +206,16 @@ impl Work<'_> {
         if work.pending.skips.contains(&key.task) || work.locked.cancelled && !task.cleans_up() {
             return Ok(());
         }
+        let each = work.maps.shape.judges_each(task);
+        if each == key.map_index.is_none() {
+            // Of instances that are not there yet, or of all of them that are.
+            return Ok(());
+        }
         match task.judge(counts) {
             Verdict::Wait => Ok(()),
-            Verdict::Run if task.is_mapped() => self.map_runs(key, tries, resets),
+            Verdict::Run if !each && task.is_mapped() => self.map_runs(key, tries, resets),
             Verdict::Run => self.task_ready(key, tries, resets),
-            Verdict::Settle(state) if work.maps.shape.instances(key.task).is_some() => {
+            Verdict::Settle(state) if !each && work.maps.shape.instances(key.task).is_some() => {
                 self.map_settles(key, state);
                 Ok(())
             }

@@ -195,8 +195,8 @@ impl Work<'_> {
                 return Ok(Way::Ended);
             }
             TaskState::Running | TaskState::Restarting => return Ok(Way::Runs),
-            TaskState::Queued => self.deactivate(run),
-            TaskState::Scheduled if row.waits_pool => self.deactivate(run),
+            TaskState::Queued => self.deactivate(run, row.key.task),
+            TaskState::Scheduled if row.waits_pool => self.deactivate(run, row.key.task),
             TaskState::Scheduled => self.run(run).locked.tasks_held -= 1,
             _ => {}
         }
@@ -278,7 +278,7 @@ impl Work<'_> {
             error: Some("stopped: another task failed, and the DAG fails fast".to_owned()),
             ..HistoryRow::without_try(row.key, TaskState::Failed, row.try_number, row.resets)
         });
-        self.deactivate(run);
+        self.deactivate(run, row.key.task);
         self.ended(row.key, FinalState::Failed);
         Ok(())
     }
@@ -315,11 +315,11 @@ impl Work<'_> {
     fn take_retry(&mut self, run: RunKey, ctid: &str) -> Option<i32> {
         let place = self.apply.live_retry.iter().position(|retry| retry.ctid == ctid)?;
         let retry = self.apply.live_retry.swap_remove(place);
-        let locked = &mut self.run(run).locked;
+        let work = self.run(run);
         match retry.state {
-            TaskState::Queued => locked.tasks_active -= 1,
-            TaskState::Scheduled if retry.waits_pool => locked.tasks_active -= 1,
-            TaskState::Scheduled => locked.tasks_held -= 1,
+            TaskState::Queued => work.activate(retry.task, -1),
+            TaskState::Scheduled if retry.waits_pool => work.activate(retry.task, -1),
+            TaskState::Scheduled => work.locked.tasks_held -= 1,
             _ => {}
         }
         Some(retry.try_number)

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use subak_core::ids::{InstanceKey, RunKey};
+use subak_core::ids::{InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
-use subak_store::engine::{EngineTx, LiveNew};
+use subak_store::engine::{EngineTx, LiveNew, Promoted};
 
 use super::run::Ready;
 use super::{Work, instance};
@@ -27,16 +27,38 @@ impl Work<'_> {
         if most.is_empty() {
             return Ok(());
         }
-        for (run, queue, pool) in tx.tasks_promote(&most).await? {
+        let limited = |run: &RunKey| {
+            let run = *run;
+            let tasks = self.runs[&run].plan.limited().iter();
+            Vec::from_iter(tasks.map(move |task| (run, *task)))
+        };
+        let limited: Vec<(RunKey, TaskNo)> =
+            most.iter().flat_map(|(run, ..)| limited(run)).collect();
+        let promoted = tx.tasks_promote(&most, &limited).await?;
+        self.promoted(promoted);
+        for (run, task) in limited {
+            let work = self.run(run);
+            let room = work.room().min(work.room_of(task)).min(work.locked.tasks_held);
+            let active = work.locked.tasks_active;
+            if room > 0 {
+                let promoted = tx.task_promote(run, task, room, active).await?;
+                self.promoted(promoted);
+            }
+        }
+        Ok(())
+    }
+
+    /// Held-back tasks became ready.
+    fn promoted(&mut self, promoted: Vec<Promoted>) {
+        for Promoted { run, task, queue, pool } in promoted {
             let work = self.run(run);
             work.locked.tasks_held -= 1;
-            work.locked.tasks_active += 1;
+            work.activate(task, 1);
             match pool {
                 Some(pool) => self.deal(&pool),
                 None => drop(self.after.backlog.insert(queue)),
             }
         }
-        Ok(())
     }
 
     /// Makes rows of what became ready, heaviest first: handed over at once while a slot here is free
@@ -55,7 +77,7 @@ impl Work<'_> {
             let Some(planned) = plan.task(task.at.task) else { continue };
             let pool = planned.pool.as_deref();
             let ahead = self.ahead(run);
-            let (state, waits_pool) = self.admit(run, pool);
+            let (state, waits_pool) = self.admit(run, task.at.task, pool);
             let queue = planned.queue.as_ref().to_owned();
             let session = (state == TaskState::Queued).then(|| self.reserve(&queue)).flatten();
             if state == TaskState::Queued && session.is_none() {

@@ -77,6 +77,10 @@ impl Maps {
         if self.shape.instances(task.no).is_none() {
             self.shape.expand(task.no, count);
         }
+        if task.counts_each_index() {
+            // Each is judged by itself.
+            return;
+        }
         let verdict = if task.is_empty { TaskState::Success } else { TaskState::Running };
         self.rows.entry(task.no).or_default().verdict = Some(verdict);
     }
@@ -172,6 +176,21 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Counts the active instances of mapped tasks that have a limit of their own.
+    pub(super) async fn load_limits(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
+        let of_run = |(run, work): (&RunKey, &RunWork)| {
+            let run = *run;
+            Vec::from_iter(work.plan.limited().iter().map(move |task| (run, *task)))
+        };
+        let limited: Vec<(RunKey, TaskNo)> = self.runs.iter().flat_map(of_run).collect();
+        if !limited.is_empty() {
+            for (run, task, active) in tx.tasks_active(&limited).await? {
+                self.run(run).own.insert(task, active);
+            }
+        }
+        Ok(())
+    }
+
     /// Which mapped tasks of a run are expanded.
     pub(in crate::engine) fn shape(&self, run: RunKey) -> Shape {
         self.runs.get(&run).map(|work| work.maps.shape.clone()).unwrap_or_default()
@@ -195,6 +214,14 @@ impl Work<'_> {
         match work.maps.shape.may_expand(&plan, task) {
             Ok(count) => {
                 work.expand(task, count);
+                let follows = |down: &TaskNo| {
+                    let down = plan.task(*down).filter(|down| down.by_index.contains(&task.no));
+                    down.is_some_and(|down| work.maps.shape.instances(down.no).is_none())
+                };
+                if task.counts_each_index() || task.downstream.iter().any(follows) {
+                    // Counters are kept index by index from now on.
+                    work.rebuild = true;
+                }
                 self.touched.insert(key);
                 self.after.changed.insert(key.run);
             }
@@ -333,16 +360,6 @@ impl RunWork {
     fn makes_instances(&self) -> bool {
         let goes_on = self.locked.state == RunState::Running && !self.locked.cancelled;
         self.plan.has_maps() && goes_on && !self.pending.holds
-    }
-
-    /// How many more instances of a task its own limit allows.
-    fn room_of(&self, task: TaskNo) -> i32 {
-        let Some(most) = self.plan.task(task).and_then(|task| task.most_of_run) else {
-            return i32::MAX;
-        };
-        let known = self.maps.shape.of(task);
-        let live = known.instances.unwrap_or(0) - self.maps.left(task) - known.ended;
-        most - live
     }
 }
 

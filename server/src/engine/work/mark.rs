@@ -33,9 +33,9 @@ impl Work<'_> {
         }
         match row.state {
             TaskState::Running | TaskState::Restarting | TaskState::Queued => {
-                self.deactivate(run);
+                self.deactivate(run, row.key.task);
             }
-            TaskState::Scheduled if row.waits_pool => self.deactivate(run),
+            TaskState::Scheduled if row.waits_pool => self.deactivate(run, row.key.task),
             TaskState::Scheduled => self.run(run).locked.tasks_held -= 1,
             _ => {}
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use subak_core::decide::{Plan, PlanTask};
-use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::ids::{Instance, InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::engine::{Apply, EngineTx, Fence, HandedOver, LockedRun};
 
@@ -89,6 +89,7 @@ impl<'e> Work<'e> {
             after: After::default(),
         };
         work.load_maps(tx).await?;
+        work.load_limits(tx).await?;
         Ok(work)
     }
 
@@ -106,8 +107,8 @@ impl<'e> Work<'e> {
     }
 
     /// A try gave its active slot back.
-    pub(super) fn deactivate(&mut self, run: RunKey) {
-        self.run(run).locked.tasks_active -= 1;
+    pub(super) fn deactivate(&mut self, run: RunKey, task: TaskNo) {
+        self.run(run).activate(task, -1);
     }
 
     /// Tasks of the run that are active: what becomes ready now waits so many turns longer.
@@ -116,11 +117,11 @@ impl<'e> Work<'e> {
     }
 
     /// A row came back from a timer: it is active again, or held back.
-    fn reactivate(&mut self, run: RunKey) -> TaskState {
+    fn reactivate(&mut self, run: RunKey, task: TaskNo) -> TaskState {
         let work = self.run(run);
-        let state = work.admit();
+        let state = work.admit(task);
         if state == TaskState::Queued {
-            work.locked.tasks_active += 1;
+            work.activate(task, 1);
         } else {
             work.locked.tasks_held += 1;
         }
@@ -232,6 +233,11 @@ impl<'e> Work<'e> {
         }
         let loads: Vec<_> =
             loads.into_iter().map(|(dag, (active, queued))| (dag, active, queued)).collect();
+        // What groups are mapped over may have told tasks that had ended.
+        let over = |work: &&RunWork| work.plan.has_groups() && work.locked.state.is_final();
+        for run in self.runs.values().filter(over).map(|work| work.locked.key) {
+            tx.joins_replace(run, &[]).await?;
+        }
         for (dag, run) in ended {
             tx.past_drop(dag, run).await?;
         }
@@ -263,6 +269,11 @@ impl<'e> Work<'e> {
         self.run(run).locked.tasks_open -= i32::try_from(count).unwrap_or(i32::MAX);
         self.after.changed.insert(run);
     }
+}
+
+/// An instance of a run.
+pub(super) fn key(run: RunKey, at: Instance) -> InstanceKey {
+    InstanceKey { run, task: at.task, map_index: at.map_index }
 }
 
 /// The instance of a task that is not mapped.

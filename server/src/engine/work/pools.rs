@@ -1,7 +1,7 @@
 //! Slots of pools: given up with the rows that hold them, asked for by rows that become ready, and dealt
 //! out at the end of the transaction, under the locks of the pools.
 
-use subak_core::ids::RunKey;
+use subak_core::ids::{RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::engine::{EngineTx, LiveRow};
 
@@ -31,9 +31,10 @@ impl Work<'_> {
     pub(in crate::engine) fn admit(
         &mut self,
         run: RunKey,
+        task: TaskNo,
         pool: Option<&str>,
     ) -> (TaskState, bool) {
-        match (self.reactivate(run), pool) {
+        match (self.reactivate(run, task), pool) {
             (TaskState::Queued, Some(pool)) => {
                 self.deal(pool);
                 (TaskState::Scheduled, true)

@@ -6,11 +6,11 @@ use serde_json::json;
 use subak_core::decide::{Current, Mapped, Past, Standing, rebuild};
 use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::TaskState;
-use subak_store::engine::{EngineTx, HistoryRow, JoinRow};
+use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinRow};
 
 use super::cascade::SETTLED_MOST;
 use super::run::Ready;
-use super::{Work, instance};
+use super::{Work, key};
 
 impl Work<'_> {
     /// Runs of which a cleared try ended: everything is worked out from what the tasks are now.
@@ -35,6 +35,10 @@ impl Work<'_> {
         if self.rebuilds_later(tx, run).await? {
             return Ok(());
         }
+        // Worked out anew, too, where it was found in this transaction.
+        let work = self.run(run);
+        work.ready.clear();
+        work.past.clear();
         let work = &self.runs[&run];
         if work.plan.waits_for_past() {
             tx.past_drop(work.locked.dag, run).await?;
@@ -80,8 +84,8 @@ impl Work<'_> {
         let joins: Vec<_> = rebuilt
             .joins
             .iter()
-            .map(|(task, counts, decided)| JoinRow {
-                key: instance(run, *task),
+            .map(|(at, counts, decided)| JoinRow {
+                key: key(run, *at),
                 counts: *counts,
                 decided: *decided,
             })
@@ -94,22 +98,31 @@ impl Work<'_> {
         }
         rebuilt.refused.iter().for_each(|(task, end)| work.maps.refuse(*task, *end));
         work.maps.recount(&states);
+        rebuilt.settled.iter().for_each(|(at, _)| work.maps.shape.ended(*at));
         work.locked.tasks_open = rebuilt.open;
         work.locked.leaves_failed = rebuilt.leaves_failed;
         work.locked.tasks_active =
             live(&[TaskState::Queued, TaskState::Running, TaskState::Restarting]);
         work.locked.tasks_held = live(&[TaskState::Scheduled]);
-        for (task, state) in rebuilt.settled {
-            let (tries, resets) = seeds.get(&task.into()).copied().unwrap_or_default();
-            let mut row = HistoryRow::without_try(instance(run, task), state.into(), tries, resets);
-            row.cause = against.contains(&task).then(|| "branch".to_owned());
+        for (task, active) in &mut work.own {
+            let is_active = |other: &&CurrentTask| {
+                let held = [TaskState::Queued, TaskState::Running, TaskState::Restarting];
+                other.key.task == *task && other.live.is_some_and(|state| held.contains(&state))
+            };
+            let count = tasks.iter().filter(is_active).count();
+            *active = i32::try_from(count).unwrap_or(i32::MAX);
+        }
+        for (at, state) in rebuilt.settled {
+            let (tries, resets) = seeds.get(&at).copied().unwrap_or_default();
+            let mut row = HistoryRow::without_try(key(run, at), state.into(), tries, resets);
+            row.cause = against.contains(&at.task).then(|| "branch".to_owned());
             self.apply.history.push(row);
         }
-        for task in rebuilt.ready {
-            let (tries, resets) = seeds.get(&task.into()).copied().unwrap_or_default();
-            let ready = Ready { at: task.into(), tries, resets };
+        for at in rebuilt.ready {
+            let (tries, resets) = seeds.get(&at).copied().unwrap_or_default();
+            let ready = Ready { at, tries, resets };
             let work = self.run(run);
-            match work.plan.task(task).map(|task| task.past) {
+            match work.plan.task(at.task).map(|task| task.past) {
                 Some(Past::Itself | Past::WithDownstream) => work.past.push(ready),
                 Some(Past::Nothing) | None => work.ready.push(ready),
             }

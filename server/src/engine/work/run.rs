@@ -1,5 +1,6 @@
 //! One locked run in a transaction: its counters, and what of it is still to be followed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use subak_core::decide::{Ended, Plan, PlanTask, Skips};
@@ -38,6 +39,8 @@ pub(super) struct RunWork {
     pub(super) is_past: bool,
     /// Its mapped tasks.
     pub(super) maps: Maps,
+    /// Active instances of mapped tasks that have a limit of their own.
+    pub(super) own: BTreeMap<TaskNo, i32>,
     /// Restarting tries ended: counters and frontier are worked out anew.
     pub(super) rebuild: bool,
     /// It had ended: its row is written whatever comes out.
@@ -57,6 +60,7 @@ impl RunWork {
         let maps = Maps::of(&plan);
         Self {
             maps,
+            own: BTreeMap::new(),
             locked,
             before,
             plan,
@@ -120,9 +124,25 @@ impl RunWork {
         (most - self.locked.tasks_active).max(0)
     }
 
-    /// Whether one more task may be ready, or is held back.
-    pub(super) fn admit(&self) -> TaskState {
-        if self.room() > 0 { TaskState::Queued } else { TaskState::Scheduled }
+    /// How many more instances of a task its own limit allows.
+    pub(super) fn room_of(&self, task: TaskNo) -> i32 {
+        let most = self.plan.task(task).and_then(|task| task.most_of_run);
+        let active = self.own.get(&task);
+        most.zip(active).map_or(i32::MAX, |(most, active)| (most - active).max(0))
+    }
+
+    /// Whether one more instance of a task may be ready, or is held back.
+    pub(super) fn admit(&self, task: TaskNo) -> TaskState {
+        let room = self.room().min(self.room_of(task));
+        if room > 0 { TaskState::Queued } else { TaskState::Scheduled }
+    }
+
+    /// So many more instances of a task are active.
+    pub(super) fn activate(&mut self, task: TaskNo, more: i32) {
+        self.locked.tasks_active += more;
+        if let Some(active) = self.own.get_mut(&task) {
+            *active += more;
+        }
     }
 
     pub(super) fn finish(&mut self) {

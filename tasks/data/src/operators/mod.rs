@@ -4,6 +4,7 @@ mod csv_again;
 mod csv_copy;
 pub(crate) mod csv_read;
 pub(crate) mod csv_write;
+pub(crate) mod files_list;
 pub(crate) mod parquet_read;
 pub(crate) mod parquet_write;
 pub(crate) mod sql_transform;
