@@ -1,6 +1,7 @@
 //! Random DAGs with scripted outcomes. The same seed gives the same DAG, for ever.
 
 mod flow;
+mod maps;
 
 pub use flow::POOLS;
 
@@ -23,6 +24,8 @@ pub struct Sample {
     pub model: ModelDag,
     /// Per task, in the DAG's order; the last outcome repeats.
     script: Vec<Vec<TryEnd>>,
+    /// Of tasks that others are mapped over: how many items they return.
+    feeds: Vec<Option<usize>>,
 }
 
 /// Bounds of the generator.
@@ -53,7 +56,7 @@ impl Sample {
         let script = tasks.iter().map(|task| outcomes(&mut rng, task.retries, tame)).collect();
         let limit = if shape.limited && rng.random_bool(0.3) { rng.random_range(1..6) } else { 64 };
         let dag = Dag { max_active_tasks: limit, ..Dag::new(&format!("random_{seed}"), tasks) };
-        Self { seed, model: ModelDag::from(&dag), dag, script }
+        Self { seed, model: ModelDag::from(&dag), dag, script, feeds: Vec::new() }
     }
 
     /// The same with branches, short circuits, setups, teardowns, and now and then `fail_fast`.
@@ -65,6 +68,14 @@ impl Sample {
         }
         flow::add(&mut sample);
         sample
+    }
+
+    /// The same with some tasks mapped, for which the model does not speak.
+    #[must_use]
+    pub fn mapped(mut self) -> Self {
+        maps::add(&mut self);
+        self.dag.dag_id = format!("mapped_{}", self.seed).as_str().into();
+        self
     }
 
     /// The same with some tasks in pools.

@@ -84,12 +84,18 @@ fn source(written: &Value) -> Source {
 
 impl Vector {
     pub(crate) fn dag(&self, id: &str) -> Dag {
-        let tasks = self.dag.tasks.iter().map(VectorTask::task).collect();
         let group = |(id, written): (&String, &Value)| {
             let expand = Expand { arguments: vec![("g".to_owned(), source(written))] };
             (id.clone(), TaskGroup { expand: Some(expand), ..TaskGroup::default() })
         };
-        let task_groups = self.dag.groups.iter().map(group).collect();
+        let task_groups: BTreeMap<String, TaskGroup> = self.dag.groups.iter().map(group).collect();
+        // As a file is read: the tasks of a mapped group have its `expand`.
+        let of_group =
+            |task: Task| match task.task_group.as_ref().and_then(|id| task_groups.get(id)) {
+                Some(group) => Task { expand: group.expand.clone(), ..task },
+                None => task,
+            };
+        let tasks = self.dag.tasks.iter().map(|task| of_group(task.task())).collect();
         Dag { task_groups, ..dag_of(id, tasks) }
     }
 
@@ -117,11 +123,6 @@ impl Vector {
         let task = &self.dag.tasks[place];
         let script = task.outcomes.get(&index.to_string()).unwrap_or(&task.outcomes["*"]);
         outcome(script, try_number)
-    }
-
-    /// Whether groups of tasks are mapped together.
-    pub(crate) fn has_groups(&self) -> bool {
-        !self.dag.groups.is_empty()
     }
 }
 

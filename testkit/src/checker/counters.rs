@@ -14,7 +14,9 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
         return;
     }
     for (task, node) in run.tasks() {
-        if node.upstream.len() > 1 && node.rule != "always" {
+        // Of a group's task that is not expanded yet, not all that it has counted counts.
+        let gathers = node.map().is_some_and(|map| map.by_index && !map.is_expanded);
+        if node.upstream.len() > 1 && node.rule != "always" && !gathers {
             check_task(run, task, node, found);
         }
     }
@@ -28,7 +30,7 @@ fn check_task(run: &RunView<'_>, task: i32, node: &Node, found: &mut Findings) {
     let seen = usize::try_from(ended.values().sum::<i32>()).unwrap_or(0);
     let is_there = run.live(task).is_some() || run.current(task).next().is_some();
     // Instances share the counters of their task.
-    let shared = node.map().filter(|_| node.is_instance());
+    let shared = node.map().filter(|map| node.is_instance() && !map.by_index);
     let decided = shared.map_or(is_there, |map| map.is_decided);
     match run.join(shared.map_or(task, |map| map.base)) {
         Some(join) => {

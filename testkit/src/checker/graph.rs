@@ -28,6 +28,8 @@ pub(super) struct Node {
     pub(super) cleans_up: bool,
     /// What it is mapped over, if it is.
     map: Option<Map>,
+    /// The mapped group that it is in.
+    group: Option<String>,
 }
 
 /// How a mapped task stands.
@@ -40,11 +42,20 @@ pub(super) struct Map {
     /// What becomes of the instances is known.
     pub(super) is_decided: bool,
     pub(super) is_expanded: bool,
+    /// It follows others index by index: its counters are its own.
+    pub(super) by_index: bool,
 }
 
 #[derive(Deserialize)]
 struct Canonical {
     tasks: Vec<CanonicalTask>,
+    #[serde(default)]
+    task_groups: HashMap<String, CanonicalGroup>,
+}
+
+#[derive(Deserialize)]
+struct CanonicalGroup {
+    expand: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +71,7 @@ struct CanonicalTask {
     pool_slots: i32,
     /// Names and sources.
     expand: Option<Vec<(String, serde_json::Value)>>,
+    task_group: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +116,13 @@ impl Graph {
             .collect();
         let setups: HashSet<String> =
             dag.tasks.iter().filter(|task| task.setup).map(|task| task.task_id.clone()).collect();
+        let groups = dag.task_groups;
+        let mapped_group = |group: Option<String>| {
+            let around = std::iter::successors(group, |id| Some(id.rsplit_once('.')?.0.to_owned()));
+            let is_mapped =
+                |id: &String| groups.get(id).is_some_and(|group| group.expand.is_some());
+            around.into_iter().find(is_mapped)
+        };
         let mut tasks: BTreeMap<i32, Node> = dag
             .tasks
             .into_iter()
@@ -123,7 +142,9 @@ impl Graph {
                         base: numbers[&task.task_id],
                         is_decided: false,
                         is_expanded: false,
+                        by_index: false,
                     }),
+                    group: mapped_group(task.task_group),
                     id: task.task_id,
                 };
                 (numbers[&node.id], node)
@@ -164,16 +185,28 @@ impl Graph {
         };
         let mut tasks = BTreeMap::new();
         for (no, node) in &self.tasks {
-            let upstream: Vec<i32> = node.upstream.iter().flat_map(|up| instances(*up)).collect();
             let all = instances(*no);
-            for instance in &all {
+            let follows = |up: &i32| node.group.is_some() && self.tasks[up].group == node.group;
+            let by_index = node.upstream.iter().any(follows);
+            for (index, instance) in all.iter().enumerate() {
+                let upstream = node.upstream.iter().flat_map(|up| {
+                    let above = instances(*up);
+                    match follows(up) && above[0] != *up {
+                        // Of a task that is not expanded yet nothing stands below an instance.
+                        true if *instance == *no => Vec::new(),
+                        true => above.get(index).copied().into_iter().collect(),
+                        false => above,
+                    }
+                });
+                let upstream: Vec<i32> = upstream.collect();
                 let is_expanded = *instance != *no;
                 let map = node.map.clone().map(|map| Map {
                     is_decided: known.get(no).is_some_and(|(_, is_decided)| *is_decided),
                     is_expanded,
+                    by_index,
                     ..map
                 });
-                let node = Node { upstream: upstream.clone(), map, ..node.clone() };
+                let node = Node { upstream, map, ..node.clone() };
                 tasks.insert(*instance, node);
             }
         }

@@ -144,7 +144,11 @@ impl Snapshot {
                     started_at, pool, pool_slots, waits_pool
              FROM live",
         );
-        let joins = sqlx::query_as("SELECT * FROM join_state");
+        let joins = sqlx::query_as(
+            "SELECT run_key, task + (map_index + 1) * 100000 AS task, needed, success, failed, skipped,
+                    upstream_failed, removed, decided
+             FROM join_state",
+        );
         let resets = sqlx::query_as(
             "SELECT run_key, task + (map_index + 1) * 100000 AS task, token FROM task_reset",
         );

@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing may take longer: the machine of the tests is busy.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Nobody renews it.
 const LEASE: Duration = Duration::from_secs(3600);
@@ -255,7 +255,30 @@ impl Fleet {
                 changes.abort_all();
             }
         };
-        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{run} never was {states:?}"))
+        match timeout(PATIENCE, waiting).await {
+            Ok(state) => state,
+            Err(_) => panic!("{run} never was {states:?}:\n{}", self.rows(run).await),
+        }
+    }
+
+    /// Everything that the database has of a run, told with a failure.
+    async fn rows(&self, run: RunKey) -> String {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT 'run ' || to_jsonb(r)::text FROM run r WHERE run_key = $1
+             UNION ALL SELECT 'live ' || to_jsonb(l)::text FROM live l WHERE run_key = $1
+             UNION ALL SELECT 'join ' || to_jsonb(j)::text FROM join_state j WHERE run_key = $1
+             UNION ALL SELECT 'mapped ' || to_jsonb(m)::text FROM mapped m WHERE run_key = $1
+             UNION ALL SELECT 'outbox ' || to_jsonb(o)::text FROM outbox o WHERE run_key = $1
+             UNION ALL SELECT format('ended %s[%s] #%s %s', task, map_index, try_number, state)
+                       FROM try_history WHERE run_key = $1
+             UNION ALL SELECT 'dag ' || canonical::text FROM dag_version JOIN run USING (dag, version)
+                       WHERE run_key = $1",
+        )
+        .bind(run.0)
+        .fetch_all(self.database.store.pool())
+        .await
+        .unwrap_or_default();
+        rows.join("\n")
     }
 
     /// Tasks of the run that workers hold.

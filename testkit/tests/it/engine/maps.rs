@@ -1,5 +1,7 @@
 //! Mapped tasks through the real engine: as Airflow played them, and by the thousand.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use serde_json::Value;
 use subak_core::dag::model::{Dag, Expand, Source, Task};
@@ -22,11 +24,10 @@ async fn mapped_tasks_go_through_the_engine_as_airflow_played_them() {
     let vectors = vectors();
     let singles: Vec<_> = vectors
         .iter()
-        .filter(|vector| !vector.has_groups())
         .flat_map(|vector| vector.runs.iter().map(move |run| (vector, run)))
         .filter(|(_, run)| run.order == "singles")
         .collect();
-    assert_eq!(singles.len(), 254);
+    assert_eq!(singles.len(), 450);
     futures::stream::iter(singles)
         .for_each_concurrent(AT_ONCE, |(vector, run)| play(&fleet, vector, run))
         .await;
@@ -183,6 +184,35 @@ async fn a_limit_of_the_task_holds_in_each_run() {
         end(&fleet, &held, Outcome::Success).await;
     }
     assert_eq!(fleet.wait_for(run, &["success", "failed"]).await, "success");
+    fleet.leave(arrivals);
+    fleet.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_waits_for_its_retry_leaves_its_place() {
+    let fleet = Fleet::start(2, 64).await;
+    let mut dag = mapped("leaving", 3, None);
+    dag.tasks[0].max_active_tis_per_dagrun = Some(1);
+    dag.tasks[0].retries = 1;
+    dag.tasks[0].retry_delay = Duration::from_millis(1);
+    let run = fleet.run(&dag, &fleet.engines[0]).await;
+    let mut arrivals = fleet.assignments(run);
+    let mut order = Vec::new();
+    let mut held = next(&mut arrivals).await;
+    loop {
+        order.push((held.index(), held.try_number));
+        let active = fleet.held(run, &["queued", "running"]).await;
+        assert_eq!(active.len(), 1, "{order:?}");
+        let failed = Outcome::Failed(TryEnd::Transient);
+        end(&fleet, &held, if held.try_number == 1 { failed } else { Outcome::Success }).await;
+        if order.len() == 6 {
+            break;
+        }
+        held = next(&mut arrivals).await;
+    }
+    assert_eq!(fleet.wait_for(run, &["success", "failed"]).await, "success");
+    let first: Vec<i32> = order.iter().filter(|(_, n)| *n == 1).map(|(index, _)| *index).collect();
+    assert_eq!(first, [0, 1, 2], "{order:?}");
     fleet.leave(arrivals);
     fleet.finish().await;
 }

@@ -3,6 +3,7 @@
 mod eager;
 mod exact;
 mod fleet;
+mod mapped;
 mod maps;
 mod racing;
 mod scenarios;
@@ -44,6 +45,17 @@ async fn play(fleet: &Fleet, seed: u64) {
         _ => Sample::with_flow(seed, shape),
     }
     .in_pools();
+    if seed.is_multiple_of(4) {
+        let base = Shape { max_tasks: 24, limited: true };
+        let sample = match seed % 8 {
+            0 => Sample::new(seed, base),
+            _ => Sample::with_flow(seed, base),
+        };
+        mapped::racing(fleet, &sample.in_pools().mapped()).await;
+    } else if seed % 4 == 1 {
+        let base = Shape { max_tasks: 24, limited: false };
+        mapped::exact(fleet, &Sample::new(seed, base).mapped()).await;
+    }
     if seed.is_multiple_of(3) {
         racing::play(fleet, &sample).await;
     } else {
