@@ -42,7 +42,9 @@ pub struct KafkaConsume {
     pub format: RecordFormat,
     /// Column to path in the record: `first_name: name.first`, or `{path, type, format}`. A number in
     /// a path counts the elements of a list from 0; `$record` is the whole record as text; what a
-    /// record lacks is null. Needed for `json`; of `csv`, left out, all `names` as text.
+    /// record lacks is null. Left out: of `csv` all `names` as text; of `json` the fields that the first
+    /// 10,000 records of the range have, nested ones as `name_first`. What later records have besides is
+    /// left out, and the log names it: name the columns where a table takes them.
     #[serde(default)]
     pub columns: BTreeMap<String, RecordColumn>,
     /// The fields of a CSV record, in order.
@@ -146,6 +148,14 @@ pub enum Start {
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait(pub Duration);
+
+impl KafkaConsume {
+    /// Whether the columns are those of the records.
+    #[must_use]
+    pub fn infers_columns(&self) -> bool {
+        self.format == RecordFormat::Json && self.columns.is_empty()
+    }
+}
 
 impl RecordColumn {
     /// Where the values are; `name` is the column's.

@@ -69,10 +69,6 @@ impl Rules for KafkaConsume {
             only_if(self.topic.trim().is_empty(), ("topic", "\"topic\" is empty")),
             partitions(self.partitions),
             only_if(
-                is(RecordFormat::Json) && self.columns.is_empty(),
-                ("format", "format json needs \"columns\": column to path in the record"),
-            ),
-            only_if(
                 is(RecordFormat::Csv) && self.names.is_empty(),
                 ("format", "format csv needs \"names\": the fields of a record, in order"),
             ),

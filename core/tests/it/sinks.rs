@@ -70,7 +70,6 @@ fn arguments_of_a_topics_reader_must_fit_together() {
         let said = parse("dags/drain.yaml", &file).diagnostics.first().map(ToString::to_string);
         assert!(said.clone().unwrap_or_default().contains(expected), "{said:?}");
     };
-    check("format: json", "needs \"columns\"");
     check("format: csv", "needs \"names\"");
     check("format: raw, columns: {id: id}", "one column, \"value\"");
     check("names: [a], columns: {id: id}", "belongs to format csv");

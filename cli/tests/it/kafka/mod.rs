@@ -1,5 +1,6 @@
 //! From a topic to a table, by the real product on a real broker: each record once.
 
+mod formats;
 mod kills;
 mod loads;
 mod produce;

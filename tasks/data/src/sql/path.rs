@@ -8,7 +8,7 @@ use crate::error::DataError;
 use crate::suggest::did_you_mean;
 
 /// Returns the expression and the type of what a path leads to. A column whose name has dots comes
-/// before a path.
+/// before a path, and a path before the column that was made of the field: `name_first` of `name.first`.
 pub(crate) fn resolve(path: &str, schema: &SchemaRef) -> Result<(Expr, DataType), DataError> {
     let whole = schema.fields().find(path).map(|(_, field)| field.data_type().clone());
     if let Some(data_type) = whole {
@@ -18,7 +18,14 @@ pub(crate) fn resolve(path: &str, schema: &SchemaRef) -> Result<(Expr, DataType)
     let first = segments.next().unwrap_or_default();
     let mut found = match schema.fields().find(first) {
         Some((_, field)) => (ident(first), field.data_type().clone()),
-        None => return Err(unknown(path, first, schema.fields())),
+        None => {
+            let flat = path.replace('.', "_");
+            let found = schema.fields().find(&flat).filter(|_| flat != path);
+            return match found {
+                Some((_, field)) => Ok((ident(flat), field.data_type().clone())),
+                None => Err(unknown(path, first, schema.fields())),
+            };
+        }
     };
     for segment in segments {
         let DataType::Struct(fields) = &found.1 else {

@@ -4,6 +4,7 @@ mod plan;
 mod read;
 mod rejects;
 mod replay;
+mod sample;
 mod topic;
 mod wait;
 
@@ -90,6 +91,8 @@ impl Consume {
                     match self.cut(&topic, newest, before).await? {
                         Cut::Range(answer) => answer,
                         Cut::Nothing(positions) => {
+                            // Its client is free for whoever reads meanwhile.
+                            drop(topic);
                             self.wait(positions, waited).await?;
                             topic = Arc::new(self.blocking(Topic::open).await?);
                             continue;
@@ -109,6 +112,12 @@ impl Consume {
                 other => return Err(TaskError::permanent(format!("unexpected answer {other:?}"))),
             }
         }
+    }
+
+    /// Makes rows of records, with these columns.
+    fn rows(&self, params: &KafkaConsume) -> Result<Rows, TaskError> {
+        let rows = Rows::new(params)?;
+        Ok(if self.params.infers_columns() { rows.noting_others() } else { rows })
     }
 
     /// How far the sinks are, by their own ledgers.
@@ -178,7 +187,8 @@ impl Consume {
         topic: Arc<Topic>,
         range: Range,
     ) -> Result<TaskOutput, TaskError> {
-        let rows = Rows::new(&self.params)?;
+        let params = self.with_columns(&topic, &range).await?;
+        let rows = self.rows(&params)?;
         let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
         let handle = tokio::runtime::Handle::current();
         let whole = range.clone();

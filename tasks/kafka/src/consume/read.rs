@@ -116,6 +116,7 @@ impl<'a> Reading<'a> {
             self.show();
         }
         self.write()?;
+        self.rows.others().iter().for_each(|others| self.consume.ctx.log(others));
         self.rejects.send()?;
         self.totals.rejected = self.rejects.count;
         let last = self.last.iter().map(|(partition, message)| (*partition, known(message)));

@@ -32,7 +32,8 @@ impl Consume {
     /// Takes this task's dead letters of a replay; of another task's it hands on nothing, so that only
     /// these go through.
     pub(super) async fn replay(self: &Arc<Self>, replay: Replay) -> Result<TaskOutput, TaskError> {
-        let rows = Rows::new(&self.params)?;
+        let params = self.with_columns_of_letters(&replay).await?;
+        let rows = self.rows(&params)?;
         let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
         let identity = &self.ctx.identity;
         let is_own = replay.task == identity.task_id;

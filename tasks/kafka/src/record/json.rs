@@ -1,6 +1,8 @@
 //! The values at some paths of a JSON object, in one pass over its bytes; the rest is skipped.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -16,18 +18,28 @@ pub(super) struct Paths {
     /// Columns whose value is the whole record.
     whole: Vec<usize>,
     columns: usize,
+    /// Fields that no column has, if they are to be remembered.
+    others: Option<Others>,
 }
+
+/// Paths of fields that no column has.
+type Others = RefCell<BTreeSet<String>>;
+
+/// Of these at most.
+const OTHERS_MOST: usize = 20;
 
 #[derive(Default)]
 struct Node {
     /// Columns whose value is here.
     columns: Vec<usize>,
     children: Vec<(String, Node)>,
+    /// From the root.
+    path: String,
 }
 
 impl Paths {
     pub(super) fn new<'p>(paths: impl Iterator<Item = &'p str>) -> Self {
-        let mut tree = Self { root: Node::default(), whole: Vec::new(), columns: 0 };
+        let mut tree = Self { root: Node::default(), whole: Vec::new(), columns: 0, others: None };
         for (column, path) in paths.enumerate() {
             tree.columns += 1;
             if path == WHOLE_RECORD {
@@ -43,6 +55,21 @@ impl Paths {
         tree
     }
 
+    /// Remembers fields that no column has.
+    pub(super) fn note_others(&mut self) {
+        self.others = Some(Others::default());
+    }
+
+    /// These, in words.
+    pub(super) fn others(&self) -> Option<String> {
+        let others = self.others.as_ref()?.borrow();
+        let more = if others.len() < OTHERS_MOST { "" } else { ", …" };
+        let named: Vec<&str> = others.iter().map(String::as_str).collect();
+        (!named.is_empty()).then(|| {
+            format!("left out, as the first records do not have them: {}{more}", named.join(", "))
+        })
+    }
+
     /// The value of each column, or why the bytes are no JSON object.
     pub(super) fn read<'r>(&self, payload: &'r [u8]) -> Result<Vec<Value<'r>>, String> {
         let text = std::str::from_utf8(payload)
@@ -54,7 +81,7 @@ impl Paths {
         }
         let mut found: Vec<Option<&'r str>> = vec![None; self.columns];
         let mut reader = serde_json::Deserializer::from_str(text);
-        Inside { node: &self.root, found: &mut found }
+        Inside { node: &self.root, found: &mut found, others: self.others.as_ref() }
             .deserialize(&mut reader)
             .and_then(|()| reader.end())
             .map_err(|error| not_json(&error))?;
@@ -86,10 +113,16 @@ impl Node {
     fn child(&mut self, name: &str) -> &mut Self {
         let place = self.children.iter().position(|(child, _)| child == name);
         let place = place.unwrap_or_else(|| {
-            self.children.push((name.to_owned(), Self::default()));
+            let path = self.path_of(name);
+            self.children.push((name.to_owned(), Self { path, ..Self::default() }));
             self.children.len() - 1
         });
         &mut self.children[place].1
+    }
+
+    /// The path of a field here.
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     fn find(&self, name: &str) -> Option<&Self> {
@@ -101,15 +134,16 @@ impl Node {
 struct At<'n, 'f, 'de> {
     node: &'n Node,
     found: &'f mut Vec<Option<&'de str>>,
+    others: Option<&'n Others>,
 }
 
 impl<'de> DeserializeSeed<'de> for At<'_, '_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { node, found } = self;
+        let Self { node, found, others } = self;
         if node.columns.is_empty() {
-            return Inside { node, found }.deserialize(deserializer);
+            return Inside { node, found, others }.deserialize(deserializer);
         }
         let raw = <&RawValue>::deserialize(deserializer)?.get();
         for column in &node.columns {
@@ -119,7 +153,7 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_, 'de> {
             return Ok(());
         }
         let mut reader = serde_json::Deserializer::from_str(raw);
-        Inside { node, found }.deserialize(&mut reader).map_err(D::Error::custom)
+        Inside { node, found, others }.deserialize(&mut reader).map_err(D::Error::custom)
     }
 }
 
@@ -127,6 +161,7 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_, 'de> {
 struct Inside<'n, 'f, 'de> {
     node: &'n Node,
     found: &'f mut Vec<Option<&'de str>>,
+    others: Option<&'n Others>,
 }
 
 impl<'de> DeserializeSeed<'de> for Inside<'_, '_, 'de> {
@@ -145,10 +180,10 @@ impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { node, found } = self;
-        while let Some(child) = map.next_key_seed(Key(node))? {
+        let Self { node, found, others } = self;
+        while let Some(child) = map.next_key_seed(Key { node, others })? {
             match child {
-                Some(node) => map.next_value_seed(At { node, found: &mut *found })?,
+                Some(node) => map.next_value_seed(At { node, found: &mut *found, others })?,
                 None => _ = map.next_value::<IgnoredAny>()?,
             }
         }
@@ -156,10 +191,10 @@ impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        let Self { node, found } = self;
+        let Self { node, found, others } = self;
         for index in 0_usize.. {
             let next = match node.find(&index.to_string()) {
-                Some(node) => list.next_element_seed(At { node, found: &mut *found })?,
+                Some(node) => list.next_element_seed(At { node, found: &mut *found, others })?,
                 None => list.next_element::<IgnoredAny>()?.map(drop),
             };
             if next.is_none() {
@@ -197,7 +232,10 @@ impl<'de> Visitor<'de> for Inside<'_, '_, 'de> {
 }
 
 /// Finds a key's node.
-struct Key<'n>(&'n Node);
+struct Key<'n> {
+    node: &'n Node,
+    others: Option<&'n Others>,
+}
 
 impl<'de, 'n> DeserializeSeed<'de> for Key<'n> {
     type Value = Option<&'n Node>;
@@ -215,7 +253,14 @@ impl<'n> Visitor<'_> for Key<'n> {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.find(name))
+        let found = self.node.find(name);
+        if let (None, Some(others)) = (found, self.others) {
+            let mut others = others.borrow_mut();
+            if others.len() < OTHERS_MOST {
+                others.insert(self.node.path_of(name));
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -256,6 +301,18 @@ mod tests {
         let found = read(&["n.b.c", "n", "n.b", "n2", "n.b.c"], record).unwrap();
         let expected = ["2.50", r#"{"a": 1, "b": {"c": 2.50}}"#, r#"{"c": 2.50}"#, "3", "2.50"];
         assert_eq!(found, expected.map(|text| Some(text.to_owned())));
+    }
+
+    #[test]
+    fn fields_that_no_column_has_are_remembered_if_that_is_wanted() {
+        let mut paths = Paths::new(["a", "n.b"].into_iter());
+        paths.read(br#"{"x": 1}"#).unwrap();
+        assert_eq!(paths.others(), None);
+        paths.note_others();
+        assert_eq!(paths.others(), None);
+        paths.read(br#"{"a": {"in": 1}, "n": {"b": 1, "c": 2}, "y": [{"z": 1}]}"#).unwrap();
+        let said = "left out, as the first records do not have them: n.c, y";
+        assert_eq!(paths.others().as_deref(), Some(said));
     }
 
     #[test]

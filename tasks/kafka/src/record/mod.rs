@@ -1,6 +1,7 @@
 //! From the value of a record to a row.
 
 mod csv;
+mod infer;
 mod json;
 mod message;
 mod metadata;
@@ -14,6 +15,7 @@ use subak_core::operators::kafka::{KafkaConsume, RecordFormat, WHOLE_RECORD};
 use subak_task::TaskError;
 use subak_tasks_csv::{ColumnBuilder, CsvColumn};
 
+pub(crate) use self::infer::Sample;
 pub(crate) use self::message::Record;
 use self::metadata::Metadata;
 
@@ -92,6 +94,22 @@ impl Rows {
             rows: 0,
             bytes: 0,
         })
+    }
+
+    /// Remembers fields that no column has.
+    pub(crate) fn noting_others(mut self) -> Self {
+        if let Fields::Json(paths) = &mut self.fields {
+            paths.note_others();
+        }
+        self
+    }
+
+    /// Fields that no column has, in words.
+    pub(crate) fn others(&self) -> Option<String> {
+        match &self.fields {
+            Fields::Json(paths) => paths.others(),
+            Fields::Csv(_) | Fields::Raw => None,
+        }
     }
 
     /// Adds a record as a row, or says why it is none.

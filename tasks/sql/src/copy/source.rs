@@ -40,6 +40,11 @@ impl Source {
         }
         let mut path = Vec::new();
         let mut fields = Some(schema.fields());
+        if let Some(at) = flat(name).and_then(|flat| schema.index_of(&flat).ok())
+            && schema.fields().find(first(name)).is_none()
+        {
+            return Ok(Self::Path(vec![at]));
+        }
         for word in name.split('.') {
             let found = fields.and_then(|fields| fields.find(word));
             let Some((at, field)) = found else { return Err(Unknown { word, fields }) };
@@ -61,7 +66,12 @@ impl Source {
         match name {
             WHOLE_RECORD => columns.to_vec(),
             RUN_ID => Vec::new(),
-            path => vec![path.split('.').next().unwrap_or(path)],
+            path if columns.contains(&first(path)) => vec![first(path)],
+            path => {
+                let flat = flat(path);
+                let made = columns.iter().find(|column| flat.as_deref() == Some(**column));
+                vec![made.copied().unwrap_or_else(|| first(path))]
+            }
         }
     }
 
@@ -106,6 +116,16 @@ impl Source {
             }
         }
     }
+}
+
+/// The column of a path.
+fn first(path: &str) -> &str {
+    path.split('.').next().unwrap_or(path)
+}
+
+/// The column that a reader of nested records has made of a field: `name_first` of `name.first`.
+fn flat(path: &str) -> Option<String> {
+    path.contains('.').then(|| path.replace('.', "_"))
 }
 
 /// A word of a name that leads nowhere.
