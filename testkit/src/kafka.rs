@@ -16,7 +16,7 @@ use rdkafka::config::FromClientConfig as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -207,6 +207,19 @@ impl Broker {
         let id = topic_name("test");
         let settings = [("transactional.id", id.as_str())];
         self.produce_with(topic, &settings, records, !commits).await
+    }
+
+    /// Begins anew under a transactional id, as another worker would: whoever had it cannot commit any
+    /// more.
+    pub async fn fence(&self, transactional_id: &str) -> anyhow::Result<()> {
+        let mut config = self.config();
+        config.set("transactional.id", transactional_id);
+        let fencing = move || -> anyhow::Result<()> {
+            BaseProducer::<DefaultProducerContext>::from_config(&config)?
+                .init_transactions(PATIENCE)?;
+            Ok(())
+        };
+        tokio::task::spawn_blocking(fencing).await?
     }
 
     async fn produce_with(

@@ -7,6 +7,7 @@ mod consume;
 mod export;
 mod failure;
 mod feed;
+mod pool;
 mod produce;
 mod record;
 mod target;

@@ -15,6 +15,7 @@ use subak_core::connection::{Kafka, fields};
 use subak_task::{Connection, ErrorClass, TaskContext, TaskError};
 
 use crate::failure;
+use crate::pool::Lent;
 
 /// Between two looks at why a request is not answered.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -34,10 +35,10 @@ pub(crate) struct Target {
 }
 
 /// A producer that remembers what its brokers said.
-pub(crate) type Writer = BaseProducer<Heard>;
+pub(crate) type Writer = Lent<BaseProducer<Heard>>;
 
 /// A consumer that remembers what its brokers said.
-pub(crate) type Client = BaseConsumer<Heard>;
+pub(crate) type Client = Lent<BaseConsumer<Heard>>;
 
 /// The last error that librdkafka told of by itself: why a request was not answered.
 #[derive(Debug, Default)]
@@ -101,7 +102,7 @@ impl Target {
         config.set("auto.offset.reset", "error");
         config.set("enable.partition.eof", "true");
         config.set("isolation.level", "read_committed");
-        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+        Lent::new(&config).map(Lent::keeping).map_err(|error| self.misconfigured(error))
     }
 
     /// A producer whose records count one by one; `idempotent`: a broker that is asked again takes a
@@ -117,7 +118,7 @@ impl Target {
         ]);
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
-        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+        Lent::new(&config).map_err(|error| self.misconfigured(error))
     }
 
     /// Sees that a topic exists: librdkafka would only find out after minutes. With `partitions` it is
@@ -189,7 +190,7 @@ impl Target {
             ("partitioner", "murmur2_random"),
         ]);
         config.set("transactional.id", transactional_id);
-        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+        Lent::new(&config).map_err(|error| self.misconfigured(error))
     }
 
     /// A producer of records that count at once; a broker keeps each once, whatever it answers.
@@ -200,13 +201,15 @@ impl Target {
             ("partitioner", "murmur2_random"),
         ]);
         config.set("enable.idempotence", "true");
-        config.create_with_context(Heard::default()).map_err(|error| self.misconfigured(error))
+        Lent::new(&config).map_err(|error| self.misconfigured(error))
     }
 
     /// What all clients have: the defaults given, over them the connection's properties.
     fn config(&self, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("client.id", "subak");
+        // A client that is kept while brokers are away is back soon after them.
+        config.set("reconnect.backoff.max.ms", "1000");
         for (name, value) in defaults {
             config.set(*name, *value);
         }

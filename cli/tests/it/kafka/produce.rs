@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use subak_testkit::kafka::{broker, topic_name};
 use subak_testkit::peek;
 
-use super::world::{Wanted, World, records};
+use super::world::{DAG, Wanted, World, records};
 
 /// The DAG that reads what the first one wrote.
 const SECOND: &str = "load";
@@ -86,6 +86,20 @@ async fn records_go_through_two_topics_once() -> Result<()> {
     let spread = "SELECT count(DISTINCT _partition)::text FROM record";
     assert_eq!(world.warehouse.texts(spread).await?, ["3"]);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_client_that_may_not_write_any_more_is_replaced() -> Result<()> {
+    let mut world = world(&Wanted { about: "raw", ..Wanted::default() }).await?;
+    let broker = broker().await?;
+    let installation = world.stack.metadata().texts("SELECT id::text FROM installation").await?;
+    for round in 0..3 {
+        broker.produce(&world.topic, records(round * 10..round * 10 + 10)).await?;
+        world.succeed().await?;
+        // As a run on another worker would.
+        broker.fence(&format!("subak.{}.{DAG}.write", installation[0])).await?;
+    }
+    each_once(&arrived(&world, "all").await?, 30)
 }
 
 #[tokio::test(flavor = "multi_thread")]

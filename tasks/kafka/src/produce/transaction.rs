@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -36,20 +37,45 @@ impl Produce {
         batches: Receiver<Batches>,
     ) -> Result<Written, TaskError> {
         let values = Values::new(&self.params, schema)?;
-        let producer = self.target.producer(&self.transactional_id())?;
-        let failure = |error: KafkaError| self.target.write_failure(&error, &producer);
-        self.target.check_topic(&producer, &self.params.topic, self.params.partitions)?;
-        // From here on an earlier try, should it still be at work, cannot commit any more.
-        producer.init_transactions(PATIENCE).map_err(failure)?;
         let groups =
             self.ranges.iter().map(|range| self.group(range)).collect::<Result<Vec<_>, _>>()?;
-        if self.is_written(&groups)? {
+        let mut supply = Supply::new(batches)?;
+        loop {
+            let mut producer = self.target.producer(&self.transactional_id())?;
+            let written = self.attempt(&producer, &groups, &values, &mut supply);
+            match written {
+                // Another worker has written since it was kept, so that it cannot any more.
+                Err(_) if producer.is_kept && supply.can_begin_again() => {}
+                Ok(_) if !groups.is_empty() => {
+                    producer.keep();
+                    return written;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        producer: &Writer,
+        groups: &[Group],
+        values: &Values,
+        supply: &mut Supply,
+    ) -> Result<Written, TaskError> {
+        let failure = |error: KafkaError| self.target.write_failure(&error, producer);
+        self.target.check_topic(producer, &self.params.topic, self.params.partitions)?;
+        if !producer.is_kept {
+            // From here on an earlier try, should it still be at work, cannot commit any more. One that
+            // was kept cannot itself, should a later one have done the same.
+            producer.init_transactions(PATIENCE).map_err(failure)?;
+        }
+        if self.is_written(groups)? {
             return Ok(Written::Earlier);
         }
         producer.begin_transaction().map_err(failure)?;
         let written = self
-            .send_all(&producer, &values, batches)
-            .and_then(|records| self.commit(&producer, &groups).map(|()| Written::Now(records)));
+            .send_all(producer, values, supply)
+            .and_then(|records| self.commit(producer, groups).map(|()| Written::Now(records)));
         if written.is_err() {
             // What cannot be aborted now is aborted by the next try, or by the broker in time.
             let _ = producer.abort_transaction(PATIENCE);
@@ -90,11 +116,11 @@ impl Produce {
         &self,
         producer: &Writer,
         values: &Values,
-        mut batches: Receiver<Batches>,
+        supply: &mut Supply,
     ) -> Result<u64, TaskError> {
         let mut records = 0;
-        while let Some(batches) = batches.blocking_recv() {
-            let Batches::More(batch) = batches else { return Ok(records) };
+        supply.begin();
+        while let Some(batch) = supply.next()? {
             let columns = values.of(&batch)?;
             let mut rows = columns.rows()?;
             for row in 0..batch.num_rows() {
@@ -105,8 +131,16 @@ impl Produce {
                 }
             }
             self.ctx.progress.progress(records, 0, "records sent");
+            if producer.is_kept && supply.can_begin_again() {
+                // Whether it still may is known once brokers have taken the first records.
+                let failure = |error: KafkaError| self.target.write_failure(&error, producer);
+                producer.flush(PATIENCE).map_err(failure)?;
+                if let Some((error, reason)) = producer.context().refused() {
+                    return Err(self.target.refusal(&error, reason));
+                }
+            }
         }
-        Err(TaskError::cancelled())
+        Ok(records)
     }
 
     fn send(&self, producer: &Writer, record: Record<'_>, row: u64) -> Result<(), TaskError> {
@@ -149,5 +183,55 @@ impl Produce {
             producer.send_offsets_to_transaction(&offsets, &member, PATIENCE).map_err(failure)?;
         }
         producer.commit_transaction(PATIENCE).map_err(failure)
+    }
+}
+
+/// Batches in order. The first one is held, so that a client which turns out to be of no use can be
+/// replaced as long as there was no other.
+struct Supply {
+    first: Option<RecordBatch>,
+    rest: Receiver<Batches>,
+    /// Batches that were taken since the beginning.
+    taken: usize,
+    is_at_end: bool,
+}
+
+impl Supply {
+    /// Waits for the first batch. Blocks.
+    fn new(batches: Receiver<Batches>) -> Result<Self, TaskError> {
+        let mut supply = Self { first: None, rest: batches, taken: 0, is_at_end: false };
+        supply.first = supply.receive()?;
+        Ok(supply)
+    }
+
+    fn begin(&mut self) {
+        self.taken = 0;
+    }
+
+    fn can_begin_again(&self) -> bool {
+        self.taken <= 1
+    }
+
+    /// The next batch; `None`: that were all. Blocks.
+    fn next(&mut self) -> Result<Option<RecordBatch>, TaskError> {
+        self.taken += 1;
+        match self.taken {
+            1 => Ok(self.first.clone()),
+            _ => self.receive(),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Option<RecordBatch>, TaskError> {
+        if self.is_at_end {
+            return Ok(None);
+        }
+        match self.rest.blocking_recv() {
+            Some(Batches::More(batch)) => Ok(Some(batch)),
+            Some(Batches::End) => {
+                self.is_at_end = true;
+                Ok(None)
+            }
+            None => Err(TaskError::cancelled()),
+        }
     }
 }
