@@ -7,6 +7,7 @@ pub mod decide;
 pub mod explain;
 pub mod hex;
 pub mod ids;
+pub mod json_schema;
 pub mod letter;
 pub mod operators;
 pub mod range;

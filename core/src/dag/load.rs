@@ -13,9 +13,6 @@ use crate::ids::DagId;
 /// Airflow's limit of runs and of tasks of a run that are active at once.
 const ACTIVE: u32 = 16;
 
-/// Keys of JSON Schema that a param does not know yet.
-const PARAM_NOT_YET: &[&str] = &["pattern", "items", "properties", "required"];
-
 /// Airflow's longest id.
 const LONGEST_ID: usize = 250;
 
@@ -151,7 +148,7 @@ fn read_params(node: &Node, report: &Report<'_>) -> BTreeMap<String, Param> {
     }
     let read_one = |(key, value): &(Key, Node)| {
         let what = format!("param {:?}", key.text);
-        let how = Read { not_yet: PARAM_NOT_YET, ..Read::new(report, &what) };
+        let how = Read::new(report, &what);
         // A wrong param still is a known one to the templates.
         let param = params::param(value, &how);
         (key.text.clone(), param.unwrap_or(Param { schema: serde_json::json!({}), default: None }))

@@ -1,17 +1,18 @@
 //! Params of a DAG: their declaration, and the check of the values that a run is triggered with.
 //!
-//! A param's declaration is the part of JSON Schema that forms and people use; the rest is refused
-//! rather than ignored.
+//! A param's declaration is the part of JSON Schema that forms and people use; what is nested in it may
+//! be all of JSON Schema. Other keys are refused rather than ignored.
 
-use schemars::JsonSchema;
+use schemars::JsonSchema as Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::model::{Dag, Param};
 use super::yaml::{Kind, Node, Read, read};
+use crate::json_schema::JsonSchema;
 
 /// A param's declaration.
-#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, Schema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Declaration {
@@ -44,6 +45,18 @@ pub(super) struct Declaration {
     min_items: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_items: Option<usize>,
+    /// A regular expression that a text must match somewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pattern: Option<String>,
+    /// The schema of a list's items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Value>,
+    /// The schemas of a map's values, by key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<Map<String, Value>>,
+    /// The keys that a map must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required: Option<Vec<String>>,
     /// How a form shows the value: date, date-time, multiline, …
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<String>,
@@ -51,14 +64,14 @@ pub(super) struct Declaration {
     examples: Option<Vec<Value>>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, Schema)]
 #[serde(untagged)]
 enum Types {
     One(Type),
     Several(Vec<Type>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, Schema)]
 #[serde(rename_all = "lowercase")]
 enum Type {
     String,
@@ -81,6 +94,10 @@ pub(super) fn param(node: &Node, how: &Read<'_>) -> Option<Param> {
         return Some(Param { schema: Value::Object(Map::new()), default: Some(node.to_json()) });
     }
     let mut declared: Declaration = read(node, how)?;
+    if let Some(Err(why)) = declared.nested() {
+        how.report.error(node.at, format!("{} is no JSON Schema: {why}", how.what));
+        return None;
+    }
     let default = declared.default.take();
     let problem = default.as_ref().and_then(|value| declared.problem(value));
     if let Some(problem) = problem {
@@ -126,6 +143,26 @@ impl Declaration {
         self.type_problem(value)
             .or_else(|| self.bound_problem(value))
             .or_else(|| self.length_problem(value))
+            .or_else(|| self.nested_problem(value))
+    }
+
+    /// The part that is more than types and limits.
+    fn nested(&self) -> Option<Result<JsonSchema, String>> {
+        let Self { pattern, items, properties, required, .. } = self;
+        let mut schema = Map::new();
+        let mut put = |key: &str, value: Option<Value>| {
+            schema.extend(value.map(|value| (key.to_owned(), value)));
+        };
+        put("pattern", pattern.clone().map(Value::from));
+        put("items", items.clone());
+        put("properties", properties.clone().map(Value::from));
+        put("required", required.clone().map(Value::from));
+        (!schema.is_empty()).then(|| JsonSchema::new(&schema.into()))
+    }
+
+    fn nested_problem(&self, value: &Value) -> Option<String> {
+        let reasons = self.nested()?.ok()?.reasons(value);
+        (!reasons.is_empty()).then(|| format!("does not match: {}", reasons.join("; ")))
     }
 
     fn type_problem(&self, value: &Value) -> Option<String> {

@@ -100,7 +100,7 @@ refused! {
         dag("schedule: {assets: {any: [a]}}"),
     ].join("");
     a_schedule_whose_runs_lack_a_param: dag("schedule: '@daily'\nparams: {day: {type: string}}");
-    param_defaults: dag("params: {n: {type: integer, default: many}, m: {default: 0, minimum: 1}, s: {pattern: x}}");
+    param_defaults: dag("params: {n: {type: integer, default: many}, m: {default: 0, minimum: 1}, s: {pattern: '('}}");
     values_in_a_command: tasks(
         "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ ds }} {{ run_id }}\n        rm {{ params.day }}\n        ls {{ dag_run.conf['x'] }} {{ ti.xcom_pull('y') | upper }}\n  y: {operator: python, with: {code: \"print('{{ params.day }}')\"}}\n",
     );
