@@ -13,9 +13,9 @@ status=0
 # A test that hangs fails the run instead of holding it up.
 timeout --kill-after=30 40m \
     cargo test --workspace --locked --no-fail-fast </dev/null 2>&1 | tee "$log" || status=$?
-step "a broken engine is found out"
+step "a broken engine and a broken load are found out"
 timeout --kill-after=30 15m \
-    cargo test --workspace --locked --features subak-testkit/mutate --test mutation </dev/null 2>&1 |
+    cargo test --workspace --locked --features subak-testkit/mutate,subak-cli/mutate --test mutation </dev/null 2>&1 |
     tee -a "$log" || status=$?
 step ""
 

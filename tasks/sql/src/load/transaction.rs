@@ -59,6 +59,8 @@ impl Load<'_> {
             rows_filtered: (copied.read - copied.rejected - copied.written).max(0),
             earlier: None,
         };
+        #[cfg(feature = "mutate")]
+        self.execute(db, "COMMIT; BEGIN".to_owned()).await?;
         for range in &self.ranges {
             self.offsets.advance_in_tx(db, range).await?;
         }
