@@ -13,6 +13,7 @@ mkdir -p "$data"
 kafka_port=
 stop() {
     kill "${api:-}" 2>/dev/null || true
+    if [ -n "$mock" ]; then kill "$mock" 2>/dev/null || true; fi
     if [ -n "$kafka_port" ]; then scripts/kafka.sh stop "$kafka_port" "$data/kafka"; fi
 }
 trap stop EXIT
@@ -20,7 +21,17 @@ trap stop EXIT
 trap : INT
 trap 'kill "${demo:-}" 2>/dev/null || true' TERM
 
-if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
+mock=
+if [ -z "${KAFKA_BOOTSTRAP:-}" ] && ! { command -v java && command -v mvn; } >/dev/null; then
+    # Without Java or Maven there is no broker: what stands in for it says so wherever it is seen.
+    rm -f "$data/mock-kafka"
+    "$CARGO_TARGET_DIR/debug/subak" mock-kafka >"$data/mock-kafka" < <(tail -f /dev/null --pid=$$) &
+    mock=$!
+    until read -r KAFKA_BOOTSTRAP 2>/dev/null <"$data/mock-kafka"; do
+        kill -0 "$mock"
+        sleep 0.1
+    done
+elif [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
     while kafka_port=$((20000 + RANDOM % 10000)); do
         (: <"/dev/tcp/127.0.0.1/$kafka_port") 2>/dev/null || break
     done

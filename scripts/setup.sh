@@ -13,7 +13,9 @@ needed=("cc build-essential" "git git" "/usr/lib/postgresql/*/bin/initdb postgre
 # librdkafka is built from its source.
 needed+=("pkg-config pkg-config" "/usr/include/openssl/ssl.h libssl-dev" "/usr/include/zlib.h zlib1g-dev")
 # Kafka, and the API of the user pipeline.
-needed+=("java openjdk-17-jre-headless" "mvn maven" "python3 python3")
+needed+=("python3 python3")
+kafka=("java openjdk-17-jre-headless" "mvn maven")
+if [ "$what" = test ]; then needed+=("${kafka[@]}"); fi
 if [ "$what" = test ]; then
     needed+=("chromium chromium" "chromedriver chromium-driver")
     python3 -c 'import ensurepip' 2>/dev/null || needed+=("ensurepip-of-python3 python3-venv")
@@ -25,6 +27,23 @@ present() {
     *) command -v "$1" >/dev/null ;;
     esac
 }
+
+can_install() {
+    command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }
+}
+
+# The demo goes on without them.
+if [ "$what" = run ]; then
+    for entry in "${kafka[@]}"; do
+        read -r file package <<<"$entry"
+        if present "$file"; then continue; fi
+        if can_install; then
+            needed+=("$entry")
+        else
+            echo "missing: $package; without it the demo's broker is librdkafka's mock cluster, in memory"
+        fi
+    done
+fi
 
 missing=()
 for entry in "${needed[@]}"; do

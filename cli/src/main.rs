@@ -17,6 +17,7 @@ mod demo;
 mod exit;
 mod explain;
 mod key;
+mod mock_kafka;
 mod output;
 mod pools;
 mod progress;
@@ -56,6 +57,8 @@ enum Command {
     Standalone(Box<standalone::Options>),
     #[command(hide = true)]
     Demo(Box<demo::Options>),
+    #[command(hide = true)]
+    MockKafka(mock_kafka::Options),
     Server(Box<server::Options>),
     Worker(Box<worker::Options>),
     /// Ends what a worker started when the worker itself is gone. Started by the worker.
@@ -114,6 +117,7 @@ async fn run(command: Command) -> exit::Outcome {
     match command {
         Command::Standalone(options) => standalone::run(*options).await,
         Command::Demo(options) => demo::run(*options).await,
+        Command::MockKafka(options) => mock_kafka::run(options).await,
         Command::Server(options) => server::run(*options).await,
         Command::Worker(options) => worker::run(*options).await,
         Command::Keeper => Ok(exit::Ended::Success),

@@ -27,6 +27,7 @@ pub use config::{Config, ConfigError, FEEDS_AT_ONCE, Queue};
 pub use exports::LetterSink;
 pub use requests::{probe, topic, topics};
 pub use subak_task::ExportedLetter;
+pub use subak_tasks_kafka::{MOCK_KAFKA, MockKafka};
 pub use worker::Worker;
 
 // Data of known shape, for a first run: the command line sees no task crate itself.

@@ -7,6 +7,7 @@ mod consume;
 mod export;
 mod failure;
 mod feed;
+mod mock;
 mod pool;
 mod produce;
 mod record;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use subak_task::{Connection, ErasedOperator, Ledgers, TaskError, Topics};
 
 pub use crate::export::LetterTopic;
+pub use crate::mock::{MockKafka, WHAT as MOCK_KAFKA};
 use crate::target::Target;
 pub use crate::topics::{look, marks, topics};
 
@@ -49,7 +51,7 @@ pub async fn probe(connection: &Connection, patience: Duration) -> Result<Value,
     let asking = tokio::task::spawn_blocking(move || {
         let consumer = target.consumer("subak.probe")?;
         let metadata = target.metadata(&consumer, None, patience)?;
-        let cluster = consumer.client().fetch_cluster_id(patience);
+        let cluster = consumer.client().fetch_cluster_id(patience).map(mock::shown);
         let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
         Ok(json!({
             "server": "Kafka",

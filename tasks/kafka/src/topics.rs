@@ -14,6 +14,7 @@ use subak_core::topic::{
 };
 use subak_task::{Connection, TaskError};
 
+use crate::mock;
 use crate::target::{Client, Target};
 
 /// Topics in one answer: what is beyond is counted.
@@ -96,7 +97,7 @@ impl Asking {
     }
 
     fn cluster(&self) -> Option<String> {
-        self.client.client().fetch_cluster_id(self.left())
+        self.client.client().fetch_cluster_id(self.left()).map(mock::shown)
     }
 
     fn heads(&self) -> Result<TopicHeads, TaskError> {

@@ -13,6 +13,7 @@ use subak_task::TaskError;
 
 use super::Consume;
 use super::plan::{self, Before, Choices, Found, Limits, Watermarks};
+use crate::mock;
 use crate::target::Client;
 
 /// For one answer of a broker.
@@ -53,6 +54,9 @@ impl Topic {
         let cluster = client.client().fetch_cluster_id(PATIENCE).ok_or_else(|| {
             TaskError::transient(format!("{} does not tell its cluster's id", consume.target))
         })?;
+        if mock::is_mock(&cluster) {
+            consume.ctx.log(format!("{} is no broker but the {}", consume.target, mock::WHAT));
+        }
         Ok(Self { client, name, cluster, partitions })
     }
 
