@@ -14,16 +14,22 @@ pub const REPLAY_KEY: &str = "subak_replay";
 pub const REPLAY_CLUSTER: &str = "subak";
 pub const REPLAY_TOPIC: &str = "dead letters";
 
+/// The topic of ranges that are loaded once more; their cluster is that of other replays.
+pub const REPLAYED_RANGES: &str = "ranges";
+
 /// A larger record was cut when it was kept: it cannot go through again.
 pub const RECORD_BYTES_MOST: usize = 1 << 20;
 
-/// Dead letters that a run takes in the place of what its sources have.
+/// What a run takes in the place of what its sources have: dead letters, or a range once more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replay {
-    /// The task that has rejected them, and takes them now.
+    /// The task that has rejected them or read the range, and does so now.
     pub task: String,
     /// What the sinks' ledgers are held against.
     pub range: Range,
+    /// The range that is read once more; none: dead letters are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Range>,
 }
 
 /// A record of a replay.

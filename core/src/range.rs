@@ -97,8 +97,14 @@ pub struct SinkPositions {
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Which range is this task instance to read? Its own, or the oldest open one whose owner has
-    /// ended; that becomes its own.
-    Take { cluster: String, topic: String, sinks: Vec<SinkPositions> },
+    /// ended; that becomes its own. `may_skip` are the sinks whose skipped loads count as done.
+    Take {
+        cluster: String,
+        topic: String,
+        sinks: Vec<SinkPositions>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        may_skip: Vec<String>,
+    },
     /// Records a new range, provided that `newest` is still the pipeline's newest sequence (0: none).
     Cut {
         newest: i64,
@@ -130,7 +136,20 @@ pub enum Operation {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// To [`Operation::Take`] and [`Operation::Cut`]: the range to read.
-    Range { range: Range, sinks: Vec<String>, origin: Origin },
+    Range {
+        range: Range,
+        sinks: Vec<String>,
+        origin: Origin,
+        /// Runs in a row whose branches left out a load that lacks the range, and such a load.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        skipped: Option<Skipped>,
+    },
+    /// To [`Operation::Take`]: the loads of these sinks were skipped by the run that has left the range,
+    /// which is to be done about first.
+    Skipped { range: Range, sinks: Vec<String>, run_id: String },
+    /// To [`Operation::Take`]: a sink has a range by another version of the DAG than the run's, which
+    /// is the one that finishes it.
+    Begun { range: Range, version: i32, run_id: Option<String> },
     /// To [`Operation::Take`]: there is none to read; the newest one of the same topic, and whether
     /// somebody still works on it or on one before it.
     None { newest: i64, last: Option<Range>, is_active: bool },
@@ -149,6 +168,14 @@ pub enum Answer {
     Replay { replay: Option<Replay> },
     /// To [`Operation::Letters`]; none: there are no more.
     Letters { letters: Vec<Letter> },
+}
+
+/// A load that branches leave out again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub sink: String,
+    /// In so many runs, one after another.
+    pub runs: i32,
 }
 
 /// How a task instance came by its range.
@@ -270,11 +297,17 @@ mod tests {
         assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), waits);
         let positions = BTreeMap::from([(0, 7), (12, 9)]);
         let sinks = vec![SinkPositions { sink: "load".to_owned(), positions }];
-        let take = Operation::Take { cluster: "c".to_owned(), topic: "t".to_owned(), sinks };
+        let may_skip = vec!["load".to_owned()];
+        let (cluster, topic) = ("c".to_owned(), "t".to_owned());
+        let take = Operation::Take { cluster, topic, sinks, may_skip };
         let text = serde_json::to_string(&take).unwrap();
         assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), take);
-        let answer =
-            Answer::Range { range: range(&[(0, 1, 2)]), sinks: vec![], origin: Origin::Left };
+        let answer = Answer::Range {
+            range: range(&[(0, 1, 2)]),
+            sinks: vec![],
+            origin: Origin::Left,
+            skipped: None,
+        };
         let text = serde_json::to_string(&answer).unwrap();
         assert_eq!(serde_json::from_str::<Answer>(&text).unwrap(), answer);
     }

@@ -70,17 +70,21 @@ impl Actions {
     }
 
     /// Makes runs that replay dead letters.
+    pub(crate) async fn replay_range(
+        &self,
+        store: &Store,
+        wanted: &replay::WantedRange,
+    ) -> Result<(String, String), ApiError> {
+        replay::replay_range(store, &self.engine, wanted).await.map_err(not_replayed)
+    }
+
     pub(crate) async fn replay(
         &self,
         store: &Store,
         wanted: &replay::Wanted,
     ) -> Result<Vec<replay::Started>, ApiError> {
         let started = replay::replay(store, &self.engine, wanted).await;
-        started.map_err(|error| match error {
-            ReplayError::Nothing(why) | ReplayError::Refused(why) => ApiError::Conflict(why),
-            ReplayError::Trigger(error) => refused(error),
-            ReplayError::Store(error) => error.into(),
-        })
+        started.map_err(not_replayed)
     }
 
     /// Pauses a DAG or lets it go on; false if there is none.
@@ -188,4 +192,12 @@ fn cleared(done: Result<Cleared, ClearError>) -> Result<(), ApiError> {
 fn internal(cause: &anyhow::Error) -> ApiError {
     error!(error = format!("{cause:#}"), "request failed");
     ApiError::Internal
+}
+
+fn not_replayed(error: ReplayError) -> ApiError {
+    match error {
+        ReplayError::Nothing(why) | ReplayError::Refused(why) => ApiError::Conflict(why),
+        ReplayError::Trigger(error) => refused(error),
+        ReplayError::Store(error) => error.into(),
+    }
 }

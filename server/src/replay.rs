@@ -1,7 +1,8 @@
-//! Dead letters that go through again: a run of the DAG for each task that has rejected some.
+//! What goes through again: dead letters, in a run of the DAG for each task that has rejected some, and
+//! ranges of topics.
 
 use serde_json::{Map, Value, json};
-use subak_core::dag::replay::sinks;
+use subak_core::dag::replay::{range_sinks, sinks};
 use subak_core::ids::DagId;
 use subak_core::letter::REPLAY_KEY;
 use subak_store::read::LetterFilter;
@@ -46,6 +47,52 @@ pub enum ReplayError {
     Trigger(#[from] TriggerError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Who wants a range loaded once more.
+#[derive(Debug, Clone)]
+pub struct WantedRange {
+    pub id: i64,
+    /// `ui`, `rest_api`, `cli`.
+    pub triggered_by: &'static str,
+    pub user: Option<String>,
+}
+
+/// Makes a run that loads a range of a topic once more; returns the DAG's id and the run's.
+pub async fn replay_range(
+    store: &Store,
+    engine: &Engine,
+    wanted: &WantedRange,
+) -> Result<(String, String), ReplayError> {
+    let WantedRange { id, triggered_by, user } = wanted;
+    let past = store.range_get(*id).await?.ok_or_else(|| {
+        ReplayError::Nothing(format!(
+            "there is no range {id}: `subak ranges list --dag ID` shows those of a DAG"
+        ))
+    })?;
+    let (dag_id, sequence) = (&past.dag_id, past.range.sequence);
+    if past.state == "open" {
+        return Err(ReplayError::Refused(format!(
+            "range {sequence} of `{dag_id}` is not in all of its loads yet: the next run reads it anyway"
+        )));
+    }
+    let gone = || ReplayError::Refused(format!("DAG `{dag_id}` does not exist any more"));
+    let dag = store.dag_get(dag_id).await?.ok_or_else(gone)?;
+    let version = store.version_get(dag.dag, dag.version).await?.ok_or_else(gone)?;
+    let sinks = range_sinks(&version.model, &past.task_id)
+        .map_err(|why| ReplayError::Refused(format!("range {sequence} of `{dag_id}`: {why}")))?;
+    let run_id = format!("replay__{}", Uuid::now_v7().simple());
+    store.range_again(&past, &sinks, &run_id).await?;
+    let topic = &past.range.topic;
+    let conf = json!({REPLAY_KEY: {"range": sequence, "task": past.task_id, "topic": topic}});
+    let trigger = Trigger {
+        run_id: Some(run_id.clone()),
+        user: user.clone(),
+        note: Some(format!("replays range {sequence} of topic {topic}")),
+        ..Trigger::manual(DagId(dag_id.clone()), triggered_by, conf)
+    };
+    engine.run_trigger(trigger).await?;
+    Ok((past.dag_id, run_id))
 }
 
 /// Makes runs that take the dead letters that are asked for and open, each once.

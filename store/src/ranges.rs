@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
-use subak_core::range::{Answer, Operation, Origin, Partition, Range, SinkPositions};
+use subak_core::range::{Answer, Operation, Origin, Partition, Range, SinkPositions, Skipped};
 
 use crate::engine::Fence;
 use crate::statement::statements;
@@ -16,10 +16,11 @@ pub(crate) struct Holder {
     pub(crate) task: i32,
     pub(crate) run_key: i64,
     pub(crate) map_index: i32,
+    version: i32,
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(crate) struct Row {
     id: i64,
     sequence: i64,
     cluster: String,
@@ -30,24 +31,19 @@ struct Row {
     bytes: Option<i64>,
 }
 
-/// A range as it is listed.
-#[derive(Debug, Clone, FromRow)]
-pub struct RangeRow {
-    pub id: i64,
-    pub dag_id: String,
-    pub task_id: String,
-    pub sequence: i64,
-    pub topic: String,
-    pub state: String,
-    pub run_id: Option<String>,
-    pub sinks: Vec<String>,
-    pub committed: Vec<String>,
-    pub records: Option<i64>,
+/// What else is known of a range that somebody left.
+#[derive(FromRow)]
+struct Left {
+    run_key: i64,
+    version: Option<i32>,
+    skips: i32,
+    run_id: Option<String>,
+    committed: Vec<String>,
 }
 
 statements! {
     Points HOLDER = "
-        SELECT run.dag, live.task, live.run_key, live.map_index FROM live
+        SELECT run.dag, live.task, live.run_key, live.map_index, run.version FROM live
         JOIN run ON run.run_key = live.run_key
         WHERE live.run_key = $1 AND live.task = $2 AND live.map_index = $3
           AND live.session = $4 AND live.token = $5";
@@ -74,7 +70,26 @@ statements! {
               NOT IN ('queued', 'running')
         ORDER BY r.sequence LIMIT 1";
 
-    Points OWN_PUT = "UPDATE topic_range SET run_key = $2 WHERE id = $1";
+    Points LEFT_BY = "
+        SELECT r.run_key, r.version, r.skips, r.committed,
+               (SELECT run.run_id FROM run WHERE run.run_key = r.run_key) AS run_id
+        FROM topic_range AS r WHERE r.id = $1";
+
+    /// Of these loads those that the run has skipped.
+    Points SKIPPED_BY = "
+        SELECT t.task_id FROM dag_task AS t
+        WHERE t.dag = $1 AND t.task_id = ANY ($3)
+          AND (SELECT h.state FROM try_history AS h
+               WHERE h.run_key = $2 AND h.task = t.task AND h.map_index = -1
+               ORDER BY h.token DESC LIMIT 1) = 'skipped'";
+
+    /// The task that reads, if it is its own sink and the run has succeeded.
+    Points SUCCEEDED = "
+        SELECT t.task_id FROM dag_task AS t
+        WHERE t.dag = $1 AND t.task = $2 AND t.task_id = ANY ($4)
+          AND (SELECT run.state FROM run WHERE run.run_key = $3) = 'success'";
+
+    Points OWN_PUT = "UPDATE topic_range SET run_key = $2, skips = $3 WHERE id = $1";
 
     Points NEWEST = "
         SELECT sequence FROM topic_range WHERE dag = $1 AND task = $2 ORDER BY sequence DESC LIMIT 1";
@@ -103,6 +118,9 @@ statements! {
         SET committed = CASE WHEN $2::text = ANY (committed) THEN committed
                              ELSE committed || $2::text END,
             state = CASE WHEN sinks <@ (committed || $2::text) THEN 'committed' ELSE state END,
+            version = CASE WHEN $2::text = ANY (committed) THEN version
+                           ELSE coalesce(version, (SELECT run.version FROM run
+                                                   WHERE run.run_key = topic_range.run_key)) END,
             ended_at = CASE WHEN sinks <@ (committed || $2::text) THEN now() END
         WHERE id = $1 AND dag = $3 AND state = 'open'";
 
@@ -139,8 +157,9 @@ impl Store {
             .await?;
         let Some(holder) = holder else { return Ok(None) };
         let answer = match operation {
-            Operation::Take { cluster, topic, sinks } => {
-                take_in_tx(&mut tx, &holder, &cluster, &topic, &sinks).await?
+            Operation::Take { cluster, topic, sinks, may_skip } => {
+                let of = Of { cluster: &cluster, topic: &topic };
+                take_in_tx(&mut tx, &holder, of, &sinks, &may_skip).await?
             }
             Operation::Cut { newest, cluster, topic, partitions, sinks } => {
                 let cut = NewRange { newest, cluster, topic, partitions, sinks };
@@ -180,53 +199,23 @@ impl Store {
         tx.commit().await?;
         Ok(Some(answer))
     }
+}
 
-    /// Ranges that are not in all of their sinks, the newest first.
-    pub async fn ranges_open(&self) -> Result<Vec<RangeRow>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT r.id, dag.dag_id, t.task_id, r.sequence, r.topic, r.state, run.run_id, r.sinks,
-                    r.committed, r.records
-             FROM topic_range AS r
-             JOIN dag ON dag.dag = r.dag
-             JOIN dag_task AS t ON t.dag = r.dag AND t.task = r.task
-             LEFT JOIN run ON run.run_key = r.run_key
-             WHERE r.state = 'open' ORDER BY r.id DESC LIMIT 1000",
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
-    /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
-    /// no such sink.
-    pub async fn range_abandon(&self, id: i64, sink: Option<&str>) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(
-            "UPDATE topic_range
-             SET sinks = CASE WHEN $2::text IS NULL THEN sinks ELSE array_remove(sinks, $2) END,
-                 state = CASE WHEN $2::text IS NULL OR array_remove(sinks, $2) = '{}' THEN 'abandoned'
-                              WHEN array_remove(sinks, $2) <@ committed THEN 'committed'
-                              ELSE state END,
-                 ended_at = CASE WHEN $2::text IS NULL OR array_remove(sinks, $2) <@ committed
-                                 THEN now() END
-             WHERE id = $1 AND state = 'open' AND ($2::text IS NULL OR $2 = ANY (sinks))",
-        )
-        .bind(id)
-        .bind(sink)
-        .execute(&mut *tx)
-        .await?;
-        replays::abandoned_in_tx(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(done.rows_affected() == 1)
-    }
+/// A topic.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    cluster: &'a str,
+    topic: &'a str,
 }
 
 async fn take_in_tx(
     db: &mut PgConnection,
     holder: &Holder,
-    cluster: &str,
-    topic: &str,
+    of: Of<'_>,
     sinks: &[SinkPositions],
+    may_skip: &[String],
 ) -> Result<Answer, StoreError> {
+    let Of { cluster, topic } = of;
     sqlx::query(PIPELINE_LOCK).bind(holder.dag).bind(holder.task).execute(&mut *db).await?;
     let own: Option<Row> = sqlx::query_as(OWN)
         .bind(holder.run_key)
@@ -235,7 +224,7 @@ async fn take_in_tx(
         .fetch_optional(&mut *db)
         .await?;
     if let Some(own) = own.filter(|own| own.cluster == cluster && own.topic == topic) {
-        return own.answer(Origin::Own);
+        return own.answer(Origin::Own, None);
     }
     settle_in_tx(db, holder, cluster, topic, sinks).await?;
     let left: Option<Row> = sqlx::query_as(LEFT)
@@ -246,9 +235,7 @@ async fn take_in_tx(
         .fetch_optional(&mut *db)
         .await?;
     if let Some(left) = left {
-        sqlx::query(OWN_PUT).bind(left.id).bind(holder.run_key).execute(&mut *db).await?;
-        replays::supersede_in_tx(db, left.id, holder.run_key).await?;
-        return left.answer(Origin::Left);
+        return left_in_tx(db, holder, left, may_skip).await;
     }
     let newest: Option<i64> = sqlx::query_scalar(NEWEST)
         .bind(holder.dag)
@@ -267,6 +254,48 @@ async fn take_in_tx(
         sqlx::query_as(OPEN).bind(holder.dag).bind(holder.task).fetch_all(&mut *db).await?;
     let is_active = open.iter().any(|row| row.cluster == cluster && row.topic == topic);
     Ok(Answer::None { newest: newest.unwrap_or(0), last, is_active })
+}
+
+/// Hands on a range that a run has left, unless something is to be done about it first.
+async fn left_in_tx(
+    db: &mut PgConnection,
+    holder: &Holder,
+    range: Row,
+    may_skip: &[String],
+) -> Result<Answer, StoreError> {
+    let left: Left = sqlx::query_as(LEFT_BY).bind(range.id).fetch_one(&mut *db).await?;
+    if let Some(version) = left.version.filter(|version| *version != holder.version) {
+        return Ok(Answer::Begun { range: range.range()?, version, run_id: left.run_id });
+    }
+    let open = range.sinks.iter().filter(|sink| !left.committed.contains(sink));
+    let open: Vec<&String> = open.collect();
+    let skipped: Vec<String> = sqlx::query_scalar(SKIPPED_BY)
+        .bind(holder.dag)
+        .bind(left.run_key)
+        .bind(&open)
+        .fetch_all(&mut *db)
+        .await?;
+    let mut done: Vec<String> =
+        skipped.iter().filter(|sink| may_skip.contains(sink)).cloned().collect();
+    // The reader itself, of a pipeline without a load.
+    done.extend(
+        sqlx::query_scalar::<_, String>(SUCCEEDED)
+            .bind(holder.dag)
+            .bind(holder.task)
+            .bind(left.run_key)
+            .bind(&open)
+            .fetch_all(&mut *db)
+            .await?,
+    );
+    if !done.is_empty() {
+        let run_id = left.run_id.unwrap_or_default();
+        return Ok(Answer::Skipped { range: range.range()?, sinks: done, run_id });
+    }
+    let skips = if skipped.is_empty() { 0 } else { left.skips.saturating_add(1) };
+    sqlx::query(OWN_PUT).bind(range.id).bind(holder.run_key).bind(skips).execute(&mut *db).await?;
+    replays::supersede_in_tx(db, range.id, holder.run_key).await?;
+    let skipped = skipped.into_iter().next().map(|sink| Skipped { sink, runs: skips });
+    range.answer(Origin::Left, skipped)
 }
 
 /// Notes what the ledgers say is committed, and nobody has told.
@@ -327,7 +356,7 @@ async fn cut_in_tx(
     let NewRange { newest, cluster, topic, partitions, sinks } = cut;
     let sequence = newest + 1;
     let range = Range { id, sequence, cluster, topic, partitions, records: None, bytes: None };
-    Ok(Answer::Range { range, sinks, origin: Origin::Cut })
+    Ok(Answer::Range { range, sinks, origin: Origin::Cut, skipped: None })
 }
 
 async fn commit_in_tx(
@@ -341,7 +370,7 @@ async fn commit_in_tx(
 }
 
 impl Row {
-    fn range(self) -> Result<Range, StoreError> {
+    pub(crate) fn range(self) -> Result<Range, StoreError> {
         let partitions = serde_json::from_value(self.partitions)
             .map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))?;
         Ok(Range {
@@ -355,8 +384,8 @@ impl Row {
         })
     }
 
-    fn answer(mut self, origin: Origin) -> Result<Answer, StoreError> {
+    fn answer(mut self, origin: Origin, skipped: Option<Skipped>) -> Result<Answer, StoreError> {
         let sinks = std::mem::take(&mut self.sinks);
-        Ok(Answer::Range { range: self.range()?, sinks, origin })
+        Ok(Answer::Range { range: self.range()?, sinks, origin, skipped })
     }
 }

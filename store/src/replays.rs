@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 use subak_core::letter::{Letter, RECORD_BYTES_MOST, REPLAY_CLUSTER, REPLAY_TOPIC, Replay};
 use subak_core::range::{Answer, Partition, Range};
 
+use crate::range_life::range_in_tx;
 use crate::ranges::Holder;
 use crate::read::{LetterFilter, push_letter_conditions};
 use crate::statement::statements;
@@ -57,7 +58,9 @@ struct OwnRow {
     sequence: i64,
     partitions: Value,
     records: Option<i64>,
+    topic: String,
     task_id: String,
+    again: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -84,7 +87,7 @@ statements! {
         FROM run, dag_task AS t
         WHERE run.run_key = $1 AND r.dag = run.dag AND r.replay_run = run.run_id
           AND t.dag = r.dag AND t.task = r.task
-        RETURNING r.id, r.sequence, r.partitions, r.records, t.task_id";
+        RETURNING r.id, r.sequence, r.partitions, r.records, r.topic, r.again, t.task_id";
 
     Points REPLAY_SIZES = "
         SELECT l.id, octet_length(l.raw)::bigint FROM dead_letter AS l
@@ -102,6 +105,13 @@ statements! {
         UPDATE dead_letter SET state = 'replayed'
         WHERE replay = $1 AND state = 'open'
           AND EXISTS (SELECT FROM topic_range WHERE id = $1 AND state = 'committed')";
+
+    /// The same of a range that was loaded once more: what was rejected then counts.
+    Points RANGE_AGAIN = "
+        UPDATE dead_letter AS l SET state = 'superseded'
+        FROM topic_range AS r
+        WHERE r.id = $1 AND r.again IS NOT NULL AND r.state = 'committed'
+          AND l.range_id = r.again AND l.state = 'open' AND l.replay IS NULL";
 
     /// A range is read anew by another run: what an earlier one rejected of it does not count.
     Points RANGE_SUPERSEDE = "
@@ -134,8 +144,14 @@ pub(crate) async fn own_in_tx(
     holder: &Holder,
 ) -> Result<Answer, StoreError> {
     let row: Option<OwnRow> =
-        sqlx::query_as(REPLAY_OWN).bind(holder.run_key).fetch_optional(db).await?;
-    let replay = row.map(OwnRow::replay).transpose()?;
+        sqlx::query_as(REPLAY_OWN).bind(holder.run_key).fetch_optional(&mut *db).await?;
+    let Some(row) = row else { return Ok(Answer::Replay { replay: None }) };
+    let again = match row.again {
+        Some(id) => range_in_tx(db, id).await?,
+        None => None,
+    };
+    let is_gone = row.again.is_some() && again.is_none();
+    let replay = (!is_gone).then(|| row.replay(again)).transpose()?;
     Ok(Answer::Replay { replay })
 }
 
@@ -172,7 +188,8 @@ pub(crate) async fn letters_in_tx(
 
 /// Notes what became of dead letters when a range, or a replay, was committed by a sink.
 pub(crate) async fn committed_in_tx(db: &mut PgConnection, range: i64) -> Result<(), StoreError> {
-    sqlx::query(REPLAY_DONE).bind(range).execute(db).await?;
+    sqlx::query(REPLAY_DONE).bind(range).execute(&mut *db).await?;
+    sqlx::query(RANGE_AGAIN).bind(range).execute(db).await?;
     Ok(())
 }
 
@@ -365,19 +382,19 @@ fn record_bytes_most() -> i64 {
 }
 
 impl OwnRow {
-    fn replay(self) -> Result<Replay, StoreError> {
+    fn replay(self, again: Option<Range>) -> Result<Replay, StoreError> {
         let partitions = serde_json::from_value(self.partitions)
             .map_err(|error| StoreError::from(sqlx::Error::Decode(error.into())))?;
         let range = Range {
             id: self.id,
             sequence: self.sequence,
             cluster: REPLAY_CLUSTER.to_owned(),
-            topic: REPLAY_TOPIC.to_owned(),
+            topic: self.topic,
             partitions,
             records: self.records,
             bytes: None,
         };
-        Ok(Replay { task: self.task_id, range })
+        Ok(Replay { task: self.task_id, range, again })
     }
 }
 

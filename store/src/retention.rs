@@ -3,12 +3,37 @@
 use chrono::NaiveDate;
 use sqlx::{Connection, PgConnection};
 use subak_core::ids::RunKey;
+use uuid::Uuid;
 
 use crate::partitions::{PARTITIONED, patiently};
 use crate::{Store, StoreError};
 
 /// Runs that one transaction drops: whoever waits for one of them waits for no more.
 const SLICE: i64 = 1_000;
+
+/// What belongs to runs and lies in no partition of a day, the runs themselves last.
+const OF_RUNS: [&str; 9] = [
+    "task_reset",
+    "task_against",
+    "task_note",
+    "notification",
+    "join_state",
+    "mapped",
+    "past_wait",
+    "outbox",
+    "run",
+];
+
+/// Runs of `@continuous` DAGs that went well and ended `$1` hours ago, but for each DAG's newest.
+const BRIEF: &str = "
+    SELECT run.run_key, run.uuid FROM dag
+    JOIN dag_version AS v ON v.dag = dag.dag AND v.version = dag.version
+                         AND v.canonical ->> 'schedule' = 'continuous'
+    JOIN run ON run.dag = dag.dag AND run.state = 'success' AND run.run_type = 'scheduled'
+            AND run.ended_at < now() - make_interval(hours => $1)
+            AND run.run_key < (SELECT max(newest.run_key) FROM run AS newest WHERE newest.dag = dag.dag)
+    LIMIT $2
+    FOR UPDATE OF run SKIP LOCKED";
 
 /// Days with partitions older than `$1` days of which no run is open.
 const EXPIRED: &str = "
@@ -58,6 +83,33 @@ impl Store {
         session.close().await?;
         Ok(left.is_none())
     }
+
+    /// Drops everything of the successful runs of `@continuous` DAGs that ended `hours` ago: of those
+    /// there may be several a second. Returns how many.
+    pub async fn brief_runs_drop(&self, hours: i32) -> Result<u64, StoreError> {
+        let mut session = self.upkeep_session().await?;
+        let mut dropped = 0;
+        loop {
+            let mut tx = session.begin().await?;
+            let runs: Vec<(i64, Uuid)> =
+                sqlx::query_as(BRIEF).bind(hours).bind(SLICE).fetch_all(&mut *tx).await?;
+            let keys: Vec<i64> = runs.iter().map(|(key, _)| *key).collect();
+            delete_in_tx(&mut tx, &keys, &PARTITIONED).await?;
+            delete_in_tx(&mut tx, &keys, &OF_RUNS).await?;
+            tx.commit().await?;
+            if runs.is_empty() {
+                break;
+            }
+            dropped += runs.len() as u64;
+            for (key, uuid) in &runs {
+                if let Some(storage) = &self.storage {
+                    storage.run_drop(RunKey(*key).day(), *uuid).await?;
+                }
+            }
+        }
+        session.close().await?;
+        Ok(dropped)
+    }
 }
 
 /// Drops some ended runs of a day; false if there was none that nobody holds.
@@ -80,20 +132,19 @@ async fn runs_drop(
     .fetch_all(&mut *tx)
     .await?;
     let runs: Vec<i64> = runs.into_iter().map(|(key,)| key).collect();
-    for table in [
-        "task_reset",
-        "task_against",
-        "task_note",
-        "notification",
-        "join_state",
-        "mapped",
-        "past_wait",
-        "outbox",
-        "run",
-    ] {
-        let delete = format!("DELETE FROM {table} WHERE run_key = ANY ($1)");
-        sqlx::query(sqlx::AssertSqlSafe(delete)).bind(&runs).execute(&mut *tx).await?;
-    }
+    delete_in_tx(&mut tx, &runs, &OF_RUNS).await?;
     tx.commit().await?;
     Ok(!runs.is_empty())
+}
+
+async fn delete_in_tx(
+    db: &mut PgConnection,
+    runs: &[i64],
+    tables: &[&str],
+) -> Result<(), StoreError> {
+    for table in tables {
+        let delete = format!("DELETE FROM {table} WHERE run_key = ANY ($1)");
+        sqlx::query(sqlx::AssertSqlSafe(delete)).bind(runs).execute(&mut *db).await?;
+    }
+    Ok(())
 }

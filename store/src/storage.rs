@@ -19,6 +19,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use subak_core::ids::RunKey;
+use uuid::Uuid;
 
 use crate::StoreError;
 use crate::engine::Fence;
@@ -101,7 +102,16 @@ impl Storage {
 
     /// Removes everything of a day.
     pub(crate) async fn day_drop(&self, day: NaiveDate) -> Result<(), StorageError> {
-        let folder = Path::from(format!("{}/{day}", self.installation));
+        self.folder_drop(format!("{}/{day}", self.installation)).await
+    }
+
+    /// Removes the datasets of a run.
+    pub(crate) async fn run_drop(&self, day: NaiveDate, uuid: Uuid) -> Result<(), StorageError> {
+        self.folder_drop(format!("{}/{day}/runs/{uuid}", self.installation)).await
+    }
+
+    async fn folder_drop(&self, folder: String) -> Result<(), StorageError> {
+        let folder = Path::from(folder);
         let found = self.objects.list(Some(&folder)).map_ok(|object| object.location).boxed();
         let mut removed = self.objects.delete_stream(found);
         while let Some(removed) = removed.next().await {

@@ -27,7 +27,7 @@ impl Ranges for LocalRanges {
                 let range =
                     Range { id, sequence, cluster, topic, partitions, records: None, bytes: None };
                 ranges.push(range.clone());
-                Answer::Range { range, sinks, origin: Origin::Cut }
+                Answer::Range { range, sinks, origin: Origin::Cut, skipped: None }
             }
             Operation::Waits { .. } => Answer::Waits { run_id: None, is_left: false },
             Operation::Read { .. } | Operation::Commit { .. } => Answer::Done,

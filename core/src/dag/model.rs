@@ -15,6 +15,7 @@ pub use super::notices::{Notice, Notices};
 pub use super::retry::{ErrorClass, RetryRule};
 use crate::decide::TriggerRule;
 use crate::ids::{DagId, TaskId};
+use crate::operators::data::OnSkip;
 
 /// One DAG of one version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -287,7 +288,11 @@ pub struct Task {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
     pub task_id: String,
+    /// Where its ledger is.
     pub connection: String,
+    /// What becomes of a range that it was skipped for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_skip: OnSkip,
 }
 
 /// The queue of tasks that name none.

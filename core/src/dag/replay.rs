@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Dag, Task};
-use super::sinks::{below, sink};
+use super::sinks::{LOAD, PRODUCE, below};
 use crate::ids::TaskId;
 use crate::template::references;
 
@@ -37,14 +37,15 @@ pub fn sinks(dag: &Dag, task_id: &str) -> Result<Vec<String>, String> {
     if let Some(mapped) = [task].into_iter().chain(below.iter().copied()).find(is_mapped) {
         return Err(format!("task `{}` is mapped: that cannot be replayed yet", mapped.task_id));
     }
-    if let Some(writes) = below.iter().find(|task| task.operator == "kafka.produce") {
+    if let Some(writes) = below.iter().find(|task| task.operator == PRODUCE) {
         return Err(format!(
             "task `{}` writes to a topic, whose offsets cannot tell which replays it has: that cannot \
              be replayed yet",
             writes.task_id
         ));
     }
-    let sinks: Vec<String> = below.iter().filter_map(|it| sink(it)).map(|it| it.task_id).collect();
+    let sinks: Vec<String> =
+        below.iter().filter(|it| it.operator == LOAD).map(|it| it.task_id.0.clone()).collect();
     if sinks.is_empty() {
         return Err(format!(
             "no load takes what task `{task_id}` hands on: a replay needs the ledger of a \
@@ -52,6 +53,36 @@ pub fn sinks(dag: &Dag, task_id: &str) -> Result<Vec<String>, String> {
         ));
     }
     Ok(sinks)
+}
+
+/// Returns the loads that a range of a topic can be loaded into once more; or why there can be none.
+pub fn range_sinks(dag: &Dag, task_id: &str) -> Result<Vec<String>, String> {
+    let place = dag.tasks.iter().position(|task| task.task_id.0 == task_id);
+    let place = place.filter(|place| dag.tasks[*place].operator == super::sinks::CONSUME);
+    let place = place.ok_or_else(|| {
+        format!("DAG `{}` has no task `{task_id}` any more that reads a topic", dag.dag_id)
+    })?;
+    let outputs: Vec<BTreeSet<String>> =
+        dag.tasks.iter().map(|task| references(&task.with).outputs).collect();
+    let below = below(&dag.tasks, &outputs, place);
+    if let Some(twice) = below.iter().find(|task| adds(task)) {
+        return Err(format!(
+            "task `{}` adds rows to those that are there: the range would be there twice. Only loads \
+             with `mode: upsert` or `mode: replace` can take a range once more",
+            twice.task_id
+        ));
+    }
+    let loads = below.iter().filter(|task| task.operator == LOAD);
+    Ok(loads.map(|task| task.task_id.0.clone()).collect())
+}
+
+/// Whether rows that are loaded again would be there twice.
+fn adds(task: &Task) -> bool {
+    match task.operator.as_str() {
+        PRODUCE => true,
+        LOAD => !matches!(task.with["mode"].as_str(), Some("upsert" | "replace")),
+        _ => false,
+    }
 }
 
 fn is_mapped(task: &&Task) -> bool {

@@ -17,6 +17,7 @@ use super::suggest::did_you_mean;
 use super::yaml::{Kind, Node, Read, read};
 use crate::decide::TriggerRule;
 use crate::ids::TaskId;
+use crate::operators::letters::LetterCopies;
 use crate::operators::{self, Operator};
 use crate::template::{self, Known};
 
@@ -347,6 +348,12 @@ impl Tasks<'_> {
                 self.report.error(at, format!("{key:?} in {what_with} is empty"));
             }
             connections.push(name.to_owned());
+        }
+        let copies = with.get("dead_letter").and_then(|node| node.text()?.parse().ok());
+        if let Some(LetterCopies { connection, .. }) = copies
+            && !connections.contains(&connection)
+        {
+            connections.push(connection);
         }
         connections
     }

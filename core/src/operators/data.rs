@@ -78,6 +78,18 @@ pub enum OnBadRow {
     DeadLetter,
 }
 
+/// What becomes of a topic's records when a branch leaves out their load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSkip {
+    /// Their range stays open: the next run reads it again. After three runs in a row that left it out,
+    /// the task that reads the topic fails and names the load.
+    #[default]
+    Keep,
+    /// They count as filtered: the next run moves the load's ledger behind them.
+    Commit,
+}
+
 /// `parquet.read`: offers Parquet files as a dataset, read where they lie.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::data::{DataType, OnBadRow};
+use super::letters::LetterCopies;
 use crate::dag::duration;
 
 /// Columns that every dataset of `kafka.consume` has: where a record comes from.
@@ -47,6 +48,10 @@ pub struct KafkaConsume {
     /// left out, and the log names it: name the columns where a table takes them.
     #[serde(default)]
     pub columns: BTreeMap<String, RecordColumn>,
+    /// JSON Schema that a record of format `json` must match, besides its columns: in the file, or the
+    /// path of a file that the worker reads. A record that does not match is a bad one, with all reasons.
+    #[serde(default)]
+    pub schema: Option<RecordSchema>,
     /// The fields of a CSV record, in order.
     #[serde(default)]
     pub names: Vec<String>,
@@ -67,9 +72,17 @@ pub struct KafkaConsume {
     /// the first record as long as it takes, without a slot, and for this long for more: 500 ms.
     #[serde(default)]
     pub max_wait: Option<Wait>,
+    /// Where the pipeline is kept that has no load of its own, such as one into files: the name of a
+    /// PostgreSQL connection. A range is done with once a run that read it has succeeded; a run that
+    /// fails leaves it to the next one, which hands on the same records.
+    #[serde(default)]
+    pub ledger: Option<String>,
     /// What becomes of a record that is not of its format, or does not fit its columns' types.
     #[serde(default)]
     pub on_bad_record: OnBadRow,
+    /// A topic that gets a copy of every dead letter, at least once: `kafka://<connection>/<topic>`.
+    #[serde(default)]
+    pub dead_letter: Option<LetterCopies>,
     /// What to do about records that the broker has dropped before they were read.
     #[serde(default)]
     pub on_lost: OnLost,
@@ -89,6 +102,14 @@ pub enum RecordFormat {
     Csv,
     /// Bytes, as they are: the column `value`.
     Raw,
+}
+
+/// A JSON Schema, or the path of one.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a JSON Schema, or the path of a file with one")]
+pub enum RecordSchema {
+    File(String),
+    Inline(serde_json::Map<String, serde_json::Value>),
 }
 
 /// Where a column's values are in a record.

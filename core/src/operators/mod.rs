@@ -15,6 +15,7 @@ pub mod data;
 pub mod feed;
 pub mod flow;
 pub mod kafka;
+pub mod letters;
 pub mod plain;
 pub mod process;
 pub mod produce;

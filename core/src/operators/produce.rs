@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::data::OnSkip;
 use super::{Input, Rules};
 
 /// `kafka.produce`: writes the rows of a dataset into a topic, each as a record, in one transaction.
@@ -12,9 +13,11 @@ use super::{Input, Rules};
 /// Rows that came from a topic of the same cluster (`kafka.consume`) are there exactly once: their
 /// offsets are committed in the transaction of the records, for the group
 /// `subak.<installation>.<DAG>.<task that reads>.<this task>`, which is where the next range begins and
-/// which tools for consumer lag show. Rows of a topic of another cluster are refused. Rows that came
-/// from elsewhere (a file, a query) are there all or not at all, but a retry after the answer to the
-/// commit was lost writes them once more.
+/// which tools for consumer lag show. Between two clusters nothing can be committed together: rows of a
+/// topic of another one are there **at least once**, which the log says; the offsets of the group are
+/// committed in the cluster that was read, once the records have arrived. Rows that came from elsewhere
+/// (a file, a query) are there all or not at all, but a retry after the answer to the commit was lost
+/// writes them once more.
 ///
 /// A broker forgets the offsets of a group after `offsets.retention.minutes` (a week) without a commit:
 /// a run that is cleared later than that is written once more. The XCom is `{topic, records}`.
@@ -36,6 +39,9 @@ pub struct KafkaProduce {
     /// keeps that of the record that was read. Left out, or null in a row: no key.
     #[serde(default)]
     pub key: Option<String>,
+    /// What becomes of a topic's records when a branch leaves the task out.
+    #[serde(default)]
+    pub on_skip: OnSkip,
 }
 
 /// What the value of a record is made of.

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::Input;
-use super::data::{CsvRead, CsvWrite, ParquetRead, ParquetWrite, SqlTransform, Transform};
+use super::data::{
+    CsvRead, CsvWrite, OnBadRow, ParquetRead, ParquetWrite, SqlTransform, Transform,
+};
 use super::flow::{Branch, LatestOnly, ShortCircuit};
-use super::kafka::{KafkaConsume, METADATA, RecordFormat};
+use super::kafka::{KafkaConsume, METADATA, RecordFormat, RecordSchema};
 use super::plain::Nothing;
 use super::process::{Bash, Python};
 use super::produce::partitions;
@@ -83,6 +85,12 @@ impl Rules for KafkaConsume {
             only_if(!self.delimiter.is_ascii(), ("delimiter", "the delimiter must be ASCII")),
             only_if(self.max_messages == Some(0), ("max_messages", "\"max_messages\" is 0")),
             only_if(self.max_bytes == Some(0), ("max_bytes", "\"max_bytes\" is 0")),
+            copies(self.dead_letter.is_some(), self.on_bad_record, "on_bad_record"),
+            only_if(
+                self.schema.is_some() && !is(RecordFormat::Json),
+                ("schema", "\"schema\" belongs to format json"),
+            ),
+            record_schema(self.schema.as_ref()),
             only_if(
                 self.columns.keys().any(|name| METADATA.contains(&name.as_str())),
                 ("columns", "columns such as \"_offset\" are there by themselves"),
@@ -147,12 +155,33 @@ impl Rules for Sql {
 impl Rules for PostgresLoad {
     fn broken_rules(&self) -> Vec<Broken> {
         let upsert = self.mode == LoadMode::Upsert;
-        match self.key.is_empty() {
+        let key = match self.key.is_empty() {
             true => {
                 only_if(upsert, ("mode", "mode upsert needs \"key\": the columns of a unique key"))
             }
             false => only_if(!upsert, ("key", "\"key\" belongs to mode upsert")),
-        }
+        };
+        [key, copies(self.dead_letter.is_some(), self.on_bad_row, "on_bad_row")].concat()
+    }
+}
+
+/// What stands in the DAG's file is known to be a schema before a record comes.
+fn record_schema(schema: Option<&RecordSchema>) -> Vec<Broken> {
+    let Some(RecordSchema::Inline(schema)) = schema else { return Vec::new() };
+    match crate::json_schema::JsonSchema::new(&schema.clone().into()) {
+        Ok(_) => Vec::new(),
+        Err(why) => vec![("schema", format!("\"schema\" is no JSON Schema: {why}").into())],
+    }
+}
+
+/// Copies are of dead letters.
+pub(super) fn copies(wanted: bool, fate: OnBadRow, key: &str) -> Vec<Broken> {
+    match wanted && fate != OnBadRow::DeadLetter {
+        true => vec![(
+            "dead_letter",
+            format!("\"dead_letter\" copies dead letters: it needs \"{key}: dead_letter\"").into(),
+        )],
+        false => Vec::new(),
     }
 }
 

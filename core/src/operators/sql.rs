@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Input;
-use super::data::OnBadRow;
+use super::data::{OnBadRow, OnSkip};
+use super::letters::LetterCopies;
 
 /// `sql`: runs statements on a PostgreSQL connection, in one transaction. The rows of the last one
 /// are its XCom, a list of objects (at most 1,000 and 1 MiB; more is an error, and nothing is changed).
@@ -63,6 +64,12 @@ pub struct PostgresLoad {
     /// What becomes of a row with a value that does not fit its column, such as a number out of range.
     #[serde(default)]
     pub on_bad_row: OnBadRow,
+    /// A topic that gets a copy of every dead letter, at least once: `kafka://<connection>/<topic>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<LetterCopies>,
+    /// What becomes of a topic's records when a branch leaves the load out.
+    #[serde(default)]
+    pub on_skip: OnSkip,
 }
 
 /// What becomes of the rows that the table has.

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::data::{DataType, OnBadRow};
+use super::letters::LetterCopies;
+use super::rules::copies;
 use super::{Input, Rules};
 
 /// `validate`: passes on the rows that keep every rule. The others are kept as dead letters, each with
@@ -20,6 +22,9 @@ pub struct Validate {
     /// What becomes of a row that breaks a rule.
     #[serde(default = "dead_letter")]
     pub on_bad_row: OnBadRow,
+    /// A topic that gets a copy of every dead letter, at least once: `kafka://<connection>/<topic>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<LetterCopies>,
 }
 
 /// What the values of a column must be, by one or more checks. A null is only refused by `not_null` and
@@ -130,10 +135,10 @@ impl Rules for Validate {
             return vec![("rules", "\"rules\" is empty: every row would pass".into())];
         }
         let rules = self.rules.iter().zip(1..);
-        rules
+        let broken = rules
             .filter_map(|(rule, number)| rule.broken().map(|what| (number, what)))
-            .map(|(number, what)| ("rules", format!("rule {number}: {what}").into()))
-            .collect()
+            .map(|(number, what)| ("rules", format!("rule {number}: {what}").into()));
+        broken.chain(copies(self.dead_letter.is_some(), self.on_bad_row, "on_bad_row")).collect()
     }
 }
 

@@ -12,6 +12,7 @@ mod marks;
 mod metrics;
 mod monitor;
 mod paging;
+mod ranges;
 mod runs;
 mod sources;
 mod time;
@@ -51,6 +52,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .viewer("/api/v2/topics", topics::list)
         .viewer("/api/v2/topics/{connection_id}/{topic}", topics::get)
         .viewer("/api/v2/pipelines", topics::lags)
+        .viewer("/api/v2/ranges", ranges::list)
+        .role(Role::User, post.clone(), "/api/v2/ranges/{range_id}/replay", ranges::replay)
         .viewer("/api/v2/deadLetters", dead_letters::list)
         .viewer("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
         .role(Role::User, post.clone(), "/api/v2/deadLetters/replay", dead_letters::replay)

@@ -116,6 +116,44 @@ async fn servers_that_start_together_make_each_partition_once() -> anyhow::Resul
     Ok(())
 }
 
+/// Runs of yesterday, of a DAG that makes several a second and of another one; and the ranges that two of
+/// them have read.
+const BRIEF: &str = "
+    SELECT partitions_make((now() AT TIME ZONE 'UTC')::date - 2);
+    INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
+                     tasks_open, started_at, ended_at)
+    SELECT ((now() AT TIME ZONE 'UTC')::date - 2 - DATE '1970-01-01')::bigint * (1::bigint << 40) + n,
+           gen_random_uuid(), dag.dag, dag.version, dag_id || n, 'scheduled', 'scheduler',
+           state::run_state, now(), 0, now(), now() - make_interval(hours => hours)
+    FROM (VALUES ('brief', 1, 'success', 25), ('brief', 2, 'failed', 25), ('brief', 3, 'success', 23),
+                 ('other', 4, 'success', 25), ('brief', 5, 'success', 26)) AS r (of_dag, n, state, hours)
+    JOIN dag ON dag.dag_id = of_dag;
+    INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets, ended_at)
+    SELECT run_key, 1, -1, row_number() OVER (), 'success', 1, 0, now() FROM run;
+    INSERT INTO topic_range (dag, task, sequence, cluster, topic, partitions, has_gap, sinks, run_key, state)
+    SELECT dag, 1, row_number() OVER (ORDER BY run_key), 'c', 't', '[]', false, '{}', run_key, 'committed'
+    FROM run WHERE run_id IN ('brief1', 'brief3');";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_continuous_dags_are_kept_for_a_day() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let paused = "is_paused_upon_creation: true, tasks: {a: {operator: noop}}";
+    world.dags(&format!("{{dag_id: brief, schedule: '@continuous', {paused}}}")).await?;
+    world.dags(&format!("{{dag_id: other, schedule: '@hourly', {paused}}}")).await?;
+    peek::meddle(&world.store, BRIEF).await?;
+    assert_eq!(world.store.brief_runs_drop(24).await?, 1);
+    assert_eq!(world.store.brief_runs_drop(24).await?, 0);
+    let left = "SELECT string_agg(run_id, ' ' ORDER BY run_id) || ' ' || (SELECT count(*) FROM try_history)
+                FROM run";
+    let left = peek::text(&world.store, left).await?;
+    // A failed one stays, and so does the newest.
+    assert_eq!(left.as_deref(), Some("brief2 brief3 brief5 other4 4"));
+    assert_eq!(world.store.ranges_drop().await?, 1);
+    let ranges = "SELECT string_agg(sequence::text, ' ') FROM topic_range";
+    assert_eq!(peek::text(&world.store, ranges).await?.as_deref(), Some("2"));
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_runs_go_in_slices_without_the_limits_of_pages() -> anyhow::Result<()> {
     let store = subak_testkit::postgres::database().await?.store;

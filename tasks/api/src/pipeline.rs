@@ -43,6 +43,10 @@ pub trait Ledgers: Send + Sync {
         topic: &LedgerTopic,
         ctx: &TaskContext,
     ) -> Result<BTreeMap<i32, i64>, TaskError>;
+
+    /// Moves a sink's ledger behind a range that is not loaded into it; it may be there already.
+    async fn pass(&self, sink: &Sink, range: &RangeRef, ctx: &TaskContext)
+    -> Result<(), TaskError>;
 }
 
 /// Which rows of a ledger are a pipeline's, but for the sink.
@@ -70,6 +74,9 @@ pub struct RangeRef {
     pub records: u64,
     pub rejected: u64,
     pub filtered: u64,
+    /// The connection that it was read through.
+    #[serde(default)]
+    pub connection: String,
 }
 
 /// Of one partition, what a ledger is held against.
@@ -105,6 +112,7 @@ impl RangeRef {
             records: 0,
             rejected: 0,
             filtered: 0,
+            connection: String::new(),
         }
     }
 
@@ -166,7 +174,7 @@ impl fmt::Display for Parts<'_> {
 pub struct NoPipeline;
 
 impl Pipeline {
-    /// The dead letters that the run replays; `None`: it is an ordinary run.
+    /// What the run replays; `None`: it is an ordinary run.
     pub async fn replay(&self) -> Result<Option<Replay>, TaskError> {
         if !self.is_replay {
             return Ok(None);
@@ -174,8 +182,8 @@ impl Pipeline {
         match self.ranges.ask(Operation::Replay).await? {
             Answer::Replay { replay: Some(replay) } => Ok(Some(replay)),
             Answer::Replay { replay: None } => Err(TaskError::permanent(
-                "the dead letters that this run was to replay belong to another run: see `subak \
-                 deadletters list`",
+                "what this run was to replay belongs to another run, or is gone: see `subak deadletters \
+                 list` and `subak ranges list`",
             )),
             other => Err(unexpected(&other)),
         }
@@ -222,5 +230,9 @@ impl Ledgers for NoPipeline {
         _: &TaskContext,
     ) -> Result<BTreeMap<i32, i64>, TaskError> {
         Err(TaskError::permanent(format!("the ledger of `{}` cannot be read here", sink.task_id)))
+    }
+
+    async fn pass(&self, sink: &Sink, _: &RangeRef, _: &TaskContext) -> Result<(), TaskError> {
+        Err(TaskError::permanent(format!("the ledger of `{}` cannot be moved here", sink.task_id)))
     }
 }

@@ -18,6 +18,7 @@ use subak_task::{Connection, Pipeline, TaskContext, TaskIdentity, TaskOutput};
 
 use tokio_util::sync::CancellationToken;
 
+use super::copies::Copied;
 use super::letters::LetterCount;
 use super::outbox::{Outbox, TryLine, packed};
 use crate::host::{Host, Place};
@@ -119,6 +120,14 @@ pub(crate) fn assigned(
         pipeline,
         memory_bytes: host.memory_per_try,
         env: Arc::new(env),
+    };
+    let copies = task.task.with.get("dead_letter").and_then(|to| to.as_str()?.parse().ok());
+    let ctx = match copies {
+        Some(to) => {
+            let copied = Copied::new(ctx.clone(), to, Arc::clone(&log));
+            TaskContext { dead_letters: Arc::new(copied), ..ctx }
+        }
+        None => ctx,
     };
     let timeout =
         (assignment.timeout_micros > 0).then(|| Duration::from_micros(assignment.timeout_micros));

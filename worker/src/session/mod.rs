@@ -7,6 +7,7 @@
 mod assigned;
 mod book;
 mod connect;
+mod copies;
 mod ending;
 mod incoming;
 mod joining;

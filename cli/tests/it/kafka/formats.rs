@@ -96,6 +96,36 @@ async fn fields_of_records_are_found_by_their_path() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_must_match_a_schema_and_dead_letters_are_copied() -> Result<()> {
+    let broker = broker().await?;
+    let rejected = broker.topic("rejected", 1, &[]).await?;
+    let arguments = format!(
+        "columns: {{id: {{type: bigint}}}}\n      on_bad_record: dead_letter\n      dead_letter: \
+         kafka://broker/{rejected}\n      schema: {{required: [id, email], properties: {{id: \
+         {{minimum: 1}}, email: {{format: email}}}}}}"
+    );
+    let mut world = world("schema", &arguments).await?;
+    let records = values(&[
+        r#"{"id": 1, "email": "ann@example.org"}"#,
+        r#"{"id": 0, "email": "nobody"}"#,
+        r#"{"id": 2}"#,
+        "oops",
+    ]);
+    broker.produce(&world.topic, records).await?;
+    world.succeed().await?;
+    assert_eq!(world.warehouse.texts("SELECT id::text FROM made").await?, ["1"]);
+    let reasons =
+        "SELECT position || ' ' || jsonb_array_length(reasons) FROM dead_letter ORDER BY 1";
+    assert_eq!(world.stack.metadata().texts(reasons).await?, ["1 2", "2 1", "3 1"]);
+    let copies = broker.records(&rejected).await?;
+    ensure!(copies.len() == 3, "{copies:?}");
+    for ((key, value), part) in copies.iter().zip(["email", "email", "JSON"]) {
+        ensure!(key.contains("\"partition\":0") && value.contains(part), "{key} {value}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn csv_and_bytes_arrive_as_they_were() -> Result<()> {
     let mut csv = world("csv", "format: csv\n      names: [id, name, day]\n      columns: {id: {type: bigint}, who: name}\n      on_bad_record: skip").await?;
     let broker = broker().await?;

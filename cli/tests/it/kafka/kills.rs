@@ -7,7 +7,7 @@ use rand::{Rng as _, SeedableRng as _};
 use subak_core::ids::RunKey;
 use subak_testkit::kafka::{Broker, NewRecord};
 
-use super::world::{Wanted, World, records};
+use super::world::{DAG, Wanted, World, records};
 
 /// Kills, and records that are produced before each: 102,000 in all. `SUBAK_KILLS` asks for more kills.
 const KILLS: usize = 12;
@@ -79,7 +79,7 @@ async fn drain(kills: usize, seed: u32) -> Result<()> {
     world.warehouse.run("CREATE TABLE record_again (LIKE record)").await?;
     let dag = world.dag(consume, defaults, TASKS);
     let dag = dag.replacen("tasks:", "params: {around: false}\ntasks:", 1);
-    world.stack.replace_dag(super::world::DAG, &dag).await?;
+    world.stack.replace_dag(DAG, &dag).await?;
     let mut runs: Vec<(RunKey, String)> = Vec::new();
     for number in 0..kills {
         let from = i64::try_from(number)? * WAVE;
@@ -92,12 +92,16 @@ async fn drain(kills: usize, seed: u32) -> Result<()> {
         }
         at_some_point(&world, runs[begun].0, &mut rng).await?;
         kill(&mut world, &mut broker, VICTIMS[number % 4], &mut rng).await?;
+        if number == kills / 3 {
+            // A rule that says something else: ranges that both loads have to finish are from before.
+            world.stack.replace_dag(DAG, &dag.replace("reason: fifty", "reason: half")).await?;
+        }
         if number == kills / 2 {
             broker.partitions_add(&world.topic, 5).await?;
         }
         // An earlier one once more, wherever it is.
         let (_, run_id) = &runs[rng.random_range(0..runs.len())];
-        let _ = world.stack.subak(&["runs", "clear", super::world::DAG, run_id]).await?;
+        let _ = world.stack.subak(&["runs", "clear", DAG, run_id]).await?;
     }
     for (run, run_id) in runs {
         world.end_of(run, run_id).await?;
@@ -107,6 +111,11 @@ async fn drain(kills: usize, seed: u32) -> Result<()> {
     for _ in 0..60 {
         if passed(&world).await? == 2 * all {
             break;
+        }
+        // Those that the first version has begun may be finished by the second.
+        let open = "SELECT id::text FROM topic_range WHERE state = 'open'";
+        for id in world.stack.metadata().texts(open).await? {
+            world.stack.subak(&["ranges", "release", &id]).await?;
         }
         world.run().await?;
     }
@@ -207,6 +216,10 @@ async fn judge(world: &mut World, all: i64) -> Result<()> {
                    FROM dead_letter WHERE visible";
     let letters = world.stack.metadata().texts(letters).await?;
     ensure!(letters == [format!("{bad} {bad}")], "{letters:?} dead letters of {bad} bad records");
+    let reasons = "SELECT DISTINCT reasons::text FROM dead_letter
+                   WHERE visible AND reasons::text IN ('[\"fifty\"]', '[\"half\"]')";
+    let reasons = world.stack.metadata().texts(reasons).await?;
+    ensure!(reasons.len() == 2, "both versions of the rule have rejected records: {reasons:?}");
     let wrong = world
         .number("SELECT count(*) FROM record WHERE name IS DISTINCT FROM 'name ' || id")
         .await?;

@@ -2,9 +2,17 @@
 
 mod formats;
 mod kills;
+mod ledger;
+mod life;
 mod loads;
+mod mock;
 mod produce;
 mod refused;
 mod replays;
 mod topics;
 mod world;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_while_the_ledger_is_written_has_loaded_nothing() -> anyhow::Result<()> {
+    ledger::killed_while_it_is_written().await
+}

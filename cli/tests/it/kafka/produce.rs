@@ -1,12 +1,13 @@
 //! From a topic into another one, and from there into a table: each record once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use subak_testkit::kafka::{broker, topic_name};
+use subak_testkit::kafka::{Broker, broker, topic_name};
 use subak_testkit::peek;
 
 use super::world::{DAG, Wanted, World, records};
+use crate::stdout;
 
 /// The DAG that reads what the first one wrote.
 const SECOND: &str = "load";
@@ -100,6 +101,31 @@ async fn a_kept_client_that_may_not_write_any_more_is_replaced() -> Result<()> {
         broker.fence(&format!("subak.{}.{DAG}.write", installation[0])).await?;
     }
     each_once(&arrived(&world, "all").await?, 30)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_gets_records_at_least_once() -> Result<()> {
+    let (broker, other) = (broker().await?, Broker::start().await?);
+    let mut world = World::new(broker, &Wanted { about: "across", ..Wanted::default() }).await?;
+    world.stack.add_broker("other", &other).await?;
+    let topic = other.topic("copy", 2, &[]).await?;
+    let tasks = produce(&topic).replace("connection: broker", "connection: other");
+    world.stack.replace_dag(DAG, &world.dag("", "retries: 0", &tasks)).await?;
+    broker.produce(&world.topic, records(0..50)).await?;
+    let first = world.succeed().await?;
+    let log = world.stack.subak(&["runs", "logs", DAG, &first.run_id, "--task", "write"]).await?;
+    let log = stdout(&log);
+    ensure!(log.contains("at least once"), "{log}");
+    // The offsets are kept where the topic is: what was written is known.
+    let cleared = world.stack.subak(&["runs", "clear", DAG, &first.run_id]).await?;
+    ensure!(cleared.status.success(), "{cleared:?}");
+    world.end_of(first.run, first.run_id).await?;
+    broker.produce(&world.topic, records(50..70)).await?;
+    world.succeed().await?;
+    let keys: BTreeSet<String> =
+        other.records(&topic).await?.into_iter().map(|(key, _)| key).collect();
+    ensure!(keys.len() == 70, "{keys:?}");
+    world.find_nothing_of(&["read skipped", "write skipped"]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,9 @@ const DAYS_AHEAD: i32 = 7;
 /// Those without which nothing may be written: a run's day may change while the others are made.
 const DAYS_FIRST: i32 = 1;
 
+/// Successful runs of `@continuous` DAGs are kept so long.
+const BRIEF_HOURS: i32 = 24;
+
 /// Indexes of hot tables are made anew this often.
 const REINDEX_DAYS: i32 = 7;
 
@@ -65,6 +68,8 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 async fn round(core: &Core) {
     done("partitions", within(STEP_WITHIN, partitions(core, DAYS_AHEAD)).await);
     done("retention", within(STEP_WITHIN, days_drop(core)).await);
+    done("brief runs", within(STEP_WITHIN, brief_drop(core)).await);
+    done("ranges", within(STEP_WITHIN, ranges_drop(core)).await);
     done("storage", within(STEP_WITHIN, storage_sweep(core)).await);
     let forgotten = async { Ok(core.store.sessions_forget().await?) };
     done("sessions", within(STEP_WITHIN, forgotten).await);
@@ -80,6 +85,23 @@ async fn days_drop(core: &Core) -> anyhow::Result<()> {
         if core.store.day_drop(day).await? {
             info!(%day, "the runs of a day were dropped: they were kept long enough");
         }
+    }
+    Ok(())
+}
+
+/// A `@continuous` DAG may make several runs a second.
+async fn brief_drop(core: &Core) -> anyhow::Result<()> {
+    let dropped = core.store.brief_runs_drop(BRIEF_HOURS).await?;
+    if dropped > 0 {
+        info!(runs = dropped, "runs of @continuous DAGs were dropped: they were kept for a day");
+    }
+    Ok(())
+}
+
+async fn ranges_drop(core: &Core) -> anyhow::Result<()> {
+    let dropped = core.store.ranges_drop().await?;
+    if dropped > 0 {
+        info!(ranges = dropped, "ranges of topics were dropped, as their runs were");
     }
     Ok(())
 }

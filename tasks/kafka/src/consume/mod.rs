@@ -1,5 +1,7 @@
 //! Operator `kafka.consume`: what a topic has gained, as a dataset, each record once.
 
+mod left;
+mod observers;
 mod plan;
 mod read;
 mod rejects;
@@ -46,7 +48,7 @@ impl Operator for KafkaConsumeOperator {
 
 /// What became of the wish for a new range.
 enum Cut {
-    Range(Answer),
+    Range(Box<Answer>),
     /// There is nothing behind these positions, by partition.
     Nothing(Vec<(i32, i64)>),
 }
@@ -76,10 +78,12 @@ impl Consume {
         let waited = Instant::now();
         loop {
             let sinks = self.positions(&topic.cluster).await?;
+            topic.tell_observers(&sinks);
             let take = Operation::Take {
                 cluster: topic.cluster.clone(),
                 topic: self.params.topic.clone(),
                 sinks: sinks.clone(),
+                may_skip: self.may_skip(),
             };
             let answer = match self.ask(take).await? {
                 Answer::None { newest, last, is_active } => {
@@ -89,7 +93,7 @@ impl Consume {
                         if is_active { sinks } else { self.positions(&topic.cluster).await? };
                     let before = Before::new(last, is_active, &sinks);
                     match self.cut(&topic, newest, before).await? {
-                        Cut::Range(answer) => answer,
+                        Cut::Range(answer) => *answer,
                         Cut::Nothing(positions) => {
                             // Its client is free for whoever reads meanwhile.
                             drop(topic);
@@ -102,10 +106,17 @@ impl Consume {
                 answer => answer,
             };
             match answer {
-                Answer::Range { range, sinks, origin } => {
+                Answer::Range { range, sinks, origin, skipped } => {
                     self.check_sinks(&range, &sinks)?;
+                    self.check_skips(&range, skipped)?;
                     self.say(&range, origin);
                     return Ok((topic, range));
+                }
+                Answer::Skipped { range, sinks, run_id } => {
+                    self.pass(&range, &sinks, &run_id).await?;
+                }
+                Answer::Begun { range, version, run_id } => {
+                    return Err(self.begun(&range, version, run_id));
                 }
                 // Another try was quicker.
                 Answer::Changed => {}
@@ -116,7 +127,7 @@ impl Consume {
 
     /// Makes rows of records, with these columns.
     fn rows(&self, params: &KafkaConsume) -> Result<Rows, TaskError> {
-        let rows = Rows::new(params)?;
+        let rows = Rows::new(params, &self.ctx.files)?;
         Ok(if self.params.infers_columns() { rows.noting_others() } else { rows })
     }
 
@@ -154,20 +165,7 @@ impl Consume {
         }
         let sinks = self.ctx.pipeline.sinks.iter().map(|sink| sink.task_id.clone()).collect();
         let cut = Operation::Cut { newest, cluster, topic: name, partitions, sinks };
-        self.ask(cut).await.map(Cut::Range)
-    }
-
-    /// A range of a sink that the DAG no longer has would stay open for ever.
-    fn check_sinks(&self, range: &Range, sinks: &[String]) -> Result<(), TaskError> {
-        let has = |sink: &String| self.ctx.pipeline.sinks.iter().any(|it| it.task_id == *sink);
-        match sinks.iter().find(|sink| !has(sink)) {
-            None => Ok(()),
-            Some(gone) => Err(TaskError::permanent(format!(
-                "range {} of topic {} is open for load `{gone}`, which the DAG does not have any \
-                 more: put it back, or give its part up with `subak ranges abandon {} {gone}`",
-                range.sequence, range.topic, range.id
-            ))),
-        }
+        self.ask(cut).await.map(|answer| Cut::Range(Box::new(answer)))
     }
 
     fn say(&self, range: &Range, origin: Origin) {
@@ -176,9 +174,14 @@ impl Consume {
             Origin::Own => "the same as an earlier try's",
             Origin::Left => "left by a run that has ended",
         };
+        self.ctx.log(format!("{}: {how}", self.reference(range)));
+    }
+
+    /// What a dataset carries of a range.
+    fn reference(&self, range: &Range) -> RangeRef {
         let identity = &self.ctx.identity;
-        let shown = RangeRef::new(range, &identity.dag_id, &identity.task_id);
-        self.ctx.log(format!("{shown}: {how}"));
+        let reference = RangeRef::new(range, &identity.dag_id, &identity.task_id);
+        RangeRef { connection: self.params.connection.clone(), ..reference }
     }
 
     /// Reads all records of a range into a dataset.
@@ -195,8 +198,7 @@ impl Consume {
         let (writer, totals) = self
             .blocking(move |this| Reading::new(this, &topic, whole, rows, writer, handle)?.finish())
             .await?;
-        let identity = &self.ctx.identity;
-        let mut shown = RangeRef::new(&range, &identity.dag_id, &identity.task_id);
+        let mut shown = self.reference(&range);
         (shown.records, shown.rejected, shown.filtered) =
             (totals.records, totals.rejected, totals.tombstones);
         let finish = move || writer.finish(vec![shown.to_provenance()]);

@@ -1,4 +1,4 @@
-//! A run that replays dead letters: the topic is left alone.
+//! A run that replays: dead letters, for which the topic is left alone, or a range once more.
 
 use std::sync::Arc;
 
@@ -6,7 +6,9 @@ use subak_core::letter::Replay;
 use subak_task::{DatasetWriter, RangeRef, TaskError, TaskOutput};
 use tokio::runtime::Handle;
 
+use super::read::Reading;
 use super::rejects::Rejects;
+use super::topic::Topic;
 use super::{Consume, panicked};
 use crate::record::{Record, Rows, Taken};
 
@@ -32,6 +34,9 @@ impl Consume {
     /// Takes this task's dead letters of a replay; of another task's it hands on nothing, so that only
     /// these go through.
     pub(super) async fn replay(self: &Arc<Self>, replay: Replay) -> Result<TaskOutput, TaskError> {
+        if replay.again.is_some() && replay.task == self.ctx.identity.task_id {
+            return self.read_again(replay).await;
+        }
         let params = self.with_columns_of_letters(&replay).await?;
         let rows = self.rows(&params)?;
         let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
@@ -48,8 +53,8 @@ impl Consume {
             })
             .await?
         } else {
-            self.ctx
-                .log(format!("the run replays dead letters of {}: nothing is read", replay.task));
+            let what = if replay.again.is_some() { "a range" } else { "dead letters" };
+            self.ctx.log(format!("the run replays {what} of {}: nothing is read", replay.task));
             (writer, Totals::default())
         };
         (shown.records, shown.rejected, shown.filtered) =
@@ -67,6 +72,35 @@ impl Consume {
             dataset: Some(dataset),
             rows_rejected: totals.rejected,
         })
+    }
+}
+
+impl Consume {
+    /// Reads a range once more. What the ledgers below are held against is the replay, not the range.
+    async fn read_again(self: &Arc<Self>, replay: Replay) -> Result<TaskOutput, TaskError> {
+        let Some(range) = replay.again else { return Err(TaskError::cancelled()) };
+        let topic = Arc::new(self.blocking(Topic::open).await?);
+        if topic.cluster != range.cluster || topic.name != range.topic {
+            return Err(TaskError::permanent(format!(
+                "{} was read from another topic or cluster than the task reads now",
+                self.reference(&range)
+            )));
+        }
+        self.ctx.log(format!("{}: once more", self.reference(&range)));
+        let params = self.with_columns(&topic, &range).await?;
+        let rows = self.rows(&params)?;
+        let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
+        let handle = Handle::current();
+        let (writer, totals) = self
+            .blocking(move |this| Reading::new(this, &topic, range, rows, writer, handle)?.finish())
+            .await?;
+        let mut shown = self.reference(&replay.range);
+        (shown.records, shown.rejected, shown.filtered) =
+            (totals.records, totals.rejected, totals.tombstones);
+        let finish = move || writer.finish(vec![shown.to_provenance()]);
+        let dataset = tokio::task::spawn_blocking(finish).await.map_err(panicked)??;
+        self.ctx.log(totals.to_string());
+        Ok(self.output(&replay.range, &totals, dataset))
     }
 }
 

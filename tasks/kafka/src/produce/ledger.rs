@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use subak_core::dag::model::Sink;
-use subak_task::{LedgerTopic, Ledgers, Positions, RangeRef, TaskContext, TaskError};
+use subak_task::{LedgerName, LedgerTopic, Ledgers, Positions, RangeRef, TaskContext, TaskError};
 
 use crate::target::{Client, Target};
 
@@ -77,7 +77,19 @@ impl Group {
         Ok(offsets.collect())
     }
 
-    /// Records and offsets can be committed together only where both are.
+    /// Commits the offsets behind a range, outside of any transaction. Blocks.
+    pub(super) fn commit(&self, range: &RangeRef) -> Result<(), TaskError> {
+        let failure = |error| self.target.failure(&error, &self.client);
+        let offsets = range_ends(range).map_err(failure)?;
+        self.client.commit(&offsets, CommitMode::Sync).map_err(failure)
+    }
+
+    /// How messages name it.
+    pub(super) fn ledger_name(&self) -> LedgerName {
+        LedgerName { target: self.target.to_string(), ledger: format!("group {}", self.name) }
+    }
+
+    /// The topic's offsets are kept in the cluster that it was read from.
     fn check_cluster(&self) -> Result<(), TaskError> {
         let cluster = self.client.client().fetch_cluster_id(PATIENCE).ok_or_else(|| {
             TaskError::transient(format!("{} does not tell its cluster's id", self.target))
@@ -86,12 +98,21 @@ impl Group {
             return Ok(());
         }
         Err(TaskError::permanent(format!(
-            "{} is another cluster than the one that topic {} was read from: records and offsets could \
-             not be committed together, and a retry would write records twice. Write to a topic of the \
-             same cluster",
+            "{} is another cluster now than the one that topic {} was read from: what was written of it \
+             cannot be known; point the connection to that cluster again, or give the range up with \
+             `subak ranges abandon`",
             self.target, self.topic.topic
         )))
     }
+}
+
+/// The offsets behind a range.
+pub(super) fn range_ends(range: &RangeRef) -> Result<TopicPartitionList, KafkaError> {
+    let mut offsets = TopicPartitionList::new();
+    for part in &range.partitions {
+        offsets.add_partition_offset(&range.topic, part.partition, Offset::Offset(part.to))?;
+    }
+    Ok(offsets)
 }
 
 /// Whether the broker that keeps the group is only not known yet.
@@ -122,5 +143,21 @@ impl Ledgers for KafkaLedgers {
         let group = Group::new(&target, ctx, &sink.task_id, topic)?;
         let reading = tokio::task::spawn_blocking(move || group.committed());
         reading.await.map_err(|error| TaskError::permanent(format!("asking brokers: {error}")))?
+    }
+
+    async fn pass(
+        &self,
+        sink: &Sink,
+        range: &RangeRef,
+        ctx: &TaskContext,
+    ) -> Result<(), TaskError> {
+        let target = Target::named(&sink.connection, ctx)?;
+        let group = Group::new(&target, ctx, &sink.task_id, &range.ledger_topic())?;
+        let range = range.clone();
+        let passing = tokio::task::spawn_blocking(move || {
+            let is_there = range.is_committed(&group.ledger_name(), &group.committed()?)?;
+            if is_there { Ok(()) } else { group.commit(&range) }
+        });
+        passing.await.map_err(|error| TaskError::permanent(format!("asking brokers: {error}")))?
     }
 }

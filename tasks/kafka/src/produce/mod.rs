@@ -11,8 +11,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 use subak_core::operators::produce::KafkaProduce;
 use subak_task::{
-    DatasetRef, LedgerName, Operator, RangeRef, RecordBatchStream, TaskContext, TaskError,
-    TaskOutput,
+    DatasetRef, Operator, RangeRef, RecordBatchStream, TaskContext, TaskError, TaskOutput,
 };
 use tokio::sync::mpsc::{Sender, channel};
 
@@ -90,7 +89,7 @@ impl Produce {
     async fn await_turn(&self) -> Result<(), TaskError> {
         for range in &self.ranges {
             let mut group = self.group(range)?;
-            let name = self.ledger_name(&group);
+            let name = group.ledger_name();
             let sink = &self.ctx.identity.task_id;
             range.await_turn(sink, &name, &self.ctx, &mut group).await?;
         }
@@ -111,13 +110,13 @@ impl Produce {
         written
     }
 
-    /// The ledger of a range: the offsets of a group.
+    /// The ledger of a range: the offsets of a group, in the cluster that was read.
     fn group(&self, range: &RangeRef) -> Result<Group, TaskError> {
-        Group::new(&self.target, &self.ctx, &self.ctx.identity.task_id, &range.ledger_topic())
-    }
-
-    fn ledger_name(&self, group: &Group) -> LedgerName {
-        LedgerName { target: self.target.to_string(), ledger: format!("group {}", group.name) }
+        let source = match range.connection.as_str() {
+            "" => self.target.clone(),
+            connection => Target::named(connection, &self.ctx)?,
+        };
+        Group::new(&source, &self.ctx, &self.ctx.identity.task_id, &range.ledger_topic())
     }
 
     fn shown(&self) -> String {

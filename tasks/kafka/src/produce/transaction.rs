@@ -7,10 +7,10 @@ use arrow::datatypes::SchemaRef;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _};
-use rdkafka::{Offset, TopicPartitionList};
 use subak_task::TaskError;
 use tokio::sync::mpsc::Receiver;
 
+use super::ledger::range_ends;
 use super::values::{Record, Values};
 use super::{Batches, Group, Produce};
 use crate::target::Writer;
@@ -40,6 +40,9 @@ impl Produce {
         let groups =
             self.ranges.iter().map(|range| self.group(range)).collect::<Result<Vec<_>, _>>()?;
         let mut supply = Supply::new(batches)?;
+        if self.crosses()? {
+            return self.send_across(&groups, &values, &mut supply);
+        }
         loop {
             let mut producer = self.target.producer(&self.transactional_id())?;
             let written = self.attempt(&producer, &groups, &values, &mut supply);
@@ -83,6 +86,47 @@ impl Produce {
         written
     }
 
+    /// Whether the records come from another cluster.
+    fn crosses(&self) -> Result<bool, TaskError> {
+        let Some(range) = self.ranges.first() else { return Ok(false) };
+        let client = self.target.consumer("subak.produce")?;
+        self.target.metadata(&client, Some(&self.params.topic), PATIENCE)?;
+        let cluster = client.client().fetch_cluster_id(PATIENCE).ok_or_else(|| {
+            TaskError::transient(format!("{} does not tell its cluster's id", self.target))
+        })?;
+        Ok(cluster != range.cluster)
+    }
+
+    /// Writes all batches into another cluster than that of their topic, and commits the offsets behind
+    /// them afterwards: each record at least once.
+    fn send_across(
+        &self,
+        groups: &[Group],
+        values: &Values,
+        supply: &mut Supply,
+    ) -> Result<Written, TaskError> {
+        if self.is_written(groups)? {
+            return Ok(Written::Earlier);
+        }
+        self.ctx.log(format!(
+            "{} is another cluster than the one that was read: each record is written at least once, \
+             some twice if this try is interrupted",
+            self.target
+        ));
+        let producer = self.target.feeder()?;
+        self.target.check_topic(&producer, &self.params.topic, self.params.partitions)?;
+        let records = self.send_all(&producer, values, supply)?;
+        let failure = |error: KafkaError| self.target.write_failure(&error, &producer);
+        producer.flush(PATIENCE).map_err(failure)?;
+        if let Some((error, reason)) = producer.context().refused() {
+            return Err(self.target.refusal(&error, reason));
+        }
+        for (range, group) in self.ranges.iter().zip(groups) {
+            group.commit(range)?;
+        }
+        Ok(Written::Now(records))
+    }
+
     /// The same for every try and run that moves the same offsets, so that of two only the later one
     /// can commit; without a range the run's own.
     fn transactional_id(&self) -> String {
@@ -98,7 +142,7 @@ impl Produce {
     fn is_written(&self, groups: &[Group]) -> Result<bool, TaskError> {
         let mut written = 0;
         for (range, group) in self.ranges.iter().zip(groups) {
-            let name = self.ledger_name(group);
+            let name = group.ledger_name();
             written += usize::from(range.is_committed(&name, &group.committed()?)?);
         }
         match written {
@@ -170,13 +214,7 @@ impl Produce {
     fn commit(&self, producer: &Writer, groups: &[Group]) -> Result<(), TaskError> {
         let failure = |error: KafkaError| self.target.write_failure(&error, producer);
         for (range, group) in self.ranges.iter().zip(groups) {
-            let mut offsets = TopicPartitionList::new();
-            for part in &range.partitions {
-                let next = Offset::Offset(part.to);
-                offsets
-                    .add_partition_offset(&range.topic, part.partition, next)
-                    .map_err(failure)?;
-            }
+            let offsets = range_ends(range).map_err(failure)?;
             let member = group.client.group_metadata().ok_or_else(|| {
                 TaskError::permanent(format!("{}: a group without a name", self.target))
             })?;

@@ -5,14 +5,16 @@ mod infer;
 mod json;
 mod message;
 mod metadata;
+mod schema;
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
+use subak_core::json_schema::JsonSchema;
 use subak_core::operators::data::DataType;
 use subak_core::operators::kafka::{KafkaConsume, RecordFormat, WHOLE_RECORD};
-use subak_task::TaskError;
+use subak_task::{FileAccess, TaskError};
 use subak_tasks_csv::{ColumnBuilder, CsvColumn};
 
 pub(crate) use self::infer::Sample;
@@ -31,6 +33,8 @@ pub(crate) struct Rows {
     fields: Fields,
     raw: Option<BinaryBuilder>,
     metadata: Metadata,
+    /// What a JSON record must match.
+    schema_of_records: Option<JsonSchema>,
     rows: usize,
     bytes: usize,
 }
@@ -61,7 +65,7 @@ type Value<'a> = Option<std::borrow::Cow<'a, [u8]>>;
 
 impl Rows {
     /// Reads records as the task's parameters say.
-    pub(crate) fn new(params: &KafkaConsume) -> Result<Self, TaskError> {
+    pub(crate) fn new(params: &KafkaConsume, files: &FileAccess) -> Result<Self, TaskError> {
         let columns = columns(params);
         let kinds: Result<Vec<_>, _> = columns.iter().map(|column| column.is.kind()).collect();
         let kinds = kinds.map_err(TaskError::permanent)?;
@@ -91,6 +95,11 @@ impl Rows {
             fields,
             raw,
             metadata: Metadata::new(&params.topic),
+            schema_of_records: params
+                .schema
+                .as_ref()
+                .map(|given| schema::read(given, files))
+                .transpose()?,
             rows: 0,
             bytes: 0,
         })
@@ -132,6 +141,14 @@ impl Rows {
     }
 
     fn push_value(&mut self, payload: &[u8]) -> Taken {
+        if let Some(schema) = &self.schema_of_records
+            && let Ok(value) = serde_json::from_slice(payload)
+        {
+            let reasons = schema.reasons(&value);
+            if !reasons.is_empty() {
+                return Taken::Rejected(reasons);
+            }
+        }
         let found = match &self.fields {
             Fields::Json(paths) => paths.read(payload),
             Fields::Csv(names) => names.read(payload),
