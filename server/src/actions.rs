@@ -110,14 +110,18 @@ impl Actions {
         mark: Mark,
         user: &str,
     ) -> Result<Marked, ApiError> {
-        self.engine.tasks_mark(run, tasks, mark, user).await.map_err(|error| match error {
-            MarkError::NotFound => ApiError::NotFound("the run".to_owned()),
-            MarkError::NoTask(task) => ApiError::TaskNotFound(task),
-            MarkError::HistoryGone | MarkError::Cancelled | MarkError::Mapped(_) => {
-                ApiError::Conflict(error.to_string())
-            }
-            MarkError::Internal(cause) => internal(&cause),
-        })
+        self.engine.tasks_mark(run, tasks, mark, user).await.map_err(not_marked)
+    }
+
+    /// Marks task instances of a run as ended: of mapped tasks these alone.
+    pub(crate) async fn instances_mark(
+        &self,
+        run: RunKey,
+        instances: &[Instance],
+        mark: Mark,
+        user: &str,
+    ) -> Result<Marked, ApiError> {
+        self.engine.instances_mark(run, instances, mark, user).await.map_err(not_marked)
     }
 
     /// Fails a run: one that goes on is cancelled.
@@ -163,6 +167,18 @@ impl Actions {
         tasks: Option<&[TaskNo]>,
     ) -> Result<(), ApiError> {
         cleared(self.engine.tasks_clear_and_load_again(run, tasks).await)
+    }
+}
+
+fn not_marked(error: MarkError) -> ApiError {
+    match error {
+        MarkError::NotFound => ApiError::NotFound("the run".to_owned()),
+        MarkError::NoTask(task) => ApiError::TaskNotFound(task),
+        MarkError::NoInstance(task, index) => ApiError::TaskNotFound(format!("{task}[{index}]")),
+        MarkError::HistoryGone | MarkError::Cancelled | MarkError::NotBegun(_) => {
+            ApiError::Conflict(error.to_string())
+        }
+        MarkError::Internal(cause) => internal(&cause),
     }
 }
 

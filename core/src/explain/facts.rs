@@ -25,6 +25,8 @@ pub struct Facts {
     /// What its upstreams and guards are; those without a state are not listed.
     pub others: Vec<OtherFacts>,
     pub shape: Shape,
+    /// How many instances of it were made, if it is expanded.
+    pub made: i32,
     /// Branches that decided against it.
     pub against: Vec<TaskNo>,
     /// What it waits for of the run before, if it waits for that.

@@ -13,7 +13,7 @@ pub use reason::{Neighbour, Reason};
 use serde::Serialize;
 
 use crate::decide::{Deltas, Ended, Plan, PlanTask, TriggerRule, UpstreamCounts};
-use crate::ids::{MapIndex, TaskNo};
+use crate::ids::{Instance, MapIndex, TaskNo};
 use crate::state::{FinalState, TaskState};
 
 /// Why a task instance stands where it stands.
@@ -108,7 +108,9 @@ impl Look<'_> {
             .iter()
             .filter_map(|other| Some(Ended::new(other.at, other.state.to_final()?)));
         let deltas = Deltas::of(self.plan, &self.facts.shape, ended);
-        let own = deltas.joins.into_iter().chain(deltas.singles).find(|d| d.at == self.facts.at);
+        // Those of a mapped task are its own, whichever instance is asked for.
+        let at = Instance::single(self.facts.at.task);
+        let own = deltas.joins.into_iter().chain(deltas.singles).find(|d| d.at == at);
         own.map_or(
             UpstreamCounts {
                 needed: self.task.needed,

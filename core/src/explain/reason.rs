@@ -102,6 +102,23 @@ pub enum Reason {
     RunTimeout {
         at: DateTime<Utc>,
     },
+    /// It is mapped: what its instances come to.
+    Instances {
+        instances: i32,
+        made: i32,
+        ended: i32,
+    },
+    /// An instance that is not made yet: its task has as many as may be active.
+    NotMade {
+        instances: i32,
+        made: i32,
+        ended: i32,
+        /// `max_active_tis_per_dagrun`.
+        own_limit: Option<u32>,
+        /// `max_active_tasks`.
+        limit: u32,
+        active: i32,
+    },
     /// Nothing holds it: a server is about to do it.
     Soon {
         /// More of its run is worked off in parts.
@@ -217,6 +234,22 @@ impl Reason {
             Self::RunEnded { state } => format!("its run has ended without it: {state}"),
             Self::RunTimeout { at } => {
                 format!("dagrun_timeout: its run is cancelled at {}", instant(*at))
+            }
+            Self::Instances { instances, made, ended } => format!(
+                "it is mapped: {ended} of {instances} instances have ended, {} are ready or run, {} \
+                 are not made yet",
+                (made - ended).max(0),
+                (instances - made).max(0)
+            ),
+            Self::NotMade { instances, made, ended, own_limit, limit, active } => {
+                let own = own_limit.map_or_else(String::new, |most| {
+                    format!(" (max_active_tis_per_dagrun: {most})")
+                });
+                format!(
+                    "{made} of the task's {instances} instances are made, and {ended} have \
+                     ended{own}; max_active_tasks: {active} of {limit} tasks of its run are active: it \
+                     comes when one of them ends"
+                )
             }
             Self::Soon { rest: false } => {
                 "nothing holds it back: a server is about to see to it".to_owned()

@@ -39,6 +39,7 @@ fn facts(at: i32) -> Facts {
         join: None,
         others: Vec::new(),
         shape: Shape::default(),
+        made: 0,
         against: Vec::new(),
         past: None,
         pool: None,

@@ -52,6 +52,9 @@ impl Look<'_> {
     /// Its run goes on, and it has not begun.
     fn open(&self) -> Vec<(bool, Reason)> {
         let mut reasons = Vec::new();
+        if let Some(reason) = self.of_map() {
+            return vec![(true, reason), (false, self.let_run())];
+        }
         let counts = self.counts();
         let verdict = match self.task.starts_with_run() {
             true => Verdict::Run,
@@ -88,6 +91,26 @@ impl Look<'_> {
         }
         reasons.push((false, self.let_run()));
         reasons
+    }
+
+    /// Of a mapped task whose instances are being made.
+    fn of_map(&self) -> Option<Reason> {
+        let known = self.facts.shape.of(self.task.no);
+        let (instances, made, ended) = (known.instances?, self.facts.made, known.ended);
+        if made == 0 && ended == 0 {
+            return None;
+        }
+        if self.facts.at.map_index.is_none() {
+            return Some(Reason::Instances { instances, made, ended });
+        }
+        Some(Reason::NotMade {
+            instances,
+            made,
+            ended,
+            own_limit: self.task.most_of_run.and_then(|most| u32::try_from(most).ok()),
+            limit: self.plan.dag.max_active_tasks,
+            active: self.facts.run.tasks_active,
+        })
     }
 
     fn queue(&self, live: &LiveFacts) -> Reason {

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use subak_core::ids::{InstanceKey, MapIndex, TaskId, TaskNo};
+use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::RunRecord;
 
 use super::instances::{Collection, collection};
@@ -49,24 +49,26 @@ pub(super) async fn patch(
 ) -> Result<Json<Collection>, ApiError> {
     let body = body.masked(&query.update_mask);
     let (run, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
-    let mark = body.mark(query.map_index)?;
-    if let Some(mark) = mark {
+    let named = body.instance(query.map_index)?;
+    if let Some(mark) = body.mark()? {
         for one in &selected {
-            let tasks = Some(one.tasks.as_slice()).filter(|tasks| !tasks.is_empty());
-            if tasks.is_some() {
-                app.actions.tasks_mark(one.run.run_key, tasks, mark, caller.name()).await?;
+            let instances = instances_of(one, &task_id, named);
+            if !instances.is_empty() {
+                let run = one.run.run_key;
+                app.actions.instances_mark(run, &instances, mark, caller.name()).await?;
             }
         }
     }
     if let Some(note) = &body.note {
         let own = app.versions.of_run(&run).await?;
         let number = own.record.numbers.get(&TaskId(task_id.clone())).copied();
-        let task = TaskNo(number.ok_or(ApiError::TaskNotFound(task_id))?);
+        let task = number.ok_or_else(|| ApiError::TaskNotFound(task_id.clone()));
+        let task = TaskNo(task?);
         let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
         let of = InstanceKey { run: run.run_key, task, map_index };
         app.store.task_note_set(of, checked(note)?, caller.name()).await?;
     }
-    instances(&app, &selected, |_| true).await
+    instances(&app, &selected, (&task_id, named), |_| true).await
 }
 
 /// What a mark would change.
@@ -77,12 +79,12 @@ pub(super) async fn dry_run(
     Json(body): Json<PatchBody>,
 ) -> Result<Json<Collection>, ApiError> {
     let body = body.masked(&query.update_mask);
-    let (_, selected) = chosen(&app, &dag_id, &run_id, task_id, &body).await?;
-    let mark = body.mark(query.map_index)?;
+    let (_, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
+    let (mark, named) = (body.mark()?, body.instance(query.map_index)?);
     let changes = |state: Option<subak_core::state::TaskState>| {
         mark.is_some_and(|mark| state.and_then(|it| it.to_final()) != Some(mark.state()))
     };
-    instances(&app, &selected, changes).await
+    instances(&app, &selected, (&task_id, named), changes).await
 }
 
 async fn chosen(
@@ -97,17 +99,32 @@ async fn chosen(
     Ok((run, selected))
 }
 
+/// What is to be marked of a run: the named task by its map index, if one is given.
+fn instances_of(one: &Selected, task_id: &str, named: Option<MapIndex>) -> Vec<Instance> {
+    let number = one.version.numbers.get(&TaskId::from(task_id)).copied();
+    let at = |task: &TaskNo| match named.filter(|_| Some(task.0) == number) {
+        Some(map_index) => Instance { task: *task, map_index },
+        None => Instance::single(*task),
+    };
+    one.tasks.iter().map(at).collect()
+}
+
 /// The instances of the selected tasks as they stand now.
 async fn instances(
     app: &App,
     selected: &[Selected],
+    (task_id, named): (&str, Option<MapIndex>),
     wanted: impl Fn(Option<subak_core::state::TaskState>) -> bool,
 ) -> Result<Json<Collection>, ApiError> {
     let mut all = Collection::default();
     for one in selected {
         // A mark that follows another run's may have come a moment later.
         let mut found = app.store.instance_list(&one.run, &one.version).await?;
-        found.retain(|it| one.tasks.contains(&TaskNo(it.task)) && wanted(it.state));
+        found.retain(|it| {
+            let is_meant =
+                it.task_id.0 != task_id || named.is_none_or(|index| it.map_index == index);
+            one.tasks.contains(&TaskNo(it.task)) && is_meant && wanted(it.state)
+        });
         all.extend(collection(app, &one.run, &one.version, found).await?.0);
     }
     Ok(Json(all))
@@ -140,12 +157,19 @@ impl PatchBody {
         }
     }
 
-    fn mark(&self, map_index: Option<i32>) -> Result<Option<Mark>, ApiError> {
-        let Some(state) = &self.new_state else { return Ok(None) };
-        if map_index.is_some_and(|index| index >= 0) {
-            let msg = "one instance of a mapped task cannot be marked by itself yet";
+    /// One instance of the named task, by itself.
+    fn instance(&self, map_index: Option<i32>) -> Result<Option<MapIndex>, ApiError> {
+        let named = map_index.filter(|index| *index >= 0).map(MapIndex);
+        if named.is_some() && (self.include_past || self.include_future) {
+            let msg = "one instance of a mapped task is marked in one run: leave include_past and \
+                       include_future out";
             return Err(ApiError::Invalid(vec![FieldProblem::query("map_index", msg)]));
         }
+        Ok(named)
+    }
+
+    fn mark(&self) -> Result<Option<Mark>, ApiError> {
+        let Some(state) = &self.new_state else { return Ok(None) };
         let bad = || {
             let msg = format!("`{state}` is not one of `success`, `failed`, `skipped`");
             ApiError::Invalid(vec![FieldProblem::body("new_state", msg)])

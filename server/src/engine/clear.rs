@@ -86,7 +86,7 @@ impl Engine {
 }
 
 /// Tasks as a whole.
-fn whole(tasks: &[TaskNo]) -> Vec<Instance> {
+pub(super) fn whole(tasks: &[TaskNo]) -> Vec<Instance> {
     tasks.iter().copied().map(Instance::single).collect()
 }
 

@@ -4,14 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subak_core::decide::Plan;
-use subak_core::ids::{RunKey, TaskNo};
+use subak_core::decide::{Mapped, Plan, Shape};
+use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::News;
-use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
+use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, MappedRow, Reset};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::work::{After, Work, instance};
+use super::clear::whole;
+use super::work::{After, Work};
 use super::{Core, Engine};
 
 /// What people may mark a task instance as.
@@ -34,8 +35,11 @@ pub enum MarkError {
     HistoryGone,
     #[error("the run is being cancelled: mark its tasks once it has ended")]
     Cancelled,
-    #[error("task `{0}` is mapped: mapped tasks cannot be marked yet, clear them instead")]
-    Mapped(String),
+    #[error("task `{0}` has no instance {1}")]
+    NoInstance(String, i32),
+    /// What becomes of its instances is not known yet: one alone would be forgotten.
+    #[error("the instances of task `{0}` have not begun: mark the whole task, or wait")]
+    NotBegun(String),
     #[error("the tasks could not be marked")]
     Internal(#[from] anyhow::Error),
 }
@@ -82,10 +86,33 @@ impl Engine {
         mark: Mark,
         by: &str,
     ) -> Result<Marked, MarkError> {
+        let instances: Option<Vec<Instance>> = tasks.map(whole);
+        self.mark(run, instances.as_deref(), mark, by).await
+    }
+
+    /// Marks these task instances of a run. One with a map index is marked by itself; without one, all
+    /// instances of its task are.
+    pub async fn instances_mark(
+        &self,
+        run: RunKey,
+        instances: &[Instance],
+        mark: Mark,
+        by: &str,
+    ) -> Result<Marked, MarkError> {
+        self.mark(run, Some(instances), mark, by).await
+    }
+
+    async fn mark(
+        &self,
+        run: RunKey,
+        asked: Option<&[Instance]>,
+        mark: Mark,
+        by: &str,
+    ) -> Result<Marked, MarkError> {
         let core = &self.core;
         let cause = format!("marked as {} by {by}", mark.as_str());
         let done =
-            core.within(async { Ok(begun(core, run, tasks, mark.state(), &cause).await) }).await?;
+            core.within(async { Ok(begun(core, run, asked, mark.state(), &cause).await) }).await?;
         let Done { marked, waiting, after, stops } = done?;
         core.committed(after).await;
         core.stop_everywhere(run, &stops, &cause).await;
@@ -134,16 +161,74 @@ struct Done {
 
 /// What is to become of a run's tasks.
 struct Chosen {
+    /// Tasks as a whole, and instances of mapped tasks by themselves.
     marked: BTreeSet<TaskNo>,
+    apart: BTreeSet<Instance>,
     cleared: BTreeSet<TaskNo>,
     /// Nothing of the run is open any more.
     ends: bool,
 }
 
+impl Chosen {
+    fn marks(&self, key: InstanceKey) -> bool {
+        self.marked.contains(&key.task) || self.apart.contains(&key.instance())
+    }
+
+    /// Tasks of which something is marked.
+    fn tasks(&self) -> BTreeSet<TaskNo> {
+        self.marked.iter().copied().chain(self.apart.iter().map(|at| at.task)).collect()
+    }
+}
+
+/// What there is to mark.
+struct Before<'a> {
+    plan: &'a Plan,
+    shape: Shape,
+    /// Mapped tasks of whose instances is known what becomes of them.
+    begun: BTreeSet<TaskNo>,
+    current: BTreeMap<Instance, &'a CurrentTask>,
+}
+
+impl<'a> Before<'a> {
+    fn new(
+        plan: &'a Plan,
+        maps: &[(RunKey, TaskNo, MappedRow)],
+        current: &'a [CurrentTask],
+    ) -> Self {
+        let mut shape = Shape::of_plan(plan);
+        for (_, task, row) in maps {
+            let known = shape.of(*task);
+            shape.set(*task, Mapped { instances: row.instances, ..known });
+        }
+        let begun = maps.iter().filter(|(.., row)| row.verdict.is_some());
+        Self {
+            plan,
+            shape,
+            begun: begun.map(|(_, task, _)| *task).collect(),
+            current: current.iter().map(|task| (task.key.instance(), task)).collect(),
+        }
+    }
+
+    fn is_open(&self, at: Instance) -> bool {
+        self.current.get(&at).is_none_or(|task| task.live.is_some() || task.ended.is_none())
+    }
+
+    fn is_it(&self, at: Instance, state: FinalState) -> bool {
+        !self.is_open(at) && self.current[&at].ended == Some(state)
+    }
+
+    fn has_failed(&self, task: TaskNo) -> bool {
+        self.shape
+            .all(task)
+            .filter_map(|at| self.current.get(&at))
+            .any(|task| matches!(task.ended, Some(FinalState::Failed | FinalState::UpstreamFailed)))
+    }
+}
+
 async fn begun(
     core: &Core,
     run: RunKey,
-    tasks: Option<&[TaskNo]>,
+    asked: Option<&[Instance]>,
     state: FinalState,
     cause: &str,
 ) -> Result<Done, MarkError> {
@@ -162,15 +247,17 @@ async fn begun(
     if was_final && current.is_empty() && !plan.is_empty() {
         return Err(MarkError::HistoryGone);
     }
-    let chosen = choose(&plan, tasks, &current, state)?;
+    let maps = tx.mapped_of(&[run]).await.map_err(internal)?;
+    let standing = Before::new(&plan, &maps, &current);
+    let chosen = choose(&standing, asked, state)?;
     let marked = Marked {
-        tasks: chosen.marked.iter().copied().collect(),
+        tasks: chosen.tasks().into_iter().collect(),
         cleared: chosen.cleared.iter().copied().collect(),
     };
     // One that was failed by hand, or cancelled, may be marked though its tasks need not be.
     let overrules =
-        was_final && before.cancelled && tasks.is_none() && state == FinalState::Success;
-    if chosen.marked.is_empty() && !overrules {
+        was_final && before.cancelled && asked.is_none() && state == FinalState::Success;
+    if marked.tasks.is_empty() && !overrules {
         return Ok(Done { marked, waiting: None, after: After::default(), stops: Vec::new() });
     }
     // An ended run of which something is open again waits for its turn, as after a clear.
@@ -200,16 +287,19 @@ async fn begun(
         }
         let touched: BTreeSet<TaskNo> = chosen.marked.union(&chosen.cleared).copied().collect();
         work.spare(&mut tx, run, &touched).await?;
+        for task in chosen.marked.iter().filter(|task| standing.shape.instances(**task).is_some()) {
+            work.give_up_map(run, *task);
+        }
         let mut stops = Vec::new();
         for row in &live {
-            if chosen.marked.contains(&row.key.task) {
+            if chosen.marks(row.key) {
                 stops.extend(work.mark_live(row, state, cause)?);
             } else if let Some(pool) = &row.pool {
                 // Whoever dealt out slots may have passed over it while this held its lock.
                 work.deal(pool);
             }
         }
-        for task in rest(run, &chosen, &current) {
+        for task in rest(run, &chosen, &standing) {
             work.mark_idle(&task, state, cause);
         }
         match now {
@@ -237,47 +327,54 @@ async fn begun(
 
 /// The tasks to mark, and those below them that are to be judged again.
 fn choose(
-    plan: &Plan,
-    tasks: Option<&[TaskNo]>,
-    current: &[CurrentTask],
+    before: &Before<'_>,
+    asked: Option<&[Instance]>,
     state: FinalState,
 ) -> Result<Chosen, MarkError> {
-    let wanted: BTreeSet<TaskNo> = match tasks {
-        Some(tasks) => tasks.iter().copied().collect(),
-        None => plan.tasks().filter(|task| !task.is_teardown).map(|task| task.no).collect(),
-    };
-    if let Some(unknown) = wanted.iter().find(|task| plan.task(**task).is_none()) {
-        return Err(MarkError::NoTask(unknown.0.to_string()));
+    let plan = before.plan;
+    let mut wanted: BTreeSet<TaskNo> = BTreeSet::new();
+    let mut apart: BTreeSet<Instance> = BTreeSet::new();
+    match asked {
+        Some(asked) => asked.iter().for_each(|at| match at.map_index.is_none() {
+            true => drop(wanted.insert(at.task)),
+            false => drop(apart.insert(*at)),
+        }),
+        None => wanted.extend(plan.tasks().filter(|task| !task.is_teardown).map(|task| task.no)),
     }
-    let mut of_task: BTreeMap<TaskNo, Vec<&CurrentTask>> = BTreeMap::new();
-    for task in current {
-        of_task.entry(task.key.task).or_default().push(task);
+    apart.retain(|at| !wanted.contains(&at.task));
+    for no in wanted.iter().copied().chain(apart.iter().map(|at| at.task)) {
+        plan.task(no).ok_or_else(|| MarkError::NoTask(no.0.to_string()))?;
     }
-    let is_open = |task: &TaskNo| {
-        of_task
-            .get(task)
-            .is_none_or(|all| all.iter().any(|task| task.live.is_some() || task.ended.is_none()))
-    };
-    let is_it = |task: &TaskNo| {
-        !is_open(task) && of_task[task].iter().all(|task| task.ended == Some(state))
-    };
-    let marked: BTreeSet<TaskNo> = wanted.iter().copied().filter(|task| !is_it(task)).collect();
-    let mapped = marked.iter().filter_map(|no| plan.task(*no)).find(|task| task.is_mapped());
-    if let Some(task) = mapped {
-        return Err(MarkError::Mapped(plan.spec(task).task_id.to_string()));
+    for at in &apart {
+        let name =
+            || plan.task(at.task).map_or_else(String::new, |it| plan.spec(it).task_id.0.clone());
+        let indexes = 0..before.shape.instances(at.task).unwrap_or(0);
+        if !indexes.contains(&at.map_index.0) {
+            return Err(MarkError::NoInstance(name(), at.map_index.0));
+        }
+        if !before.begun.contains(&at.task) {
+            return Err(MarkError::NotBegun(name()));
+        }
     }
-    let has_failed = |task: &TaskNo| {
-        let failed = |task: &&CurrentTask| {
-            matches!(task.ended, Some(FinalState::Failed | FinalState::UpstreamFailed))
-        };
-        of_task.get(task).is_some_and(|all| all.iter().any(failed))
-    };
-    let below = marked.iter().flat_map(|task| plan.reachable(*task));
-    let cleared: BTreeSet<TaskNo> =
-        below.filter(|task| !wanted.contains(task) && has_failed(task)).collect();
+    let all = |task: &TaskNo| before.shape.all(*task);
+    let marked: BTreeSet<TaskNo> = wanted
+        .iter()
+        .copied()
+        .filter(|task| !all(task).all(|at| before.is_it(at, state)))
+        .collect();
+    let mapped: BTreeSet<TaskNo> = apart.iter().map(|at| at.task).collect();
+    apart.retain(|at| !before.is_it(*at, state));
+    let changed = marked.iter().copied().chain(apart.iter().map(|at| at.task));
+    let below: BTreeSet<TaskNo> = changed.flat_map(|task| plan.reachable(task)).collect();
+    let cleared: BTreeSet<TaskNo> = below
+        .into_iter()
+        .filter(|task| !wanted.contains(task) && !mapped.contains(task))
+        .filter(|task| before.has_failed(*task))
+        .collect();
+    let has_ended = |at: Instance| apart.contains(&at) || !before.is_open(at);
     let ends = cleared.is_empty()
-        && plan.tasks().all(|task| marked.contains(&task.no) || !is_open(&task.no));
-    Ok(Chosen { marked, cleared, ends })
+        && plan.tasks().all(|task| marked.contains(&task.no) || all(&task.no).all(has_ended));
+    Ok(Chosen { marked, apart, cleared, ends })
 }
 
 /// What had ended counts no more. What a marked task has handed on stays.
@@ -286,10 +383,10 @@ async fn reset(
     chosen: &Chosen,
     current: &[CurrentTask],
 ) -> anyhow::Result<()> {
-    let of = |tasks: &BTreeSet<TaskNo>| -> Vec<Reset> {
+    let of = |wanted: &dyn Fn(InstanceKey) -> bool| -> Vec<Reset> {
         let ended = current.iter().filter(|task| task.ended.is_some() && task.live.is_none());
         ended
-            .filter(|task| tasks.contains(&task.key.task))
+            .filter(|task| wanted(task.key))
             .map(|task| Reset {
                 key: task.key,
                 tries: task.tries,
@@ -298,26 +395,26 @@ async fn reset(
             })
             .collect()
     };
-    tx.tasks_reset(&of(&chosen.cleared)).await?;
-    tx.tasks_reset_marked(&of(&chosen.marked)).await?;
+    tx.tasks_reset(&of(&|key| chosen.cleared.contains(&key.task))).await?;
+    tx.tasks_reset_marked(&of(&|key| chosen.marks(key))).await?;
     Ok(())
 }
 
 /// Marked instances as they stand after their reset; those of which nothing is known too.
-fn rest(run: RunKey, chosen: &Chosen, current: &[CurrentTask]) -> Vec<CurrentTask> {
-    let mut all = Vec::new();
-    for no in &chosen.marked {
-        let mut known = current.iter().filter(|task| task.key.task == *no).peekable();
-        if known.peek().is_none() {
-            let key = instance(run, *no);
-            all.push(CurrentTask { key, ended: None, live: None, tries: 0, resets: 0 });
+fn rest(run: RunKey, chosen: &Chosen, before: &Before<'_>) -> Vec<CurrentTask> {
+    let whole = chosen.marked.iter().flat_map(|task| before.shape.all(*task));
+    let all = whole.chain(chosen.apart.iter().copied());
+    let stands = |at: Instance| match before.current.get(&at) {
+        None => {
+            let key = InstanceKey { run, task: at.task, map_index: at.map_index };
+            Some(CurrentTask { key, ended: None, live: None, tries: 0, resets: 0 })
         }
-        all.extend(known.filter(|task| task.live.is_none()).map(|task| CurrentTask {
-            resets: task.resets + i32::from(task.ended.is_some()),
-            ..*task
-        }));
-    }
-    all
+        Some(task) if task.live.is_some() => None,
+        Some(task) => {
+            Some(CurrentTask { resets: task.resets + i32::from(task.ended.is_some()), ..**task })
+        }
+    };
+    all.filter_map(stands).collect()
 }
 
 /// A try to stop, if a session holds the row.

@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use futures::stream::try_unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subak_core::ids::{InstanceKey, MapIndex, TaskId, TaskNo};
+use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{InstanceRecord, LogCursor, TryRecord};
 use subak_web::Badge;
 use subak_web::dataset::DatasetView;
@@ -297,10 +297,11 @@ pub(super) async fn log(
 #[derive(Deserialize)]
 pub(super) struct Nothing {}
 
-/// Clears a task instance and those after it.
+/// Clears a task instance and the tasks after it; of a mapped task this instance alone, if it is named.
 pub(super) async fn clear(
     State(app): State<App>,
     Path((dag_id, run_id, task_id)): Path<Names>,
+    Query(which): Query<Which>,
     Form(Nothing {}): Form<Nothing>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
@@ -309,14 +310,15 @@ pub(super) async fn clear(
     if record.model.task(&task).is_none() {
         return Err(ApiError::TaskNotFound(task_id));
     }
-    let chosen = with_downstream(record, &[task]);
-    let numbers: Vec<TaskNo> = chosen
-        .iter()
-        .filter_map(|id| record.numbers.get(id))
-        .map(|number| TaskNo(*number))
-        .collect();
-    app.actions.tasks_clear(look.run.run_key, Some(&numbers)).await?;
-    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, -1)))
+    let index = which.map_index.map_or(MapIndex::NONE, MapIndex);
+    let at = |id: &TaskId| {
+        let map_index = if *id == task { index } else { MapIndex::NONE };
+        record.numbers.get(id).map(|number| Instance { task: TaskNo(*number), map_index })
+    };
+    let chosen = with_downstream(record, std::slice::from_ref(&task));
+    let instances: Vec<Instance> = chosen.iter().filter_map(at).collect();
+    app.actions.instances_clear(look.run.run_key, &instances, false).await?;
+    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, index.0)))
 }
 
 /// Marks a task instance as ended.
@@ -324,14 +326,16 @@ pub(super) async fn mark(
     State(app): State<App>,
     viewer: Viewer,
     Path((dag_id, run_id, task_id)): Path<Names>,
+    Query(which): Query<Which>,
     Form(MarkForm { state }): Form<MarkForm>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let bad = || ApiError::BadRequest(format!("a task cannot be marked as `{state}`"));
     let mark = Mark::parse(&state).ok_or_else(bad)?;
-    let number = number(&look, &task_id)?;
-    app.actions.tasks_mark(look.run.run_key, Some(&[number]), mark, viewer.name()).await?;
-    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, -1)))
+    let map_index = which.map_index.map_or(MapIndex::NONE, MapIndex);
+    let at = Instance { task: number(&look, &task_id)?, map_index };
+    app.actions.instances_mark(look.run.run_key, &[at], mark, viewer.name()).await?;
+    Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, map_index.0)))
 }
 
 /// Sets the note of a task instance.

@@ -30,6 +30,11 @@ pub(super) fn task_live(
     let is_final = it.state.is_some_and(TaskState::is_final);
     let can_clear = can_run && (is_final || it.is_held());
     let address = url::task(&look.run.dag_id, &look.run.run_id, &it.task_id.0, -1);
+    // Of a mapped task this instance alone.
+    let which = match it.map_index.is_none() {
+        true => String::new(),
+        false => format!("?map_index={}", it.map_index.0),
+    };
     TaskLive {
         t,
         badge: Badge::task(it.state, t),
@@ -54,10 +59,10 @@ pub(super) fn task_live(
             .filter(|rows| *rows > 0)
             .map(|rows| t.fill(t.rows_rejected, count(rows))),
         letters_href: url::letters_of(&look.run.dag_id, &look.run.run_id, &it.task_id.0),
-        mark_action: can_run.then(|| format!("{address}/mark")),
+        mark_action: can_run.then(|| format!("{address}/mark{which}")),
         waits: why.is_some_and(|why| why.outlook == Outlook::Waits),
         why: why.map(told).unwrap_or_default(),
-        clear_action: can_clear.then(|| format!("{address}/clear")),
+        clear_action: can_clear.then(|| format!("{address}/clear{which}")),
     }
 }
 

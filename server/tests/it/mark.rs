@@ -1,7 +1,7 @@
 //! Marks by people who know better, deletions, notes.
 
 use subak_core::decide::TryEnd;
-use subak_core::ids::{RunKey, TaskNo};
+use subak_core::ids::{Instance, MapIndex, RunKey, TaskNo};
 use subak_server::engine::{Answer, DeleteError, Mark, MarkError, Outcome};
 use subak_testkit::checker::{self, Journal, Moment};
 use subak_testkit::peek;
@@ -152,6 +152,110 @@ async fn a_run_that_waits_or_is_cancelled_is_marked_or_says_why_not() -> anyhow:
     assert!(matches!(gone, Err(DeleteError::NotFound)), "{gone:?}");
     assert_eq!(peek::history(&world.store, first).await?, [""; 0]);
     assert!(peek::run_state(&world.store, first).await.is_err());
+    kept(&world).await;
+    world.close().await
+}
+
+const MAPPED: &str = "
+dag_id: mapped
+max_active_tasks: 2
+tasks:
+  each: {operator: bash, expand: {command: [a, b, c, d, e, f]}, retries: 0}
+  last: {operator: noop, depends_on: [each]}
+";
+
+/// Which instance of a mapped task a try is of.
+fn index(held: &crate::hands::Held) -> i32 {
+    held.fence.instance.map_index.0
+}
+
+async fn mark_one(world: &World, run: RunKey, index: i32, mark: Mark) -> Result<usize, MarkError> {
+    let at = [Instance::mapped(TaskNo(0), index)];
+    Ok(world.engine.instances_mark(run, &at, mark, "ana").await?.tasks.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_instance_of_a_map_is_marked_by_itself_whatever_it_is() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(MAPPED).await?;
+    let mut hands = world.hands(2).await?;
+    let run = world.trigger("mapped").await?;
+    let (first, second) = (hands.given("each").await, hands.given("each").await);
+    assert_eq!((index(&first), index(&second)), (0, 1));
+    // One that runs, one that there is not yet, and one that there never is.
+    assert_eq!(mark_one(&world, run, 1, Mark::Skipped).await?, 1);
+    assert_eq!(hands.stopped(&second).await, "marked as skipped by ana");
+    assert_eq!(mark_one(&world, run, 4, Mark::Success).await?, 1);
+    assert_eq!(mark_one(&world, run, 4, Mark::Success).await?, 0);
+    let none = mark_one(&world, run, 6, Mark::Success).await;
+    assert!(matches!(none, Err(MarkError::NoInstance(_, 6))), "{none:?}");
+    kept(&world).await;
+    hands.end(&second, Outcome::Stopped).await;
+    hands.end(&first, Outcome::Success).await;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let held = hands.given("each").await;
+        let failed = Outcome::Failed(TryEnd::Permanent);
+        hands.end(&held, if index(&held) == 3 { failed } else { Outcome::Success }).await;
+        seen.push(index(&held));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [2, 3, 5]);
+    assert_eq!(world.ended(run).await?, "failed");
+    kept(&world).await;
+    // What failed for want of it goes on.
+    assert_eq!(mark_one(&world, run, 3, Mark::Success).await?, 1);
+    let last = hands.given("last").await;
+    hands.end(&last, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "success");
+    assert_eq!(hands.unasked(), [""; 0]);
+    kept(&world).await;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_is_marked_as_a_whole_before_it_begins_and_in_between() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(MAPPED).await?;
+    world
+        .dags(
+            &MAPPED
+                .replace("dag_id: mapped", "dag_id: later")
+                .replace("each: {", "first: {operator: noop}\n  each: {depends_on: [first], "),
+        )
+        .await?;
+    let mut hands = world.hands(2).await?;
+    let run = world.trigger("mapped").await?;
+    let (first, second) = (hands.given("each").await, hands.given("each").await);
+    hands.end(&first, Outcome::Success).await;
+    let third = hands.given("each").await;
+    assert_eq!(mark(&world, run, &[0], Mark::Success).await?, (vec![0], vec![]));
+    for held in [&second, &third] {
+        hands.stopped(held).await;
+        hands.end(held, Outcome::Stopped).await;
+    }
+    let last = hands.given("last").await;
+    kept(&world).await;
+    hands.end(&last, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "success");
+    let of_map = "SELECT count(DISTINCT map_index)::text FROM try_history WHERE task = 0";
+    assert_eq!(peek::text(&world.store, of_map).await?.as_deref(), Some("6"));
+    kept(&world).await;
+
+    // Of one that has not begun a single instance would be forgotten; all of it is not.
+    let run = world.trigger("later").await?;
+    let first = hands.given("first").await;
+    let numbers = peek::task_numbers(&world.store, run).await?;
+    let one = [Instance { task: numbers["each"], map_index: MapIndex(2) }];
+    let early = world.engine.instances_mark(run, &one, Mark::Success, "ana").await;
+    assert!(matches!(early, Err(MarkError::NotBegun(_))), "{early:?}");
+    world.engine.tasks_mark(run, Some(&[numbers["each"]]), Mark::Success, "ana").await?;
+    kept(&world).await;
+    let last = hands.given("last").await;
+    hands.end(&last, Outcome::Success).await;
+    hands.end(&first, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "success");
+    assert_eq!(hands.unasked(), [""; 0]);
     kept(&world).await;
     world.close().await
 }

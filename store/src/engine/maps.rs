@@ -1,6 +1,9 @@
 //! What is known of a run's mapped tasks, and of the tasks that they are mapped over.
 
+use std::collections::BTreeMap;
+
 use sqlx::FromRow;
+use subak_core::decide::{Mapped, Plan, Shape};
 use subak_core::ids::{InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
 
@@ -159,6 +162,26 @@ impl EngineTx<'_> {
 }
 
 impl Store {
+    /// What is known of the mapped tasks of a run, and how many instances of each were made.
+    pub(crate) async fn shape(
+        &self,
+        run: RunKey,
+        plan: &Plan,
+    ) -> Result<(Shape, BTreeMap<TaskNo, i32>), StoreError> {
+        let (mut shape, mut made) = (Shape::of_plan(plan), BTreeMap::new());
+        if plan.has_maps() {
+            let rows: Vec<MappedSqlRow> =
+                sqlx::query_as(MAPPED_OF).bind([run.0].as_slice()).fetch_all(&self.pool).await?;
+            for (_, task, row) in rows.into_iter().map(MappedSqlRow::named) {
+                let again = i32::try_from(row.again.len()).unwrap_or(i32::MAX);
+                made.insert(task, row.made - again);
+                let MappedRow { instances, ended, returned, .. } = row;
+                shape.set(task, Mapped { instances, ended, returned });
+            }
+        }
+        Ok((shape, made))
+    }
+
     /// Which expansion of its task an instance is of, and how many instances that has.
     pub async fn expansion(&self, of: InstanceKey) -> Result<Option<(i64, i32)>, StoreError> {
         let row: Option<(i64, Option<i32>)> = sqlx::query_as(EXPANSION)

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use subak_core::decide::{Past, Plan, PlanTask, Shape, UpstreamCounts};
+use subak_core::decide::{Past, Plan, PlanTask, UpstreamCounts};
 use subak_core::explain::{
     COUNT_MOST, DagFacts, EndFacts, Facts, Holder, LiveFacts, OtherFacts, PastFacts, PoolFacts,
     QueueFacts, RunFacts, WorkerFacts,
@@ -235,9 +235,11 @@ impl Store {
         let join: Option<JoinSqlRow> = sqlx::query_as(JOIN)
             .bind(key.run.0)
             .bind(key.task.0)
-            .bind(key.map_index.0)
+            // The rule of a mapped task is judged once, for all of its instances.
+            .bind(MapIndex::NONE.0)
             .fetch_optional(&self.pool)
             .await?;
+        let (shape, made) = self.shape(run.run_key, plan).await?;
         let is_open = live.is_none() && ended.is_none();
         Ok(Some(Facts {
             at,
@@ -248,7 +250,8 @@ impl Store {
             ended: ended.map(EndRow::into_facts),
             join: join.map(JoinSqlRow::into_counts),
             others: self.explain_others(run.run_key, &around_of(plan, task)).await?,
-            shape: Shape::default(),
+            shape,
+            made: made.get(&at.task).copied().unwrap_or(0),
             against: self.explain_against(key).await?,
             past: match is_open && task.past != Past::Nothing {
                 true => Some(self.explain_past(key, plan, task).await?),

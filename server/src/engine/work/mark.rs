@@ -55,6 +55,11 @@ impl Work<'_> {
         self.marked(task.key.run, task.key.task, state, task.ended);
     }
 
+    /// No instance of a mapped task is made any more: all of them are marked.
+    pub(in crate::engine) fn give_up_map(&mut self, run: RunKey, task: TaskNo) {
+        self.run(run).maps.give_up(task);
+    }
+
     /// A run that has ended is worked out anew, and ends again in this transaction: it never counts as
     /// active.
     pub(in crate::engine) fn reopen(&mut self, run: RunKey) {
