@@ -9,7 +9,7 @@ use subak_core::ids::DagId;
 use subak_core::schedule;
 use subak_store::read::{DagFilter, DagRecord};
 
-use super::paging::{Part, bad_order, order};
+use super::paging::{List, Listed, Listing, pattern};
 use super::runs::DagVersionView;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
@@ -17,22 +17,16 @@ use crate::problem::ApiError;
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
     #[serde(default)]
     tags: Vec<String>,
     dag_id_pattern: Option<String>,
     dag_id_prefix_pattern: Option<String>,
     paused: Option<bool>,
     exclude_stale: Option<bool>,
-    #[serde(default)]
-    order_by: Vec<String>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Collection {
-    dags: Vec<View>,
-    total_entries: i64,
+impl Listed for View {
+    const PLURAL: &'static str = "dags";
 }
 
 /// Airflow's `DAGResponse`.
@@ -110,17 +104,13 @@ pub(super) struct Patch {
 
 pub(super) async fn list(
     State(app): State<App>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
-    let descending = match order(&query.order_by) {
-        None => false,
-        Some(("dag_id" | "dag_display_name", descending)) => descending,
-        Some((other, _)) => return Err(bad_order(other, "`dag_id`")),
-    };
+) -> Result<Json<List<View>>, ApiError> {
+    let part = listing.part;
+    let descending = listing.descending(&["dag_id", "dag_display_name"])?;
     let filter = DagFilter {
-        // Airflow's patterns are LIKE's; `%` at the ends is what people write.
-        name: query.dag_id_pattern.map(|it| it.trim_matches('%').to_owned()),
+        name: pattern(query.dag_id_pattern),
         prefix: query.dag_id_prefix_pattern,
         tags: query.tags,
         paused: query.paused,
@@ -128,8 +118,7 @@ pub(super) async fn list(
         descending,
     };
     let page = app.store.dag_list(&filter, part.limit, part.offset).await?;
-    let dags = page.items.into_iter().map(View::from).collect();
-    Ok(Json(Collection { dags, total_entries: page.total }))
+    Ok(Json(List::of(page)))
 }
 
 pub(super) async fn get(

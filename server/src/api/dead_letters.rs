@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use subak_core::hex;
 use subak_store::read::{LETTER_STATES, LetterFilter, LetterRecord};
 
-use super::paging::Part;
+use super::paging::{List, Listed, Listing};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
@@ -16,8 +16,6 @@ use crate::replay::{Started, Wanted};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
     dag_id: Option<String>,
     dag_run_id: Option<String>,
     task_id: Option<String>,
@@ -53,10 +51,8 @@ pub(super) struct Replays {
     replays: Vec<ReplayView>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Collection {
-    dead_letters: Vec<View>,
-    total_entries: i64,
+impl Listed for View {
+    const PLURAL: &'static str = "dead_letters";
 }
 
 /// A dead letter. Of a record of a topic `partition` and `offset` say where it was, of one of a file
@@ -99,9 +95,10 @@ pub(super) struct Whole {
 
 pub(super) async fn list(
     State(app): State<App>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
+) -> Result<Json<List<View>>, ApiError> {
+    let part = listing.part;
     if let Some(bad) = query.state.as_deref().filter(|state| !LETTER_STATES.contains(state)) {
         let msg = format!("`{bad}` is not one of `{}`", LETTER_STATES.join("`, `"));
         return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
@@ -120,8 +117,7 @@ pub(super) async fn list(
         ids: Vec::new(),
     };
     let page = app.store.letter_list(&filter, part.limit, part.offset).await?;
-    let dead_letters = page.items.into_iter().map(View::from).collect();
-    Ok(Json(Collection { dead_letters, total_entries: page.total }))
+    Ok(Json(List::of(page)))
 }
 
 pub(super) async fn get(

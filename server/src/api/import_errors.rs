@@ -2,26 +2,14 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use subak_store::read::ImportError;
 
-use super::paging::Part;
+use super::paging::{List, Listed, Listing};
 use crate::app::App;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path};
 use crate::problem::ApiError;
-
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Collection {
-    import_errors: Vec<View>,
-    total_entries: i64,
-}
 
 #[derive(Serialize)]
 pub(super) struct View {
@@ -32,14 +20,17 @@ pub(super) struct View {
     stack_trace: String,
 }
 
+impl Listed for View {
+    const PLURAL: &'static str = "import_errors";
+}
+
 pub(super) async fn list(
     State(app): State<App>,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
+    listing: Listing,
+) -> Result<Json<List<View>>, ApiError> {
+    let part = listing.part;
     let page = app.store.import_error_list(part.limit, part.offset).await?;
-    let import_errors = page.items.into_iter().map(View::from).collect();
-    Ok(Json(Collection { import_errors, total_entries: page.total }))
+    Ok(Json(List::of(page)))
 }
 
 pub(super) async fn get(

@@ -13,7 +13,7 @@ use subak_store::read::{InstanceRecord, RunRecord, VersionRecord};
 use uuid::Uuid;
 
 use super::marks::checked;
-use super::paging::Part;
+use super::paging::{List, Listed, Listing};
 use super::runs::{DagVersionView, derived_id, find, seconds};
 use crate::app::App;
 use crate::auth::Caller;
@@ -24,17 +24,17 @@ use crate::selection::{Scope, select};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
     #[serde(default)]
     state: Vec<String>,
     task_id: Option<String>,
 }
 
-#[derive(Default, Serialize)]
-pub(super) struct Collection {
-    task_instances: Vec<View>,
-    total_entries: usize,
+
+/// Airflow's `TaskInstanceCollectionResponse`.
+pub(super) type Collection = List<View>;
+
+impl Listed for View {
+    const PLURAL: &'static str = "task_instances";
 }
 
 /// Airflow's `TaskInstanceResponse`.
@@ -124,9 +124,9 @@ fn yes() -> bool {
 pub(super) async fn list(
     State(app): State<App>,
     Path((dag_id, run_id)): Path<(String, String)>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
     let states = states(&query.state)?;
     let run = find(&app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
@@ -135,9 +135,9 @@ pub(super) async fn list(
         (states.is_empty() || states.contains(&it.state))
             && query.task_id.as_ref().is_none_or(|id| it.task_id.0 == *id)
     });
-    let total_entries = all.len();
-    let Json(page) = collection(&app, &run, &version.record, part.of_list(all)).await?;
-    Ok(Json(Collection { total_entries, ..page }))
+    let page = List::part(all, listing.part);
+    let Json(shown) = collection(&app, &run, &version.record, page.items).await?;
+    Ok(Json(List { total: page.total, ..shown }))
 }
 
 /// Reads states to filter by; `none` and `no_status` are those without one.
@@ -190,8 +190,6 @@ pub(super) async fn get_mapped(
 
 #[derive(Deserialize)]
 pub(super) struct MappedQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
     #[serde(default)]
     state: Vec<String>,
 }
@@ -200,9 +198,9 @@ pub(super) struct MappedQuery {
 pub(super) async fn list_mapped(
     State(app): State<App>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    listing: Listing,
     Query(query): Query<MappedQuery>,
 ) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
     let states = states(&query.state)?;
     let run = find(&app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
@@ -212,13 +210,11 @@ pub(super) async fn list_mapped(
     }
     let mut all = app.store.instances_of(&run, &version.record, &id).await?;
     all.retain(|it| !it.map_index.is_none() && (states.is_empty() || states.contains(&it.state)));
-    let total_entries = all.len();
-    let page = part.of_list(all);
-    let labels = labels(&app, &run, &version.record, &page).await?;
-    let Json(mut page) = collection(&app, &run, &version.record, page).await?;
-    page.task_instances =
-        page.task_instances.into_iter().map(|view| view.labelled(&labels)).collect();
-    Ok(Json(Collection { total_entries, ..page }))
+    let page = List::part(all, listing.part);
+    let labels = labels(&app, &run, &version.record, &page.items).await?;
+    let Json(shown) = collection(&app, &run, &version.record, page.items).await?;
+    let shown = shown.map(|view| view.labelled(&labels));
+    Ok(Json(List { total: page.total, ..shown }))
 }
 
 pub(super) async fn clear(
@@ -234,7 +230,7 @@ pub(super) async fn clear(
     let run = find(&app, &dag_id, run_id).await?;
     let named: Option<Vec<TaskId>> =
         body.task_ids.as_ref().map(|ids| ids.iter().map(|id| TaskId(id.clone())).collect());
-    let mut cleared = Collection::default();
+    let mut cleared = Collection::empty();
     for one in select(&app.store, &run, named.as_deref(), body.scope()).await? {
         let mut all = app.store.instance_list(&one.run, &one.version).await?;
         all.retain(|it| one.tasks.contains(&TaskNo(it.task)) && body.takes(it));
@@ -257,7 +253,7 @@ pub(super) async fn clear(
                 }
             }
         }
-        cleared.extend(collection(&app, &one.run, &one.version, all).await?.0);
+        cleared.append(collection(&app, &one.run, &one.version, all).await?.0);
     }
     Ok(Json(cleared))
 }
@@ -294,14 +290,7 @@ pub(super) async fn collection(
         let note = notes.remove(&(it.task, it.map_index.0));
         views.extend(View::new(run, version, it, note).ok());
     }
-    Ok(Json(Collection { total_entries: views.len(), task_instances: views }))
-}
-
-impl Collection {
-    pub(super) fn extend(&mut self, other: Self) {
-        self.total_entries += other.total_entries;
-        self.task_instances.extend(other.task_instances);
-    }
+    Ok(Json(List::all(views)))
 }
 
 impl View {

@@ -116,7 +116,7 @@ async fn instances(
     (task_id, named): (&str, Option<MapIndex>),
     wanted: impl Fn(Option<subak_core::state::TaskState>) -> bool,
 ) -> Result<Json<Collection>, ApiError> {
-    let mut all = Collection::default();
+    let mut all = Collection::empty();
     for one in selected {
         // A mark that follows another run's may have come a moment later.
         let mut found = app.store.instance_list(&one.run, &one.version).await?;
@@ -125,7 +125,7 @@ async fn instances(
                 it.task_id.0 != task_id || named.is_none_or(|index| it.map_index == index);
             one.tasks.contains(&TaskNo(it.task)) && is_meant && wanted(it.state)
         });
-        all.extend(collection(app, &one.run, &one.version, found).await?.0);
+        all.append(collection(app, &one.run, &one.version, found).await?.0);
     }
     Ok(Json(all))
 }

@@ -1,5 +1,13 @@
-//! `limit`, `offset` and `order_by`.
+//! What all lists have in common: `limit`, `offset` and `order_by` of the query, and the answer
+//! `{"<plural>": […], "total_entries": n}`.
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+use subak_store::read::{COUNT_LIMIT, Page};
+
+use crate::extract::Query;
 use crate::problem::{ApiError, FieldProblem};
 
 /// Airflow's default of a page and of its limit.
@@ -13,8 +21,37 @@ pub(super) struct Part {
     pub(super) offset: i64,
 }
 
+/// Which part of a list, in which order.
+#[derive(Debug, Clone)]
+pub(super) struct Listing {
+    pub(super) part: Part,
+    order_by: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    limit: Option<i64>,
+    offset: Option<i64>,
+    #[serde(default)]
+    order_by: Vec<String>,
+}
+
+/// What a list is called in its answer.
+pub(super) trait Listed {
+    const PLURAL: &'static str;
+}
+
+/// A part of a list as it is answered.
+#[derive(Debug, Clone)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    pub(super) total: i64,
+    /// There may be more than were counted.
+    pub(super) more: bool,
+}
+
 impl Part {
-    /// Checks what the query says. A larger limit is cut, as Airflow does; 0 is the default.
+    /// Checks what is asked for. A larger limit is cut, as Airflow does; 0 is the default.
     pub(super) fn of(limit: Option<i64>, offset: Option<i64>) -> Result<Self, ApiError> {
         let limit = limit.unwrap_or(0);
         let offset = offset.unwrap_or(0);
@@ -35,23 +72,106 @@ impl Part {
     }
 }
 
-/// Returns field and direction of `order_by`: `-field` is descending.
-pub(super) fn order(order_by: &[String]) -> Option<(&str, bool)> {
-    let first = order_by.first()?;
-    Some(first.strip_prefix('-').map_or((first.as_str(), false), |field| (field, true)))
+impl<S: Send + Sync> FromRequestParts<S> for Listing {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(raw) = Query::<Raw>::from_request_parts(parts, state).await?;
+        Ok(Self { part: Part::of(raw.limit, raw.offset)?, order_by: raw.order_by })
+    }
 }
 
-/// A field that a list cannot be ordered by.
-pub(super) fn bad_order(field: &str, known: &str) -> ApiError {
-    ApiError::Invalid(vec![FieldProblem::query(
-        "order_by",
-        format!("`{field}` is not one of {known}"),
-    )])
+impl Listing {
+    /// Returns what to order by, of the orders that the list knows by name, and whether it is
+    /// descending: `-name`. Only the first name counts.
+    pub(super) fn order<T: Copy>(
+        &self,
+        known: &[(&str, T)],
+    ) -> Result<Option<(T, bool)>, ApiError> {
+        let Some(first) = self.order_by.first() else { return Ok(None) };
+        let (name, descending) =
+            first.strip_prefix('-').map_or((first.as_str(), false), |name| (name, true));
+        if let Some((_, order)) = known.iter().find(|(known, _)| *known == name) {
+            return Ok(Some((*order, descending)));
+        }
+        let known: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let msg = format!("`{name}` is not one of {}", known.join(", "));
+        Err(ApiError::Invalid(vec![FieldProblem::query("order_by", msg)]))
+    }
+
+    /// The same of a list that has one order, under these names: whether it is descending.
+    pub(super) fn descending(&self, names: &[&str]) -> Result<bool, ApiError> {
+        let known: Vec<(&str, ())> = names.iter().map(|name| (*name, ())).collect();
+        Ok(self.order(&known)?.is_some_and(|((), descending)| descending))
+    }
+}
+
+impl<T> List<T> {
+    /// A part of a list that the store has cut.
+    pub(super) fn of<R>(page: Page<R>) -> Self
+    where
+        T: From<R>,
+    {
+        let more = page.total == COUNT_LIMIT;
+        Self { items: page.items.into_iter().map(T::from).collect(), total: page.total, more }
+    }
+
+    /// A part of a list that is in memory.
+    pub(super) fn part(all: Vec<T>, part: Part) -> Self {
+        let all = Self::all(all);
+        Self { items: part.of_list(all.items), ..all }
+    }
+
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Self::all(Vec::new())
+    }
+
+    /// A list as a whole.
+    pub(super) fn all(items: Vec<T>) -> Self {
+        Self { total: i64::try_from(items.len()).unwrap_or(i64::MAX), items, more: false }
+    }
+
+    /// Adds another list at the end.
+    pub(super) fn append(&mut self, other: Self) {
+        self.total += other.total;
+        self.items.extend(other.items);
+    }
+
+    /// The same list of other things.
+    pub(super) fn map<U>(self, each: impl FnMut(T) -> U) -> List<U> {
+        let items = self.items.into_iter().map(each).collect();
+        List { items, total: self.total, more: self.more }
+    }
+}
+
+impl<T: Listed + Serialize> Serialize for List<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(T::PLURAL, &self.items)?;
+        map.serialize_entry("total_entries", &self.total)?;
+        if self.more {
+            map.serialize_entry("total_entries_limit", &COUNT_LIMIT)?;
+        }
+        map.end()
+    }
+}
+
+/// What people write as a pattern of LIKE: `%` at the ends means anywhere, as everything does here.
+pub(super) fn pattern(written: Option<String>) -> Option<String> {
+    written.map(|it| it.trim_matches('%').to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Serialize)]
+    struct Number(i64);
+
+    impl Listed for Number {
+        const PLURAL: &'static str = "numbers";
+    }
 
     #[test]
     fn every_list_is_bounded() {
@@ -61,5 +181,26 @@ mod tests {
         assert!(Part::of(Some(-1), None).is_err());
         assert!(Part::of(None, Some(-1)).is_err());
         assert_eq!(Part { limit: 2, offset: 1 }.of_list(vec![1, 2, 3, 4]), [2, 3]);
+    }
+
+    #[test]
+    fn an_answer_names_its_list_and_how_long_it_is() {
+        let list = List::part((0..4).map(Number).collect(), Part { limit: 2, offset: 1 });
+        let answer = serde_json::json!({"numbers": [1, 2], "total_entries": 4});
+        assert_eq!(serde_json::to_value(list).unwrap(), answer);
+    }
+
+    #[test]
+    fn an_order_is_one_that_the_list_has() {
+        let listing = |order: &str| Listing {
+            part: Part { limit: 1, offset: 0 },
+            order_by: vec![order.to_owned()],
+        };
+        assert_eq!(listing("-b").order(&[("a", 1), ("b", 2)]).unwrap(), Some((2, true)));
+        assert!(!listing("a").descending(&["a"]).unwrap());
+        let ApiError::Invalid(wrong) = listing("c").descending(&["a", "b"]).unwrap_err() else {
+            panic!("another error")
+        };
+        assert_eq!(wrong[0].msg, "`c` is not one of `a`, `b`");
     }
 }

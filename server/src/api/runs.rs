@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subak_core::ids::{DagId, Instance, TaskNo};
 use subak_core::state::{RunState, TaskState};
-use subak_store::read::{COUNT_LIMIT, InstanceRecord, RunFilter, RunOrder, RunRecord};
+use subak_store::read::{InstanceRecord, RunFilter, RunOrder, RunRecord};
 use uuid::Uuid;
 
 use super::instances;
 use super::marks::checked;
-use super::paging::{Part, bad_order, order};
+use super::paging::{List, Listed, Listing, pattern};
 use super::time;
 use crate::app::App;
 use crate::auth::Caller;
@@ -27,24 +27,11 @@ const EVERY: &str = "~";
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
     #[serde(default)]
     state: Vec<String>,
     #[serde(default)]
     run_type: Vec<String>,
     run_id_pattern: Option<String>,
-    #[serde(default)]
-    order_by: Vec<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Collection {
-    dag_runs: Vec<View>,
-    total_entries: i64,
-    /// Set when there are more than were counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    total_entries_limit: Option<i64>,
 }
 
 /// Airflow's `DAGRunResponse`.
@@ -74,6 +61,10 @@ pub(super) struct View {
     partition_date: Option<DateTime<Utc>>,
 }
 
+impl Listed for View {
+    const PLURAL: &'static str = "dag_runs";
+}
+
 /// Airflow's `DagVersionResponse`.
 #[derive(Clone, Serialize)]
 pub(super) struct DagVersionView {
@@ -85,6 +76,10 @@ pub(super) struct DagVersionView {
     created_at: DateTime<Utc>,
     dag_display_name: String,
     bundle_url: Option<String>,
+}
+
+impl Listed for DagVersionView {
+    const PLURAL: &'static str = "dag_versions";
 }
 
 /// Airflow's `TriggerDAGRunPostBody`.
@@ -138,9 +133,10 @@ fn yes() -> bool {
 pub(super) async fn list(
     State(app): State<App>,
     Path(dag_id): Path<String>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
+) -> Result<Json<List<View>>, ApiError> {
+    let part = listing.part;
     if let Some(bad) = query.state.iter().find(|state| RunState::parse(state).is_none()) {
         let msg = format!("`{bad}` is not one of `queued`, `running`, `success`, `failed`");
         return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
@@ -151,41 +147,30 @@ pub(super) async fn list(
         let known = app.store.dag_get(&dag_id).await?;
         Some(known.ok_or(ApiError::DagNotFound(dag_id))?.dag_id)
     };
-    let (order, descending) = run_order(&query.order_by)?;
+    let (order, descending) = listing.order(ORDERS)?.unwrap_or((RunOrder::Key, false));
     let filter = RunFilter {
         dag_id,
         states: query.state,
         run_types: query.run_type,
-        run_id: query.run_id_pattern.map(|it| it.trim_matches('%').to_owned()),
+        run_id: pattern(query.run_id_pattern),
         order,
         descending,
     };
     let page = app.store.run_list(&filter, part.limit, part.offset).await?;
-    Ok(Json(Collection {
-        dag_runs: page.items.into_iter().map(View::from).collect(),
-        total_entries: page.total,
-        total_entries_limit: (page.total == COUNT_LIMIT).then_some(COUNT_LIMIT),
-    }))
+    Ok(Json(List::of(page)))
 }
 
-fn run_order(order_by: &[String]) -> Result<(RunOrder, bool), ApiError> {
-    let Some((field, descending)) = order(order_by) else { return Ok((RunOrder::Key, false)) };
-    let order = match field {
-        "id" => RunOrder::Key,
-        "dag_run_id" | "run_id" => RunOrder::RunId,
-        "run_after" => RunOrder::RunAfter,
-        "logical_date" => RunOrder::LogicalDate,
-        "start_date" => RunOrder::Started,
-        "end_date" => RunOrder::Ended,
-        "state" => RunOrder::State,
-        other => {
-            let known = "`id`, `dag_run_id`, `run_after`, `logical_date`, `start_date`, \
-                         `end_date`, `state`";
-            return Err(bad_order(other, known));
-        }
-    };
-    Ok((order, descending))
-}
+/// What runs are ordered by.
+const ORDERS: &[(&str, RunOrder)] = &[
+    ("id", RunOrder::Key),
+    ("dag_run_id", RunOrder::RunId),
+    ("run_id", RunOrder::RunId),
+    ("run_after", RunOrder::RunAfter),
+    ("logical_date", RunOrder::LogicalDate),
+    ("start_date", RunOrder::Started),
+    ("end_date", RunOrder::Ended),
+    ("state", RunOrder::State),
+];
 
 pub(super) async fn get(
     State(app): State<App>,

@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use subak_core::topic::{Content, PartitionMarks};
 
-use super::paging::Part;
+use super::paging::Listing;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
@@ -16,8 +16,6 @@ const RECORDS: u32 = 20;
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
     connection: Option<String>,
-    limit: Option<i64>,
-    offset: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -111,9 +109,9 @@ struct ContentView {
 
 pub(super) async fn list(
     State(app): State<App>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
     let Some(connection_id) = query.connection else {
         let msg = "say which: the id of a connection of type kafka";
         return Err(ApiError::Invalid(vec![FieldProblem::query("connection", msg)]));
@@ -121,7 +119,7 @@ pub(super) async fn list(
     kafka(&app, &connection_id).await?;
     let (heads, lags) = (app.topics.heads(&connection_id).await, app.topics.lags().await?);
     let heads = heads.as_ref().as_ref().map_err(unavailable)?;
-    let topics = part.of_list(heads.topics.clone()).into_iter().map(|head| TopicView {
+    let topics = listing.part.of_list(heads.topics.clone()).into_iter().map(|head| TopicView {
         pipelines: lags
             .pipelines
             .iter()

@@ -7,18 +7,15 @@ use serde_json::Value;
 use subak_core::variable::{MASK, is_secret, problem};
 use subak_store::Variable;
 
-use super::paging::{Part, bad_order, order};
+use super::paging::{List, Listed, Listing, pattern};
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
-    #[serde(default)]
-    order_by: Vec<String>,
     variable_key_pattern: Option<String>,
+    variable_key_prefix_pattern: Option<String>,
 }
 
 /// Airflow's `VariableBody`.
@@ -41,31 +38,25 @@ pub(super) struct View {
     team_name: Option<String>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Collection {
-    variables: Vec<View>,
-    total_entries: i64,
+impl Listed for View {
+    const PLURAL: &'static str = "variables";
 }
 
 pub(super) async fn list(
     State(app): State<App>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
-    let descending = match order(&query.order_by) {
-        None => false,
-        Some(("key" | "id" | "_key", descending)) => descending,
-        Some((other, _)) => return Err(bad_order(other, "`key`, `id`")),
-    };
-    let pattern = query.variable_key_pattern.map(|it| it.trim_matches('%').to_owned());
+) -> Result<Json<List<View>>, ApiError> {
+    let part = listing.part;
+    let descending = listing.descending(&["key", "id", "_key"])?;
+    let pattern = pattern(query.variable_key_pattern.or(query.variable_key_prefix_pattern));
     let key = app.actions.key()?;
     let page = app
         .store
         .variables(key, pattern.as_deref(), descending, part.limit, part.offset)
         .await
         .map_err(|error| unreadable(&error))?;
-    let variables = page.items.into_iter().map(View::from).collect();
-    Ok(Json(Collection { variables, total_entries: page.total }))
+    Ok(Json(List::of(page)))
 }
 
 pub(super) async fn get(

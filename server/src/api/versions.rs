@@ -3,53 +3,30 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subak_core::text::unified_diff;
 use subak_store::read::{DagRecord, VersionRecord};
 
-use super::paging::{Part, bad_order, order};
+use super::paging::{List, Listing};
 use super::runs::DagVersionView;
 use crate::app::App;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path};
 use crate::problem::ApiError;
-
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
-    #[serde(default)]
-    order_by: Vec<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Collection {
-    dag_versions: Vec<DagVersionView>,
-    total_entries: i64,
-}
 
 pub(super) async fn list(
     State(app): State<App>,
     Path(dag_id): Path<String>,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
-    let descending = match order(&query.order_by) {
-        None => false,
-        Some(("id" | "version_number" | "created_at", descending)) => descending,
-        Some((other, _)) => {
-            return Err(bad_order(other, "`id`, `version_number`, `created_at`"));
-        }
-    };
+    listing: Listing,
+) -> Result<Json<List<DagVersionView>>, ApiError> {
+    let part = listing.part;
+    let descending = listing.descending(&["id", "version_number", "created_at"])?;
     let dag = dag(&app, dag_id).await?;
     let page = app.store.version_list(dag.dag, descending, part.limit, part.offset).await?;
     let view = |it: &subak_store::read::VersionHead| {
         DagVersionView::new(&dag.dag_id, it.version, it.created_at)
     };
-    Ok(Json(Collection {
-        dag_versions: page.items.iter().map(view).collect(),
-        total_entries: page.total,
-    }))
+    let items = page.items.iter().map(view).collect();
+    Ok(Json(List { items, total: page.total, more: false }))
 }
 
 pub(super) async fn get(

@@ -7,7 +7,7 @@ use serde_json::Value;
 use subak_core::ids::MapIndex;
 use subak_store::read::{RunRecord, XComRecord};
 
-use super::paging::Part;
+use super::paging::{List, Listed, Listing};
 use super::runs::find;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
@@ -15,8 +15,6 @@ use crate::problem::ApiError;
 
 #[derive(Deserialize)]
 pub(super) struct ListQuery {
-    limit: Option<i64>,
-    offset: Option<i64>,
     xcom_key: Option<String>,
     map_index: Option<i32>,
 }
@@ -25,12 +23,6 @@ pub(super) struct ListQuery {
 pub(super) struct OneQuery {
     map_index: Option<i32>,
     stringify: Option<bool>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Collection {
-    xcom_entries: Vec<View>,
-    total_entries: usize,
 }
 
 /// Airflow's `XComResponse`, and `XComResponseNative` with the value.
@@ -50,19 +42,21 @@ pub(super) struct View {
     value: Option<Value>,
 }
 
+impl Listed for View {
+    const PLURAL: &'static str = "xcom_entries";
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
+) -> Result<Json<List<View>>, ApiError> {
     let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
     let (run, mut all) = load(&app, &dag_id, &run_id, &task_id, map_index).await?;
     all.retain(|it| query.xcom_key.as_ref().is_none_or(|key| it.key == *key));
-    let total_entries = all.len();
     let view = |it: XComRecord| View { value: None, ..View::new(&run, &task_id, map_index, it) };
-    let xcom_entries = part.of_list(all).into_iter().map(view).collect();
-    Ok(Json(Collection { xcom_entries, total_entries }))
+    Ok(Json(List::part(all, listing.part).map(view)))
 }
 
 pub(super) async fn get(
