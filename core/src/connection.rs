@@ -60,6 +60,10 @@ pub fn place(value: &Value) -> String {
         "kafka" => {
             Kafka::new(fields).map_or_else(|_| String::new(), |kafka| kafka.servers.join(", "))
         }
+        "slack" => Slack::new(fields).map_or_else(|_| String::new(), |it| notices::server(&it.url)),
+        "webhook" => {
+            Webhook::new(fields).map_or_else(|_| String::new(), |it| notices::server(&it.url))
+        }
         _ => {
             let mut place = fields.host.unwrap_or_else(|| "localhost".to_owned());
             if let Some(port) = fields.port {
@@ -104,6 +108,11 @@ mod tests {
             "https://a/v1",
         );
         check(json!({"conn_type": "http", "host": "https://u:p@a/v1"}), "");
+        check(
+            json!({"conn_type": "webhook", "host": "https://u:p@a:8443/b?token=p", "password": "p"}),
+            "https://a:8443",
+        );
+        check(json!({"conn_type": "slack", "password": "https://hooks.a/p/p"}), "https://hooks.a");
         check(json!({"no": "connection"}), "");
     }
 }

@@ -1,6 +1,7 @@
 //! What people may do to runs, as the engine does it, with errors that the API shows.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use subak_core::dag::model::DEFAULT_POOL;
 use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::read::InstanceRecord;
@@ -9,8 +10,8 @@ use tokio::sync::broadcast;
 use tracing::error;
 
 use crate::engine::{
-    CancelError, ClearError, Cleared, DeleteError, Engine, Mark, MarkError, Marked, Progress,
-    Trigger, TriggerError,
+    CancelError, ClearError, Cleared, DeleteError, Engine, Mark, MarkError, Marked, PoolError,
+    Progress, Trigger, TriggerError,
 };
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{self, ReplayError};
@@ -124,6 +125,30 @@ impl Actions {
         self.engine.instances_mark(run, instances, mark, user).await.map_err(not_marked)
     }
 
+    /// Makes a pool, or changes it.
+    pub(crate) async fn pool_put(
+        &self,
+        name: &str,
+        slots: i32,
+        include_deferred: bool,
+        description: Option<&str>,
+    ) -> Result<(), ApiError> {
+        if let Some(why) = pool_problem(name, slots) {
+            return Err(ApiError::Invalid(vec![FieldProblem::body(why.0, why.1)]));
+        }
+        let done = self.engine.pool_put(name, slots, Some(include_deferred), description).await;
+        done.map_err(|cause| internal(&cause))
+    }
+
+    /// Removes a pool that nobody is in or waits for.
+    pub(crate) async fn pool_remove(&self, name: &str) -> Result<(), ApiError> {
+        self.engine.pool_remove(name).await.map_err(|error| match error {
+            PoolError::NotFound(name) => ApiError::NotFound(format!("pool {name}")),
+            PoolError::InUse { .. } => ApiError::Conflict(error.to_string()),
+            PoolError::Internal(cause) => internal(&cause),
+        })
+    }
+
     /// Fails a run: one that goes on is cancelled.
     pub(crate) async fn run_fail(&self, run: RunKey, user: &str) -> Result<(), ApiError> {
         if self.engine.run_fail(run, user).await.map_err(|cause| internal(&cause))? {
@@ -168,6 +193,20 @@ impl Actions {
     ) -> Result<(), ApiError> {
         cleared(self.engine.tasks_clear_and_load_again(run, tasks).await)
     }
+}
+
+/// What is wrong with a pool: the field, and why.
+fn pool_problem(name: &str, slots: i32) -> Option<(&'static str, String)> {
+    let is_name = !name.is_empty()
+        && name.len() <= 250
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if !is_name {
+        return Some(("name", "is letters, digits, `_`, `-` and `.`, at most 250".to_owned()));
+    }
+    if name == DEFAULT_POOL {
+        return Some(("name", format!("`{DEFAULT_POOL}` has no limit, and cannot be given one")));
+    }
+    (slots < -1).then(|| ("slots", "is at least 0, or -1: no limit".to_owned()))
 }
 
 fn not_marked(error: MarkError) -> ApiError {

@@ -40,6 +40,8 @@ pub(crate) enum ApiError {
     CrossSite,
     #[error("too many failed sign-ins: try again in {0} s")]
     TooManySignIns(u64),
+    #[error("`{0}` is an operation of Airflow's API that Subak does not have yet")]
+    NotBuilt(String),
     #[error("the request's body is larger than 4 MiB")]
     TooLarge,
     #[error("the answer took too long")]
@@ -101,12 +103,21 @@ impl ApiError {
             Self::TooManySignIns(_) => {
                 (S::TOO_MANY_REQUESTS, "too-many-sign-ins", "Too many sign-ins")
             }
+            Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not-built", "Not built yet"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Request too large"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
             Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         };
         Shape { status, kind, title }
+    }
+
+    /// In one line, the fields that are not valid too.
+    pub(crate) fn said(&self) -> String {
+        let Self::Invalid(fields) = self else { return self.to_string() };
+        let each =
+            |it: &FieldProblem| format!("`{}` {}", it.loc.last().map_or("", |it| it), it.msg);
+        fields.iter().map(each).collect::<Vec<_>>().join("; ")
     }
 
     /// `detail`: a text, or for an invalid request the list that `FastAPI`'s clients expect.

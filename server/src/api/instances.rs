@@ -29,7 +29,6 @@ pub(super) struct ListQuery {
     task_id: Option<String>,
 }
 
-
 /// Airflow's `TaskInstanceCollectionResponse`.
 pub(super) type Collection = List<View>;
 

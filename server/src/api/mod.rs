@@ -1,5 +1,6 @@
 //! The REST API at `/api/v2`, in the shapes of Airflow 3.3: one file per resource.
 
+mod bulk;
 mod connections;
 mod dags;
 mod datasets;
@@ -11,10 +12,14 @@ mod logs;
 mod marks;
 mod metrics;
 mod monitor;
+mod not_built;
 mod paging;
+mod pools;
 mod ranges;
 mod runs;
 mod sources;
+mod stats;
+mod tasks;
 mod time;
 mod topics;
 mod variables;
@@ -30,6 +35,7 @@ use crate::router::Routes;
 pub(crate) fn routes(routes: Routes) -> Routes {
     let (get, post, patch) = (Method::GET, Method::POST, Method::PATCH);
     let delete = Method::DELETE;
+    let routes = not_built::routes(routes);
     routes
         .public(get.clone(), "/api/v2/version", monitor::version)
         .public(get, "/api/v2/monitor/health", monitor::health)
@@ -64,6 +70,23 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::Op, Method::GET, "/api/v2/variables/{variable_key}", variables::get)
         .role(Role::Op, patch.clone(), "/api/v2/variables/{variable_key}", variables::patch)
         .role(Role::Op, delete.clone(), "/api/v2/variables/{variable_key}", variables::delete)
+        .viewer("/api/v2/pools", pools::list)
+        .role(Role::Op, Method::POST, "/api/v2/pools", pools::post)
+        .role(Role::Op, Method::PATCH, "/api/v2/pools", pools::bulk)
+        .viewer("/api/v2/pools/{pool_name}", pools::get)
+        .role(Role::Op, Method::PATCH, "/api/v2/pools/{pool_name}", pools::patch)
+        .role(Role::Op, Method::DELETE, "/api/v2/pools/{pool_name}", pools::delete)
+        .role(Role::Op, Method::GET, "/api/v2/connections", connections::list)
+        .role(Role::Op, Method::POST, "/api/v2/connections", connections::post)
+        .role(Role::Op, Method::PATCH, "/api/v2/connections", connections::bulk)
+        .role(Role::Op, Method::GET, "/api/v2/connections/{connection_id}", connections::get)
+        .role(Role::Op, Method::PATCH, "/api/v2/connections/{connection_id}", connections::patch)
+        .role(Role::Op, Method::DELETE, "/api/v2/connections/{connection_id}", connections::delete)
+        .role(Role::Op, Method::PATCH, "/api/v2/variables", variables::bulk)
+        .viewer("/api/v2/dagStats", stats::dags)
+        .viewer("/api/v2/dagTags", stats::tags)
+        .viewer("/api/v2/dags/{dag_id}/tasks", tasks::list)
+        .viewer("/api/v2/dags/{dag_id}/tasks/{task_id}", tasks::get)
         .viewer("/api/v2/dags/{dag_id}/dagRuns", runs::list)
         .role(Role::User, post.clone(), "/api/v2/dags/{dag_id}/dagRuns", runs::trigger)
         .viewer("/api/v2/dags/{dag_id}/dagRuns/{run_id}", runs::get)

@@ -7,6 +7,7 @@ use serde_json::Value;
 use subak_core::variable::{MASK, is_secret, problem};
 use subak_store::Variable;
 
+use super::bulk::{Bulk, Entity, Kind};
 use super::paging::{List, Listed, Listing, pattern};
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
@@ -120,6 +121,41 @@ fn checked(body: &Body) -> Result<String, ApiError> {
     match problem(&body.key, &text) {
         Some(why) => Err(invalid("value", why)),
         None => Ok(text),
+    }
+}
+
+/// Several at once.
+pub(super) async fn bulk(
+    State(app): State<App>,
+    Json(bulk): Json<Bulk<Body>>,
+) -> Result<Json<super::bulk::Answer>, ApiError> {
+    Ok(Json(bulk.run(&app).await?))
+}
+
+impl Entity for Body {
+    const KIND: Kind = Kind::Variable;
+
+    fn name(&self) -> &str {
+        &self.key
+    }
+
+    async fn exists(app: &App, name: &str) -> Result<bool, ApiError> {
+        match find(app, name).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put(&self, app: &App) -> Result<(), ApiError> {
+        let (text, key) = (checked(self)?, app.actions.key()?);
+        app.store.variable_put(key, &self.key, &text, self.description.as_deref(), true).await?;
+        Ok(())
+    }
+
+    async fn remove(app: &App, name: &str) -> Result<(), ApiError> {
+        app.store.variable_remove(name).await?;
+        Ok(())
     }
 }
 

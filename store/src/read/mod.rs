@@ -3,6 +3,7 @@
 //! Rows come out as they are meant, not as they are stored: a task's current state is worked out
 //! here, whatever table holds it.
 
+mod counts;
 mod dags;
 mod datasets;
 mod explain;

@@ -31,7 +31,7 @@ fn assert_guarded(what: &str, headers: &axum::http::HeaderMap) {
     assert_eq!(get("cross-origin-opener-policy"), "same-origin", "{what}");
     assert_eq!(get("cross-origin-resource-policy"), "same-origin", "{what}");
     assert!(!get("x-request-id").is_empty(), "{what}");
-    let is_asset = what.contains("/assets/");
+    let is_asset = what.starts_with("GET /assets/");
     let caching = if is_asset { "public, max-age=31536000, immutable" } else { "no-store" };
     let is_stream = get("content-type").starts_with("text/event-stream");
     assert!(get("cache-control") == caching || is_stream, "{what}: {}", get("cache-control"));

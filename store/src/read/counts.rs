@@ -1,0 +1,39 @@
+//! How many runs DAGs have, and their tags.
+
+use subak_core::state::RunState;
+
+use crate::{Store, StoreError};
+
+impl Store {
+    /// Counts the runs of these DAGs (none named: of all) by state. A DAG without runs is there too, with
+    /// 0 of them queued.
+    pub async fn run_counts(
+        &self,
+        dag_ids: &[String],
+    ) -> Result<Vec<(String, RunState, i64)>, StoreError> {
+        let rows: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+            "SELECT d.dag_id, r.state::text, count(r.run_key)
+             FROM dag d LEFT JOIN run r ON r.dag = d.dag
+             WHERE cardinality($1::text[]) = 0 OR d.dag_id = ANY ($1)
+             GROUP BY d.dag_id, r.state ORDER BY d.dag_id LIMIT 10000",
+        )
+        .bind(dag_ids)
+        .fetch_all(&self.pool)
+        .await?;
+        let read = |(dag_id, state, count): (String, Option<String>, i64)| {
+            let state = state.as_deref().and_then(RunState::parse).unwrap_or(RunState::Queued);
+            (dag_id, state, count)
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// All tags of DAGs whose file is there, by name.
+    pub async fn tags(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT DISTINCT tag FROM dag d CROSS JOIN unnest(d.tags) AS t (tag)
+             WHERE NOT d.is_stale ORDER BY tag LIMIT 10000",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}
