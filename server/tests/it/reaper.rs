@@ -8,7 +8,9 @@ use crate::world::World;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_worker_costs_no_retry_three_times() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.dags("{dag_id: lost, tasks: {a: {operator: noop}, b: {operator: noop}}}").await?;
+    // What is queued again has its turn behind what waits with the same priority.
+    let tasks = "a: {operator: noop, priority_weight: 2}, b: {operator: noop}";
+    world.dags(&format!("{{dag_id: lost, tasks: {{{tasks}}}}}")).await?;
     let run = world.trigger("lost").await?;
     let mut late = Vec::new();
     for number in 1..=4 {

@@ -101,7 +101,7 @@ statements! {
                 SELECT l.ctid FROM live AS l
                 WHERE l.run_key = want.run_key AND l.task = want.task
                   AND l.state = 'scheduled' AND NOT l.waits_pool
-                ORDER BY l.map_index
+                ORDER BY l.priority DESC, l.task, l.map_index
                 LIMIT want.most
                 FOR UPDATE
             ) AS first

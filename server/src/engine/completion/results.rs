@@ -1,10 +1,11 @@
 //! What ended tries leave: the ends of their logs, XComs, datasets, dead letters.
 
+use subak_core::template::XComKey;
 use subak_store::engine::EngineTx;
 use subak_store::{NewDataset, NewLogChunk, NewScanCount, NewXCom, StoreError};
 
 use crate::engine::Core;
-use crate::engine::report::TryReport;
+use crate::engine::report::{Outcome, TryReport};
 
 /// A log of one chunk up to this size lies in the history row.
 const INLINE_LOG_BYTES: usize = 2_048;
@@ -45,7 +46,11 @@ pub(super) async fn keep_results(
     let (mut scans, mut letters) = (Vec::new(), Vec::new());
     for report in accepted {
         let key = report.fence.instance;
-        xcoms.extend(report.xcoms.iter().map(|xcom| NewXCom {
+        // Only what has succeeded returns something, whatever a worker says.
+        let has_result = matches!(report.outcome, Outcome::Success);
+        let handed_on =
+            report.xcoms.iter().filter(|xcom| has_result || xcom.key != XComKey::RETURN_VALUE);
+        xcoms.extend(handed_on.map(|xcom| NewXCom {
             key,
             name: xcom.key.clone(),
             value: xcom.value.clone(),

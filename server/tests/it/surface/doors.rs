@@ -39,7 +39,7 @@ pub(crate) fn address(path: &str) -> String {
         "{map_index}" => "-1".to_owned(),
         "{dataset}" => "output".to_owned(),
         "{key}" => "return_value".to_owned(),
-        "{import_error_id}" | "{dead_letter_id}" => "1".to_owned(),
+        "{import_error_id}" | "{dead_letter_id}" | "{range_id}" => "1".to_owned(),
         "{connection_id}" => "warehouse".to_owned(),
         "{topic}" => "orders".to_owned(),
         "{kind}" => "not-found".to_owned(),
