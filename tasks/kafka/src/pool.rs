@@ -63,11 +63,11 @@ pub(crate) struct Lent<C: Reusable> {
 impl<C: Reusable> Lent<C> {
     /// A client that was kept with the same properties, or a new one.
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
-        let properties: Properties = config
-            .config_map()
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        // The map shows no passwords: who gives another one has another client.
+        let names = config.config_map().into_keys();
+        let property =
+            |name: &str| (name.to_owned(), config.get(name).unwrap_or_default().to_owned());
+        let properties: Properties = names.map(property).collect();
         while let Some(client) = C::pool().take(&properties) {
             if client.is_sound() {
                 return Ok(Self { properties, client: Some(client), is_kept: true, keep: false });
