@@ -136,7 +136,10 @@ impl Snapshot {
         );
         let history = sqlx::query_as(
             "SELECT run_key, task + (map_index + 1) * 100000 AS task, token, state::text, try_number,
-                    resets, session, started_at, ended_at, cause
+                    resets, session, started_at, ended_at,
+                    -- What a mapped instance is to take may be gone: a clear of what is above it.
+                    CASE WHEN error LIKE 'the task could not be handed over%' THEN 'not_handed_over'
+                         ELSE cause END AS cause
              FROM try_history ORDER BY token",
         );
         let live = sqlx::query_as(
