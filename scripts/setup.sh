@@ -80,4 +80,7 @@ if [ "$(printf '%s\n%s\n' "$rust" "$have" | sort -V | head -1)" != "$rust" ]; th
 fi
 
 retry cargo fetch --locked --quiet
-if [ "$what" = test ]; then install_tools; fi
+if [ "$what" = test ]; then
+    install_tools
+    install_clients
+fi

@@ -25,6 +25,23 @@ install_tools() {
     echo "${tools[*]}" >"$stamp"
 }
 
+# Clients of the REST API that the tests drive, in a virtual environment of their own.
+clients_folder=${XDG_CACHE_HOME:-$HOME/.cache}/subak/clients
+clients=(apache-airflow-client==3.3.2 apache-airflow-ctl==0.1.5 schemathesis==4.32.5)
+
+# Installs the clients, unless just these versions are there.
+install_clients() {
+    local stamp=$clients_folder/installed
+    if [ "$(cat "$stamp" 2>/dev/null)" = "${clients[*]}" ] && "$clients_folder/bin/python" -c ''; then
+        return
+    fi
+    echo "installing ${clients[*]} into $clients_folder"
+    rm -rf "$clients_folder"
+    python3 -m venv "$clients_folder"
+    retry "$clients_folder/bin/pip" install --quiet --disable-pip-version-check "${clients[@]}"
+    echo "${clients[*]}" >"$stamp"
+}
+
 # Runs one of the tools.
 tool() {
     local name=$1

@@ -31,6 +31,11 @@ pub(crate) const STANDALONE_FILE: &str = "standalone.json";
 pub(crate) const STORAGE_FOLDER: &str = "storage";
 
 impl Metadata {
+    /// The database's URL, if one was named.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
     /// Returns the database's URL, or says how to name one.
     pub(crate) fn database_url(&self) -> anyhow::Result<String> {
         if let Some(url) = &self.database_url {
@@ -39,8 +44,8 @@ impl Metadata {
         let file = self.data.join(STANDALONE_FILE);
         let text = std::fs::read_to_string(&file).with_context(|| {
             format!(
-                "no Subak runs on `{}`: start one with `subak standalone`, or name a database \
-                 with SUBAK_DATABASE_URL",
+                "no Subak runs on `{}`: start one with `subak standalone`, name a database with \
+                 SUBAK_DATABASE_URL, or a server with --server",
                 self.data.display()
             )
         })?;

@@ -5,31 +5,43 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_server::probes::in_words;
+use subak_store::Store;
 
+use crate::audit;
 use crate::config::{KeySource, Metadata};
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output, Row};
+use crate::place::{At, Place};
+use crate::remote::{Server, is_missing};
 use crate::users::secret_line;
 
 /// Manages connections. They are encrypted with a key that is not in the database.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Add(Add),
+    Add(Box<Add>),
     /// Lists connections, without their secrets.
+    #[command(after_help = "Example:\n  subak connections list")]
     List {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
+        #[command(flatten)]
+        output: Output,
     },
     /// Tests a connection: whether its server answers, and who one is there.
     #[command(after_help = "\
-It is tested from this machine, with the key that decrypts it; `POST /api/v2/connections/NAME/test` lets a
-worker test it. The exit code is 1 if it does not work.")]
+Example:
+  subak connections test users_db
+
+It is tested from this machine, with the key that decrypts it; with --server a worker tests it there. The
+exit code is 1 if it does not work.")]
     Test {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         #[command(flatten)]
         key: KeySource,
         conn_id: String,
@@ -38,9 +50,10 @@ worker test it. The exit code is 1 if it does not work.")]
         timeout_secs: u64,
     },
     /// Removes a connection.
+    #[command(after_help = "Example:\n  subak connections remove users_db")]
     Remove {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         conn_id: String,
     },
 }
@@ -58,7 +71,7 @@ Examples:
 A task names it by `connection: users_db`.")]
 pub(crate) struct Add {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     #[command(flatten)]
     key: KeySource,
     /// The name by which tasks know it: letters, digits, `_`, `-` and `.`.
@@ -90,12 +103,16 @@ pub(crate) struct Add {
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
-        Command::Add(options) => add(options).await,
-        Command::List { metadata } => list(&metadata).await,
-        Command::Test { metadata, key, conn_id, timeout_secs } => {
-            test(&metadata, &key, &conn_id, Duration::from_secs(timeout_secs)).await
-        }
-        Command::Remove { metadata, conn_id } => remove(&metadata, &conn_id).await,
+        Command::Add(options) => add(*options).await,
+        Command::List { place, output } => list(&place, output).await,
+        Command::Test { place, key, conn_id, timeout_secs } => match place.server()? {
+            Some(server) => asked(&server, &conn_id).await,
+            None => {
+                let patience = Duration::from_secs(timeout_secs);
+                test(place.metadata(), &key, &conn_id, patience).await
+            }
+        },
+        Command::Remove { place, conn_id } => remove(&place, &conn_id).await,
     }
 }
 
@@ -106,7 +123,7 @@ async fn add(options: Add) -> Outcome {
     {
         bail!("`{conn_id}` cannot name a connection: use letters, digits, `_`, `-` and `.`");
     }
-    let key = options.key.load(&options.metadata)?;
+    let at = options.place.open().await?;
     let password = if options.password_stdin { Some(secret_line("password")?) } else { None };
     let extra: BTreeMap<&str, &str> =
         options.extra.iter().map(|(name, value)| (&**name, &**value)).collect();
@@ -132,29 +149,105 @@ async fn add(options: Add) -> Outcome {
     if let Err(problem) = subak_core::connection::check(&value) {
         bail!("connection `{conn_id}`: {problem}");
     }
-    let store = options.metadata.store().await?;
-    let description = options.description.as_deref();
-    store.connection_put(&key, conn_id, &options.conn_type, description, &value).await?;
+    match &at {
+        At::Database(store) => keep(store, &options, &value).await?,
+        At::Server(server) => send(server, &options, value).await?,
+    }
     output::line(format!("connection `{conn_id}` is kept"))?;
     Ok(Ended::Success)
 }
 
-async fn list(metadata: &Metadata) -> Outcome {
-    let mut table = Table::new(&["connection", "type", "description"]);
-    for connection in metadata.store().await?.connections().await? {
-        table.row([
-            connection.conn_id,
-            connection.conn_type,
-            connection.description.unwrap_or_default(),
-        ]);
+async fn keep(store: &Store, options: &Add, value: &Value) -> anyhow::Result<()> {
+    let (id, description) = (&options.conn_id, options.description.as_deref());
+    let key = options.key.load(options.place.metadata())?;
+    store.connection_put(&key, id, &options.conn_type, description, value).await?;
+    store.audit_add(&audit::about("patch_connection", format!("connection {id}"))).await?;
+    Ok(())
+}
+
+/// Replaces what there is: what is left out goes.
+async fn send(server: &Server, options: &Add, mut value: Value) -> anyhow::Result<()> {
+    let id = &options.conn_id;
+    value["connection_id"] = json!(id);
+    value["description"] = json!(options.description);
+    if let Some(extra) = value.get_mut("extra") {
+        *extra = json!(extra.to_string());
     }
-    table.print()?;
+    let fields =
+        ["conn_type", "description", "host", "login", "schema", "port", "password", "extra"];
+    let mask = fields.map(|field| ("update_mask", field.to_owned()));
+    let path = ["connections", id.as_str()];
+    match server.change_with::<Value>(Method::PATCH, &path, &mask, &value).await {
+        Err(error) if is_missing(&error) => {
+            server.change::<Value>(Method::POST, &["connections"], &value).await?;
+        }
+        done => drop(done?),
+    }
+    Ok(())
+}
+
+/// A connection without what it says, spelt as the API spells it.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    connection_id: String,
+    conn_type: String,
+    description: Option<String>,
+}
+
+impl Row for Head {
+    const HEADING: &'static [&'static str] = &["connection", "type", "description"];
+
+    fn cells(&self) -> Vec<String> {
+        let description = self.description.clone().unwrap_or_default();
+        vec![self.connection_id.clone(), self.conn_type.clone(), description]
+    }
+}
+
+async fn list(place: &Place, output: Output) -> Outcome {
+    let all: Vec<Head> = match place.open().await? {
+        At::Database(store) => {
+            let head = |it: subak_store::ConnectionHead| Head {
+                connection_id: it.conn_id,
+                conn_type: it.conn_type,
+                description: it.description,
+            };
+            store.connections().await?.into_iter().map(head).collect()
+        }
+        At::Server(server) => {
+            server.list(&["connections"], "connections", &[], usize::MAX).await?.items
+        }
+    };
+    output.list(&all)?;
+    Ok(Ended::Success)
+}
+
+/// What a worker of a server has to say of a connection.
+#[derive(Deserialize)]
+struct Tested {
+    status: bool,
+    message: String,
+}
+
+async fn asked(server: &Server, conn_id: &str) -> Outcome {
+    let tested = server.act(Method::POST, &["connections", conn_id, "test"], &[]).await?;
+    let Tested { status, message } = serde_json::from_value(tested)?;
+    if !status {
+        bail!("connection `{conn_id}` does not work: {message}");
+    }
+    output::line(format!("connection `{conn_id}` works: {message}"))?;
     Ok(Ended::Success)
 }
 
 async fn test(metadata: &Metadata, key: &KeySource, conn_id: &str, patience: Duration) -> Outcome {
     let value = get(metadata, key, conn_id).await?;
-    match subak_worker::probe(conn_id, &value, patience).await {
+    let tells = value["conn_type"].as_str().is_some_and(subak_server::notices::tells);
+    let answer = match tells {
+        true => {
+            subak_server::notices::probe(&value, patience).await.map_err(|why| format!("{why:#}"))
+        }
+        false => subak_worker::probe(conn_id, &value, patience).await,
+    };
+    match answer {
         Ok(found) => {
             output::line(format!("connection `{conn_id}` works: {}", in_words(&found)))?;
             Ok(Ended::Success)
@@ -182,11 +275,21 @@ pub(crate) async fn get(
     })
 }
 
-async fn remove(metadata: &Metadata, conn_id: &str) -> Outcome {
-    if !metadata.store().await?.connection_remove(conn_id).await? {
-        bail!(
-            "connection `{conn_id}` does not exist: `subak connections list` shows those that do"
-        );
+async fn remove(place: &Place, conn_id: &str) -> Outcome {
+    match place.open().await? {
+        At::Database(store) => {
+            if !store.connection_remove(conn_id).await? {
+                bail!(
+                    "connection `{conn_id}` does not exist: `subak connections list` shows those \
+                     that do"
+                );
+            }
+            let of = audit::about("delete_connection", format!("connection {conn_id}"));
+            store.audit_add(&of).await?;
+        }
+        At::Server(server) => {
+            server.act(Method::DELETE, &["connections", conn_id], &[]).await?;
+        }
     }
     output::line(format!("connection `{conn_id}` is removed"))?;
     Ok(Ended::Success)

@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
-use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::Place;
 
 /// Cares for the metadata database.
 #[derive(Debug, Subcommand)]
@@ -15,13 +15,14 @@ pub(crate) enum Command {
     )]
     Migrate {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
     },
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
-    let Command::Migrate { metadata } = command;
-    let store = metadata.store().await?;
+    let Command::Migrate { place } = command;
+    let instead = "the database is the server's own";
+    let store = place.here(instead)?.store().await?;
     store.migrate().await?;
     store.close().await;
     output::line("the metadata database is up to date")?;

@@ -17,6 +17,7 @@ use subak_worker::generate;
 
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Table};
+use crate::place::At;
 use crate::runs::follow::follow;
 use crate::standalone::{self, Announcement, Parts};
 
@@ -98,7 +99,7 @@ impl Demo {
         }
         drop(self.engine);
         output::line(format!("running {DAG} on {rows} rows, {}", self.input.display()))?;
-        let ended = follow(&self.store, DAG, &triggered.run_id).await?;
+        let ended = follow(&At::Database(Box::new(self.store)), DAG, &triggered.run_id).await?;
         if ended == Ended::Success {
             output::line("")?;
             table(&self.output)?.print()?;

@@ -4,10 +4,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
+mod audit;
 mod certificate;
 mod clock;
+mod completions;
 mod config;
 mod connections;
 mod dags;
@@ -18,15 +20,19 @@ mod exit;
 mod explain;
 mod key;
 mod mock_kafka;
+mod oidc;
 mod output;
+mod place;
 mod pools;
 mod progress;
 mod ranges;
+mod remote;
 mod runs;
 mod server;
 mod services;
 mod standalone;
 mod telemetry;
+mod tokens;
 mod topics;
 mod users;
 mod variables;
@@ -49,6 +55,7 @@ Examples:
   subak dags validate dags/*.yaml              all errors of the files, with line and column
   subak dags test dags/retail_retention.yaml   run a DAG here and now, without a server
   subak runs trigger retail_retention --wait   start a run and follow it to its end
+  subak login https://subak.example.org        then --server or SUBAK_SERVER: commands on that server
 
 Exit codes: 0 success, 1 error, 2 wrong usage, 3 the run failed.";
 
@@ -64,6 +71,8 @@ enum Command {
     /// Ends what a worker started when the worker itself is gone. Started by the worker.
     #[command(hide = true)]
     Keeper,
+    Login(Box<remote::login::Options>),
+    Logout(remote::logout::Options),
     #[command(subcommand)]
     Dags(dags::Command),
     #[command(subcommand)]
@@ -79,14 +88,18 @@ enum Command {
     Connections(connections::Command),
     #[command(subcommand)]
     Pools(pools::Command),
+    Audit(audit::list::Options),
     #[command(subcommand)]
     Users(users::Command),
+    #[command(subcommand)]
+    Tokens(tokens::Command),
     #[command(subcommand)]
     Variables(variables::Command),
     #[command(subcommand)]
     Workers(workers::Command),
     #[command(subcommand)]
     Db(db::Command),
+    Completions(completions::Options),
 }
 
 impl Command {
@@ -121,6 +134,8 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Server(options) => server::run(*options).await,
         Command::Worker(options) => worker::run(*options).await,
         Command::Keeper => Ok(exit::Ended::Success),
+        Command::Login(options) => remote::login::run(*options).await,
+        Command::Logout(options) => remote::logout::run(options),
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
         Command::Explain(options) => explain::run(options).await,
@@ -129,18 +144,48 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Topics(command) => topics::run(command).await,
         Command::Connections(command) => connections::run(command).await,
         Command::Pools(command) => pools::run(command).await,
+        Command::Audit(options) => audit::list::run(options).await,
         Command::Users(command) => users::run(command).await,
+        Command::Tokens(command) => tokens::run(command).await,
         Command::Variables(command) => variables::run(command).await,
         Command::Workers(command) => workers::run(command).await,
         Command::Db(command) => db::run(command).await,
+        Command::Completions(options) => completions::run(&options, Cli::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
+
+    /// The commands that do something, with their names from the root.
+    fn leaves(command: &clap::Command, name: &str, into: &mut Vec<(String, String)>) {
+        if command.is_hide_set() {
+            return;
+        }
+        let below: Vec<_> =
+            command.get_subcommands().filter(|it| it.get_name() != "help").collect();
+        if below.is_empty() {
+            let help = command.get_after_help().map(ToString::to_string);
+            into.push((name.to_owned(), help.unwrap_or_default()));
+        }
+        for it in below {
+            leaves(it, &format!("{name} {}", it.get_name()), into);
+        }
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_an_example_of_it() {
+        let mut all = Vec::new();
+        leaves(&Cli::command(), "subak", &mut all);
+        assert!(all.len() > 40, "{}", all.len());
+        let without = |(name, help): &(String, String)| {
+            let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
+            (!examples.lines().any(|line| line.contains(&**name))).then(|| name.clone())
+        };
+        let without: Vec<String> = all.iter().filter_map(without).collect();
+        assert!(without.is_empty(), "without an example: {}", without.join(", "));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -3,6 +3,60 @@
 use std::io::{self, Write};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// For whom a command prints.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Output {
+    /// Tables are for people, JSON is for programs.
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// The same as --output json.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// What lists show: a row of a table for people, and JSON for programs.
+pub(crate) trait Row: Serialize {
+    const HEADING: &'static [&'static str];
+
+    /// As many as the heading has; a column in which all are empty is left out.
+    fn cells(&self) -> Vec<String>;
+}
+
+impl Output {
+    pub(crate) fn is_json(self) -> bool {
+        self.json || self.output == Format::Json
+    }
+
+    /// Prints a list.
+    pub(crate) fn list<T: Row>(self, items: &[T]) -> anyhow::Result<()> {
+        if self.is_json() {
+            return json(&items);
+        }
+        let mut table = Table::new(T::HEADING);
+        for item in items {
+            table.row(item.cells());
+        }
+        Ok(table.print()?)
+    }
+
+    /// Prints how many more there are than a table shows.
+    pub(crate) fn more(self, shown: usize, total: i64) -> anyhow::Result<()> {
+        let more = total - i64::try_from(shown).unwrap_or(i64::MAX);
+        if more > 0 && !self.is_json() {
+            line(format!("{more} more: see --limit"))?;
+        }
+        Ok(())
+    }
+}
 
 /// Writes one line to standard output.
 pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
@@ -10,7 +64,7 @@ pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
 }
 
 /// Writes a value as indented JSON.
-pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)?;
@@ -42,7 +96,8 @@ pub(crate) fn took(
     start.map_or_else(|| "-".to_owned(), |start| span(end.unwrap_or(now) - start))
 }
 
-/// Rows under a heading, in columns as wide as they need to be.
+/// Rows under a heading, in columns as wide as they need to be; a column in which no row says anything is
+/// left out.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -72,15 +127,20 @@ impl Table {
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-            })
-            .collect();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let is_said = |column: usize| {
+            let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+            self.rows.len() == 1 || cells.any(|cell| !cell.is_empty())
+        };
+        let widths: Vec<(usize, bool)> =
+            (0..columns).map(|column| (width(column), is_said(column))).collect();
         for row in &self.rows {
+            let cells = row.iter().zip(&widths).filter(|(_, (_, is_said))| *is_said);
             let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+                cells.map(|(cell, (width, _))| format!("{cell:width$}")).collect();
             writeln!(f, "{}", cells.join("  ").trim_end())?;
         }
         Ok(())
@@ -110,5 +170,13 @@ mod tests {
             table.to_string(),
             "DAG               STATE\nretail_retention  success\ngrößer            failed\n"
         );
+    }
+
+    #[test]
+    fn a_column_that_says_nothing_is_left_out() {
+        let mut table = Table::new(&["dag", "error", "state"]);
+        assert_eq!(table.to_string(), "DAG  ERROR  STATE\n");
+        table.row(["one".to_owned(), String::new(), "failed".to_owned()]);
+        assert_eq!(table.to_string(), "DAG  STATE\none  failed\n");
     }
 }

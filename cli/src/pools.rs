@@ -2,20 +2,28 @@
 
 use anyhow::bail;
 use clap::Subcommand;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use subak_core::dag::model::DEFAULT_POOL;
+use subak_store::NewAudit;
 
-use crate::config::Metadata;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output, Row};
+use crate::place::{At, Place};
 use crate::runs::engine::with_engine;
 
 /// Shows and changes pools: limits of what runs at once.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the pools, and how full they are.
+    #[command(after_help = "Example:\n  subak pools list")]
     List {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
+        #[command(flatten)]
+        output: Output,
     },
     /// Makes a pool, or changes it; tasks that wait for it start at once where there is room.
     #[command(after_help = "\
@@ -26,7 +34,7 @@ Examples:
 With fewer slots than are taken, what runs goes on and nothing starts until there is room.")]
     Set {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// As `pool:` of a task names it.
         name: String,
         /// How many; -1: no limit.
@@ -40,36 +48,105 @@ With fewer slots than are taken, what runs goes on and nothing starts until ther
         include_deferred: Option<bool>,
     },
     /// Removes a pool that no task is in or waits for.
+    #[command(after_help = "Example:\n  subak pools remove warehouse")]
     Remove {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         name: String,
     },
 }
 
+/// A pool, spelt as the API spells it.
+#[derive(Serialize, Deserialize)]
+struct Pool {
+    name: String,
+    /// -1: no limit.
+    slots: i32,
+    occupied_slots: i32,
+    /// Tasks that wait for one.
+    scheduled_slots: i64,
+    include_deferred: bool,
+    description: String,
+}
+
+/// The one of all tasks that name none.
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            name: DEFAULT_POOL.to_owned(),
+            slots: -1,
+            occupied_slots: 0,
+            scheduled_slots: 0,
+            include_deferred: false,
+            description: "tasks that name no pool".to_owned(),
+        }
+    }
+}
+
+impl Row for Pool {
+    const HEADING: &'static [&'static str] = &["pool", "slots", "taken", "waiting", "description"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            if self.slots < 0 { "no limit".to_owned() } else { self.slots.to_string() },
+            self.occupied_slots.to_string(),
+            self.scheduled_slots.to_string(),
+            self.description.clone(),
+        ]
+    }
+}
+
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
-        Command::List { metadata } => list(&metadata).await?,
-        Command::Set { metadata, name, slots, description, include_deferred } => {
+        Command::List { place, output } => list(&place, output).await?,
+        Command::Set { place, name, slots, description, include_deferred } => {
             if name == DEFAULT_POOL {
                 bail!("`{DEFAULT_POOL}` has no limit: give the tasks a pool of their own");
             }
-            let store = metadata.store().await?;
-            with_engine(&store, async |engine| {
-                engine.pool_put(&name, slots, include_deferred, description.as_deref()).await
-            })
-            .await?;
-            store.close().await;
+            match place.open().await? {
+                At::Database(store) => {
+                    with_engine(&store, async |engine| {
+                        let text = description.as_deref();
+                        engine.pool_put(&name, slots, include_deferred, text).await
+                    })
+                    .await?;
+                    let after = Some(json!({"slots": slots, "description": description}));
+                    let of = audit::about("patch_pool", format!("pool {name}"));
+                    store.audit_add(&NewAudit { after, ..of }).await?;
+                    store.close().await;
+                }
+                At::Server(server) => {
+                    let mut patch = json!({"slots": slots});
+                    if let Some(text) = description {
+                        patch["description"] = json!(text);
+                    }
+                    if let Some(deferred) = include_deferred {
+                        patch["include_deferred"] = json!(deferred);
+                    }
+                    let mut body = patch.clone();
+                    body["name"] = json!(name);
+                    server.put("pools", &name, &patch, &body).await?;
+                }
+            }
             output::line(match slots {
                 -1 => format!("pool {name}: no limit"),
                 1 => format!("pool {name}: 1 slot"),
                 _ => format!("pool {name}: {slots} slots"),
             })?;
         }
-        Command::Remove { metadata, name } => {
-            let store = metadata.store().await?;
-            with_engine(&store, async |engine| Ok(engine.pool_remove(&name).await?)).await?;
-            store.close().await;
+        Command::Remove { place, name } => {
+            match place.open().await? {
+                At::Database(store) => {
+                    with_engine(&store, async |engine| Ok(engine.pool_remove(&name).await?))
+                        .await?;
+                    store.audit_add(&audit::about("delete_pool", format!("pool {name}"))).await?;
+                    store.close().await;
+                }
+                At::Server(server) => {
+                    server.act(Method::DELETE, &["pools", &name], &[]).await?;
+                }
+            }
             output::line(format!(
                 "removed pool {name}: tasks that name it wait until there is one"
             ))?;
@@ -78,19 +155,23 @@ pub(crate) async fn run(command: Command) -> Outcome {
     Ok(Ended::Success)
 }
 
-async fn list(metadata: &Metadata) -> anyhow::Result<()> {
-    let mut table = Table::new(&["pool", "slots", "taken", "waiting", "description"]);
-    let none = || "no limit".to_owned();
-    table.row([DEFAULT_POOL.to_owned(), none(), "-".to_owned(), "-".to_owned(), String::new()]);
-    for pool in metadata.store().await?.pools().await? {
-        table.row([
-            pool.name,
-            if pool.slots < 0 { none() } else { pool.slots.to_string() },
-            pool.used.to_string(),
-            pool.wanted.to_string(),
-            pool.description,
-        ]);
+async fn list(place: &Place, output: Output) -> anyhow::Result<()> {
+    let mut pools: Vec<Pool> = match place.open().await? {
+        At::Database(store) => {
+            let pool = |it: subak_store::Pool| Pool {
+                name: it.name,
+                slots: it.slots,
+                occupied_slots: it.used,
+                scheduled_slots: it.wanted,
+                include_deferred: it.include_deferred,
+                description: it.description,
+            };
+            store.pools().await?.into_iter().map(pool).collect()
+        }
+        At::Server(server) => server.list(&["pools"], "pools", &[], usize::MAX).await?.items,
+    };
+    if pools.iter().all(|pool| pool.name != DEFAULT_POOL) {
+        pools.insert(0, Pool::default());
     }
-    table.print()?;
-    Ok(())
+    output.list(&pools)
 }

@@ -2,11 +2,15 @@
 
 use anyhow::bail;
 use clap::Subcommand;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use subak_server::replay::{WantedRange, replay_range};
+use subak_store::{NewAudit, RangeRow, Store};
 
-use crate::config::Metadata;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output, Row};
+use crate::place::{At, Place};
 use crate::runs::follow::follow;
 use crate::runs::with_engine;
 
@@ -15,12 +19,18 @@ use crate::runs::with_engine;
 pub(crate) enum Command {
     /// Lists ranges, the newest first: those that are not in all of their loads, or with --dag all of a
     /// DAG's.
+    #[command(after_help = "\
+Examples:
+  subak ranges list
+  subak ranges list --dag user_registration")]
     List {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// Also those that are loaded, as far as they are kept.
         #[arg(long)]
         dag: Option<String>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Loads a range once more, in a run of its own: the task reads the same offsets again, and the loads
     /// have to be upserts or replacements.
@@ -32,7 +42,7 @@ Examples:
 With --wait the exit code is 3 if the run fails.")]
     Replay {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// As `subak ranges list --dag ID` shows it.
         id: i64,
         /// Follows the run to its end.
@@ -40,17 +50,22 @@ With --wait the exit code is 3 if the run fails.")]
         wait: bool,
     },
     /// Lets the next run finish a range that some loads have by another version of the DAG.
+    #[command(after_help = "Example:\n  subak ranges release 17")]
     Release {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// As `subak ranges list` shows it.
         id: i64,
     },
     /// Gives a range up, or one load's part of it. The next run cuts a new range from where the ledgers
     /// of its loads are.
+    #[command(after_help = "\
+Examples:
+  subak ranges abandon 17
+  subak ranges abandon 17 old_load      only what this load has not")]
     Abandon {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// As `subak ranges list` shows it.
         id: i64,
         /// Only this load's part, such as that of a load which the DAG has no more.
@@ -58,73 +73,162 @@ With --wait the exit code is 3 if the run fails.")]
     },
 }
 
-pub(crate) async fn run(command: Command) -> Outcome {
-    match command {
-        Command::List { metadata, dag } => list(&metadata, dag.as_deref()).await,
-        Command::Replay { metadata, id, wait } => replay(&metadata, id, wait).await,
-        Command::Release { metadata, id } => release(&metadata, id).await,
-        Command::Abandon { metadata, id, load } => abandon(&metadata, id, load.as_deref()).await,
+/// A range, spelt as the API spells it.
+#[derive(Serialize, Deserialize)]
+struct Range {
+    range_id: i64,
+    dag_id: String,
+    task_id: String,
+    sequence: i64,
+    topic: String,
+    state: String,
+    dag_run_id: Option<String>,
+    /// Null: not read yet.
+    records: Option<i64>,
+    loads: Vec<String>,
+    committed: Vec<String>,
+    dag_version: Option<i32>,
+}
+
+#[derive(Deserialize)]
+struct Ranges {
+    ranges: Vec<Range>,
+}
+
+/// The run that loads a range once more.
+#[derive(Deserialize)]
+struct Replayed {
+    dag_id: String,
+    dag_run_id: String,
+}
+
+impl Row for Range {
+    const HEADING: &'static [&'static str] =
+        &["id", "dag", "task", "range", "topic", "state", "records", "run", "loads", "committed"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.range_id.to_string(),
+            self.dag_id.clone(),
+            self.task_id.clone(),
+            self.sequence.to_string(),
+            self.topic.clone(),
+            self.state.clone(),
+            self.records.map_or_else(|| "not read".to_owned(), |records| records.to_string()),
+            self.dag_run_id.clone().unwrap_or_default(),
+            self.loads.join(", "),
+            self.committed.join(", "),
+        ]
     }
 }
 
-async fn list(metadata: &Metadata, dag: Option<&str>) -> Outcome {
-    let store = metadata.store().await?;
-    let ranges = match dag {
-        Some(dag) => store.ranges_of(dag).await?,
-        None => store.ranges_open().await?,
-    };
-    let mut table = Table::new(&[
-        "id",
-        "dag",
-        "task",
-        "range",
-        "topic",
-        "state",
-        "records",
-        "run",
-        "loads",
-        "committed",
-    ]);
-    for range in ranges {
-        table.row([
-            range.id.to_string(),
-            range.dag_id,
-            range.task_id,
-            range.sequence.to_string(),
-            range.topic,
-            range.state,
-            range.records.map_or_else(|| "not read".to_owned(), |records| records.to_string()),
-            range.run_id.unwrap_or_default(),
-            range.sinks.join(", "),
-            range.committed.join(", "),
-        ]);
+impl From<RangeRow> for Range {
+    fn from(row: RangeRow) -> Self {
+        Self {
+            range_id: row.id,
+            dag_id: row.dag_id,
+            task_id: row.task_id,
+            sequence: row.sequence,
+            topic: row.topic,
+            state: row.state,
+            dag_run_id: row.run_id,
+            records: row.records,
+            loads: row.sinks,
+            committed: row.committed,
+            dag_version: row.version,
+        }
     }
-    table.print()?;
+}
+
+pub(crate) async fn run(command: Command) -> Outcome {
+    match command {
+        Command::List { place, dag, output } => list(&place, dag.as_deref(), output).await,
+        Command::Replay { place, id, wait } => replay(&place, id, wait).await,
+        Command::Release { place, id } => release(&place, id).await,
+        Command::Abandon { place, id, load } => abandon(&place, id, load.as_deref()).await,
+    }
+}
+
+async fn list(place: &Place, dag: Option<&str>, output: Output) -> Outcome {
+    let ranges = match place.open().await? {
+        At::Database(store) => {
+            let rows = match dag {
+                Some(dag) => store.ranges_of(dag).await?,
+                None => store.ranges_open().await?,
+            };
+            rows.into_iter().map(Range::from).collect()
+        }
+        At::Server(server) => {
+            let dag = dag.map(|dag_id| ("dag_id", dag_id.to_owned()));
+            let query: Vec<_> = dag.into_iter().collect();
+            server.get::<Ranges>(&["ranges"], &query).await?.ranges
+        }
+    };
+    output.list(&ranges)?;
     Ok(Ended::Success)
 }
 
-async fn abandon(metadata: &Metadata, id: i64, load: Option<&str>) -> Outcome {
-    if !metadata.store().await?.range_abandon(id, load).await? {
-        let of = load.map(|load| format!(" of load `{load}`")).unwrap_or_default();
-        bail!("there is no open range {id}{of}: `subak ranges list` shows those there are");
+async fn abandon(place: &Place, id: i64, load: Option<&str>) -> Outcome {
+    match place.open().await? {
+        At::Database(store) => {
+            let subject = match load {
+                Some(load) => format!("range {id}, load {load}"),
+                None => format!("range {id}"),
+            };
+            let by = audit::about("abandon_range", subject);
+            if !store.range_abandon(id, load, &by).await? {
+                let of = load.map(|load| format!(" of load `{load}`")).unwrap_or_default();
+                bail!("there is no open range {id}{of}: `subak ranges list` shows those there are");
+            }
+        }
+        At::Server(server) => {
+            let load = load.map(|load| ("load", load.to_owned()));
+            let query: Vec<_> = load.into_iter().collect();
+            server.act(Method::POST, &["ranges", &id.to_string(), "abandon"], &query).await?;
+        }
     }
     output::line(format!("range {id} is given up"))?;
     Ok(Ended::Success)
 }
 
-async fn replay(metadata: &Metadata, id: i64, wait: bool) -> Outcome {
-    let store = metadata.store().await?;
-    let wanted = WantedRange { id, triggered_by: "cli", user: None };
-    let started =
-        with_engine(&store, async |engine| Ok(replay_range(&store, engine, &wanted).await?));
-    let (dag_id, run_id) = started.await?;
-    output::line(format!("run {run_id} of {dag_id} loads range {id} once more"))?;
-    if wait { follow(&store, &dag_id, &run_id).await } else { Ok(Ended::Success) }
+async fn replay(place: &Place, id: i64, wait: bool) -> Outcome {
+    let at = place.open().await?;
+    let Replayed { dag_id, dag_run_id } = match &at {
+        At::Database(store) => replay_here(store, id).await?,
+        At::Server(server) => {
+            let path = ["ranges", &id.to_string(), "replay"];
+            serde_json::from_value(server.act(Method::POST, &path, &[]).await?)?
+        }
+    };
+    output::line(format!("run {dag_run_id} of {dag_id} loads range {id} once more"))?;
+    if wait { follow(&at, &dag_id, &dag_run_id).await } else { Ok(Ended::Success) }
 }
 
-async fn release(metadata: &Metadata, id: i64) -> Outcome {
-    if !metadata.store().await?.range_release(id).await? {
-        bail!("there is no open range {id}: `subak ranges list` shows those there are");
+async fn replay_here(store: &Store, id: i64) -> anyhow::Result<Replayed> {
+    let wanted = WantedRange { id, triggered_by: "cli", user: None };
+    let started =
+        with_engine(store, async |engine| Ok(replay_range(store, engine, &wanted).await?));
+    let (dag_id, dag_run_id) = started.await?;
+    let of = NewAudit {
+        run_id: Some(dag_run_id.clone()),
+        subject: Some(format!("range {id}")),
+        ..audit::of_dag("replay_range", &dag_id)
+    };
+    store.audit_add(&of).await?;
+    Ok(Replayed { dag_id, dag_run_id })
+}
+
+async fn release(place: &Place, id: i64) -> Outcome {
+    match place.open().await? {
+        At::Database(store) => {
+            let by = audit::about("release_range", format!("range {id}"));
+            if !store.range_release(id, &by).await? {
+                bail!("there is no open range {id}: `subak ranges list` shows those there are");
+            }
+        }
+        At::Server(server) => {
+            server.act(Method::POST, &["ranges", &id.to_string(), "release"], &[]).await?;
+        }
     }
     output::line(format!("the next run finishes range {id}, whatever its version of the DAG"))?;
     Ok(Ended::Success)

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{KeySource, Metadata, machine_name};
 use crate::exit::{Ended, Outcome};
+use crate::oidc::Oidc;
 use crate::services::Services;
 
 /// Runs a server. Any number of them may run on one metadata database.
@@ -54,6 +55,8 @@ pub(crate) struct Options {
     /// Folder of DAG files.
     #[arg(long, env = "SUBAK_DAGS", default_value = "dags", value_name = "FOLDER")]
     dags: PathBuf,
+    #[command(flatten)]
+    oidc: Oidc,
     #[command(flatten)]
     engine: Engine,
     /// The server's name, for people; left out: the machine's.
@@ -128,6 +131,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
         engine: options.engine.config(options.name.unwrap_or_else(machine_name)),
         http: Some(options.listen),
         https: options.https,
+        oidc: options.oidc.config()?,
         workers: options.workers_listen.into_iter().map(listen).collect(),
         dags: Some(options.dags),
     };

@@ -1,22 +1,24 @@
-//! `subak topics`: what the brokers of a connection have, asked from this machine.
+//! `subak topics`: what the brokers of a connection have, asked from this machine, or by a worker of a
+//! server.
+
+mod view;
 
 use std::time::Duration;
 
 use anyhow::bail;
-use chrono::DateTime;
 use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use subak_core::topic::{Content, TopicHeads, TopicLook, lag};
+use subak_core::topic::TopicHeads;
 use subak_store::read::PipelineRecord;
 
+use self::view::{Look, Topic};
 use crate::config::{KeySource, Metadata};
 use crate::connections;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
-
-/// Characters of a record that a table shows.
-const SHOWN: usize = 100;
+use crate::output::{self, Output, Table};
+use crate::place::Place;
+use crate::remote::Server;
 
 /// Shows topics, how far they go, and how far the DAGs that read them are behind.
 #[derive(Debug, Subcommand)]
@@ -29,22 +31,21 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 struct Way {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     #[command(flatten)]
     key: KeySource,
-    /// How long the brokers may take to answer.
+    /// How long the brokers may take to answer; a server has its own patience.
     #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=300))]
     timeout_secs: u64,
-    /// Prints JSON, as the brokers tell it.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Lists the topics of a connection.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The brokers are asked from this machine, with the key that decrypts the connection; `GET /api/v2/topics`
-lets a worker ask them.
+The brokers are asked from this machine, with the key that decrypts the connection; with --server a worker
+asks them there.
 
 Example:
   subak topics list kafka_main")]
@@ -69,6 +70,12 @@ pub(crate) struct Show {
     records: u32,
 }
 
+/// The topics of a connection, or the first of them.
+struct Topics {
+    topics: Vec<Topic>,
+    total: i64,
+}
+
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::List(options) => list(options).await,
@@ -77,8 +84,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
 }
 
 impl Way {
-    async fn connection(&self, id: &str) -> anyhow::Result<Value> {
-        let value = connections::get(&self.metadata, &self.key, id).await?;
+    async fn connection(&self, metadata: &Metadata, id: &str) -> anyhow::Result<Value> {
+        let value = connections::get(metadata, &self.key, id).await?;
         match value["conn_type"].as_str() {
             Some("kafka") => Ok(value),
             other => bail!(
@@ -91,12 +98,12 @@ impl Way {
     fn patience(&self) -> Duration {
         Duration::from_secs(self.timeout_secs)
     }
+}
 
-    async fn readers(&self, connection: &str) -> anyhow::Result<Vec<PipelineRecord>> {
-        let mut all = self.metadata.store().await?.pipelines().await?;
-        all.retain(|it| it.connection == connection);
-        Ok(all)
-    }
+async fn readers(metadata: &Metadata, connection: &str) -> anyhow::Result<Vec<PipelineRecord>> {
+    let mut all = metadata.store().await?.pipelines().await?;
+    all.retain(|it| it.connection == connection);
+    Ok(all)
 }
 
 fn told<T: DeserializeOwned>(answer: Result<Value, String>) -> anyhow::Result<T> {
@@ -105,82 +112,55 @@ fn told<T: DeserializeOwned>(answer: Result<Value, String>) -> anyhow::Result<T>
 }
 
 async fn list(List { way, connection }: List) -> Outcome {
-    let value = way.connection(&connection).await?;
-    let heads: TopicHeads = told(subak_worker::topics(&connection, &value, way.patience()).await)?;
-    if way.json {
-        output::json(&heads)?;
-        return Ok(Ended::Success);
-    }
-    let readers = way.readers(&connection).await?;
-    let mut table = Table::new(&["topic", "partitions", "copies", "read by"]);
-    for head in heads.topics {
-        let readers = readers.iter().filter(|it| it.topic == head.name);
-        let readers: Vec<String> =
-            readers.map(|it| format!("{}.{}", it.dag_id, it.task_id)).collect();
-        let (partitions, replicas) = (head.partitions.to_string(), head.replicas.to_string());
-        table.row([head.name, partitions, replicas, readers.join(", ")]);
-    }
-    table.print()?;
-    if heads.more > 0 {
-        output::line(format!("{} more are not shown", heads.more))?;
+    let Topics { topics, total } = match way.place.server()? {
+        Some(server) => {
+            let query = [("connection", connection)];
+            let list = server.list(&["topics"], "topics", &query, usize::MAX).await?;
+            Topics { topics: list.items, total: list.total }
+        }
+        None => topics_here(&way, &connection).await?,
+    };
+    way.output.list(&topics)?;
+    let more = total - i64::try_from(topics.len()).unwrap_or(i64::MAX);
+    if more > 0 && !way.output.is_json() {
+        output::line(format!("{more} more are not shown"))?;
     }
     Ok(Ended::Success)
 }
 
-async fn show(Show { way, connection, topic, records }: Show) -> Outcome {
-    let value = way.connection(&connection).await?;
-    let asking = subak_worker::topic(&connection, &value, &topic, records, way.patience());
-    let look: TopicLook = told(asking.await)?;
-    if way.json {
+async fn topics_here(way: &Way, connection: &str) -> anyhow::Result<Topics> {
+    let metadata = way.place.metadata();
+    let value = way.connection(metadata, connection).await?;
+    let heads: TopicHeads = told(subak_worker::topics(connection, &value, way.patience()).await)?;
+    let readers = readers(metadata, connection).await?;
+    let total = i64::try_from(heads.topics.len()).unwrap_or(i64::MAX) + i64::from(heads.more);
+    let topics = heads.topics.into_iter().map(|head| Topic::new(head, &readers)).collect();
+    Ok(Topics { topics, total })
+}
+
+async fn show(options: Show) -> Outcome {
+    let output = options.way.output;
+    let look = match options.way.place.server()? {
+        Some(server) => look_elsewhere(&server, &options).await?,
+        None => look_here(&options).await?,
+    };
+    if output.is_json() {
         output::json(&look)?;
         return Ok(Ended::Success);
     }
-    let mut readers = way.readers(&connection).await?;
-    readers.retain(|it| it.topic == topic);
-    let mut table = Table::new(&["partition", "first", "end", "leader", "in sync", "missing"]);
-    for part in &look.marks.partitions {
-        table.row([
-            part.partition.to_string(),
-            known(part.low),
-            known(part.high),
-            known(part.leader),
-            format!("{} of {}", part.in_sync, part.replicas),
-            part.missing.clone().unwrap_or_default(),
-        ]);
-    }
-    table.print()?;
+    output.list(&look.partitions)?;
+    let readers = look.readers();
     if !readers.is_empty() {
         output::line("")?;
         let mut table = Table::new(&["read by", "partition", "read", "loaded", "lag"]);
-        for reader in &readers {
-            for part in &look.marks.partitions {
-                // One that was added after the newest range is read from its beginning.
-                let begun = if reader.newest.is_empty() { None } else { part.low };
-                let loaded = reader.loaded(part.partition).or(begun);
-                table.row([
-                    format!("{}.{}", reader.dag_id, reader.task_id),
-                    part.partition.to_string(),
-                    known(reader.position(part.partition).or(begun)),
-                    known(loaded),
-                    known(lag(part.high, loaded)),
-                ]);
-            }
+        for row in readers {
+            table.row(row);
         }
         table.print()?;
     }
     if !look.records.is_empty() {
         output::line("")?;
-        let mut table = Table::new(&["record", "when", "key", "value"]);
-        for record in &look.records {
-            let when = record.timestamp.and_then(DateTime::from_timestamp_millis);
-            table.row([
-                format!("{}:{}", record.partition, record.offset),
-                when.map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%S%.3f").to_string()),
-                record.key.as_ref().map(shown).unwrap_or_default(),
-                record.value.as_ref().map_or_else(|| "(tombstone)".to_owned(), shown),
-            ]);
-        }
-        table.print()?;
+        output.list(&look.records)?;
     }
     if let Some(missing) = &look.missing {
         output::line(missing)?;
@@ -188,14 +168,15 @@ async fn show(Show { way, connection, topic, records }: Show) -> Outcome {
     Ok(Ended::Success)
 }
 
-fn known(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+async fn look_here(options: &Show) -> anyhow::Result<Look> {
+    let Show { way, connection, topic, records } = options;
+    let metadata = way.place.metadata();
+    let value = way.connection(metadata, connection).await?;
+    let look = subak_worker::topic(connection, &value, topic, *records, way.patience()).await;
+    Ok(Look::new(told(look)?, &readers(metadata, connection).await?))
 }
 
-/// In one line.
-fn shown(content: &Content) -> String {
-    let text: String = content.shown.chars().take(SHOWN).collect();
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let cut = content.is_cut() || text.len() < content.shown.len();
-    format!("{}{text}{}", if content.is_text { "" } else { "0x" }, if cut { "…" } else { "" })
+async fn look_elsewhere(server: &Server, options: &Show) -> anyhow::Result<Look> {
+    let query = [("records", options.records.to_string())];
+    server.get(&["topics", &options.connection, &options.topic], &query).await
 }

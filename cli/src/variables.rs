@@ -1,126 +1,184 @@
 //! `subak variables`: texts that the templates of all DAGs may name.
 
 use anyhow::bail;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use reqwest::Method;
 use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subak_core::variable::{MASK, is_secret, problem};
+use subak_store::read::TextFilter;
 
-use crate::config::{KeySource, Metadata};
+use crate::audit;
+use crate::config::KeySource;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output, Row};
+use crate::place::{At, Place};
 use crate::users::secret_line;
 
 /// Variables that a command lists.
-const LIST_MOST: i64 = 1_000;
+const LIST_MOST: u16 = 1_000;
 
 /// Shows and changes variables: `{{ var.value.NAME }}`, `{{ var.json.NAME.field }}` in templates.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the variables. Values whose names tell that they are secret are hidden.
+    #[command(after_help = "Example:\n  subak variables list")]
     List {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         #[command(flatten)]
         key: KeySource,
-        /// Prints JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: Output,
     },
-    /// Prints the value of one variable, a secret one too.
+    /// Prints the value of one variable; a secret one too, but not from a server elsewhere.
+    #[command(after_help = "Example:\n  subak variables get region")]
     Get {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         #[command(flatten)]
         key: KeySource,
         name: String,
     },
-    /// Sets a variable.
-    #[command(after_help = "\
+    Set(Box<Set>),
+    /// Removes a variable.
+    #[command(after_help = "Example:\n  subak variables remove region")]
+    Remove {
+        #[command(flatten)]
+        place: Place,
+        name: String,
+    },
+}
+
+/// Sets a variable.
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Examples:
   subak variables set region eu-west
   subak variables set limits '{\"rows\": 1000}' --description 'limits of imports'
   subak variables set shop_api_key --stdin < key.txt")]
-    Set {
-        #[command(flatten)]
-        metadata: Metadata,
-        #[command(flatten)]
-        key: KeySource,
-        name: String,
-        #[arg(required_unless_present = "stdin")]
-        value: Option<String>,
-        /// Reads the value from the first line of standard input.
-        #[arg(long, conflicts_with = "value")]
-        stdin: bool,
-        #[arg(long)]
-        description: Option<String>,
-    },
-    /// Removes a variable.
-    Remove {
-        #[command(flatten)]
-        metadata: Metadata,
-        name: String,
-    },
+pub(crate) struct Set {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    key: KeySource,
+    name: String,
+    #[arg(required_unless_present = "stdin")]
+    value: Option<String>,
+    /// Reads the value from the first line of standard input.
+    #[arg(long, conflicts_with = "value")]
+    stdin: bool,
+    #[arg(long)]
+    description: Option<String>,
+}
+
+/// A variable; a server does not tell when it was changed.
+#[derive(Serialize, Deserialize)]
+struct Variable {
+    key: String,
+    value: String,
+    description: Option<String>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    updated_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+impl Row for Variable {
+    const HEADING: &'static [&'static str] = &["variable", "value", "description"];
+
+    fn cells(&self) -> Vec<String> {
+        let description = self.description.clone().unwrap_or_default();
+        vec![self.key.clone(), self.value.clone(), description]
+    }
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
-        Command::List { metadata, key, json } => list(&metadata, &key, json).await,
-        Command::Get { metadata, key, name } => {
-            let key = key.load(&metadata)?;
-            let found =
-                metadata.store().await?.variables_open(&key, std::slice::from_ref(&name)).await?;
-            let Some(found) = found.into_iter().next() else {
-                bail!("variable `{name}` does not exist: see `subak variables list`");
-            };
-            output::line(found.value)?;
-            Ok(Ended::Success)
-        }
-        Command::Set { metadata, key, name, value, stdin, description } => {
-            let key = key.load(&metadata)?;
-            let value = match value {
-                Some(value) if !stdin => value,
-                _ => secret_line("value")?.expose_secret().to_owned(),
-            };
-            if let Some(problem) = problem(&name, &value) {
-                bail!("{problem}");
-            }
-            let store = metadata.store().await?;
-            store.variable_put(&key, &name, &value, description.as_deref(), true).await?;
-            output::line(format!("variable `{name}` is set"))?;
-            Ok(Ended::Success)
-        }
-        Command::Remove { metadata, name } => {
-            if !metadata.store().await?.variable_remove(&name).await? {
-                bail!("variable `{name}` does not exist: see `subak variables list`");
-            }
-            output::line(format!("variable `{name}` is removed"))?;
-            Ok(Ended::Success)
-        }
+        Command::List { place, key, output } => list(&place, &key, output).await,
+        Command::Get { place, key, name } => get(&place, &key, &name).await,
+        Command::Set(options) => set(*options).await,
+        Command::Remove { place, name } => remove(&place, &name).await,
     }
 }
 
-async fn list(metadata: &Metadata, key: &KeySource, as_json: bool) -> Outcome {
-    let key = key.load(metadata)?;
-    let all = metadata.store().await?.variables(&key, None, false, LIST_MOST, 0).await?.items;
-    let shown = |name: &str, value: String| if is_secret(name) { MASK.to_owned() } else { value };
-    if as_json {
-        let one = |it: subak_store::Variable| {
-            json!({
-                "key": it.key,
-                "value": shown(&it.key, it.value),
-                "description": it.description,
-                "updated_at": it.updated_at,
-            })
-        };
-        output::json(&all.into_iter().map(one).collect::<Vec<_>>())?;
-        return Ok(Ended::Success);
+async fn get(place: &Place, key: &KeySource, name: &str) -> Outcome {
+    let value = match place.open().await? {
+        At::Database(store) => {
+            let key = key.load(place.metadata())?;
+            let found = store.variables_open(&key, std::slice::from_ref(&name.to_owned())).await?;
+            let Some(found) = found.into_iter().next() else {
+                bail!("variable `{name}` does not exist: see `subak variables list`");
+            };
+            found.value
+        }
+        At::Server(_) if is_secret(name) => bail!(
+            "a server does not show the secret `{name}`: read it where the database is, with \
+             --database-url"
+        ),
+        At::Server(server) => server.get::<Variable>(&["variables", name], &[]).await?.value,
+    };
+    output::line(value)?;
+    Ok(Ended::Success)
+}
+
+async fn set(options: Set) -> Outcome {
+    let Set { place, key, name, value, stdin, description } = options;
+    let value = match value {
+        Some(value) if !stdin => value,
+        _ => secret_line("value")?.expose_secret().to_owned(),
+    };
+    if let Some(problem) = problem(&name, &value) {
+        bail!("{problem}");
     }
-    let mut table = Table::new(&["variable", "value", "description"]);
-    for it in all {
-        let value = shown(&it.key, it.value);
-        table.row([it.key, value, it.description.unwrap_or_default()]);
+    match place.open().await? {
+        At::Database(store) => {
+            let key = key.load(place.metadata())?;
+            store.variable_put(&key, &name, &value, description.as_deref(), true).await?;
+            store.audit_add(&audit::about("patch_variable", format!("variable {name}"))).await?;
+        }
+        At::Server(server) => {
+            let body = json!({"key": name, "value": value, "description": description});
+            server.put("variables", &name, &body, &body).await?;
+        }
     }
-    table.print()?;
+    output::line(format!("variable `{name}` is set"))?;
+    Ok(Ended::Success)
+}
+
+async fn remove(place: &Place, name: &str) -> Outcome {
+    match place.open().await? {
+        At::Database(store) => {
+            if !store.variable_remove(name).await? {
+                bail!("variable `{name}` does not exist: see `subak variables list`");
+            }
+            store.audit_add(&audit::about("delete_variable", format!("variable {name}"))).await?;
+        }
+        At::Server(server) => {
+            server.act(Method::DELETE, &["variables", name], &[]).await?;
+        }
+    }
+    output::line(format!("variable `{name}` is removed"))?;
+    Ok(Ended::Success)
+}
+
+async fn list(place: &Place, key: &KeySource, output: Output) -> Outcome {
+    let all: Vec<Variable> = match place.open().await? {
+        At::Database(store) => {
+            let key = key.load(place.metadata())?;
+            let most = i64::from(LIST_MOST);
+            let page = store.variables(&key, &TextFilter::default(), false, most, 0).await?;
+            let shown = |it: subak_store::Variable| Variable {
+                value: if is_secret(&it.key) { MASK.to_owned() } else { it.value },
+                key: it.key,
+                description: it.description,
+                updated_at: Some(it.updated_at),
+            };
+            page.items.into_iter().map(shown).collect()
+        }
+        At::Server(server) => {
+            server.list(&["variables"], "variables", &[], LIST_MOST.into()).await?.items
+        }
+    };
+    output.list(&all)?;
     Ok(Ended::Success)
 }

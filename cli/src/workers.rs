@@ -4,23 +4,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
+use serde::Serialize;
 use serde_json::Value;
 use subak_proto::JoinToken;
 
+use crate::audit;
 use crate::certificate;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output, Row};
+use crate::place::Place;
 use crate::runs::with_engine;
 
 /// Shows workers, and lets new ones join.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the workers that are joined.
+    #[command(after_help = "Example:\n  subak workers list")]
     List {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
+        #[command(flatten)]
+        output: Output,
     },
     /// Lets a worker take no more tasks; it ends when its running ones have, however long they take.
     #[command(after_help = "\
@@ -30,7 +37,7 @@ Example:
 It does not come back by itself: start it again when the machine is back.")]
     Drain {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// As `subak workers list` shows it.
         name: String,
     },
@@ -53,7 +60,7 @@ Example:
   Then, on the worker's machine:  SUBAK_JOIN_TOKEN_FILE=join-token subak worker --server https://…:8081")]
     Token {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// The servers' certificate, PEM.
         #[arg(long, env = "SUBAK_TLS_CERTIFICATE", value_name = "FILE")]
         tls_certificate: PathBuf,
@@ -65,9 +72,12 @@ Example:
         days: Option<u32>,
     },
     /// Lists the join tokens: their names, never the tokens themselves.
+    #[command(after_help = "Example:\n  subak workers tokens")]
     Tokens {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
+        #[command(flatten)]
+        output: Output,
     },
     /// Lets no worker join any more by the tokens of a name.
     #[command(after_help = "\
@@ -77,33 +87,44 @@ Example:
 Workers that have joined stay until they end; stop them to be rid of them.")]
     Revoke {
         #[command(flatten)]
-        metadata: Metadata,
+        place: Place,
         /// As `subak workers tokens` shows it.
         name: String,
     },
 }
 
+/// The API has no workers, as Airflow's has none.
+const INSTEAD: &str = "see the server's page Workers";
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
-        Command::List { metadata } => list(&metadata).await?,
-        Command::Drain { metadata, name } => drain(&metadata, &name).await?,
+        Command::List { place, output } => list(place.here(INSTEAD)?, output).await?,
+        Command::Drain { place, name } => drain(place.here(INSTEAD)?, &name).await?,
         Command::Certificate { folder } => {
             let file = certificate::make(&folder)?;
             output::line(file.display())?;
         }
-        Command::Token { metadata, tls_certificate, name, days } => {
+        Command::Token { place, tls_certificate, name, days } => {
             let fingerprint = certificate::fingerprint(&tls_certificate)?;
             let life = days.map(|days| DAY * days);
-            let secret = metadata.store().await?.join_token_create(&name, life).await?;
+            let store = place.here(INSTEAD)?.store().await?;
+            let secret = store.join_token_create(&name, life).await?;
+            store.audit_add(&audit::about("post_join_token", format!("join token {name}"))).await?;
             let token =
                 JoinToken { secret: secret.expose().to_owned(), certificate: Some(fingerprint) };
             output::line(token)?;
         }
-        Command::Tokens { metadata } => tokens(&metadata).await?,
-        Command::Revoke { metadata, name } => {
-            match metadata.store().await?.join_token_revoke(&name).await? {
+        Command::Tokens { place, output } => tokens(place.here(INSTEAD)?, output).await?,
+        Command::Revoke { place, name } => {
+            let store = place.here(INSTEAD)?.store().await?;
+            let revoked = store.join_token_revoke(&name).await?;
+            if revoked > 0 {
+                let subject = format!("join token {name}");
+                store.audit_add(&audit::about("delete_join_token", subject)).await?;
+            }
+            match revoked {
                 0 => bail!("no join token is named `{name}`: `subak workers tokens` lists them"),
                 1 => output::line(format!("revoked a token named {name}"))?,
                 many => output::line(format!("revoked {many} tokens named {name}"))?,
@@ -119,38 +140,82 @@ async fn drain(metadata: &Metadata, name: &str) -> anyhow::Result<()> {
     if drained == 0 {
         bail!("no worker named `{name}` is joined: `subak workers list` shows them");
     }
+    store.audit_add(&audit::about("drain_worker", format!("worker {name}"))).await?;
     output::line(format!("{name} takes no more tasks, and ends when its running ones have"))?;
     Ok(())
 }
 
-async fn tokens(metadata: &Metadata) -> anyhow::Result<()> {
-    let mut table = Table::new(&["name", "made", "expires", "revoked"]);
-    for token in metadata.store().await?.join_token_list().await? {
-        table.row([
-            token.name,
-            output::instant(Some(token.created_at)),
-            output::instant(token.expires_at),
-            output::instant(token.revoked_at),
-        ]);
-    }
-    table.print()?;
-    Ok(())
+/// A join token, without its secret.
+#[derive(Serialize)]
+struct Token {
+    name: String,
+    created_at: DateTime<Utc>,
+    expires_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
 }
 
-async fn list(metadata: &Metadata) -> anyhow::Result<()> {
-    let mut table = Table::new(&["worker", "version", "server", "queues", "since", "state"]);
-    for worker in metadata.store().await?.workers().await? {
-        table.row([
-            worker.worker,
-            worker.version,
-            worker.server,
-            queues(&worker.queues),
-            output::instant(Some(worker.started_at)),
-            if worker.draining { "draining" } else { "running" }.to_owned(),
-        ]);
+impl Row for Token {
+    const HEADING: &'static [&'static str] = &["name", "made", "expires", "revoked"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            output::instant(Some(self.created_at)),
+            output::instant(self.expires_at),
+            output::instant(self.revoked_at),
+        ]
     }
-    table.print()?;
-    Ok(())
+}
+
+async fn tokens(metadata: &Metadata, output: Output) -> anyhow::Result<()> {
+    let all = metadata.store().await?.join_token_list().await?;
+    let token = |it: subak_store::access::JoinTokenRow| Token {
+        name: it.name,
+        created_at: it.created_at,
+        expires_at: it.expires_at,
+        revoked_at: it.revoked_at,
+    };
+    output.list(&all.into_iter().map(token).collect::<Vec<_>>())
+}
+
+/// A worker that is joined.
+#[derive(Serialize)]
+struct Worker {
+    worker: String,
+    version: String,
+    server: String,
+    queues: Value,
+    started_at: DateTime<Utc>,
+    draining: bool,
+}
+
+impl Row for Worker {
+    const HEADING: &'static [&'static str] =
+        &["worker", "version", "server", "queues", "since", "state"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.worker.clone(),
+            self.version.clone(),
+            self.server.clone(),
+            queues(&self.queues),
+            output::instant(Some(self.started_at)),
+            if self.draining { "draining" } else { "running" }.to_owned(),
+        ]
+    }
+}
+
+async fn list(metadata: &Metadata, output: Output) -> anyhow::Result<()> {
+    let all = metadata.store().await?.workers().await?;
+    let worker = |it: subak_store::WorkerRow| Worker {
+        worker: it.worker,
+        version: it.version,
+        server: it.server,
+        queues: it.queues,
+        started_at: it.started_at,
+        draining: it.draining,
+    };
+    output.list(&all.into_iter().map(worker).collect::<Vec<_>>())
 }
 
 /// `default=16, heavy=1`.

@@ -17,3 +17,4 @@ pub mod template;
 pub mod text;
 pub mod topic;
 pub mod variable;
+pub mod xcom;

@@ -261,6 +261,7 @@ impl fmt::Display for RunState {
 pub enum RunType {
     Manual,
     Scheduled,
+    Backfill,
 }
 
 impl RunType {
@@ -270,6 +271,7 @@ impl RunType {
         match self {
             Self::Manual => "manual",
             Self::Scheduled => "scheduled",
+            Self::Backfill => "backfill",
         }
     }
 }

@@ -292,6 +292,26 @@ pub struct XCom {
     /// JSON: the value as people see it, secrets masked; empty: as it is
     #[prost(bytes = "vec", tag = "5")]
     pub shown: ::prost::alloc::vec::Vec<u8>,
+    /// A large value lies under the storage URL, see core::xcom; `value` and `shown` are then lists of the
+    /// secrets in it, as they are and masked.
+    ///
+    /// from the worker; 0: it is no large one
+    #[prost(uint64, tag = "6")]
+    pub large_bytes: u64,
+    /// from the worker: of a large list or map
+    #[prost(uint32, optional, tag = "7")]
+    pub items: ::core::option::Option<u32>,
+    /// to the worker
+    #[prost(string, tag = "8")]
+    pub object: ::prost::alloc::string::String,
+    /// To the worker: which one of the task is named, if it is not just the run's own.
+    ///
+    /// that of one instance of a mapped task
+    #[prost(int32, optional, tag = "9")]
+    pub instance: ::core::option::Option<i32>,
+    /// the newest of this run and of those before it
+    #[prost(bool, tag = "10")]
+    pub prior: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Connection {

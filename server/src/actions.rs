@@ -1,7 +1,7 @@
 //! What people may do to runs, as the engine does it, with errors that the API shows.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use subak_core::dag::model::DEFAULT_POOL;
+pub(crate) use subak_core::dag::model::DEFAULT_POOL;
 use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::read::InstanceRecord;
@@ -10,8 +10,8 @@ use tokio::sync::broadcast;
 use tracing::error;
 
 use crate::engine::{
-    CancelError, ClearError, Cleared, DeleteError, Engine, Mark, MarkError, Marked, PoolError,
-    Progress, Trigger, TriggerError,
+    Backfill, BackfillError, CancelError, ClearError, Cleared, DeleteError, Engine, Mark,
+    MarkError, Marked, PoolError, Progress, Trigger, TriggerError,
 };
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{self, ReplayError};
@@ -88,6 +88,29 @@ impl Actions {
         started.map_err(not_replayed)
     }
 
+    /// Makes a backfill; returns its number.
+    pub(crate) async fn backfill_create(&self, wanted: &Backfill) -> Result<i64, ApiError> {
+        self.engine.backfill_create(wanted).await.map_err(not_backfilled)
+    }
+
+    /// The logical dates that a backfill would have.
+    pub(crate) async fn backfill_dry_run(
+        &self,
+        wanted: &Backfill,
+    ) -> Result<Vec<DateTime<Utc>>, ApiError> {
+        self.engine.backfill_dry_run(wanted).await.map_err(not_backfilled)
+    }
+
+    /// Starts no more runs of a backfill, or goes on with it.
+    pub(crate) async fn backfill_pause(&self, id: i64, paused: bool) -> Result<(), ApiError> {
+        self.engine.backfill_pause(id, paused).await.map_err(not_backfilled)
+    }
+
+    /// Ends a backfill; what runs goes on.
+    pub(crate) async fn backfill_cancel(&self, id: i64, user: &str) -> Result<(), ApiError> {
+        self.engine.backfill_cancel(id, user).await.map_err(not_backfilled)
+    }
+
     /// Pauses a DAG or lets it go on; false if there is none.
     pub(crate) async fn dag_pause(&self, dag: &DagId, paused: bool) -> Result<bool, ApiError> {
         self.engine.dag_pause(dag, paused).await.map_err(|cause| internal(&cause))
@@ -147,6 +170,12 @@ impl Actions {
             PoolError::InUse { .. } => ApiError::Conflict(error.to_string()),
             PoolError::Internal(cause) => internal(&cause),
         })
+    }
+
+    /// Lets a worker take no more tasks; false if none of this name is joined.
+    pub(crate) async fn worker_drain(&self, worker: &str) -> Result<bool, ApiError> {
+        let drained = self.engine.worker_drain(worker).await.map_err(|cause| internal(&cause))?;
+        Ok(drained > 0)
     }
 
     /// Fails a run: one that goes on is cancelled.
@@ -232,6 +261,20 @@ fn refused(error: TriggerError) -> ApiError {
             ApiError::Invalid(vec![FieldProblem::body(field, problem)])
         }
         TriggerError::Internal(cause) => internal(&cause),
+    }
+}
+
+fn not_backfilled(error: BackfillError) -> ApiError {
+    match error {
+        BackfillError::DagNotFound(dag) => ApiError::DagNotFound(dag.0),
+        BackfillError::NotFound => ApiError::NotFound("the backfill".to_owned()),
+        BackfillError::DagStale(_) | BackfillError::Unfinished(_) | BackfillError::Completed => {
+            ApiError::Conflict(error.to_string())
+        }
+        BackfillError::Field { field, problem } => {
+            ApiError::Invalid(vec![FieldProblem::body(field, problem)])
+        }
+        BackfillError::Internal(cause) => internal(&cause),
     }
 }
 

@@ -1,19 +1,31 @@
 //! What handlers share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use subak_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::Actions;
-use crate::auth::{LoginLimits, SessionCookie};
+use crate::auth::{LoginLimits, Oidc, OidcConfig, SessionCookie};
 use crate::counts::{Answered, Counts};
 use crate::engine::Engine;
+use crate::fresh::Fresh;
 use crate::gateway::Requests;
+use crate::pages::{Part, RunPart, Seen};
 use crate::previews::Previews;
 use crate::probes::Probes;
 use crate::topics::Topics;
 use crate::versions::Versions;
+
+/// Live parts of runs' pages: by the run's key, buttons or none, and language.
+type RunParts = Fresh<(i64, bool, &'static str), Option<Arc<RunPart>>>;
+
+/// Grids: by DAG and language.
+type Grids = Fresh<(String, &'static str), Option<Part>>;
+
+/// What goes on, by the DAGs that may be seen; `None`: all.
+type Looks = Fresh<Option<Vec<String>>, Option<Arc<Seen>>>;
 
 /// The state of the router. Cheap to clone.
 #[derive(Clone)]
@@ -26,11 +38,22 @@ pub struct App {
     pub(crate) counts: Counts,
     pub(crate) answered: Answered,
     pub(crate) versions: Arc<Versions>,
+    /// Of the runs' pages that are open.
+    pub(crate) run_parts: Arc<RunParts>,
+    /// Of those that are open.
+    pub(crate) grids: Arc<Grids>,
+    /// What the first page shows, by what may be seen of it.
+    pub(crate) home: Arc<Looks>,
     pub(crate) logins: Arc<LoginLimits>,
     pub(crate) cookie: SessionCookie,
+    /// Sign-in by an identity provider.
+    pub(crate) oidc: Option<Oidc>,
     /// Streams end when the server does.
     pub(crate) stop: CancellationToken,
 }
+
+/// For how long a look at what goes on serves the next one.
+const LOOK_FRESH: Duration = Duration::from_millis(1500);
 
 impl App {
     /// Joins what handlers need. `requests` reach the workers of the engine's server; `https`: browsers
@@ -50,11 +73,20 @@ impl App {
             counts: Counts::default(),
             answered: Answered::default(),
             versions: Arc::new(Versions::new(store.clone())),
+            home: Arc::new(Fresh::new(LOOK_FRESH)),
+            run_parts: Arc::new(Fresh::new(Duration::ZERO)),
+            grids: Arc::new(Fresh::new(LOOK_FRESH)),
             store,
             actions: Actions::new(engine),
             logins: Arc::new(LoginLimits::default()),
             cookie: SessionCookie { https },
+            oidc: None,
             stop,
         }
+    }
+
+    /// The same, where people may also sign in by an identity provider.
+    pub fn with_oidc(self, config: OidcConfig) -> anyhow::Result<Self> {
+        Ok(Self { oidc: Some(Oidc::new(config)?), ..self })
     }
 }

@@ -1,5 +1,6 @@
 //! Extractors that refuse with problems, in the shapes that Airflow's clients know.
 
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -16,11 +17,34 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), state)
+            .await
+            .map_err(|_| ApiError::TooLarge)?;
+        if has_nul(&bytes) {
+            let msg = "a text holds the character NUL, which cannot be kept".to_owned();
+            let loc = vec!["body".to_owned()];
+            return Err(ApiError::Invalid(vec![FieldProblem { loc, msg, kind: "value_error" }]));
+        }
+        let request = Request::from_parts(parts, Body::from(bytes));
         match axum::Json::<T>::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(json_problem(&rejection)),
         }
     }
+}
+
+/// Whether JSON has an escaped NUL in a text: `\u0000` behind an even number of backslashes. As it is it
+/// may not stand there.
+fn has_nul(json: &[u8]) -> bool {
+    let mut escaped = false;
+    for (at, byte) in json.iter().enumerate() {
+        if escaped && json[at..].starts_with(b"u0000") {
+            return true;
+        }
+        escaped = !escaped && *byte == b'\\';
+    }
+    false
 }
 
 fn json_problem(rejection: &JsonRejection) -> ApiError {
@@ -83,5 +107,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
                     kind: "query_invalid",
                 }])
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_nul_is_found_and_what_looks_like_one_is_not() {
+        assert!(has_nul(br#"{"a": "x\u0000"}"#));
+        assert!(has_nul(br#"{"a": "\\\u0000"}"#));
+        assert!(!has_nul(br#"{"a": "\\u0000", "u0000": "\u0001"}"#));
     }
 }

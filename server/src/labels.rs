@@ -72,7 +72,10 @@ async fn source(
     }
     let all = app.store.xcom_list(run.run_key, number, MapIndex::NONE).await?;
     let found = all.into_iter().find(|xcom| xcom.key == XComKey::RETURN_VALUE);
-    Ok(found.map(|xcom| xcom.value))
+    Ok(match found {
+        Some(xcom) => Some(app.store.xcom_value(xcom).await?),
+        None => None,
+    })
 }
 
 fn context(run: &RunRecord, version: &VersionRecord, task_id: &TaskId) -> RunContext {

@@ -21,13 +21,18 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What a request is called in logs, in its answer and in the audit log.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// Gives the request an id and a span, and turns a panic into an answer.
 pub(crate) async fn observe(
     State(answered): State<Answered>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = Uuid::now_v7().to_string();
+    request.extensions_mut().insert(RequestId(id.clone()));
     // The path alone: a query may hold a sign-in link's secret.
     let span = info_span!("request", request.id = id, method = %request.method(),
         path = request.uri().path());
@@ -38,7 +43,7 @@ pub(crate) async fn observe(
             error!("a handler panicked");
             ApiError::Internal.into_response()
         });
-        answered.add(response.status().as_u16());
+        answered.add(response.status().as_u16(), began.elapsed());
         debug!(
             status = response.status().as_u16(),
             duration_ms = began.elapsed().as_millis(),

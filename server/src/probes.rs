@@ -1,4 +1,5 @@
-//! Whether connections work, as a worker finds it: the server has no drivers of its own.
+//! Whether connections work, as a worker finds it: the server has no drivers of its own, but for telling
+//! people of ends.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tracing::warn;
 use crate::connections;
 use crate::engine::Engine;
 use crate::gateway::{RequestError, Requests};
+use crate::notices;
 
 /// How long a worker may take to answer; a page is given up soon after.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -114,8 +116,8 @@ impl Probes {
         Self { engine, requests }
     }
 
-    /// Lets a worker test a connection; `None` if there is none of this id. An error means that no
-    /// worker could be asked.
+    /// Lets a worker test a connection, or the server itself one by which people are told; `None` if there
+    /// is none of this id. An error means that no worker could be asked.
     pub(crate) async fn test(&self, id: &str) -> Result<Option<Tested>, RequestError> {
         let id = id.to_owned();
         let connections = match self.engine.core.connections([&id]).await {
@@ -128,6 +130,13 @@ impl Probes {
         };
         if connections.is_empty() {
             return Ok(None);
+        }
+        let value = serde_json::from_slice::<Value>(&connections[0].value).unwrap_or_default();
+        if value["conn_type"].as_str().is_some_and(notices::tells) {
+            return Ok(Some(match notices::probe(&value, PATIENCE).await {
+                Ok(found) => Tested { works: true, message: in_words(&found) },
+                Err(error) => Tested { works: false, message: format!("{error:#}") },
+            }));
         }
         let kind = Kind::Probe(Probe { connection: id });
         match self.requests.ask(&self.engine, kind, connections, PATIENCE).await {

@@ -1,7 +1,7 @@
 //! The router: every route says who may use it, or it is not one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
@@ -14,19 +14,33 @@ use subak_store::access::Role;
 use tower_http::compression::CompressionLayer;
 
 use crate::app::App;
+use crate::openapi::{self, Described, Operation, Schemas};
 use crate::problem::ApiError;
 use crate::{api, auth, observe, pages};
 
 /// The largest body of a request.
-const BODY_BYTES_MOST: usize = 4 << 20;
+pub(crate) const BODY_BYTES_MOST: usize = 4 << 20;
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Everybody.
     Public,
-    /// Who is signed in with this role or a higher one.
+    /// Who is signed in with this role or a higher one; where the route names a DAG, for that DAG.
     Role(Role),
+    /// Who is signed in: each sees what they may see.
+    Sighted,
+}
+
+/// An operation of the API.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    /// Where its handler has none.
+    pub(crate) name: Option<&'static str>,
+    pub(crate) describe: fn(&mut Schemas) -> Operation,
 }
 
 /// Routes, each with who may use it.
@@ -34,6 +48,7 @@ pub enum Access {
 pub(crate) struct Routes {
     router: Router<App>,
     table: HashMap<(Method, &'static str), Access>,
+    known: Vec<Known>,
 }
 
 impl Routes {
@@ -55,6 +70,15 @@ impl Routes {
         self.add(Access::Role(Role::Viewer), Method::GET, path, handler)
     }
 
+    /// Adds a route that looks at many DAGs: its handler shows those that the caller may see.
+    pub(crate) fn sighted<H, T>(self, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        self.add(Access::Sighted, Method::GET, path, handler)
+    }
+
     /// Adds a route for one role and those above it.
     pub(crate) fn role<H, T>(
         self,
@@ -68,6 +92,24 @@ impl Routes {
         T: 'static,
     {
         self.add(Access::Role(role), method, path, handler)
+    }
+
+    /// Adds an operation of the API: it is in the document, and its query holds nothing else.
+    pub(crate) fn operation<H, T>(
+        mut self,
+        access: Access,
+        method: Method,
+        path: &'static str,
+        name: Option<&'static str>,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, App> + Described<T>,
+        T: 'static,
+    {
+        let describe = <H as Described<T>>::describe;
+        self.known.push(Known { method: method.clone(), path, access, name, describe });
+        self.add(access, method, path, handler)
     }
 
     fn add<H, T>(mut self, access: Access, method: Method, path: &'static str, handler: H) -> Self
@@ -90,13 +132,14 @@ fn routes() -> Routes {
 
 /// Returns the router of REST API and pages.
 pub fn router(app: App) -> Router {
-    let Routes { router, table } = routes();
+    let Routes { router, table, known } = routes();
     let gate = auth::Gate { app: app.clone(), table: Arc::new(table) };
     let (https, answered) = (app.cookie.https, app.answered.clone());
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MOST))
+        .layer(from_fn_with_state(openapi::parameters(&known), openapi::strict))
         .layer(from_fn_with_state(gate, auth::gate))
         .layer(CompressionLayer::new())
         .layer(from_fn(observe::time_limit))
@@ -112,6 +155,17 @@ pub fn route_table() -> Vec<(Method, &'static str, Access)> {
         routes().table.into_iter().map(|((method, path), access)| (method, path, access)).collect();
     all.sort_by_key(|(method, path, _)| (*path, method.to_string()));
     all
+}
+
+/// Returns the description of the API: OpenAPI 3.1.
+#[must_use]
+pub fn openapi() -> &'static serde_json::Value {
+    static DOCUMENT: LazyLock<serde_json::Value> = LazyLock::new(|| {
+        let mut known = routes().known;
+        known.sort_by_key(|it| (it.path, it.method.to_string()));
+        openapi::document(&known)
+    });
+    &DOCUMENT
 }
 
 /// Who may do what the request asks; `None` where no route is.

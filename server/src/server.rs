@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::auth::OidcConfig;
 use crate::engine::{Engine, EngineConfig};
 use crate::folder::Folder;
 use crate::gateway::{Gateway, JoinCheck, Requests};
@@ -26,6 +27,8 @@ pub struct ServerConfig {
     pub http: Option<SocketAddr>,
     /// Browsers reach it by TLS, at a proxy before it.
     pub https: bool,
+    /// People may also sign in by this identity provider.
+    pub oidc: Option<OidcConfig>,
     /// Where workers come.
     pub workers: Vec<WorkerListen>,
     /// The folder of DAG files; `None`: this server reads none.
@@ -86,7 +89,10 @@ impl Server {
         let address = http.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = http {
             let requests = gateway.requests.clone();
-            let app = App::new(store, engine.clone(), requests, config.https, stop.clone());
+            let mut app = App::new(store, engine.clone(), requests, config.https, stop.clone());
+            if let Some(oidc) = config.oidc {
+                app = app.with_oidc(oidc)?;
+            }
             tasks.spawn(serve_http(listener, app, stop.clone()));
         }
         info!(http = address.map(tracing::field::display), "the server runs");

@@ -165,6 +165,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         own_pools_put(&mut tx, dag, new.dag).await?;
+        crate::assets::register_in_tx(&mut tx, dag, new.dag).await?;
         tx.commit().await?;
         Ok(SavedVersion { dag, version, is_new: true })
     }
@@ -260,11 +261,15 @@ impl Store {
         Ok(())
     }
 
-    /// DAGs that have queued runs and room for them.
+    /// DAGs that have queued runs, of their own or of backfills, and room for them.
     pub async fn dags_waiting(&self) -> Result<Vec<i32>, StoreError> {
         let rows: Vec<(i32,)> = sqlx::query_as(
             "SELECT l.dag FROM dag_load l JOIN dag ON dag.dag = l.dag
-             WHERE l.runs_queued > 0 AND l.runs_active < dag.max_active_runs AND NOT dag.is_paused",
+             WHERE l.runs_queued > 0 AND l.runs_active < dag.max_active_runs AND NOT dag.is_paused
+             UNION
+             SELECT b.dag FROM backfill b JOIN dag ON dag.dag = b.dag
+             WHERE b.runs_queued > 0 AND b.runs_active < b.max_active_runs AND NOT dag.is_paused
+               AND (b.completed_at IS NOT NULL OR NOT b.is_paused)",
         )
         .fetch_all(&self.engine)
         .await?;

@@ -2,8 +2,11 @@
 //! What is too large for it (the rest of large logs) lies under the storage URL, behind the same calls.
 
 pub mod access;
+mod assets;
+mod audit;
 mod connect;
 mod connections;
+mod dag_removal;
 mod dags;
 pub mod engine;
 mod error;
@@ -29,8 +32,11 @@ mod upkeep;
 mod variables;
 
 pub use access::PasswordProblem;
+pub use assets::NewAssetEvent;
+pub use audit::{Audit, AuditFilter, AuditText, NewAudit};
 pub use connect::Store;
 pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
+pub use dag_removal::Kept;
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};
 pub use error::StoreError;
 pub use news::{News, NewsListener};

@@ -7,7 +7,7 @@ use subak_core::letter::{REPLAY_CLUSTER, REPLAYED_RANGES};
 use subak_core::range::{Partition, Range};
 
 use crate::ranges::Row;
-use crate::{Store, StoreError, replays};
+use crate::{NewAudit, Store, StoreError, audit, replays};
 
 /// Ranges that one statement drops.
 const SLICE: i64 = 5_000;
@@ -63,7 +63,12 @@ impl Store {
 
     /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
     /// no such sink.
-    pub async fn range_abandon(&self, id: i64, sink: Option<&str>) -> Result<bool, StoreError> {
+    pub async fn range_abandon(
+        &self,
+        id: i64,
+        sink: Option<&str>,
+        by: &NewAudit,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         let done = sqlx::query(
             "UPDATE topic_range
@@ -80,18 +85,18 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         replays::abandoned_in_tx(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(done.rows_affected() == 1)
+        settled(tx, id, done.rows_affected() == 1, by).await
     }
 
     /// Lets whatever version of the DAG finish an open range that one sink has; false if there is none.
-    pub async fn range_release(&self, id: i64) -> Result<bool, StoreError> {
+    pub async fn range_release(&self, id: i64, by: &NewAudit) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
         let done =
             sqlx::query("UPDATE topic_range SET version = NULL WHERE id = $1 AND state = 'open'")
                 .bind(id)
-                .execute(&self.pool)
+                .execute(&mut *tx)
                 .await?;
-        Ok(done.rows_affected() == 1)
+        settled(tx, id, done.rows_affected() == 1, by).await
     }
 
     /// A range of a topic; `None` if there is none, or it was a replay.
@@ -198,4 +203,27 @@ pub(crate) async fn range_in_tx(
     .fetch_optional(db)
     .await?;
     row.map(Row::range).transpose()
+}
+
+/// Records who settled a range, in the transaction that did; false, and nothing, if nothing was done.
+async fn settled(
+    mut tx: sqlx::PgTransaction<'_>,
+    id: i64,
+    is_done: bool,
+    by: &NewAudit,
+) -> Result<bool, StoreError> {
+    if is_done {
+        let (dag_id, task_id): (String, String) = sqlx::query_as(
+            "SELECT dag.dag_id, t.task_id FROM topic_range AS r
+             JOIN dag ON dag.dag = r.dag
+             JOIN dag_task AS t ON t.dag = r.dag AND t.task = r.task WHERE r.id = $1",
+        )
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await?;
+        let by = NewAudit { dag_id: Some(dag_id), task_id: Some(task_id), ..by.clone() };
+        audit::add_in_tx(&mut tx, &by).await?;
+    }
+    tx.commit().await?;
+    Ok(is_done)
 }

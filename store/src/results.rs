@@ -16,6 +16,8 @@ pub struct NewXCom {
     pub value: Value,
     /// As people see it, where that differs: secrets are hidden.
     pub shown: Option<Value>,
+    /// Where a large value lies, and its bytes; `value` and `shown` are then the secrets in it.
+    pub large: Option<(String, i64)>,
 }
 
 /// A dataset that a try made.
@@ -74,6 +76,17 @@ pub struct XComRow {
     pub value: Value,
     /// As people see it, where that differs.
     pub shown: Option<Value>,
+    /// Where a large value lies; `value` and `shown` are then the secrets in it.
+    pub object: Option<String>,
+}
+
+/// What one instance of a mapped task handed on.
+#[derive(FromRow)]
+struct Gathered {
+    value: Value,
+    shown: Option<Value>,
+    object: Option<String>,
+    bytes: i64,
 }
 
 statements! {
@@ -96,11 +109,12 @@ statements! {
         SELECT count(*) FROM holder";
 
     Points XCOMS_PUT = "
-        INSERT INTO xcom (run_key, task, map_index, key, value, shown)
+        INSERT INTO xcom (run_key, task, map_index, key, value, shown, object, size_bytes)
         SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::jsonb[],
-                             $6::jsonb[])
+                             $6::jsonb[], $7::text[], $8::bigint[])
         ON CONFLICT (run_key, task, map_index, key)
-        DO UPDATE SET value = EXCLUDED.value, shown = EXCLUDED.shown, created_at = now()";
+        DO UPDATE SET value = EXCLUDED.value, shown = EXCLUDED.shown, object = EXCLUDED.object,
+                      size_bytes = EXCLUDED.size_bytes, created_at = now()";
 
     Points DATASETS_PUT = "
         INSERT INTO dataset (run_key, task, map_index, name, ref, stats, preview)
@@ -162,23 +176,47 @@ statements! {
             created_at = now()";
 
     Points XCOMS_OF = "
-        SELECT task, map_index, key, value, shown FROM xcom WHERE run_key = $1 AND task = ANY ($2)";
+        SELECT task, map_index, key, value, shown, object FROM xcom
+        WHERE run_key = $1 AND task = ANY ($2)";
 
     /// A row beyond `$4` bytes is the last one, so that the reader sees that there is one.
     Points XCOMS_GATHER = "
-        SELECT value, shown FROM (
-            SELECT map_index, value, shown,
-                   sum(octet_length(value::text)) OVER (ORDER BY map_index)
-                       - octet_length(value::text) AS before
+        SELECT value, shown, object, bytes FROM (
+            SELECT map_index, value, shown, object, bytes,
+                   sum(bytes) OVER (ORDER BY map_index) - bytes AS before
             FROM xcom
+            CROSS JOIN LATERAL (
+                SELECT coalesce(size_bytes, octet_length(value::text)) AS bytes
+            ) AS b
             WHERE run_key = $1 AND task = $2 AND map_index >= 0 AND key = $3 AND value <> 'null'
         ) AS x
         WHERE before <= $4
         ORDER BY map_index";
 
     Points XCOM_OF = "
-        SELECT value, shown FROM xcom
+        SELECT task, map_index, key, value, shown, object FROM xcom
         WHERE run_key = $1 AND task = $2 AND map_index = $3 AND key = $4";
+
+    /// The newest value that runs of the DAG with an earlier logical date than that of run `$1` have; no more
+    /// than a thousand runs are looked at, from the newest on.
+    Points XCOM_BEFORE = "
+        SELECT x.task, x.map_index, x.key, x.value, x.shown, x.object
+        FROM run
+        CROSS JOIN LATERAL (
+            SELECT x.*
+            FROM (
+                SELECT b.run_key, b.logical_date FROM run AS b
+                WHERE b.dag = run.dag AND b.logical_date < run.logical_date
+                ORDER BY b.logical_date DESC LIMIT 1000
+            ) AS b
+            CROSS JOIN LATERAL (
+                SELECT * FROM xcom
+                WHERE xcom.run_key = b.run_key AND xcom.task = $2 AND xcom.map_index = -1 AND xcom.key = $3
+                LIMIT 1
+            ) AS x
+            ORDER BY b.logical_date DESC LIMIT 1
+        ) AS x
+        WHERE run.run_key = $1";
 
     Points DATASET_OF = "
         SELECT ref FROM dataset WHERE run_key = $1 AND task = $2 AND map_index = $3 LIMIT 1";
@@ -212,6 +250,8 @@ impl EngineTx<'_> {
             .bind(column(xcoms, |x| x.name.clone()))
             .bind(column(xcoms, |x| x.value.clone()))
             .bind(column(xcoms, |x| x.shown.clone()))
+            .bind(column(xcoms, |x| x.large.as_ref().map(|(object, _)| object.clone())))
+            .bind(column(xcoms, |x| x.large.as_ref().map(|(_, bytes)| *bytes)))
             .execute(&mut *self.tx)
             .await?;
         Ok(())
@@ -297,23 +337,31 @@ impl Store {
         key: &str,
         most: i64,
     ) -> Result<Option<Vec<(Value, Option<Value>)>>, StoreError> {
-        let rows: Vec<(Value, Option<Value>)> = sqlx::query_as(XCOMS_GATHER)
+        let rows: Vec<Gathered> = sqlx::query_as(XCOMS_GATHER)
             .bind(run.0)
             .bind(task.0)
             .bind(key)
             .bind(most)
             .fetch_all(&self.engine)
             .await?;
-        let bytes: usize = rows.iter().map(|(value, _)| value.to_string().len()).sum();
-        Ok((i64::try_from(bytes).is_ok_and(|bytes| bytes <= most)).then_some(rows))
+        if rows.iter().map(|row| row.bytes).sum::<i64>() > most {
+            return Ok(None);
+        }
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            all.push(match row.object {
+                Some(object) => {
+                    let large = self.xcom_large(&object).await?;
+                    (large.value, large.shown)
+                }
+                None => (row.value, row.shown),
+            });
+        }
+        Ok(Some(all))
     }
 
     /// What one instance handed on under a key, as it is and as people see it.
-    pub async fn xcom_of(
-        &self,
-        at: InstanceKey,
-        key: &str,
-    ) -> Result<Option<(Value, Option<Value>)>, StoreError> {
+    pub async fn xcom_of(&self, at: InstanceKey, key: &str) -> Result<Option<XComRow>, StoreError> {
         Ok(sqlx::query_as(XCOM_OF)
             .bind(at.run.0)
             .bind(at.task.0)
@@ -321,6 +369,17 @@ impl Store {
             .bind(key)
             .fetch_optional(&self.engine)
             .await?)
+    }
+
+    /// What a task handed on under a key in the newest run before one that has it.
+    pub async fn xcom_before(
+        &self,
+        run: RunKey,
+        task: TaskNo,
+        key: &str,
+    ) -> Result<Option<XComRow>, StoreError> {
+        let found = sqlx::query_as(XCOM_BEFORE).bind(run.0).bind(task.0).bind(key);
+        Ok(found.fetch_optional(&self.engine).await?)
     }
 
     /// The reference of the dataset that one instance made.

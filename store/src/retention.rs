@@ -9,10 +9,10 @@ use crate::partitions::{PARTITIONED, patiently};
 use crate::{Store, StoreError};
 
 /// Runs that one transaction drops: whoever waits for one of them waits for no more.
-const SLICE: i64 = 1_000;
+pub(crate) const SLICE: i64 = 1_000;
 
 /// What belongs to runs and lies in no partition of a day, the runs themselves last.
-const OF_RUNS: [&str; 9] = [
+pub(crate) const OF_RUNS: [&str; 9] = [
     "task_reset",
     "task_against",
     "task_note",
@@ -103,7 +103,7 @@ impl Store {
             dropped += runs.len() as u64;
             for (key, uuid) in &runs {
                 if let Some(storage) = &self.storage {
-                    storage.run_drop(RunKey(*key).day(), *uuid).await?;
+                    storage.run_drop(RunKey(*key), *uuid).await?;
                 }
             }
         }
@@ -137,7 +137,7 @@ async fn runs_drop(
     Ok(!runs.is_empty())
 }
 
-async fn delete_in_tx(
+pub(crate) async fn delete_in_tx(
     db: &mut PgConnection,
     runs: &[i64],
     tables: &[&str],

@@ -22,7 +22,7 @@ pub enum Reads {
 
 /// Declares statements. One that is declared is also in the module's list, and so in the test.
 macro_rules! statements {
-    ($($(#[$about:meta])* $reads:ident $name:ident = $sql:literal;)+) => {
+    ($($(#[$about:meta])* $reads:ident $name:ident = $sql:expr;)+) => {
         $($(#[$about])* const $name: &str = $sql;)+
 
         /// Every statement of this module.
@@ -42,6 +42,7 @@ pub(crate) use statements;
 pub fn every_statement() -> Vec<Statement> {
     [
         crate::engine::statements(),
+        crate::assets::STATEMENTS.to_vec(),
         crate::log_append::STATEMENTS.to_vec(),
         crate::notifications::STATEMENTS.to_vec(),
         crate::ranges::STATEMENTS.to_vec(),
@@ -62,6 +63,7 @@ mod tests {
         let sources = [
             ("against", include_str!("engine/against.rs")),
             ("apply", include_str!("engine/apply.rs")),
+            ("backfills", include_str!("engine/backfills.rs")),
             ("claim", include_str!("engine/claim.rs")),
             ("create", include_str!("engine/create.rs")),
             ("delete", include_str!("engine/delete.rs")),

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! <installation>/<day>/runs/<run's UUID>/<task>/<map index>/<token>/…   datasets, written by workers
+//! <installation>/<day>/xcoms/<run>/<task>-<map index>-<token>.json      large XComs, written by workers
 //! <installation>/<day>/logs/<run>-<task>-<map index>-<token>/…          logs, written by servers
 //! ```
 
@@ -19,6 +20,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use subak_core::ids::RunKey;
+use subak_core::xcom::{self, Large};
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -39,6 +41,16 @@ pub enum StorageError {
         folder: String,
         #[source]
         source: std::io::Error,
+    },
+    #[error("a large value lies under the storage URL: name it with SUBAK_STORAGE")]
+    Unknown,
+    #[error(
+        "`{object}` cannot be read under the storage URL: servers and workers are to share it (SUBAK_STORAGE)"
+    )]
+    Unreadable {
+        object: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error(transparent)]
     Object(#[from] object_store::Error),
@@ -102,15 +114,17 @@ impl Storage {
 
     /// Removes everything of a day.
     pub(crate) async fn day_drop(&self, day: NaiveDate) -> Result<(), StorageError> {
-        self.folder_drop(format!("{}/{day}", self.installation)).await
+        self.folder_drop(&format!("{}/{day}", self.installation)).await
     }
 
-    /// Removes the datasets of a run.
-    pub(crate) async fn run_drop(&self, day: NaiveDate, uuid: Uuid) -> Result<(), StorageError> {
-        self.folder_drop(format!("{}/{day}/runs/{uuid}", self.installation)).await
+    /// Removes the datasets and large XComs of a run.
+    pub(crate) async fn run_drop(&self, run: RunKey, uuid: Uuid) -> Result<(), StorageError> {
+        let day = run.day();
+        self.folder_drop(&format!("{}/{day}/runs/{uuid}", self.installation)).await?;
+        self.folder_drop(&xcom::folder(&self.installation, run)).await
     }
 
-    async fn folder_drop(&self, folder: String) -> Result<(), StorageError> {
+    async fn folder_drop(&self, folder: &str) -> Result<(), StorageError> {
         let folder = Path::from(folder);
         let found = self.objects.list(Some(&folder)).map_ok(|object| object.location).boxed();
         let mut removed = self.objects.delete_stream(found);
@@ -153,6 +167,22 @@ impl crate::Store {
     #[must_use]
     pub fn with_storage(self, storage: Arc<Storage>) -> Self {
         Self { storage: Some(storage), ..self }
+    }
+
+    /// Reads a large value.
+    pub async fn xcom_large(&self, object: &str) -> Result<Large, StoreError> {
+        let storage = self.storage.as_ref().ok_or(StorageError::Unknown)?;
+        let unreadable = |source: Box<dyn std::error::Error + Send + Sync>| {
+            StorageError::Unreadable { object: object.to_owned(), source }
+        };
+        let bytes = storage.get(object).await.map_err(|error| unreadable(error.into()))?;
+        Ok(serde_json::from_slice(&bytes).map_err(|error| unreadable(error.into()))?)
+    }
+
+    /// Drops the large values of a run that was deleted.
+    pub async fn xcoms_large_drop(&self, run: RunKey) -> Result<(), StoreError> {
+        let Some(storage) = &self.storage else { return Ok(()) };
+        Ok(storage.folder_drop(&xcom::folder(&storage.installation, run)).await?)
     }
 
     /// Drops what lies under the storage URL of days older than `keep_days` of which there is no run

@@ -1,10 +1,10 @@
 //! Variables, encrypted like connections.
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
 use crate::connections::{ConnectionError, EncryptionKey};
-use crate::read::Page;
+use crate::read::{Page, TextFilter};
 use crate::{Store, StoreError};
 
 /// A variable, decrypted.
@@ -84,36 +84,27 @@ impl Store {
         rows.into_iter().map(|row| row.open(key)).collect()
     }
 
-    /// A page of the variables, by name, decrypted; `part`: of the name.
+    /// A page of the variables, by name, decrypted.
     pub async fn variables(
         &self,
         key: &EncryptionKey,
-        part: Option<&str>,
+        wanted: &TextFilter,
         descending: bool,
         limit: i64,
         offset: i64,
     ) -> Result<Page<Variable>, ConnectionError> {
-        let part = part.map(crate::read::anywhere);
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT key, description, version, key_id, value, updated_at FROM variable
-             WHERE $1::text IS NULL OR key ILIKE $1
-             ORDER BY CASE WHEN NOT $2 THEN key END, CASE WHEN $2 THEN key END DESC
-             LIMIT $3 OFFSET $4",
-        )
-        .bind(&part)
-        .bind(descending)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(StoreError::from)?;
-        let total: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM variable WHERE $1::text IS NULL OR key ILIKE $1",
-        )
-        .bind(&part)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(StoreError::from)?;
+        let mut query = QueryBuilder::new(
+            "SELECT key, description, version, key_id, value, updated_at FROM variable WHERE true",
+        );
+        wanted.push(&mut query, "key");
+        query.push(if descending { " ORDER BY key DESC" } else { " ORDER BY key" });
+        query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
+        let rows: Vec<Row> =
+            query.build_query_as().fetch_all(&self.pool).await.map_err(StoreError::from)?;
+        let mut count = QueryBuilder::new("SELECT count(*) FROM variable WHERE true");
+        wanted.push(&mut count, "key");
+        let total: i64 =
+            count.build_query_scalar().fetch_one(&self.pool).await.map_err(StoreError::from)?;
         let items = rows.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
         Ok(Page { items, total })
     }

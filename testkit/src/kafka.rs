@@ -261,20 +261,22 @@ impl Broker {
     pub async fn records(&self, topic: &str) -> anyhow::Result<Vec<(String, String)>> {
         let mut config = self.config();
         config.set("group.id", "test").set("enable.auto.commit", "false");
+        config.set("enable.partition.eof", "true");
         let topic = topic.to_owned();
         tokio::task::spawn_blocking(move || {
             let consumer = BaseConsumer::<DefaultConsumerContext>::from_config(&config)?;
             let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
             let mut found = Vec::new();
             for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-                let (low, high) = consumer.fetch_watermarks(&topic, partition.id(), PATIENCE)?;
                 let mut list = TopicPartitionList::new();
-                list.add_partition_offset(&topic, partition.id(), Offset::Offset(low))?;
+                list.add_partition_offset(&topic, partition.id(), Offset::Beginning)?;
                 consumer.assign(&list)?;
-                let mut next = low;
-                while next < high {
-                    let message = consumer.poll(PATIENCE).context("the broker is silent")??;
-                    next = message.offset() + 1;
+                // The last offset may be no record, but the end of a transaction.
+                loop {
+                    let message = match consumer.poll(PATIENCE).context("the broker is silent")? {
+                        Err(KafkaError::PartitionEOF(_)) => break,
+                        polled => polled?,
+                    };
                     let text = |bytes: Option<&[u8]>| {
                         String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
                     };

@@ -5,6 +5,7 @@
 
 pub mod checker;
 pub mod dag_gen;
+pub mod front;
 pub mod kafka;
 pub mod model;
 pub mod network;

@@ -99,6 +99,12 @@ pub async fn lost(store: &Store, run: RunKey) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar(lost).bind(run.0).fetch_one(store.pool()).await?)
 }
 
+/// Event and whole text of each record of the audit log.
+pub async fn audit(store: &Store) -> anyhow::Result<Vec<(String, String)>> {
+    let sql = "SELECT event, audit::text FROM audit ORDER BY audit_id";
+    Ok(sqlx::query_as(sql).fetch_all(store.pool()).await?)
+}
+
 /// Everything that people change: runs and their states, pauses, users and how often they are
 /// signed in.
 pub async fn runs_and_users(store: &Store) -> anyhow::Result<Vec<String>> {

@@ -5,10 +5,16 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::BufStream;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// A request that a web server was sent.
 #[derive(Debug, Clone)]
@@ -75,14 +81,91 @@ impl<T> Drop for Sink<T> {
     }
 }
 
+/// How a sink encrypts.
+#[derive(Clone)]
+pub enum Encryption {
+    None,
+    /// From the first byte.
+    Implicit(Certificate),
+    /// A mail server's, once it is asked to.
+    StartTls(Certificate),
+}
+
+/// A certificate for `localhost`, signed by itself.
+#[derive(Clone)]
+pub struct Certificate {
+    acceptor: TlsAcceptor,
+    file: Arc<tempfile::NamedTempFile>,
+}
+
+impl Certificate {
+    /// Makes one.
+    pub fn new() -> anyhow::Result<Self> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)?;
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), made.cert.pem())?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), file: Arc::new(file) })
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.clone()
+    }
+
+    /// The file that whoever trusts it names.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.file.path().display().to_string()
+    }
+}
+
+/// Bytes both ways.
+trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
+
 /// Starts a web server.
 pub async fn web() -> anyhow::Result<Sink<Posted>> {
-    serve(|stream, answers, sent| async move { post(stream, &answers, &sent).await }).await
+    web_with(Encryption::None).await
+}
+
+/// Starts a web server, with encryption or without.
+pub async fn web_with(encryption: Encryption) -> anyhow::Result<Sink<Posted>> {
+    serve(move |stream, answers, sent| {
+        let encryption = encryption.clone();
+        async move { post(opened(stream, &encryption).await?, &answers, &sent).await }
+    })
+    .await
 }
 
 /// Starts a mail server, without encryption.
 pub async fn mail() -> anyhow::Result<Sink<Mailed>> {
-    serve(|stream, answers, sent| async move { converse(stream, &answers, &sent).await }).await
+    mail_with(Encryption::None).await
+}
+
+/// Starts a mail server, with encryption or without. It knows everybody whose password is `hunter22`.
+pub async fn mail_with(encryption: Encryption) -> anyhow::Result<Sink<Mailed>> {
+    serve(move |stream, answers, sent| {
+        let encryption = encryption.clone();
+        async move {
+            let line = opened(stream, &encryption).await?;
+            converse(line, &encryption, &answers, &sent).await
+        }
+    })
+    .await
+}
+
+/// A connection as it begins.
+async fn opened(stream: TcpStream, encryption: &Encryption) -> anyhow::Result<Box<dyn Line>> {
+    Ok(match encryption {
+        Encryption::Implicit(certificate) => Box::new(certificate.acceptor.accept(stream).await?),
+        Encryption::None | Encryption::StartTls(_) => Box::new(stream),
+    })
 }
 
 async fn serve<T, F>(
@@ -111,11 +194,11 @@ fn answer(answers: &Answers, good: &'static str) -> &'static str {
 }
 
 async fn post(
-    stream: TcpStream,
+    stream: Box<dyn Line>,
     answers: &Answers,
     sent: &mpsc::UnboundedSender<Posted>,
 ) -> anyhow::Result<()> {
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufStream::new(stream);
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -135,18 +218,22 @@ async fn post(
     let _ = sent.send(Posted { path, headers, body: String::from_utf8(body)? });
     let text = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     stream.write_all(text.as_bytes()).await?;
+    stream.flush().await?;
     Ok(stream.shutdown().await?)
 }
 
 async fn converse(
-    stream: TcpStream,
+    line: Box<dyn Line>,
+    encryption: &Encryption,
     answers: &Answers,
     sent: &mpsc::UnboundedSender<Mailed>,
 ) -> anyhow::Result<()> {
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufStream::new(line);
     let mut mailed = Mailed::default();
+    let mut may_start_tls = matches!(encryption, Encryption::StartTls(_));
     stream.write_all(b"220 sink ESMTP\r\n").await?;
     loop {
+        stream.flush().await?;
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {
             return Ok(());
@@ -155,7 +242,24 @@ async fn converse(
         let of = |prefix: &str| command.to_uppercase().starts_with(prefix);
         let address = || command.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
         let reply = if of("EHLO") {
-            "250 sink"
+            match may_start_tls {
+                true => "250-sink\r\n250 STARTTLS",
+                false => "250-sink\r\n250 AUTH PLAIN",
+            }
+        } else if of("STARTTLS") && may_start_tls {
+            stream.write_all(b"220 go on\r\n").await?;
+            stream.flush().await?;
+            let Encryption::StartTls(certificate) = encryption else { return Ok(()) };
+            let line = certificate.acceptor.accept(stream.into_inner()).await?;
+            stream = BufStream::new(Box::new(line));
+            may_start_tls = false;
+            continue;
+        } else if of("AUTH") {
+            // Base64 of `\0ana\0hunter22`.
+            match command.ends_with(" AGFuYQBodW50ZXIyMg==") {
+                true => "235 welcome",
+                false => "535 who are you",
+            }
         } else if of("MAIL FROM") {
             mailed = Mailed { from: address(), ..Mailed::default() };
             "250 OK"
@@ -164,6 +268,7 @@ async fn converse(
             "250 OK"
         } else if of("DATA") {
             stream.write_all(b"354 go on\r\n").await?;
+            stream.flush().await?;
             loop {
                 let mut line = String::new();
                 stream.read_line(&mut line).await?;
@@ -177,7 +282,7 @@ async fn converse(
             reply
         } else if of("QUIT") {
             stream.write_all(b"221 bye\r\n").await?;
-            return Ok(());
+            return Ok(stream.flush().await?);
         } else {
             "250 OK"
         };

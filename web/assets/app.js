@@ -1,5 +1,6 @@
 // What pages do by themselves: the theme, questions before what cannot be undone, clocks of what
-// runs, and the log: following its end and finding lines. Everything else is the server's.
+// runs, the size of graphs, picking all rows, and the log: following its end, finding lines, wrapping
+// them. Everything else is the server's.
 (() => {
   const root = document.documentElement;
   const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
@@ -14,6 +15,27 @@
     const question = event.target.dataset.sure;
     if (question && !confirm(question)) event.preventDefault();
   });
+
+  // Kept on the page's root: a graph that is sent anew keeps its size.
+  document.addEventListener("click", (event) => {
+    const by = event.target.closest("[data-zoom]")?.dataset.zoom;
+    if (!by) return;
+    const now = Number(root.style.getPropertyValue("--zoom")) || 1;
+    root.style.setProperty("--zoom", Math.min(3, Math.max(0.2, now * by)).toFixed(3));
+  });
+
+  document.addEventListener("change", (event) => {
+    const name = event.target.dataset.all;
+    if (!name) return;
+    for (const it of document.querySelectorAll(`input[name="${name}"]`)) it.checked = event.target.checked;
+  });
+
+  // A menu closes when something else is pressed, or Escape.
+  const close = (but) => {
+    for (const it of document.querySelectorAll("details.more[open]")) if (!it.contains(but)) it.open = false;
+  };
+  document.addEventListener("click", (event) => close(event.target));
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(null); });
 
   const span = (secs) => {
     if (secs < 60) return `${secs.toFixed(1)} s`;
@@ -31,6 +53,7 @@
   if (!log) return;
   const follow = document.getElementById("follow");
   const find = document.getElementById("find");
+  document.getElementById("wrap").addEventListener("change", (event) => log.classList.toggle("unwrapped", !event.target.checked));
   const look = () => {
     const wanted = find.value.toLowerCase();
     for (const line of log.children) {

@@ -12,4 +12,10 @@ pub struct Frame<'a> {
     pub can_run: bool,
     /// May pause DAGs.
     pub can_pause: bool,
+    /// May look at what belongs to no DAG.
+    pub sees_all: bool,
+    /// May manage what belongs to no DAG.
+    pub is_op: bool,
+    /// May manage users.
+    pub is_admin: bool,
 }

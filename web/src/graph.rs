@@ -24,6 +24,10 @@ const NAME_CHAR_WIDTH: f64 = 8.4;
 const OPERATOR_CHAR_WIDTH: f64 = 6.7;
 const NODE_PADDING: f64 = 48.0;
 const LAYER_GAP: f64 = 56.0;
+/// What is written on an edge is cut at this many characters; the gap is as wide as the widest.
+const LABEL_CHARS: usize = 24;
+const LABEL_CHAR_WIDTH: f64 = 6.7;
+const LABEL_PADDING: f64 = 36.0;
 
 /// A graph with places.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,12 +53,23 @@ pub struct Node {
 }
 
 /// An arrow.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
     pub from: String,
     pub to: String,
     /// SVG path.
     pub path: String,
+    pub label: Option<Label>,
+}
+
+/// What a branch writes on an edge, around a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    /// As much as fits.
+    pub text: String,
+    pub whole: String,
+    pub x: f64,
+    pub y: f64,
 }
 
 /// Lays a DAG out.
@@ -88,9 +103,17 @@ fn draw(dag: &Dag, places: &place::Places) -> Layout {
             + NODE_PADDING;
         widths[layer] = widths[layer].max(width.ceil());
     }
+    let mut gaps = vec![LAYER_GAP; places.layers];
+    for chain in &places.edges {
+        if let Some(label) = label(dag, chain) {
+            let chars = u32::try_from(label.chars().count().min(LABEL_CHARS)).unwrap_or(0);
+            let gap = &mut gaps[places.vertices[chain[0]].layer];
+            *gap = gap.max(f64::from(chars) * LABEL_CHAR_WIDTH + LABEL_PADDING);
+        }
+    }
     let mut left = vec![0.0; places.layers];
     for layer in 1..places.layers {
-        left[layer] = left[layer - 1] + widths[layer - 1] + LAYER_GAP;
+        left[layer] = left[layer - 1] + widths[layer - 1] + gaps[layer - 1];
     }
     let right = |layer: usize| left[layer] + widths[layer];
     let middle = |vertex: usize| places.vertices[vertex].y + NODE_HEIGHT / 2.0;
@@ -122,7 +145,17 @@ fn draw(dag: &Dag, places: &place::Places) -> Layout {
             path.push_str(&format!("C{half:.0} {y1:.1} {half:.0} {y2:.1} {x2:.0} {y2:.1}"));
         }
         let (from, to) = (chain[0], chain[chain.len() - 1]);
-        Edge { from: dag.tasks[from].task_id.0.clone(), to: dag.tasks[to].task_id.0.clone(), path }
+        let label = label(dag, chain).map(|whole| Label {
+            text: cut(whole, LABEL_CHARS),
+            whole: whole.to_owned(),
+            x: f64::midpoint(
+                right(places.vertices[from].layer),
+                left[places.vertices[chain[1]].layer],
+            ),
+            y: f64::midpoint(middle(from), middle(chain[1])),
+        });
+        let id = |task: usize| dag.tasks[task].task_id.0.clone();
+        Edge { from: id(from), to: id(to), path, label }
     });
     Layout {
         width: places.layers.checked_sub(1).map_or(0.0, right),
@@ -131,6 +164,13 @@ fn draw(dag: &Dag, places: &place::Places) -> Layout {
         edges: edges.collect(),
         is_too_large: false,
     }
+}
+
+/// What a branch writes on its edge to a task.
+fn label<'d>(dag: &'d Dag, chain: &[usize]) -> Option<&'d str> {
+    let from = &dag.tasks[*chain.first()?];
+    let labels = from.with.get("labels").filter(|_| from.operator == "branch")?;
+    labels.get(&dag.tasks[*chain.last()?].task_id.0)?.as_str()
 }
 
 #[cfg(test)]

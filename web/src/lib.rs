@@ -4,7 +4,10 @@
 //! somebody is escaped by the template engine; the places that build markup themselves are
 //! [`log`], [`source`] and [`graph`], which escape what they are given.
 
+pub mod accounts;
+pub mod api;
 pub mod assets;
+pub mod audit;
 mod badge;
 pub mod bars;
 pub mod connections;
@@ -17,11 +20,16 @@ pub mod error;
 pub mod format;
 pub mod frame;
 pub mod graph;
+pub mod grid;
+pub mod home;
+pub mod import_errors;
 pub mod letters;
 pub mod log;
 pub mod map;
 pub mod pager;
+pub mod pools;
 pub mod run;
+pub mod runs;
 pub mod settings;
 pub mod sign_in;
 pub mod source;
@@ -30,7 +38,9 @@ pub mod text;
 pub mod topics;
 pub mod trigger;
 pub mod url;
+pub mod variables;
 pub mod versions;
+pub mod workers;
 
 pub use badge::Badge;
 

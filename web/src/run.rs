@@ -43,6 +43,8 @@ pub struct RunLive {
     pub progress: Progress,
     pub graph: GraphView,
     pub tasks: Vec<TaskRow>,
+    /// The middle and the end of the time that the tasks' bars lie in.
+    pub axis: Vec<String>,
     pub not_shown: Option<String>,
     /// How many rows were rejected, and where their dead letters are.
     pub rejected: Option<(String, String)>,
@@ -51,6 +53,7 @@ pub struct RunLive {
     pub can_clear_failed: bool,
     /// It has ended.
     pub can_delete: bool,
+    pub can_trigger: bool,
     pub can_mark_success: bool,
     pub can_mark_failed: bool,
 }

@@ -2,14 +2,20 @@
 
 use serde_json::Value;
 
+use crate::format::cut;
 use crate::source;
+
+/// A list on one line, and all of it, are cut at so many characters: a task may be mapped over 10,000
+/// items.
+const LIST_CHARS: usize = 2_000;
+const CHARS_MOST: usize = 100_000;
 
 /// Returns settings as markup: YAML, one element a line. Everything in them is escaped.
 #[must_use]
 pub fn markup(settings: &Value) -> String {
     let mut text = String::new();
     push_entries(&mut text, settings, 0);
-    source::markup(&text)
+    source::markup(&cut(&text, CHARS_MOST))
 }
 
 fn push_entries(text: &mut String, value: &Value, depth: usize) {
@@ -29,7 +35,7 @@ fn push_entries(text: &mut String, value: &Value, depth: usize) {
                 }
             }
             Value::String(word) => text.push_str(&format!(" {}\n", plain(word))),
-            other => text.push_str(&format!(" {other}\n")),
+            other => text.push_str(&format!(" {}\n", cut(&other.to_string(), LIST_CHARS))),
         }
     }
 }
@@ -55,5 +61,15 @@ mod tests {
         assert_eq!(text, "retries: 1\nwith:\n  env: {}\n  sql: |\n    SELECT 1\n    FROM <b>\n");
         assert!(markup(&settings).contains("FROM &#60;b&#62;"), "{}", markup(&settings));
         assert_eq!(plain("{{ ds }}"), "\"{{ ds }}\"");
+    }
+
+    #[test]
+    fn what_is_long_is_cut() {
+        let items: Vec<i32> = (0..10_000).collect();
+        let list = markup(&json!({"expand": {"n": items}}));
+        assert!(list.len() < 4_000 && list.contains('…'), "{}", list.len());
+        let map: serde_json::Map<String, Value> =
+            (0..10_000).map(|n| (format!("key {n}"), json!("x".repeat(100)))).collect();
+        assert!(markup(&json!({ "expand": map })).len() < 300_000);
     }
 }

@@ -12,6 +12,8 @@ pub struct SignIn<'a> {
     pub next: &'a str,
     pub username: &'a str,
     pub problem: Option<&'a str>,
+    /// An identity provider signs people in, too.
+    pub by_provider: bool,
 }
 
 #[derive(Template)]
@@ -21,6 +23,7 @@ struct Page<'a> {
     next: &'a str,
     username: &'a str,
     problem: Option<&'a str>,
+    by_provider: bool,
 }
 
 impl SignIn<'_> {
@@ -32,6 +35,7 @@ impl SignIn<'_> {
             next: self.next,
             username: self.username,
             problem: self.problem,
+            by_provider: self.by_provider,
         })
     }
 }

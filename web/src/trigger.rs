@@ -21,6 +21,8 @@ pub struct TriggerPage<'a> {
     pub conf: String,
     pub note: String,
     pub problems: Vec<String>,
+    /// The run whose values stand in the form, and where the form has the defaults.
+    pub filled_from: Option<(String, String)>,
 }
 
 /// One parameter.
@@ -77,7 +79,6 @@ impl Field {
         {
             kind = FieldKind::Json;
         }
-        let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let bound =
             |key: &str| schema[key].as_number().map_or_else(String::new, ToString::to_string);
         Self {
@@ -98,6 +99,11 @@ impl Field {
             minimum: bound("minimum"),
             maximum: bound("maximum"),
         }
+    }
+
+    /// Fills the field with a value.
+    pub fn fill(&mut self, value: &Value) {
+        self.value = shown(value);
     }
 
     /// Reads what was filled in. `None`: the default holds.
@@ -134,6 +140,11 @@ impl Field {
                 .map_err(|error| problem(&t.fill(t.not_json, error))),
         }
     }
+}
+
+/// A value as a field shows it.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Returns the configuration that a sent form asks for, or what is wrong with it. Only values that

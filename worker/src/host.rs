@@ -90,6 +90,11 @@ impl Host {
         env
     }
 
+    /// Where a large XCom lies; `None`: the storage is none that this worker can write to by itself.
+    pub(crate) fn large(&self, object: &str) -> Option<PathBuf> {
+        Some(subak_tasks_data::storage_folder(&self.storage_url)?.join(object))
+    }
+
     /// The private folder of a try.
     pub(crate) fn scratch(&self, token: i64) -> PathBuf {
         self.scratch.join(token.to_string())

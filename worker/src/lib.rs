@@ -10,6 +10,7 @@ mod config;
 mod exports;
 mod host;
 pub mod keeper;
+mod large;
 mod ledgers;
 pub mod local;
 mod local_ranges;

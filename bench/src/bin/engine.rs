@@ -30,6 +30,7 @@ async fn main() -> anyhow::Result<()> {
             parked_runs: 1_000,
             settle: Duration::from_secs(3),
             idle: Duration::from_secs(5),
+            watched: Duration::from_secs(5),
         }
     } else {
         Sizes {
@@ -39,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
             parked_runs: 100_000,
             settle: Duration::from_secs(65),
             idle: Duration::from_secs(30),
+            watched: Duration::from_secs(10),
         }
     };
     println!("| what | measured | must | aim | meets |\n|---|---|---|---|---|");

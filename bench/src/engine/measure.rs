@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::Connection;
 use subak_core::ids::RunKey;
 
+use super::watched::{Crowd, REQUESTS_A_SEC, WATCHERS};
 use super::{Row, Stack};
 
 /// How much is measured.
@@ -18,6 +19,8 @@ pub struct Sizes {
     /// What starts, settles first; a server that has just started looks for no dead workers yet.
     pub settle: Duration,
     pub idle: Duration,
+    /// How long people watch, each time.
+    pub watched: Duration,
 }
 
 /// Tasks of the chain.
@@ -53,6 +56,7 @@ pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Res
     wide(&stack, rows).await?;
     large(&stack, sizes, rows).await?;
     beside(&stack, sizes, rows).await?;
+    watched(&stack, sizes, rows).await?;
     let rate = sustained(&stack, sizes, rows).await?;
     created(&stack, sizes, rows).await?;
     parked(&stack, sizes, rate, rows).await?;
@@ -235,6 +239,57 @@ async fn beside(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<(
     }
     let ratio = quantile(&mut beside, 0.5) / quantile(&mut alone, 0.5);
     rows(less("hop beside a map of 10,000, of a small DAG's", ratio, "×", 1.2, 1.1));
+    Ok(())
+}
+
+/// The same while people watch live pages, one of a run in which something happens all the time, and
+/// programs ask the API; in turns with nobody looking.
+async fn watched(stack: &Stack, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
+    let map = stack.trigger("map").await?;
+    let run_id = stack.run_id(map).await?;
+    let (mut unwatched, mut watched) = (Vec::new(), Vec::new());
+    let (mut pieces, mut answers, mut slowest) = (0, 0, 0.0_f64);
+    let (mut rss, began) = (0, Instant::now());
+    let mut watched_secs = 0.0;
+    for _ in 0..sizes.chains.div_ceil(10) {
+        for _ in 0..5 {
+            unwatched.extend(run_alone(stack, "chain").await?);
+        }
+        let crowd = Crowd::gather(stack, &run_id).await?;
+        let gathered = Instant::now();
+        while gathered.elapsed() < sizes.watched {
+            watched.extend(run_alone(stack, "chain").await?);
+            rss = rss.max(stack.usage_of_server()?.rss_bytes);
+        }
+        watched_secs += gathered.elapsed().as_secs_f64();
+        let left = crowd.leave().await?;
+        pieces += left.0;
+        answers += left.1;
+        slowest = slowest.max(left.2);
+        anyhow::ensure!(began.elapsed() < LONGEST, "it takes too long");
+    }
+    stack.cancel(map).await?;
+    stack.ended(map, LONGEST).await?;
+    anyhow::ensure!(pieces >= WATCHERS as u64, "the pages have shown nothing");
+    let ratio = quantile(&mut watched, 0.5) / quantile(&mut unwatched, 0.5);
+    rows(less(
+        "hop beside 200 watchers and 100 requests/s, of the hop alone",
+        ratio,
+        "×",
+        1.3,
+        1.1,
+    ));
+    let asked = REQUESTS_A_SEC as f64 * watched_secs;
+    rows(more(
+        "requests answered, of those asked",
+        answers as f64 / asked * 100.0,
+        "%",
+        95.0,
+        99.0,
+    ));
+    rows(alone("slowest answer beside them", slowest, "ms"));
+    rows(alone("pieces of pages sent", pieces as f64 / watched_secs, "/s"));
+    rows(less("RSS of the server beside them", rss as f64 / 1e6, "MB", 300.0, 150.0));
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 mod measure;
 mod report;
 mod stack;
+mod watched;
 
 pub use measure::{Sizes, measure};
 pub use report::Row;

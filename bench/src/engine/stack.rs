@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use sqlx::PgPool;
 use subak_core::ids::{DagId, RunKey};
 use subak_server::engine::{Engine, EngineConfig, Trigger};
+use subak_store::Store;
 use subak_testkit::stack::{Stack as Processes, StackOptions, Usage};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -129,6 +130,29 @@ impl Stack {
     /// The metadata database.
     pub fn pool(&self) -> &PgPool {
         self.processes.store.pool()
+    }
+
+    /// The metadata database, as the product sees it.
+    pub fn store(&self) -> &Store {
+        &self.processes.store
+    }
+
+    /// The id of a run.
+    pub async fn run_id(&self, run: RunKey) -> anyhow::Result<String> {
+        Ok(sqlx::query_scalar("SELECT run_id FROM run WHERE run_key = $1")
+            .bind(run.0)
+            .fetch_one(self.pool())
+            .await?)
+    }
+
+    /// Where the server's pages are.
+    pub fn url(&self) -> anyhow::Result<String> {
+        self.processes.address(0)
+    }
+
+    /// CPU and memory of the server.
+    pub fn usage_of_server(&self) -> anyhow::Result<Usage> {
+        self.processes.usage_of_server(0)
     }
 
     /// CPU and memory of server and worker together.

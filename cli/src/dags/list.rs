@@ -1,23 +1,27 @@
 //! `subak dags list`.
 
 use clap::Args;
-use serde_json::json;
-use subak_core::schedule;
-use subak_store::read::{DagFilter, DagRecord};
+use serde::Deserialize;
+use subak_store::read::DagFilter;
 
-use crate::config::Metadata;
+use super::view::Dag;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output};
+use crate::place::{At, Place};
+
+/// Import errors that are told below the list.
+const ERRORS: usize = 20;
 
 /// Lists the DAGs that servers have loaded.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subak dags list
-  subak dags list --tag postgres --json")]
+  subak dags list --tag postgres --output json
+  subak dags list --server https://subak.example.org")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     /// Only DAGs with this tag; may be given several times.
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
@@ -27,56 +31,46 @@ pub(crate) struct Options {
     /// At most so many.
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     limit: u16,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What is wrong with a DAG file.
+#[derive(Deserialize)]
+struct ImportError {
+    #[serde(rename = "stack_trace")]
+    message: String,
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let filter = DagFilter { tags: options.tag, with_stale: options.all, ..DagFilter::default() };
-    let page = store.dag_list(&filter, i64::from(options.limit), 0).await?;
-    let errors = store.import_error_list(20, 0).await?;
-    if options.json {
-        output::json(&page.items.iter().map(as_json).collect::<Vec<_>>())?;
-        return Ok(Ended::Success);
-    }
-    let mut table = Table::new(&["dag", "schedule", "tasks", "active", "next run", "file"]);
-    for dag in &page.items {
-        table.row([
-            dag.dag_id.clone(),
-            schedule(dag),
-            dag.task_count.to_string(),
-            dag.runs_active.to_string(),
-            if dag.is_paused { "paused".to_owned() } else { output::instant(dag.next_run_at) },
-            dag.file.clone(),
-        ]);
-    }
-    table.print()?;
-    for error in &errors.items {
+    let (dags, errors) = read(&options).await?;
+    options.output.list(&dags)?;
+    for error in errors.iter().filter(|_| !options.output.is_json()) {
         output::line(format!("\n{}", error.message.trim_end()))?;
     }
     Ok(Ended::Success)
 }
 
-/// The schedule as the file has it; `-`: by hand only.
-fn schedule(dag: &DagRecord) -> String {
-    dag.head.schedule.as_ref().map_or("-".to_owned(), schedule::summary)
-}
-
-fn as_json(dag: &DagRecord) -> serde_json::Value {
-    json!({
-        "dag_id": dag.dag_id,
-        "version": dag.version,
-        "schedule": dag.head.schedule,
-        "is_paused": dag.is_paused,
-        "is_stale": dag.is_stale,
-        "tags": dag.head.tags,
-        "owners": dag.owners,
-        "tasks": dag.task_count,
-        "active_runs": dag.runs_active,
-        "next_run_at": dag.next_run_at,
-        "file": dag.file,
-        "has_import_error": dag.has_import_error,
-    })
+async fn read(options: &Options) -> anyhow::Result<(Vec<Dag>, Vec<ImportError>)> {
+    match options.place.open().await? {
+        At::Database(store) => {
+            let filter = DagFilter {
+                tags: options.tag.clone(),
+                with_stale: options.all,
+                ..DagFilter::default()
+            };
+            let page = store.dag_list(&filter, i64::from(options.limit), 0).await?;
+            let errors = store.import_error_list(ERRORS as i64, 0).await?.items.into_iter();
+            let errors = errors.map(|it| ImportError { message: it.message }).collect();
+            Ok((page.items.into_iter().map(Dag::from).collect(), errors))
+        }
+        At::Server(server) => {
+            let mut query = vec![("exclude_stale", (!options.all).to_string())];
+            query.extend(options.tag.iter().map(|tag| ("tags", tag.clone())));
+            let dags = server.list(&["dags"], "dags", &query, options.limit.into()).await?;
+            // Those who see single DAGs only are not told what is wrong with others.
+            let errors = server.list(&["importErrors"], "import_errors", &[], ERRORS).await;
+            Ok((dags.items, errors.map(|it| it.items).unwrap_or_default()))
+        }
+    }
 }

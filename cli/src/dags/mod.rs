@@ -4,6 +4,7 @@ use clap::Subcommand;
 
 use crate::exit::Outcome;
 
+mod delete;
 mod list;
 mod operators;
 mod pause;
@@ -12,6 +13,7 @@ mod show;
 mod test;
 mod validate;
 mod versions;
+mod view;
 
 /// Checks, shows and tries DAGs.
 #[derive(Debug, Subcommand)]
@@ -19,8 +21,10 @@ pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
     /// Lets no run of a DAG start until it is unpaused.
+    #[command(after_help = "Example:\n  subak dags pause retail_retention")]
     Pause(pause::Options),
     /// Lets runs of a DAG start again.
+    #[command(after_help = "Example:\n  subak dags unpause retail_retention")]
     Unpause(pause::Options),
     Validate(validate::Options),
     Test(test::Options),
@@ -28,6 +32,7 @@ pub(crate) enum Command {
     Operators(operators::Options),
     Versions(versions::Options),
     Diff(versions::DiffOptions),
+    Delete(delete::Options),
 }
 
 pub(crate) async fn run(command: Command) -> Outcome {
@@ -42,5 +47,6 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Operators(options) => operators::run(&options),
         Command::Versions(options) => versions::run(options).await,
         Command::Diff(options) => versions::diff(options).await,
+        Command::Delete(options) => delete::run(options).await,
     }
 }

@@ -2,35 +2,54 @@
 
 use anyhow::bail;
 use clap::Args;
+use reqwest::Method;
+use serde_json::{Value, json};
 use subak_core::ids::DagId;
+use subak_store::{NewAudit, Store};
 
-use crate::config::Metadata;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::{At, Place};
 use crate::runs::engine::with_engine;
 
 /// Which DAG.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     dag_id: String,
 }
 
 /// Pauses a DAG, or lets it go on.
 pub(crate) async fn run(options: Options, paused: bool) -> Outcome {
-    let store = options.metadata.store().await?;
-    let id = DagId(options.dag_id);
-    let known = with_engine(&store, async |engine| engine.dag_pause(&id, paused).await).await?;
+    let dag_id = options.dag_id;
+    match options.place.open().await? {
+        At::Database(store) => here(&store, &dag_id, paused).await?,
+        At::Server(server) => {
+            let body = json!({"is_paused": paused});
+            server.change::<Value>(Method::PATCH, &["dags", &dag_id], &body).await?;
+        }
+    }
+    output::line(match paused {
+        true => format!(
+            "{dag_id} is paused: no run starts; what runs goes on, and tasks without an end yield"
+        ),
+        false => format!("{dag_id} goes on"),
+    })?;
+    Ok(Ended::Success)
+}
+
+async fn here(store: &Store, dag_id: &str, paused: bool) -> anyhow::Result<()> {
+    let id = DagId(dag_id.to_owned());
+    let known = with_engine(store, async |engine| engine.dag_pause(&id, paused).await).await?;
+    if known {
+        let after = Some(json!({"is_paused": paused}));
+        store.audit_add(&NewAudit { after, ..audit::of_dag("patch_dag", dag_id) }).await?;
+    }
     store.close().await;
     if !known {
         bail!("there is no DAG `{id}`: `subak dags list` shows all");
     }
-    output::line(match paused {
-        true => format!(
-            "{id} is paused: no run starts; what runs goes on, and tasks without an end yield"
-        ),
-        false => format!("{id} goes on"),
-    })?;
-    Ok(Ended::Success)
+    Ok(())
 }

@@ -2,34 +2,44 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
-use subak_core::dag::model::Task;
+use subak_store::Store;
 
-use crate::config::Metadata;
+use self::shown::{Details, Shown, Task};
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
-use subak_core::schedule::{self, Tz};
-use subak_store::read::DagRecord;
+use crate::output::{self, Output};
+use crate::place::{At, Place};
+use crate::remote::Server;
+
+mod shown;
 
 /// Shows one DAG: its settings, tasks and edges.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subak dags show retail_retention
-  subak dags show retail_retention --source      the YAML of its newest version")]
+  subak dags show retail_retention --source      the YAML of its newest version
+
+As JSON it is the DAG in its canonical form; of a server elsewhere what its API tells of it.")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     dag_id: String,
     /// Prints the YAML document that the newest version was read from.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "output"])]
     source: bool,
-    /// Prints the DAG in its canonical form, as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
+    match options.place.open().await? {
+        At::Database(store) => here(&store, &options).await?,
+        At::Server(server) => elsewhere(&server, &options).await?,
+    }
+    Ok(Ended::Success)
+}
+
+async fn here(store: &Store, options: &Options) -> anyhow::Result<()> {
     let dag_id = &options.dag_id;
     let Some(dag) = store.dag_get(dag_id).await? else {
         bail!("DAG `{dag_id}` does not exist: `subak dags list` shows those that do");
@@ -40,60 +50,37 @@ pub(crate) async fn run(options: Options) -> Outcome {
         .with_context(|| format!("version {} of DAG `{dag_id}` is gone", dag.version))?;
     if options.source {
         output::line(version.source.trim_end())?;
-        return Ok(Ended::Success);
-    }
-    if options.json {
+    } else if options.output.is_json() {
         output::json(&version.model)?;
-        return Ok(Ended::Success);
+    } else {
+        Shown::new(dag, &version.model).print()?;
     }
-    let model = &version.model;
-    output::line(format!("{dag_id}, version {} of {}", dag.version, dag.file))?;
-    if let Some(description) = &model.description {
-        output::line(description)?;
-    }
-    output::line(format!("schedule   {}", when(&dag)))?;
-    output::line(format!("paused     {}", if dag.is_paused { "yes" } else { "no" }))?;
-    output::line(format!("next run   {}", next_run(&dag)))?;
-    for (name, param) in &model.params {
-        let default = param.default.as_ref().map_or("required".to_owned(), ToString::to_string);
-        output::line(format!("param      {name}: {default}"))?;
-    }
-    output::line("")?;
-    tasks(&model.tasks).print()?;
-    Ok(Ended::Success)
+    Ok(())
 }
 
-/// The schedule as written, and in words.
-fn when(dag: &DagRecord) -> String {
-    let Some(schedule) = &dag.head.schedule else { return "by hand only".to_owned() };
-    let (short, words) =
-        (schedule::summary(schedule), schedule::in_words(schedule, dag.head.timezone));
-    if words.starts_with(&short) { words } else { format!("{short}: {words}") }
+async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<()> {
+    let dag_id = options.dag_id.as_str();
+    if options.source {
+        let source: serde_json::Value = server.get(&["dagSources", dag_id], &[]).await?;
+        output::line(source["content"].as_str().unwrap_or_default().trim_end())?;
+        return Ok(());
+    }
+    let path = ["dags", dag_id, "details"];
+    let tasks = ["dags", dag_id, "tasks"];
+    if options.output.is_json() {
+        let mut value: serde_json::Value = server.get(&path, &[]).await?;
+        let mut list: serde_json::Value = server.get(&tasks, &[]).await?;
+        value["tasks"] = list["tasks"].take();
+        output::json(&value)?;
+        return Ok(());
+    }
+    let details: Details = server.get(&path, &[]).await?;
+    // A DAG's tasks come all at once.
+    let list = server.get::<Tasks>(&tasks, &[]).await?;
+    Shown::told(details, list.tasks).print()
 }
 
-/// The next run on the clocks of the DAG's time zone, and in UTC where that is another one.
-fn next_run(dag: &DagRecord) -> String {
-    let utc = output::instant(dag.next_run_at);
-    match dag.next_run_at {
-        Some(at) if dag.head.timezone != Tz::UTC => {
-            let local = at.with_timezone(&dag.head.timezone);
-            format!("{} ({utc})", local.format("%Y-%m-%d %H:%M:%S %Z"))
-        }
-        _ => utc,
-    }
-}
-
-fn tasks(tasks: &[Task]) -> Table {
-    let mut table = Table::new(&["task", "operator", "after", "rule", "retries"]);
-    for task in tasks {
-        let after: Vec<&str> = task.upstream.iter().map(|id| id.0.as_str()).collect();
-        table.row([
-            task.task_id.to_string(),
-            task.operator.clone(),
-            if after.is_empty() { "-".to_owned() } else { after.join(", ") },
-            task.trigger_rule.as_str().to_owned(),
-            task.retries.to_string(),
-        ]);
-    }
-    table
+#[derive(serde::Deserialize)]
+struct Tasks {
+    tasks: Vec<Task>,
 }

@@ -8,16 +8,16 @@ use std::path::Path;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use subak_core::hex;
 use subak_store::Store;
 use subak_store::read::{LetterFilter, LetterRecord};
 
 use self::target::Target;
 use super::Filter;
-use super::list::as_json;
-use crate::config::{KeySource, Metadata};
+use super::view::Whole;
+use crate::config::KeySource;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::Place;
 
 /// Dead letters that are read at once; each may have 1 MiB.
 const AT_ONCE: i64 = 50;
@@ -63,7 +63,7 @@ Examples:
   subak deadletters export --dag user_registration --to postgres://warehouse/audit.rejected")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     #[command(flatten)]
     key: KeySource,
     #[command(flatten)]
@@ -85,16 +85,16 @@ enum Format {
 
 pub(crate) async fn run(options: Options) -> Outcome {
     let target = Target::parse(&options.to)?;
-    let store = options.metadata.store().await?;
+    let instead = "`subak deadletters list` and `show` do with --output json";
+    let metadata = options.place.here(instead)?;
+    let store = metadata.store().await?;
     let filter = LetterFilter {
         state: options.open.then(|| "open".to_owned()),
         ..options.filter.checked(&store).await?
     };
     let count = match &target {
         Target::File(format, path) => to_file(&store, &filter, *format, path).await?,
-        Target::System(system) => {
-            system.take(&options.metadata, &options.key, &store, &filter).await?
-        }
+        Target::System(system) => system.take(metadata, &options.key, &store, &filter).await?,
     };
     output::line(format!("{count} dead letters in {}", options.to))?;
     Ok(Ended::Success)
@@ -128,10 +128,9 @@ async fn to_file(
 
 /// The dead letter with its record: as text, or in hexadecimal digits where it is not UTF-8.
 fn whole(letter: &LetterRecord, record: &[u8]) -> Value {
-    let mut value = as_json(letter);
-    match std::str::from_utf8(record) {
-        Ok(text) => value["text"] = json!(text),
-        Err(_) => value["hex"] = json!(hex::encode(record)),
+    let mut value = json!(Whole::new(letter, record.to_vec()));
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|name, value| !(value.is_null() && ["text", "hex"].contains(&name.as_str())));
     }
     value
 }

@@ -4,11 +4,12 @@ mod export;
 mod list;
 mod replay;
 mod show;
+mod view;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use subak_store::Store;
-use subak_store::read::{LetterFilter, LetterRecord};
+use subak_store::read::LetterFilter;
 
 use crate::exit::Outcome;
 
@@ -48,6 +49,21 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// The conditions, as the API spells them.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let all = [
+            ("dag_id", &self.dag),
+            ("dag_run_id", &self.run),
+            ("task_id", &self.task),
+            ("reason", &self.reason),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.query().is_empty()
+    }
+
     /// Returns the conditions; a DAG that does not exist is an error.
     async fn checked(self, store: &Store) -> anyhow::Result<LetterFilter> {
         if let Some(dag_id) = &self.dag
@@ -63,15 +79,5 @@ impl Filter {
             state: None,
             ids: Vec::new(),
         })
-    }
-}
-
-/// Where the record was: `sales:3:12` (topic, partition, offset), `sales.csv:12`.
-fn place(letter: &LetterRecord) -> String {
-    let LetterRecord { source, partition, position, .. } = letter;
-    if letter.is_of_topic {
-        format!("{source}:{partition}:{position}")
-    } else {
-        format!("{source}:{position}")
     }
 }

@@ -2,14 +2,19 @@
 
 use anyhow::bail;
 use clap::Args;
-use serde_json::{Map, Value};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use subak_server::replay::{Wanted, replay};
 use subak_store::read::LetterFilter;
+use subak_store::{NewAudit, Store};
 
 use super::Filter;
-use crate::config::Metadata;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output::Table;
+use crate::place::{At, Place};
+use crate::remote::Server;
 use crate::runs::follow::follow;
 use crate::runs::trigger::conf;
 use crate::runs::with_engine;
@@ -29,7 +34,7 @@ Examples:
 With --wait the exit code is 3 if a run fails.")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     #[command(flatten)]
     filter: Filter,
     /// As `subak deadletters list` shows them; left out: all that the options name.
@@ -42,27 +47,75 @@ pub(crate) struct Options {
     wait: bool,
 }
 
+/// A run that takes dead letters, spelt as the API spells it.
+#[derive(Deserialize)]
+struct Started {
+    dag_id: String,
+    task_id: String,
+    dag_run_id: String,
+    dead_letters: i64,
+}
+
+#[derive(Deserialize)]
+struct Replays {
+    replays: Vec<Started>,
+}
+
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let filter = LetterFilter { ids: options.ids, ..options.filter.checked(&store).await? };
-    if filter.is_empty() {
+    if options.ids.is_empty() && options.filter.is_empty() {
         bail!("say which: by ids, or by --dag, --run, --task or --reason");
     }
-    let wanted =
-        Wanted { filter, triggered_by: "cli", user: None, conf: options.conf.unwrap_or_default() };
-    let started =
-        with_engine(&store, async |engine| Ok(replay(&store, engine, &wanted).await?)).await?;
+    let at = options.place.open().await?;
+    let started = match &at {
+        At::Database(store) => here(store, &options).await?,
+        At::Server(server) => elsewhere(server, &options).await?,
+    };
     let mut table = Table::new(&["dag", "task", "dead letters", "run"]);
     for it in &started {
-        let letters = it.letters.to_string();
-        table.row([it.dag_id.clone(), it.task_id.clone(), letters, it.run_id.clone()]);
+        let letters = it.dead_letters.to_string();
+        table.row([it.dag_id.clone(), it.task_id.clone(), letters, it.dag_run_id.clone()]);
     }
     table.print()?;
     let mut ended = Ended::Success;
     for it in started.iter().filter(|_| options.wait) {
-        if matches!(follow(&store, &it.dag_id, &it.run_id).await?, Ended::RunFailed) {
+        if matches!(follow(&at, &it.dag_id, &it.dag_run_id).await?, Ended::RunFailed) {
             ended = Ended::RunFailed;
         }
     }
     Ok(ended)
+}
+
+async fn here(store: &Store, options: &Options) -> anyhow::Result<Vec<Started>> {
+    let filter =
+        LetterFilter { ids: options.ids.clone(), ..options.filter.clone().checked(store).await? };
+    let conf = options.conf.clone().unwrap_or_default();
+    let wanted = Wanted { filter, triggered_by: "cli", user: None, conf };
+    let started =
+        with_engine(store, async |engine| Ok(replay(store, engine, &wanted).await?)).await?;
+    let mut all = Vec::new();
+    for it in started {
+        let of = NewAudit {
+            run_id: Some(it.run_id.clone()),
+            task_id: Some(it.task_id.clone()),
+            extra: Some(json!({"dead_letters": it.letters})),
+            ..audit::of_dag("replay_dead_letters", &it.dag_id)
+        };
+        store.audit_add(&of).await?;
+        all.push(Started {
+            dag_id: it.dag_id,
+            task_id: it.task_id,
+            dag_run_id: it.run_id,
+            dead_letters: it.letters,
+        });
+    }
+    Ok(all)
+}
+
+async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<Vec<Started>> {
+    let mut body = json!({"dead_letter_ids": options.ids, "conf": options.conf});
+    for (name, value) in options.filter.query() {
+        body[name] = json!(value);
+    }
+    let replays: Replays = server.change(Method::POST, &["deadLetters", "replay"], &body).await?;
+    Ok(replays.replays)
 }

@@ -2,14 +2,12 @@
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::json;
 use subak_core::hex;
 
-use super::list::as_json;
-use super::place;
-use crate::config::Metadata;
+use super::view::Whole;
 use crate::exit::{Ended, Outcome};
-use crate::output;
+use crate::output::{self, Output};
+use crate::place::{At, Place};
 
 /// Shows one rejected record: where it was, every reason, and the record itself.
 #[derive(Debug, Args)]
@@ -20,37 +18,43 @@ Example:
   subak deadletters show 214")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     /// As `subak deadletters list` shows it.
     id: i64,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let found = store.letter_get(options.id).await?;
-    let (letter, record) = found.with_context(|| {
-        format!("dead letter {} does not exist: see `subak deadletters list`", options.id)
-    })?;
-    let text = String::from_utf8(record);
-    if options.json {
-        let mut value = as_json(&letter);
-        value["text"] = json!(text.as_ref().ok());
-        value["hex"] = json!(text.as_ref().err().map(|bytes| hex::encode(bytes.as_bytes())));
-        output::json(&value)?;
-        return Ok(Ended::Success);
+    let whole = match options.place.open().await? {
+        At::Database(store) => {
+            let found = store.letter_get(options.id).await?;
+            let (letter, record) = found.with_context(|| {
+                format!("dead letter {} does not exist: see `subak deadletters list`", options.id)
+            })?;
+            Whole::new(&letter, record)
+        }
+        At::Server(server) => server.get(&["deadLetters", &options.id.to_string()], &[]).await?,
+    };
+    match options.output.is_json() {
+        true => output::json(&whole)?,
+        false => print(&whole)?,
     }
-    let run = letter.run_id.as_deref().unwrap_or("dropped");
+    Ok(Ended::Success)
+}
+
+fn print(whole: &Whole) -> anyhow::Result<()> {
+    let letter = &whole.letter;
+    let run = letter.dag_run_id.as_deref().unwrap_or("dropped");
     let try_number = letter.try_number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    output::line(format!("dead letter {}  {}  {}", letter.id, place(&letter), letter.state))?;
+    let (id, state) = (letter.dead_letter_id, &letter.state);
+    output::line(format!("dead letter {id}  {}  {state}", letter.place()))?;
     output::line(format!("dag   {}", letter.dag_id))?;
     output::line(format!("run   {run}"))?;
     output::line(format!("task  {}, try {try_number}", letter.task_id))?;
-    output::line(format!("when  {}", output::instant(Some(letter.created_at))))?;
+    output::line(format!("when  {}", output::instant(Some(letter.timestamp))))?;
     let others = [
-        ("replayed by run", letter.replay_run_id.clone()),
+        ("replayed by run", letter.replay_dag_run_id.clone()),
         ("rejected before as", letter.replay_of.map(|id| id.to_string())),
         ("rejected again as", letter.replayed_as.map(|id| id.to_string())),
     ];
@@ -63,13 +67,14 @@ pub(crate) async fn run(options: Options) -> Outcome {
     for reason in letter.reasons() {
         output::line(format!("  {reason}"))?;
     }
-    match text {
-        Ok(text) => output::line(format!("record ({} bytes):\n{text}", letter.size_bytes))?,
-        Err(bytes) => {
-            let dump = hex::dump(bytes.as_bytes());
-            let size = letter.size_bytes;
+    let size = letter.size_bytes;
+    match (&whole.text, &whole.hex) {
+        (Some(text), _) => output::line(format!("record ({size} bytes):\n{text}"))?,
+        (None, digits) => {
+            let bytes = digits.as_deref().and_then(hex::decode).unwrap_or_default();
+            let dump = hex::dump(&bytes);
             output::line(format!("record ({size} bytes, not UTF-8):\n{}", dump.trim_end()))?;
         }
     }
-    Ok(Ended::Success)
+    Ok(())
 }

@@ -1,8 +1,11 @@
 //! `subak runs clear`.
 
+mod elsewhere;
+
 use anyhow::bail;
 use clap::Args;
-use subak_core::ids::TaskNo;
+use serde_json::json;
+use subak_core::ids::{Instance, MapIndex, TaskNo};
 use subak_core::state::TaskState;
 use subak_server::selection::{Selected, select};
 use subak_store::Store;
@@ -12,9 +15,11 @@ use super::Which;
 use super::engine::with_engine;
 use super::follow::follow;
 use super::scope::{ScopeOptions, named, task_names};
-use crate::config::Metadata;
+use super::view::Run;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::{At, Place};
 
 /// Clears tasks of a run: what they did no longer counts, and they run again.
 #[derive(Debug, Args)]
@@ -23,19 +28,23 @@ Examples:
   subak runs clear retail_retention                    all tasks of the last run
   subak runs clear retail_retention --task load        one task, and what failed for want of it
   subak runs clear retail_retention --task check --downstream --dry-run
+  subak runs clear files_of_a_day --task each --map-index 3
   subak runs clear retail_retention --failed           goes on from where it failed
   subak runs clear retail_retention --task load --wait")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     #[command(flatten)]
     which: Which,
     /// Only this task; may be given several times.
     #[arg(long, value_name = "TASK")]
     task: Vec<String>,
+    /// Only this instance of a mapped task.
+    #[arg(long, value_name = "INDEX", requires = "task", conflicts_with_all = ["failed", "running"])]
+    map_index: Option<i32>,
     #[command(flatten)]
     scope: ScopeOptions,
-    /// Only tasks that failed, and those that never ran because of them.
+    /// Only what failed, of mapped tasks instance by instance, and what never ran because of it.
     #[arg(long)]
     failed: bool,
     /// Only tasks that run.
@@ -53,37 +62,71 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let run = options.which.find(&store).await?;
+    if options.map_index.is_some() && options.scope.is_any() {
+        bail!(
+            "--map-index names one instance: leave --upstream, --downstream, --past and --future out"
+        );
+    }
+    let at = options.place.open().await?;
+    let cleared = match &at {
+        At::Database(store) => here(store, &options).await?,
+        At::Server(server) => elsewhere::clear(server, &options).await?,
+    };
+    for line in &cleared.lines {
+        output::line(line)?;
+    }
+    match options.wait {
+        true => follow(&at, &cleared.run.dag_id, &cleared.run.run_id).await,
+        false => Ok(Ended::Success),
+    }
+}
+
+/// What was cleared, or would be.
+struct Cleared {
+    run: Run,
+    /// One for each run.
+    lines: Vec<String>,
+}
+
+impl Options {
+    fn nothing(&self, run_id: &str) -> anyhow::Error {
+        match self.failed {
+            true => anyhow::anyhow!("no task of run `{run_id}` has failed: nothing was cleared"),
+            false => anyhow::anyhow!("none of these tasks runs: nothing was cleared"),
+        }
+    }
+}
+
+async fn here(store: &Store, options: &Options) -> anyhow::Result<Cleared> {
+    let run = options.which.find(store).await?;
     let tasks = named(&options.task);
     let tasks = Some(tasks.as_slice()).filter(|tasks| !tasks.is_empty());
-    let mut selected = select(&store, &run, tasks, options.scope.scope()).await?;
+    let mut selected = select(store, &run, tasks, options.scope.scope()).await?;
     let is_whole = tasks.is_none() && !options.failed && !options.running;
+    let mut chosen = Vec::new();
     for one in &mut selected {
-        if !is_whole {
-            options.narrow(&store, one).await?;
-        }
+        chosen.push(options.instances(store, one).await?);
     }
     if selected.iter().all(|one| one.tasks.is_empty()) {
-        match options.failed {
-            true => bail!("no task of run `{}` has failed: nothing was cleared", run.run_id),
-            false => bail!("none of these tasks runs: nothing was cleared"),
-        }
+        return Err(options.nothing(&run.run_id));
     }
     if options.dry_run {
-        for one in &selected {
+        let line = |one: &Selected| {
             let names = task_names(one, &one.tasks).join(", ");
-            output::line(format!("{}  {}  would clear {names}", one.run.dag_id, one.run.run_id))?;
-        }
-        return Ok(Ended::Success);
+            format!("{}  {}  would clear {names}", one.run.dag_id, one.run.run_id)
+        };
+        let lines = selected.iter().map(line).collect();
+        return Ok(Cleared { run: run.into(), lines });
     }
-    let cleared = with_engine(&store, async |engine| {
+    let cleared = with_engine(store, async |engine| {
         let mut cleared = Vec::new();
-        for one in selected.iter().filter(|one| !one.tasks.is_empty()) {
-            let chosen = if is_whole { None } else { Some(one.tasks.as_slice()) };
-            let done = match options.load_again {
-                true => engine.tasks_clear_and_load_again(one.run.run_key, chosen).await?,
-                false => engine.tasks_clear(one.run.run_key, chosen).await?,
+        let all = selected.iter().zip(&chosen);
+        for (one, chosen) in all.filter(|(one, _)| !one.tasks.is_empty()) {
+            let (run, again) = (one.run.run_key, options.load_again);
+            let done = match (is_whole, again) {
+                (true, true) => engine.tasks_clear_and_load_again(run, None).await?,
+                (true, false) => engine.tasks_clear(run, None).await?,
+                (false, again) => engine.instances_clear(run, chosen, again).await?,
             };
             cleared.push((&one.run, done.tasks.len()));
         }
@@ -93,27 +136,32 @@ pub(crate) async fn run(options: Options) -> Outcome {
     if cleared.iter().all(|(_, tasks)| *tasks == 0) {
         bail!("nothing of the run was cleared: none of these tasks has run");
     }
+    let mut lines = Vec::new();
     for (run, tasks) in cleared {
-        output::line(format!("{}  {}  {tasks} cleared", run.dag_id, run.run_id))?;
+        let extra = json!({"tasks": tasks, "load_again": options.load_again});
+        audit::of_run(store, "clear_task_instances", run, extra).await?;
+        lines.push(format!("{}  {}  {tasks} cleared", run.dag_id, run.run_id));
     }
-    if options.wait {
-        return follow(&store, &run.dag_id, &run.run_id).await;
-    }
-    Ok(Ended::Success)
+    Ok(Cleared { run: run.into(), lines })
 }
 
 impl Options {
-    /// Leaves out the tasks that the options are not about.
-    async fn narrow(&self, store: &Store, one: &mut Selected) -> anyhow::Result<()> {
+    /// Leaves out the tasks that the options are not about; returns the instances that they are about.
+    async fn instances(&self, store: &Store, one: &mut Selected) -> anyhow::Result<Vec<Instance>> {
         if !self.failed && !self.running {
-            return Ok(());
+            let map_index = self.map_index.map_or(MapIndex::NONE, MapIndex);
+            let whole = one.tasks.iter().map(|task| Instance { task: *task, map_index });
+            return Ok(whole.collect());
         }
         let has_failed = |it: &InstanceRecord| {
             matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed))
         };
         let mut all = store.instance_list(&one.run, &one.version).await?;
         all.retain(|it| (!self.failed || has_failed(it)) && (!self.running || it.is_held()));
+        all.retain(|it| one.tasks.contains(&TaskNo(it.task)));
         one.tasks.retain(|task| all.iter().any(|it| TaskNo(it.task) == *task));
-        Ok(())
+        let instance =
+            |it: &InstanceRecord| Instance { task: TaskNo(it.task), map_index: it.map_index };
+        Ok(all.iter().map(instance).collect())
     }
 }

@@ -1,12 +1,15 @@
 //! `subak runs delete`.
 
 use clap::Args;
+use reqwest::Method;
+use serde_json::json;
 
 use super::Which;
 use super::engine::with_engine;
-use crate::config::Metadata;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::{At, Place};
 
 /// Deletes a run that has ended, with its history, logs and what its tasks handed on.
 #[derive(Debug, Args)]
@@ -14,19 +17,28 @@ use crate::output;
 Examples:
   subak runs delete retail_retention manual__2026-11-20T01:02:03+00:00
 
-Files under the storage URL go with the other runs of its day, dead letters once they were seen to.")]
+Datasets and large logs go with the other runs of its day, dead letters once they were seen to.")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     dag_id: String,
     /// The run id: none is taken for granted here.
     run_id: String,
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let run = Which::new(options.dag_id, Some(options.run_id)).find(&store).await?;
-    with_engine(&store, async |engine| Ok(engine.run_delete(run.run_key, "cli").await?)).await?;
-    output::line(format!("{}  {}  is deleted", run.dag_id, run.run_id))?;
+    let Options { place, dag_id, run_id } = options;
+    match place.open_with_storage().await? {
+        At::Database(store) => {
+            let run = Which::new(dag_id.clone(), Some(run_id.clone())).find(&store).await?;
+            with_engine(&store, async |engine| Ok(engine.run_delete(run.run_key, "cli").await?))
+                .await?;
+            audit::of_run(&store, "delete_dag_run", &run, json!({})).await?;
+        }
+        At::Server(server) => {
+            server.act(Method::DELETE, &["dags", &dag_id, "dagRuns", &run_id], &[]).await?;
+        }
+    }
+    output::line(format!("{dag_id}  {run_id}  is deleted"))?;
     Ok(Ended::Success)
 }

@@ -1,59 +1,75 @@
 //! Watches a run to its end: a bar while it goes on, a line for each task that ends.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use subak_core::state::{RunState, TaskState};
-use subak_store::Store;
-use subak_store::read::InstanceRecord;
 
-use super::show::name;
-use super::{Which, version};
-use crate::clock;
+use super::Which;
+use super::look::Watched;
+use super::view::Task;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::At;
 use crate::progress::Progress;
+use crate::remote::may_pass;
 
-/// Between two looks at the run.
+/// Between two looks at the run, in the database and at a server.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// Looks that fail one after the other while a server is away or starts anew.
+const FAILED_LOOKS_MOST: u32 = 10;
 
 /// Shows the run until it ends.
-pub(crate) async fn follow(store: &Store, dag_id: &str, run_id: &str) -> Outcome {
-    let which = Which { dag_id: dag_id.to_owned(), run_id: Some(run_id.to_owned()) };
-    let pinned = version(store, &which.find(store).await?).await?;
-    let progress = Progress::new(pinned.model.tasks.len());
+pub(crate) async fn follow(at: &At, dag_id: &str, run_id: &str) -> Outcome {
+    let which = Which::new(dag_id.to_owned(), Some(run_id.to_owned()));
+    let watched = Watched::find(at, &which).await?;
+    let every = if matches!(at, At::Database(_)) { LOOK_EVERY } else { ASK_EVERY };
+    let progress = Progress::new(0);
     let mut shown = BTreeSet::new();
+    let mut failed = 0;
     loop {
-        // The run is read first: once it has ended, all its tasks have.
-        let run = which.find(store).await?;
-        let instances = store.instance_list(&run, &pinned).await?;
-        progress.of(instances.len());
-        for instance in &instances {
-            let key = (instance.task, instance.map_index, instance.try_number);
-            if instance.state.is_some_and(TaskState::is_final) && shown.insert(key) {
-                progress.ended(&line(instance));
+        let since = Instant::now();
+        let (run, tasks) = match watched.look().await {
+            Ok(seen) => seen,
+            // The run goes on whether it is watched or not.
+            Err(error)
+                if matches!(at, At::Server(_))
+                    && may_pass(&error)
+                    && failed < FAILED_LOOKS_MOST =>
+            {
+                failed += 1;
+                tokio::time::sleep(every * failed).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        failed = 0;
+        progress.of(tasks.len());
+        for task in &tasks {
+            let key = (task.task_id.clone(), task.map_index, task.try_number);
+            if task.is_final() && shown.insert(key) {
+                progress.ended(&line(task));
             }
         }
-        let running = instances.iter().filter(|instance| instance.is_held()).map(name);
+        let running = tasks.iter().filter(|task| task.is_held()).map(Task::name);
         progress.running(&running.collect::<Vec<_>>());
         if run.state.is_final() {
             progress.finish();
-            let took = output::took(run.started_at, run.ended_at, clock::now());
-            output::line(format!("{dag_id} {} in {took}", run.state))?;
+            output::line(format!("{dag_id} {} in {}", run.state, run.took()))?;
             return Ok(match run.state {
                 RunState::Success => Ended::Success,
                 _ => Ended::RunFailed,
             });
         }
         // A map of thousands is read less often.
-        let thousands = u32::try_from(instances.len() / 1_000).unwrap_or(u32::MAX);
-        tokio::time::sleep(LOOK_EVERY * thousands.saturating_add(1)).await;
+        tokio::time::sleep(every.max(since.elapsed() * 2)).await;
     }
 }
 
-fn line(instance: &InstanceRecord) -> String {
-    let state = instance.state.map_or("-", TaskState::as_str);
-    let took = output::took(instance.started_at, instance.ended_at, clock::now());
-    let error = instance.error.as_deref().map(|error| format!("\n    {error}")).unwrap_or_default();
-    format!("{state:<16} {took:>8}  {}{error}", name(instance))
+fn line(task: &Task) -> String {
+    let state = task.state.map_or("-", TaskState::as_str);
+    let error = task.error.as_deref().map(|error| format!("\n    {error}")).unwrap_or_default();
+    format!("{state:<16} {:>8}  {}{error}", task.took(), task.name())
 }

@@ -1,23 +1,23 @@
 //! `subak runs list`.
 
 use clap::Args;
-use serde_json::json;
-use subak_store::read::{RunFilter, RunRecord};
+use subak_store::read::RunFilter;
 
-use crate::clock;
-use crate::config::Metadata;
+use super::view::Run;
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::Output;
+use crate::place::{At, Place};
 
 /// Lists runs, the last one first.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   subak runs list
-  subak runs list retail_retention --state failed --json")]
+  subak runs list retail_retention --state failed --output json
+  subak runs list --server https://subak.example.org")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     /// Only runs of this DAG.
     dag_id: Option<String>,
     /// Only runs in this state; may be given several times.
@@ -26,56 +26,31 @@ pub(crate) struct Options {
     /// At most so many.
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     limit: u16,
-    /// Prints JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let filter = RunFilter {
-        dag_id: options.dag_id,
-        states: options.state,
-        descending: true,
-        ..RunFilter::default()
+    let runs: Vec<Run> = match options.place.open().await? {
+        At::Database(store) => {
+            let filter = RunFilter {
+                dag_id: options.dag_id,
+                states: options.state,
+                descending: true,
+                ..RunFilter::default()
+            };
+            let page = store.run_list(&filter, i64::from(options.limit), 0).await?;
+            page.items.into_iter().map(Run::from).collect()
+        }
+        At::Server(server) => {
+            // In Airflow's paths it is every DAG.
+            let dag_id = options.dag_id.as_deref().unwrap_or("~");
+            let mut query = vec![("order_by", "-id".to_owned())];
+            query.extend(options.state.into_iter().map(|state| ("state", state)));
+            let path = ["dags", dag_id, "dagRuns"];
+            server.list(&path, "dag_runs", &query, options.limit.into()).await?.items
+        }
     };
-    let page = store.run_list(&filter, i64::from(options.limit), 0).await?;
-    if options.json {
-        output::json(&page.items.iter().map(as_json).collect::<Vec<_>>())?;
-        return Ok(Ended::Success);
-    }
-    let now = clock::now();
-    let mut table = Table::new(&["dag", "run", "state", "started", "took"]);
-    for run in &page.items {
-        table.row([
-            run.dag_id.clone(),
-            run.run_id.clone(),
-            run.state.to_string(),
-            output::instant(run.started_at),
-            output::took(run.started_at, run.ended_at, now),
-        ]);
-    }
-    table.print()?;
+    options.output.list(&runs)?;
     Ok(Ended::Success)
-}
-
-/// The run, spelt as the API spells it.
-pub(super) fn as_json(run: &RunRecord) -> serde_json::Value {
-    json!({
-        "dag_id": run.dag_id,
-        "dag_run_id": run.run_id,
-        "state": run.state,
-        "run_type": run.run_type,
-        "triggered_by": run.triggered_by,
-        "logical_date": run.logical_date,
-        "data_interval_start": run.data_interval_start,
-        "data_interval_end": run.data_interval_end,
-        "run_after": run.run_after,
-        "queued_at": run.created_at,
-        "start_date": run.started_at,
-        "end_date": run.ended_at,
-        "conf": run.conf,
-        "note": run.note,
-        "dag_version": run.version,
-    })
 }

@@ -14,11 +14,14 @@ pub(crate) mod engine;
 pub(crate) mod follow;
 mod list;
 mod logs;
+pub(crate) mod look;
 mod mark;
 mod note;
 mod scope;
 mod show;
 pub(crate) mod trigger;
+pub(crate) mod view;
+mod xcom;
 
 pub(crate) use engine::with_engine;
 
@@ -29,6 +32,7 @@ pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
     Logs(logs::Options),
+    Xcom(xcom::Options),
     Cancel(cancel::Options),
     Clear(clear::Options),
     Mark(mark::Options),
@@ -42,6 +46,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
         Command::Logs(options) => logs::run(options).await,
+        Command::Xcom(options) => xcom::run(options).await,
         Command::Cancel(options) => cancel::run(options).await,
         Command::Clear(options) => clear::run(options).await,
         Command::Mark(options) => mark::run(options).await,

@@ -2,12 +2,17 @@
 
 use anyhow::{Context, bail};
 use clap::Args;
+use reqwest::Method;
+use serde_json::{Value, json};
 use subak_core::ids::{InstanceKey, MapIndex, TaskId, TaskNo};
+use subak_store::Store;
 
 use super::{Which, version};
-use crate::config::Metadata;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::{At, Place};
+use crate::remote::Server;
 
 /// As the API has it.
 const CHARS_MOST: usize = 1_000;
@@ -21,7 +26,7 @@ Examples:
   subak runs note retail_retention --text ''      removes it")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     #[command(flatten)]
     which: Which,
     #[arg(long, value_name = "TASK")]
@@ -31,15 +36,33 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let run = options.which.find(&store).await?;
     if options.text.chars().count() > CHARS_MOST {
         bail!("a note holds at most {CHARS_MOST} characters");
     }
+    let (dag_id, run_id) = match options.place.open().await? {
+        At::Database(store) => here(&store, &options).await?,
+        At::Server(server) => elsewhere(&server, &options).await?,
+    };
+    output::line(format!("{dag_id}  {run_id}  noted"))?;
+    Ok(Ended::Success)
+}
+
+async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<(String, String)> {
+    let run = options.which.ask(server).await?;
+    let mut path = vec!["dags", &run.dag_id, "dagRuns", &run.run_id];
+    if let Some(task) = &options.task {
+        path.extend(["taskInstances", task]);
+    }
+    server.change::<Value>(Method::PATCH, &path, &json!({"note": options.text})).await?;
+    Ok((run.dag_id, run.run_id))
+}
+
+async fn here(store: &Store, options: &Options) -> anyhow::Result<(String, String)> {
+    let run = options.which.find(store).await?;
     match &options.task {
         None => store.run_note_set(run.run_key, &options.text).await?,
         Some(task) => {
-            let numbers = version(&store, &run).await?.numbers;
+            let numbers = version(store, &run).await?.numbers;
             let number = numbers.get(&TaskId(task.clone())).copied();
             let number =
                 number.with_context(|| format!("DAG `{}` has no task `{task}`", run.dag_id))?;
@@ -48,6 +71,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
             store.task_note_set(of, &options.text, "cli").await?;
         }
     }
-    output::line(format!("{}  {}  noted", run.dag_id, run.run_id))?;
-    Ok(Ended::Success)
+    let extra = json!({"note": options.text, "task_id": options.task});
+    audit::of_run(store, "patch_dag_run", &run, extra).await?;
+    Ok((run.dag_id, run.run_id))
 }

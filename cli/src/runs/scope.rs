@@ -1,6 +1,7 @@
 //! What is meant beside the tasks that are named.
 
 use clap::Args;
+use serde_json::{Value, json};
 use subak_core::ids::{TaskId, TaskNo};
 use subak_server::selection::{Scope, Selected};
 
@@ -25,6 +26,16 @@ impl ScopeOptions {
     pub(crate) fn scope(self) -> Scope {
         let Self { upstream, downstream, past, future } = self;
         Scope { upstream, downstream, past, future }
+    }
+
+    /// The same, as the API spells it.
+    pub(crate) fn included(self) -> Value {
+        json!({
+            "include_upstream": self.upstream,
+            "include_downstream": self.downstream,
+            "include_past": self.past,
+            "include_future": self.future,
+        })
     }
 
     pub(crate) fn is_any(self) -> bool {

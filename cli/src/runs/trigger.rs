@@ -3,15 +3,20 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use serde_json::{Map, Value};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
 use subak_core::ids::DagId;
 use subak_server::engine::Trigger;
+use subak_store::{NewAudit, Store};
 
 use super::engine::with_engine;
 use super::follow::follow;
-use crate::config::Metadata;
+use super::view::Run;
+use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
+use crate::place::{At, Place};
+use crate::remote::Server;
 
 /// Starts a run.
 #[derive(Debug, Args)]
@@ -20,15 +25,19 @@ Examples:
   subak runs trigger retail_retention
   subak runs trigger retail_retention --conf '{\"input\": \"/data/retail.csv\"}' --wait
   subak runs trigger retail_retention --conf @conf.json
+  subak runs trigger retail_retention --param country=id --param limit=10
 
 With --wait the exit code is 3 if the run fails.")]
 pub(crate) struct Options {
     #[command(flatten)]
-    metadata: Metadata,
+    place: Place,
     dag_id: String,
     /// Values of params, as a JSON object, or @FILE.
     #[arg(long, value_name = "JSON", value_parser = conf)]
     conf: Option<Map<String, Value>>,
+    /// The value of one param: JSON, or else a text; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = param)]
+    param: Vec<(String, Value)>,
     /// The run's id; left out: made from the time.
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
@@ -43,22 +52,63 @@ pub(crate) struct Options {
     wait: bool,
 }
 
-pub(crate) async fn run(options: Options) -> Outcome {
-    let store = options.metadata.store().await?;
-    let conf = Value::Object(options.conf.unwrap_or_default());
-    let trigger = Trigger {
-        run_id: options.run_id,
-        logical_date: options.logical_date,
-        note: options.note,
-        ..Trigger::manual(DagId(options.dag_id.clone()), "cli", conf)
+pub(crate) async fn run(mut options: Options) -> Outcome {
+    let at = options.place.open().await?;
+    let mut conf = options.conf.take().unwrap_or_default();
+    conf.extend(std::mem::take(&mut options.param));
+    let (run_id, state) = match &at {
+        At::Database(store) => here(store, &options, conf).await?,
+        At::Server(server) => elsewhere(server, &options, conf).await?,
     };
-    let triggered =
-        with_engine(&store, async |engine| Ok(engine.run_trigger(trigger).await?)).await?;
-    output::line(format!("{}  {}  {}", options.dag_id, triggered.run_id, triggered.state))?;
+    output::line(format!("{}  {run_id}  {state}", options.dag_id))?;
     if !options.wait {
         return Ok(Ended::Success);
     }
-    follow(&store, &options.dag_id, &triggered.run_id).await
+    follow(&at, &options.dag_id, &run_id).await
+}
+
+async fn here(
+    store: &Store,
+    options: &Options,
+    conf: Map<String, Value>,
+) -> anyhow::Result<(String, String)> {
+    let trigger = Trigger {
+        run_id: options.run_id.clone(),
+        logical_date: options.logical_date,
+        note: options.note.clone(),
+        ..Trigger::manual(DagId(options.dag_id.clone()), "cli", Value::Object(conf))
+    };
+    let triggered =
+        with_engine(store, async |engine| Ok(engine.run_trigger(trigger).await?)).await?;
+    let of = NewAudit {
+        run_id: Some(triggered.run_id.clone()),
+        ..audit::of_dag("trigger_dag_run", &options.dag_id)
+    };
+    store.audit_add(&of).await?;
+    Ok((triggered.run_id, triggered.state.to_string()))
+}
+
+async fn elsewhere(
+    server: &Server,
+    options: &Options,
+    conf: Map<String, Value>,
+) -> anyhow::Result<(String, String)> {
+    let body = json!({
+        "dag_run_id": options.run_id,
+        "logical_date": options.logical_date,
+        "conf": conf,
+        "note": options.note,
+    });
+    let path = ["dags", &options.dag_id, "dagRuns"];
+    let run: Run = server.change(Method::POST, &path, &body).await?;
+    Ok((run.run_id, run.state.to_string()))
+}
+
+/// Reads `NAME=VALUE`; what is no JSON is a text.
+pub(crate) fn param(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.to_owned(), value))
 }
 
 /// Reads a JSON object, or the file that `@` names.
@@ -73,5 +123,19 @@ pub(crate) fn conf(text: &str) -> Result<Map<String, Value>, String> {
         other => {
             Err(format!("expected a JSON object such as {{\"name\": \"value\"}}, not `{other}`"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_param_is_json_or_a_text() {
+        let read = |text: &str| param(text).unwrap().1;
+        assert_eq!(read("limit=10"), json!(10));
+        assert_eq!(read("day=2026-11-20"), json!("2026-11-20"));
+        assert_eq!(read("where=a=b"), json!("a=b"));
+        assert!(param("limit").is_err());
     }
 }

@@ -51,6 +51,7 @@ impl Parts {
             engine: options.engine.config(machine_name()),
             http: Some(options.listen),
             https: false,
+            oidc: None,
             workers: vec![WorkerListen::Unix(socket.clone())],
             dags: Some(dags.clone()),
         };

@@ -13,6 +13,8 @@ pub struct Smtp {
     /// Whom mails come from.
     pub from: String,
     pub tls: SmtpTls,
+    /// File of certificates that are trusted besides the machine's.
+    pub authority: Option<String>,
 }
 
 /// How the conversation with a mail server is encrypted.
@@ -27,6 +29,8 @@ pub enum SmtpTls {
 /// An address that takes `{"text": …}`.
 pub struct Slack {
     pub url: String,
+    /// As of a mail server.
+    pub authority: Option<String>,
 }
 
 /// An address that takes JSON.
@@ -35,6 +39,8 @@ pub struct Webhook {
     /// Signs what is sent.
     pub key: Option<String>,
     pub headers: Vec<(String, String)>,
+    /// As of a mail server.
+    pub authority: Option<String>,
 }
 
 impl Smtp {
@@ -62,7 +68,8 @@ impl Smtp {
                 "a connection of type smtp needs `from` in extra: the address that mails come from",
             )
         })?;
-        known(&fields.extra, &["tls", "from"])?;
+        known(&fields.extra, &["tls", "from", "ca"])?;
+        let authority = text(&fields.extra, "ca")?;
         Ok(Self {
             host,
             port,
@@ -70,6 +77,7 @@ impl Smtp {
             password: fields.password,
             from,
             tls: tls.unwrap_or(default),
+            authority,
         })
     }
 }
@@ -77,18 +85,20 @@ impl Smtp {
 impl Slack {
     /// Reads the connection.
     pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
-        known(&fields.extra, &[])?;
+        known(&fields.extra, &["ca"])?;
+        let authority = text(&fields.extra, "ca")?;
         let url = fields.password.filter(|url| is_http(url)).ok_or_else(|| {
             wrong("a connection of type slack needs the webhook's whole address as its password")
         })?;
-        Ok(Self { url })
+        Ok(Self { url, authority })
     }
 }
 
 impl Webhook {
     /// Reads the connection.
     pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
-        known(&fields.extra, &["headers"])?;
+        known(&fields.extra, &["headers", "ca"])?;
+        let authority = text(&fields.extra, "ca")?;
         let url = fields.host.filter(|url| is_http(url)).ok_or_else(|| {
             wrong("a connection of type webhook needs a whole address as its host: https://…")
         })?;
@@ -105,7 +115,8 @@ impl Webhook {
                 headers.push((name.clone(), value.to_owned()));
             }
         }
-        Ok(Self { url, key: fields.password.filter(|key| !key.is_empty()), headers })
+        let key = fields.password.filter(|key| !key.is_empty());
+        Ok(Self { url, key, headers, authority })
     }
 }
 
@@ -136,7 +147,6 @@ fn text(
 fn known(extra: &serde_json::Map<String, Value>, keys: &[&str]) -> Result<(), ConnectionProblem> {
     match extra.keys().find(|key| !keys.contains(&key.as_str())) {
         None => Ok(()),
-        Some(other) if keys.is_empty() => Err(wrong(&format!("`{other}` in extra is not known"))),
         Some(other) => {
             let keys = keys.join(", ");
             Err(wrong(&format!("`{other}` in extra is not known: it may hold {keys}")))

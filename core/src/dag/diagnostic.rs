@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::page::Page;
+
 /// One error of a DAG file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
@@ -15,6 +17,8 @@ pub struct Diagnostic {
     pub column: u32,
     /// What is wrong, and what to do about it.
     pub message: String,
+    /// What explains it.
+    pub page: Page,
     /// The line of the file with a caret below the place; empty where there is none to show.
     pub snippet: String,
 }
@@ -33,7 +37,8 @@ impl fmt::Display for Diagnostic {
         if !self.snippet.is_empty() {
             write!(f, "\n{}", self.snippet)?;
         }
-        Ok(())
+        let margin = " ".repeat(self.line.to_string().len());
+        write!(f, "\n{margin} = see {}", self.page.path())
     }
 }
 
@@ -50,7 +55,7 @@ pub(crate) struct At {
 pub(crate) struct Report<'a> {
     file: &'a str,
     text: &'a str,
-    found: RefCell<Vec<(At, String)>>,
+    found: RefCell<Vec<(At, String, Page)>>,
 }
 
 /// More than this many errors of one file help nobody.
@@ -62,8 +67,8 @@ impl<'a> Report<'a> {
     }
 
     /// Adds an error.
-    pub(crate) fn error(&self, at: At, message: impl Into<String>) {
-        self.found.borrow_mut().push((at, message.into()));
+    pub(crate) fn error(&self, page: Page, at: At, message: impl Into<String>) {
+        self.found.borrow_mut().push((at, message.into(), page));
     }
 
     /// How many errors there are so far.
@@ -120,23 +125,25 @@ impl<'a> Report<'a> {
     /// All errors in the file's order, each once.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
         let mut found = self.found.into_inner();
-        found.sort_by(|(a, left), (b, right)| {
+        found.sort_by(|(a, left, _), (b, right, _)| {
             (a.line, a.column, left).cmp(&(b.line, b.column, right))
         });
-        found.dedup();
+        found.dedup_by(|(a, left, _), (b, right, _)| (a, left) == (b, right));
         let hidden = found.len().saturating_sub(MAX_SHOWN);
         found.truncate(MAX_SHOWN);
         if hidden > 0 {
-            let at = found.last().map(|(at, _)| *at).unwrap_or_default();
-            found.push((at, format!("and {hidden} more errors like these")));
+            let last = found.last().map(|(at, _, page)| (*at, *page));
+            let (at, page) = last.unwrap_or((At::default(), Page::Size));
+            found.push((at, format!("and {hidden} more errors like these"), page));
         }
         let lines: Vec<&str> = self.text.lines().collect();
-        let diagnostic = |(at, message): (At, String)| Diagnostic {
+        let diagnostic = |(at, message, page): (At, String, Page)| Diagnostic {
             file: self.file.to_owned(),
             line: at.line.max(1),
             column: at.column.max(1),
             snippet: snippet(&lines, at, self.text),
             message,
+            page,
         };
         found.into_iter().map(diagnostic).collect()
     }

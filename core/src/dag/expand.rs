@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::diagnostic::At;
 use super::model::{Expand, Source, Task};
+use super::page::Page;
 use super::suggest::did_you_mean;
 use super::tasks::{Tasks, Written};
 use super::yaml::{Key, Kind, Node, Read};
 use crate::decide::MAP_MOST;
 use crate::operators::{Operator, flow};
-use crate::template::{self, XComKey};
+use crate::template::{self, XComKey, XComOf};
 
 /// The arguments of a task as its operator is to read them.
 pub(super) struct Arguments<'a> {
@@ -54,7 +55,7 @@ impl Tasks<'_> {
                         "task {:?}: {key:?} belongs to a task that is mapped, by \"expand\"",
                         written.id
                     );
-                    self.report.error(node.at, message);
+                    self.report.error(Page::Mapped, node.at, message);
                 }
             }
             return Arguments { sample: with.clone(), same: with, expand: None };
@@ -72,7 +73,7 @@ impl Tasks<'_> {
         };
         if !key_only || empty {
             let message = "\"expand\" is a map of argument to a list, or to what a task returns";
-            self.report.error(expand.at, format!("task {:?}: {message}", written.id));
+            self.report.error(Page::Mapped, expand.at, format!("task {:?}: {message}", written.id));
         }
         for (key, node) in expand.entries() {
             let source = self.argument(written, operator, &same, key, node, upstream);
@@ -89,7 +90,7 @@ impl Tasks<'_> {
         if all > MAP_MOST as usize {
             let message =
                 format!("task {:?} is mapped over {all} items: {MAP_MOST} is the most", written.id);
-            self.report.error(expand.at, message);
+            self.report.error(Page::Mapped, expand.at, message);
         }
         self.check_label(written, &expand_model);
         Arguments { same, sample: Cow::Owned(sample), expand: Some(expand_model) }
@@ -123,13 +124,17 @@ impl Tasks<'_> {
         let mut entries = with.entries().to_vec();
         if !matches!(partial.kind, Kind::Map(_)) {
             let message = "\"partial\" is a map of arguments, as \"with\" is";
-            self.report.error(partial.at, format!("task {:?}: {message}", written.id));
+            self.report.error(
+                Page::Mapped,
+                partial.at,
+                format!("task {:?}: {message}", written.id),
+            );
         }
         for (key, node) in partial.entries() {
             if with.get(&key.text).is_some() {
                 let message =
                     format!("task {:?}: {:?} is in \"with\" already", written.id, key.text);
-                self.report.error(key.at, message);
+                self.report.error(Page::Mapped, key.at, message);
             } else {
                 entries.push((key.clone(), node.clone()));
             }
@@ -151,12 +156,12 @@ impl Tasks<'_> {
         let is_dataset = key.text == "input" && operator.name != "python" || key.text == "inputs";
         if same.get(&key.text).is_some() {
             let message = format!("{what}: {:?} is in \"with\" or \"partial\" already", key.text);
-            self.report.error(key.at, message);
+            self.report.error(Page::Mapped, key.at, message);
             return None;
         }
         if key.text == "connection" || is_dataset {
             let message = format!("{what}: {:?} can't be mapped over yet", key.text);
-            self.report.error(key.at, message);
+            self.report.error(Page::Mapped, key.at, message);
             return None;
         }
         let is_code = operator.code.contains(&key.text.as_str());
@@ -174,7 +179,11 @@ impl Tasks<'_> {
         let what = &place.what;
         if let Some(zip) = zip_of(node) {
             let Kind::List(parts) = &zip.kind else {
-                self.report.error(zip.at, format!("{what}: \"zip\" is a list of lists"));
+                self.report.error(
+                    Page::Mapped,
+                    zip.at,
+                    format!("{what}: \"zip\" is a list of lists"),
+                );
                 return None;
             };
             for (key, _) in node
@@ -184,10 +193,10 @@ impl Tasks<'_> {
             {
                 let near = did_you_mean(&key.text, ["zip", "fill"]);
                 let message = format!("{what}: unknown key {:?} beside \"zip\"{near}", key.text);
-                self.report.error(key.at, message);
+                self.report.error(Page::Mapped, key.at, message);
             }
             if parts.is_empty() {
-                self.report.error(zip.at, format!("{what}: \"zip\" holds nothing"));
+                self.report.error(Page::Mapped, zip.at, format!("{what}: \"zip\" holds nothing"));
             }
             let of = parts.iter().map(|part| self.source(place, part, upstream));
             let of = of.collect::<Option<Vec<_>>>()?;
@@ -205,7 +214,9 @@ impl Tasks<'_> {
                     return None;
                 }
                 let message = match template::pulled(text) {
-                    Some(XComKey { task_id, key }) if key == XComKey::RETURN_VALUE => {
+                    Some(XComKey { task_id, key, of: XComOf::Run })
+                        if key == XComKey::RETURN_VALUE =>
+                    {
                         if place
                             .written
                             .is_some_and(|written| !self.check_upstream(written, &task_id, node.at))
@@ -221,11 +232,11 @@ impl Tasks<'_> {
                     }
                     None => EXPECTED,
                 };
-                self.report.error(node.at, format!("{what}: {message}"));
+                self.report.error(Page::Mapped, node.at, format!("{what}: {message}"));
                 None
             }
             _ => {
-                self.report.error(node.at, format!("{what}: {EXPECTED}"));
+                self.report.error(Page::Mapped, node.at, format!("{what}: {EXPECTED}"));
                 None
             }
         }
@@ -254,7 +265,7 @@ impl Tasks<'_> {
             return Some(Source::Task { task_id: id.as_str().into(), key });
         };
         if place.written.is_none() || operator.name == super::sinks::CONSUME {
-            self.report.error(node.at, format!("{}: {why}", place.what));
+            self.report.error(Page::Mapped, node.at, format!("{}: {why}", place.what));
         }
         None
     }
@@ -278,7 +289,7 @@ impl Tasks<'_> {
             } else {
                 return self.check_source(place, node.at, text, upstream);
             };
-            self.report.error(node.at, format!("{}: {message}", place.what));
+            self.report.error(Page::Mapped, node.at, format!("{}: {message}", place.what));
         });
     }
 
@@ -298,7 +309,7 @@ impl Tasks<'_> {
         } else {
             return;
         };
-        self.report.error(expand.at, format!("task {:?}: {why}", written.id));
+        self.report.error(Page::Mapped, expand.at, format!("task {:?}: {why}", written.id));
     }
 
     /// What mapped tasks do not have yet, with the defaults applied.
@@ -307,28 +318,13 @@ impl Tasks<'_> {
             let Some(written) = self.written.iter().find(|it| it.id == task.task_id.0) else {
                 continue;
             };
-            let refuse = |key: &str, of: &str| {
-                let at = written.node.get(key).or_else(|| written.node.get("expand"));
-                let message = format!(
-                    "task {of:?}: {key:?} on a task that is mapped, or right \
-                                       above one, is not supported yet"
-                );
-                self.report.error(at.map_or(written.at, |node| node.at), message);
-            };
-            if task.depends_on_past {
-                refuse("depends_on_past", written.id);
-            }
-            if task.wait_for_downstream {
-                refuse("wait_for_downstream", written.id);
-            }
             if task.setup && written.node.get("setup").is_none() {
                 let message = "mapping a setup is not supported yet";
-                self.report.error(written.at, format!("task {:?}: {message}", written.id));
-            }
-            for up in tasks.iter().filter(|up| task.upstream.contains(&up.task_id)) {
-                if up.wait_for_downstream {
-                    refuse("wait_for_downstream", &up.task_id.0);
-                }
+                self.report.error(
+                    Page::Mapped,
+                    written.at,
+                    format!("task {:?}: {message}", written.id),
+                );
             }
         }
     }
@@ -339,10 +335,15 @@ impl Tasks<'_> {
         let Some(text) = node.text() else { return };
         let arguments: Vec<&str> = expand.arguments.iter().map(|(name, _)| name.as_str()).collect();
         let used = template::references(&Value::from(text));
-        if !used.xcoms.is_empty() || !used.outputs.is_empty() {
+        let of_tasks = !used.xcoms.is_empty() || !used.outputs.is_empty();
+        if of_tasks || !used.variables.is_empty() || !used.connections.is_empty() {
             let message = "\"map_index_template\" names the instance's own arguments, such as \
-                           {{ task.input }}, and no results of tasks";
-            return self.report.error(node.at, format!("task {:?}: {message}", written.id));
+                           {{ task.input }}, and no results of tasks, variables or connections";
+            return self.report.error(
+                Page::Mapped,
+                node.at,
+                format!("task {:?}: {message}", written.id),
+            );
         }
         self.check_label_template(node, text, &arguments);
     }

@@ -2,6 +2,7 @@
 
 use super::diagnostic::{At, Report};
 use super::model::{DEFAULT_QUEUE, FEEDS, Schedule, Task};
+use super::page::Page;
 use super::sinks::CONSUME;
 use super::yaml::Node;
 
@@ -22,7 +23,11 @@ pub(super) fn settle(
     for task in tasks {
         if task.operator == GENERATE && !has(task, "topic") && !has(task, "count") {
             let what = "a dataset needs \"count\": how many rows it has";
-            report.error(place(dag, task), format!("task {:?}: {what}", task.task_id.0));
+            report.error(
+                Page::Continuous,
+                place(dag, task),
+                format!("task {:?}: {what}", task.task_id.0),
+            );
         }
         if !is_endless(task) {
             task.continuous = is_continuous && task.operator == CONSUME;
@@ -35,7 +40,7 @@ pub(super) fn settle(
         }
         if task.expand.is_some() {
             let what = "it runs until it is stopped, and cannot be mapped";
-            report.error(at, format!("task {:?}: {what}", task.task_id.0));
+            report.error(Page::Continuous, at, format!("task {:?}: {what}", task.task_id.0));
         }
         if task.queue == DEFAULT_QUEUE {
             FEEDS.clone_into(&mut task.queue);
@@ -66,5 +71,9 @@ fn refuse(task: &Task, is_continuous: bool, at: At, report: &Report<'_>) {
         false => "needs a DAG of its own with schedule: \"@continuous\"",
     };
     let or = if task.operator == GENERATE { "; with \"count\" it ends" } else { "" };
-    report.error(at, format!("task {id:?} runs until it is stopped and {what}{or}"));
+    report.error(
+        Page::Continuous,
+        at,
+        format!("task {id:?} runs until it is stopped and {what}{or}"),
+    );
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diagnostic::At;
 use super::groups::{is_inside, leaves, roots};
 use super::model::{DEFAULT_POOL, Task, Teardown};
+use super::page::Page;
 use super::raw::TeardownKeys;
 use super::suggest::did_you_mean;
 use super::tasks::{Tasks, Written};
@@ -77,7 +78,7 @@ impl Tasks<'_> {
         let own = known.iter().find(|task| task.task_id.0 == written.id)?;
         if is_inside(own.task_group.as_deref(), group) {
             let message = format!("task {:?} depends on group {id:?}, which it is in", written.id);
-            self.report.error(at, message);
+            self.report.error(Page::Groups, at, message);
             return None;
         }
         Some(leaves(known, group).into_iter().map(|task| task.task_id.clone()).collect())
@@ -86,14 +87,22 @@ impl Tasks<'_> {
     fn above_group(&self, known: &[Task], group: &str, id: &str, at: At) -> Vec<TaskId> {
         if let Some(task) = known.iter().find(|task| task.task_id.0 == id) {
             if is_inside(task.task_group.as_deref(), group) {
-                self.report.error(at, format!("group {group:?} depends on its own task {id:?}"));
+                self.report.error(
+                    Page::Groups,
+                    at,
+                    format!("group {group:?} depends on its own task {id:?}"),
+                );
                 return Vec::new();
             }
             return vec![task.task_id.clone()];
         }
         match self.groups.get(id) {
             Some(above) if is_inside(Some(group), &above.full_id) => {
-                self.report.error(at, format!("group {group:?} depends on {id:?}, which it is in"));
+                self.report.error(
+                    Page::Groups,
+                    at,
+                    format!("group {group:?} depends on {id:?}, which it is in"),
+                );
                 Vec::new()
             }
             Some(above) => {
@@ -104,7 +113,7 @@ impl Tasks<'_> {
                 let near = did_you_mean(id, names);
                 let message =
                     format!("group {group:?} depends on unknown task or group {id:?}{near}");
-                self.report.error(at, message);
+                self.report.error(Page::Groups, at, message);
                 Vec::new()
             }
         }
@@ -125,14 +134,18 @@ impl Tasks<'_> {
             let what = format!("task {:?}", written.id);
             let rule_at = written.node.get("trigger_rule").map_or(written.at, |node| node.at);
             if task.setup && task.teardown.is_some() {
-                self.report.error(written.at, format!("{what} is a setup and a teardown at once"));
+                self.report.error(
+                    Page::Setups,
+                    written.at,
+                    format!("{what} is a setup and a teardown at once"),
+                );
             }
             if task.teardown.is_some() {
                 if written.node.get("trigger_rule").is_some() {
                     let why = "it runs once all before it has ended, if a setup succeeded";
                     let message =
                         format!("{what}: a teardown has no trigger rule of its own: {why}");
-                    self.report.error(rule_at, message);
+                    self.report.error(Page::Setups, rule_at, message);
                 }
                 continue;
             }
@@ -145,12 +158,12 @@ impl Tasks<'_> {
                 let message = format!(
                     "{what} comes right after setup \"{setup}\": its trigger rule must be all_success"
                 );
-                self.report.error(rule_at, message);
+                self.report.error(Page::Setups, rule_at, message);
             }
             if fails_fast {
                 let message =
                     format!("{what}: with fail_fast every trigger rule must be all_success");
-                self.report.error(rule_at, message);
+                self.report.error(Page::Setups, rule_at, message);
             }
         }
         self.check_labels(tasks);
@@ -167,7 +180,7 @@ impl Tasks<'_> {
                  leave one of them out",
                 written.id
             );
-            self.report.error(at, message);
+            self.report.error(Page::Limits, at, message);
         }
     }
 
@@ -187,7 +200,7 @@ impl Tasks<'_> {
                         "branch {:?} has no task {:?} right below it{near}",
                         written.id, key.text
                     );
-                    self.report.error(key.at, message);
+                    self.report.error(Page::Branches, key.at, message);
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diagnostic::{At, Report};
 use super::load::{check_id, controls};
 use super::model::{Expand, Task, TaskGroup};
+use super::page::Page;
 use super::raw::{Controls, RawGroup};
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Node, Read, read};
@@ -34,7 +35,7 @@ impl<'a> Groups<'a> {
         let mut groups = Self { written: BTreeMap::new() };
         let Some(node) = dag.get("task_groups") else { return groups };
         if !matches!(node.kind, Kind::Map(_) | Kind::Null) {
-            report.error(node.at, "\"task_groups\" is a map of group id to group");
+            report.error(Page::Groups, node.at, "\"task_groups\" is a map of group id to group");
         }
         for (key, node) in node.entries() {
             if let Some(group) = Group::read(&key.text, key.at, node, report) {
@@ -72,14 +73,18 @@ impl<'a> Groups<'a> {
         while let Some(parent) = group.parent {
             if path.contains(&parent) {
                 let round = path.iter().chain([&parent]).copied().collect::<Vec<_>>().join(" → ");
-                report.error(group.at, format!("task groups lie in each other: {round}"));
+                report.error(
+                    Page::Groups,
+                    group.at,
+                    format!("task groups lie in each other: {round}"),
+                );
                 return None;
             }
             let Some(outer) = self.written.get(parent) else {
                 let near = did_you_mean(parent, self.written.keys().copied());
                 let message =
                     format!("the parent of task group {id:?} is unknown: {parent:?}{near}");
-                report.error(group.at, message);
+                report.error(Page::Groups, group.at, message);
                 return None;
             };
             path.push(parent);
@@ -134,7 +139,11 @@ impl<'a> Group<'a> {
             return None;
         }
         if id.contains('.') {
-            report.error(at, format!("a task group's id holds no dot: {id:?} (use \"parent\")"));
+            report.error(
+                Page::Groups,
+                at,
+                format!("a task group's id holds no dot: {id:?} (use \"parent\")"),
+            );
             return None;
         }
         let what = format!("task group {id:?}");

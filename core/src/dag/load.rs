@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::diagnostic::{At, Report};
 use super::groups::Groups;
 use super::model::{Dag, Notices, Param};
-use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag, TASK_NOT_YET};
+use super::page::Page;
+use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag};
 use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
 use super::{feeds, params, tasks, timing};
 use crate::ids::DagId;
@@ -20,7 +21,11 @@ const LONGEST_ID: usize = 250;
 pub(super) fn file(text: &str, report: &Report<'_>) -> Vec<Dag> {
     let mut documents = documents(text, report);
     if documents.is_empty() && report.len() == 0 {
-        report.error(At { line: 1, column: 1, ..At::default() }, "the file holds no DAG");
+        report.error(
+            Page::Yaml,
+            At { line: 1, column: 1, ..At::default() },
+            "the file holds no DAG",
+        );
     }
     let mut lines = HashMap::new();
     documents.iter_mut().filter_map(|document| dag(document, &mut lines, report)).collect()
@@ -31,7 +36,7 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
     let before = report.len();
     check_keys(node, report);
     if !matches!(node.kind, Kind::Map(_)) {
-        report.error(node.at, "expected a DAG: a map with dag_id and tasks");
+        report.error(Page::Yaml, node.at, "expected a DAG: a map with dag_id and tasks");
         return None;
     }
     let how = Read { not_yet: DAG_NOT_YET, ..Read::new(report, "the DAG") };
@@ -40,7 +45,11 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
     if let (Some(id), Some(at)) = (&dag_id, node.get("dag_id").map(|node| node.at))
         && let Some(line) = lines.insert(id.clone(), at.line)
     {
-        report.error(at, format!("DAG {id:?} is in this file twice, first in line {line}"));
+        report.error(
+            Page::Ids,
+            at,
+            format!("DAG {id:?} is in this file twice, first in line {line}"),
+        );
     }
     let defaults = controls(node, "\"default_args\"", report);
     let groups = Groups::read(node, &defaults, report);
@@ -92,14 +101,14 @@ fn check_scheduled_params(node: &Node, params: &BTreeMap<String, Param>, report:
         if params.get(&key.text).is_some_and(|param| param.default.is_none()) {
             let message =
                 format!("param {:?} needs a default: scheduled runs are given none", key.text);
-            report.error(key.at, message);
+            report.error(Page::Params, key.at, message);
         }
     }
 }
 
 fn dag_id(node: &Node, report: &Report<'_>) -> Option<String> {
     let Some(id) = node.get("dag_id") else {
-        report.error(node.at, "the DAG: \"dag_id\" is missing");
+        report.error(Page::Keys, node.at, "the DAG: \"dag_id\" is missing");
         return None;
     };
     // Anything but text is reported with the other keys.
@@ -110,15 +119,20 @@ fn dag_id(node: &Node, report: &Report<'_>) -> Option<String> {
 pub(super) fn check_id(id: &str, what: &str, at: At, report: &Report<'_>) -> bool {
     let wrong = |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.' | '_'));
     if id.is_empty() {
-        report.error(at, format!("the {what}'s id is empty"));
+        report.error(Page::Ids, at, format!("the {what}'s id is empty"));
     } else if id.chars().all(|c| c == '.') {
         // A name of a folder, somewhere.
-        report.error(at, format!("the {what}'s id {id:?} consists of dots only"));
+        report.error(Page::Ids, at, format!("the {what}'s id {id:?} consists of dots only"));
     } else if id.chars().count() > LONGEST_ID {
-        report.error(at, format!("the {what}'s id is longer than {LONGEST_ID} characters"));
+        report.error(
+            Page::Ids,
+            at,
+            format!("the {what}'s id is longer than {LONGEST_ID} characters"),
+        );
     } else if let Some(c) = id.chars().find(|c| wrong(*c)) {
         let allowed = "letters, digits, -, . and _";
         report.error(
+            Page::Ids,
             at,
             format!("the {what}'s id {id:?} holds {c:?}: only {allowed} may stand there"),
         );
@@ -134,21 +148,25 @@ pub(super) fn controls(node: &Node, what: &str, report: &Report<'_>) -> Controls
     for (key, _) in defaults.entries() {
         if HEAD_KEYS.contains(&key.text.as_str()) {
             let message = format!("{:?} belongs to a task, not to {what}", key.text);
-            report.error(key.at, message);
+            report.error(Page::Keys, key.at, message);
         }
     }
-    let how = Read { others: HEAD_KEYS, not_yet: TASK_NOT_YET, ..Read::new(report, what) };
+    let how = Read { others: HEAD_KEYS, ..Read::new(report, what) };
     read(defaults, &how).unwrap_or_default()
 }
 
 fn read_params(node: &Node, report: &Report<'_>) -> BTreeMap<String, Param> {
     let Some(found) = node.get("params") else { return BTreeMap::new() };
     if !matches!(found.kind, Kind::Map(_) | Kind::Null) {
-        report.error(found.at, "\"params\" is a map: name to default, or to {type, default, …}");
+        report.error(
+            Page::Params,
+            found.at,
+            "\"params\" is a map: name to default, or to {type, default, …}",
+        );
     }
     let read_one = |(key, value): &(Key, Node)| {
         let what = format!("param {:?}", key.text);
-        let how = Read::new(report, &what);
+        let how = Read { page: Some(Page::Params), ..Read::new(report, &what) };
         // A wrong param still is a known one to the templates.
         let param = params::param(value, &how);
         (key.text.clone(), param.unwrap_or(Param { schema: serde_json::json!({}), default: None }))

@@ -6,6 +6,7 @@ use super::diagnostic::At;
 use super::expand::Place;
 use super::groups::is_inside;
 use super::model::{Expand, Task};
+use super::page::Page;
 use super::tasks::{Tasks, Written};
 use super::yaml::{Kind, Node};
 use crate::decide::{MAP_MOST, TriggerRule};
@@ -30,7 +31,7 @@ impl<'a> Tasks<'a> {
             if let Some(outer) = self.groups.mapped(outer).next() {
                 let message =
                     format!("{what} lies in {:?}, which is mapped already", outer.full_id);
-                self.report.error(node.at, message);
+                self.report.error(Page::Mapped, node.at, message);
             }
             let (expand, above) = self.group_expand(&what, node);
             (group.full_id.clone(), MappedGroup { expand, above, at: node.at })
@@ -42,7 +43,7 @@ impl<'a> Tasks<'a> {
         let (mut arguments, mut above) = (Vec::new(), BTreeSet::new());
         if !matches!(&node.kind, Kind::Map(entries) if !entries.is_empty()) {
             let message = "\"expand\" is a map of argument to a list, or to what a task returns";
-            self.report.error(node.at, format!("{what}: {message}"));
+            self.report.error(Page::Mapped, node.at, format!("{what}: {message}"));
         }
         for (key, node) in node.entries() {
             let place = Place { what: what.to_owned(), written: None, code_of: None };
@@ -54,7 +55,7 @@ impl<'a> Tasks<'a> {
         let all = literal.fold(1_usize, |all, count| all.saturating_mul(count.unwrap_or(1)));
         if all > MAP_MOST as usize {
             let message = format!("{what} is mapped over {all} items: {MAP_MOST} is the most");
-            self.report.error(node.at, message);
+            self.report.error(Page::Mapped, node.at, message);
         }
         (expand, above)
     }
@@ -71,7 +72,7 @@ impl<'a> Tasks<'a> {
                 if inside.is_some_and(|task| is_inside(task.group, id)) {
                     let message =
                         format!("task group {id:?} is mapped over its own task {above:?}");
-                    self.report.error(group.at, message);
+                    self.report.error(Page::Mapped, group.at, message);
                 }
             }
             let members: BTreeSet<TaskId> = tasks
@@ -107,7 +108,7 @@ impl<'a> Tasks<'a> {
         };
         let Some(written) = self.written.iter().find(|it| it.id == task.task_id.0) else { return };
         let message = format!("task {:?} is in mapped group {group:?}: {why}", written.id);
-        self.report.error(written.at, message);
+        self.report.error(Page::Mapped, written.at, message);
     }
 
     /// The arguments of the mapped group that a task is in.

@@ -3,6 +3,7 @@
 //! [`parse`] is what files, the API, `dags validate` and the editor use alike. It tells everything
 //! that is wrong with a file at once; a document with an error makes no DAG.
 
+mod assets;
 mod diagnostic;
 pub(crate) mod duration;
 mod expand;
@@ -14,6 +15,7 @@ mod load;
 mod mapped_groups;
 pub mod model;
 mod notices;
+mod page;
 mod params;
 mod raw;
 pub mod replay;
@@ -28,6 +30,7 @@ pub mod version;
 pub(crate) mod yaml;
 
 pub use diagnostic::Diagnostic;
+pub use page::Page;
 pub use schema::schema;
 pub(crate) use suggest::did_you_mean;
 

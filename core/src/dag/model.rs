@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::assets::Asset;
 pub use super::notices::{Notice, Notices};
 pub use super::retry::{ErrorClass, RetryRule};
 use crate::decide::TriggerRule;
@@ -282,6 +283,12 @@ pub struct Task {
     /// A template that names each instance of a mapped task, instead of its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_index_template: Option<String>,
+    /// Assets that it reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inlets: Vec<Asset>,
+    /// Assets that it makes: each success of it is an event of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlets: Vec<Asset>,
 }
 
 /// A load that keeps a ledger of a topic.
@@ -374,6 +381,8 @@ impl Task {
             expand: None,
             continuous: false,
             map_index_template: None,
+            inlets: Vec::new(),
+            outlets: Vec::new(),
         }
     }
 

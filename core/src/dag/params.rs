@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::model::{Dag, Param};
+use super::page::Page;
 use super::yaml::{Kind, Node, Read, read};
 use crate::json_schema::JsonSchema;
 
@@ -95,14 +96,14 @@ pub(super) fn param(node: &Node, how: &Read<'_>) -> Option<Param> {
     }
     let mut declared: Declaration = read(node, how)?;
     if let Some(Err(why)) = declared.nested() {
-        how.report.error(node.at, format!("{} is no JSON Schema: {why}", how.what));
+        how.report.error(Page::Params, node.at, format!("{} is no JSON Schema: {why}", how.what));
         return None;
     }
     let default = declared.default.take();
     let problem = default.as_ref().and_then(|value| declared.problem(value));
     if let Some(problem) = problem {
         let at = node.get("default").map_or(node.at, |node| node.at);
-        how.report.error(at, format!("{}: the default {problem}", how.what));
+        how.report.error(Page::Params, at, format!("{}: the default {problem}", how.what));
         return None;
     }
     let schema = serde_json::to_value(&declared).expect("a declaration is plain JSON");

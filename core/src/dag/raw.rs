@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::assets::RawAssets;
 use super::model::{OnOverlap, WeightRule};
 use super::notices::RawNotices;
 use super::params::Declaration;
@@ -127,6 +128,10 @@ pub(crate) struct TaskHead {
     partial: Option<RawWith>,
     /// A template that names each instance of a mapped task, such as `{{ task.input }}`.
     pub map_index_template: Option<String>,
+    /// Assets that the task reads: a list of URIs, or of maps with `name`, `uri`, `group` and `extra`.
+    pub inlets: Option<RawAssets>,
+    /// Assets that the task makes: each time it succeeds there is an event of each of them.
+    pub outlets: Option<RawAssets>,
 }
 
 pub(crate) const HEAD_KEYS: &[&str] = &[
@@ -142,6 +147,8 @@ pub(crate) const HEAD_KEYS: &[&str] = &[
     "expand",
     "partial",
     "map_index_template",
+    "inlets",
+    "outlets",
 ];
 
 /// The control keys of a task, also of `default_args`.
@@ -222,9 +229,6 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
     "depends_on_past",
     "wait_for_downstream",
 ];
-
-/// Keys of a task that are part of the format, and not built yet.
-pub(crate) const TASK_NOT_YET: &[&str] = &["inlets", "outlets"];
 
 impl Controls {
     /// These keys, and where one is absent that of `defaults`.

@@ -8,7 +8,7 @@ use crate::ids::TaskId;
 use crate::template::references;
 
 /// Operators that take records of dead letters in the place of their input.
-const TAKE: [&str; 3] = ["csv.read", super::sinks::CONSUME, "validate"];
+const TAKE: [&str; 4] = ["csv.read", super::sinks::CONSUME, "validate", LOAD];
 
 /// Returns the loads that keep in their ledgers which replays they have; or why there can be none.
 pub fn sinks(dag: &Dag, task_id: &str) -> Result<Vec<String>, String> {
@@ -37,19 +37,16 @@ pub fn sinks(dag: &Dag, task_id: &str) -> Result<Vec<String>, String> {
     if let Some(mapped) = [task].into_iter().chain(below.iter().copied()).find(is_mapped) {
         return Err(format!("task `{}` is mapped: that cannot be replayed yet", mapped.task_id));
     }
-    if let Some(writes) = below.iter().find(|task| task.operator == PRODUCE) {
-        return Err(format!(
-            "task `{}` writes to a topic, whose offsets cannot tell which replays it has: that cannot \
-             be replayed yet",
-            writes.task_id
-        ));
-    }
-    let sinks: Vec<String> =
-        below.iter().filter(|it| it.operator == LOAD).map(|it| it.task_id.0.clone()).collect();
+    let sinks: Vec<String> = [task]
+        .into_iter()
+        .chain(below)
+        .filter(|it| it.operator == LOAD || it.operator == PRODUCE)
+        .map(|it| it.task_id.0.clone())
+        .collect();
     if sinks.is_empty() {
         return Err(format!(
             "no load takes what task `{task_id}` hands on: a replay needs the ledger of a \
-             postgres.load, so that nothing is loaded twice"
+             `postgres.load` or a `kafka.produce`, so that nothing is loaded twice"
         ));
     }
     Ok(sinks)
@@ -129,7 +126,9 @@ tasks:
         check(LOAD, "read", Ok(&["load"]));
         check("", "check", Err("no load takes what task `check` hands on"));
         check(LOAD, "gone", Err("has no task `gone` any more"));
-        check(LOAD, "load", Err("task `load` is a `postgres.load` now"));
+        check(LOAD, "load", Ok(&["load"]));
+        let rest = "  rest: {operator: noop}\n";
+        check(&format!("{LOAD}{rest}"), "rest", Err("task `rest` is a `noop` now"));
         let replace = LOAD.replace("table: t,", "table: t, mode: replace,");
         check(&replace, "check", Err("task `load` replaces all that it wrote before"));
         let file = "  file: {operator: csv.write, with: {path: o.csv, \
@@ -137,6 +136,6 @@ tasks:
         check(&format!("{LOAD}{file}"), "check", Err("task `file` replaces"));
         let topic = "  topic: {operator: kafka.produce, with: {connection: c, topic: t, \
                      input: '{{ tasks.check.output }}'}}\n";
-        check(&format!("{LOAD}{topic}"), "check", Err("task `topic` writes to a topic"));
+        check(&format!("{LOAD}{topic}"), "check", Ok(&["load", "topic"]));
     }
 }

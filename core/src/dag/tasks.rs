@@ -11,7 +11,8 @@ use super::graph::Graph;
 use super::groups::Groups;
 use super::load::check_id;
 use super::model::{Expand, Notices, Param, Task};
-use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TASK_NOT_YET, TaskHead};
+use super::page::Page;
+use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TaskHead};
 use super::sinks;
 use super::suggest::did_you_mean;
 use super::yaml::{Kind, Node, Read, read};
@@ -91,7 +92,7 @@ pub(super) fn tasks(
     let mut tasks = tasks;
     for (id, problem) in sinks::connect(&mut tasks) {
         let at = all.written.iter().find(|written| written.id == id).map_or(dag.at, |it| it.at);
-        report.error(at, format!("task {id:?}: {problem}"));
+        report.error(Page::Topics, at, format!("task {id:?}: {problem}"));
     }
     all.check_flow(dag, &tasks);
     all.check_limits(&tasks);
@@ -111,7 +112,11 @@ fn place<'a>(
     };
     let Some(group) = groups.get(id) else {
         let near = did_you_mean(id, groups.ids());
-        report.error(at, format!("task {:?}: unknown task group {id:?}{near}", task.id));
+        report.error(
+            Page::Groups,
+            at,
+            format!("task {:?}: unknown task group {id:?}{near}", task.id),
+        );
         return (task.id.to_owned(), None);
     };
     let prefix = format!("{}.", group.full_id);
@@ -124,7 +129,7 @@ fn check_twice(tasks: &[Written<'_>], report: &Report<'_>) {
     for task in tasks {
         if let Some(line) = lines.insert(task.id, task.at.line) {
             let message = format!("task {:?} is there twice, first in line {line}", task.id);
-            report.error(task.at, message);
+            report.error(Page::Ids, task.at, message);
         }
     }
 }
@@ -132,7 +137,7 @@ fn check_twice(tasks: &[Written<'_>], report: &Report<'_>) {
 /// The tasks of a map or a list, without those that have no usable id.
 fn written<'a>(dag: &'a Node, report: &Report<'_>) -> Option<Vec<Written<'a>>> {
     let Some(node) = dag.get("tasks") else {
-        report.error(dag.at, "the DAG: \"tasks\" is missing");
+        report.error(Page::Keys, dag.at, "the DAG: \"tasks\" is missing");
         return None;
     };
     let tasks: Vec<Written<'a>> = match &node.kind {
@@ -142,13 +147,21 @@ fn written<'a>(dag: &'a Node, report: &Report<'_>) -> Option<Vec<Written<'a>>> {
             .collect(),
         Kind::List(items) => items.iter().filter_map(|node| listed(node, report)).collect(),
         _ => {
-            report.error(node.at, "\"tasks\" is a map of task id to task, or a list of tasks");
+            report.error(
+                Page::Values,
+                node.at,
+                "\"tasks\" is a map of task id to task, or a list of tasks",
+            );
             return None;
         }
     };
     if tasks.len() > MAX_TASKS {
         let count = tasks.len();
-        report.error(node.at, format!("{count} tasks: a DAG may have {MAX_TASKS} at most"));
+        report.error(
+            Page::Size,
+            node.at,
+            format!("{count} tasks: a DAG may have {MAX_TASKS} at most"),
+        );
         return None;
     }
     Some(tasks)
@@ -156,19 +169,22 @@ fn written<'a>(dag: &'a Node, report: &Report<'_>) -> Option<Vec<Written<'a>>> {
 
 fn named<'a>(id: &'a str, at: At, node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
     if let Some(own) = node.get("task_id").filter(|own| own.text() != Some(id)) {
-        report
-            .error(own.at, format!("\"task_id\" differs from the task's key {id:?}: leave it out"));
+        report.error(
+            Page::Ids,
+            own.at,
+            format!("\"task_id\" differs from the task's key {id:?}: leave it out"),
+        );
     }
     check_id(id, "task", at, report).then_some(Written { id, at, node, group: None })
 }
 
 fn listed<'a>(node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
     let Some(id) = node.get("task_id") else {
-        report.error(node.at, "a task of a list needs a \"task_id\"");
+        report.error(Page::Ids, node.at, "a task of a list needs a \"task_id\"");
         return None;
     };
     let Some(text) = id.text() else {
-        report.error(id.at, "\"task_id\" must be text: write it in quotes");
+        report.error(Page::Ids, id.at, "\"task_id\" must be text: write it in quotes");
         return None;
     };
     check_id(text, "task", id.at, report).then_some(Written {
@@ -191,11 +207,14 @@ impl Tasks<'_> {
         let what = format!("task {:?}", written.id);
         let node = written.node;
         if !matches!(node.kind, Kind::Map(_)) {
-            self.report.error(written.at, format!("{what}: expected a map with its \"operator\""));
+            self.report.error(
+                Page::Values,
+                written.at,
+                format!("{what}: expected a map with its \"operator\""),
+            );
             return None;
         }
         let how = Read {
-            not_yet: TASK_NOT_YET,
             hint: ": an operator's arguments stand under \"with\"",
             ..Read::new(self.report, &what)
         };
@@ -216,7 +235,7 @@ impl Tasks<'_> {
         };
         let task = task(written.id, operator, with, upstream, connections, controls?.or(defaults));
         let teardown = head.teardown.filter(|teardown| teardown.is_one);
-        Some(Task {
+        let mut task = Task {
             trigger_rule: match teardown {
                 Some(_) => TriggerRule::AllDoneSetupSuccess,
                 None => task.trigger_rule,
@@ -227,22 +246,35 @@ impl Tasks<'_> {
             task_group: written.group.map(str::to_owned),
             expand: arguments.expand,
             map_index_template: head.map_index_template,
+            inlets: head.inlets.unwrap_or_default().0,
+            outlets: head.outlets.unwrap_or_default().0,
             ..task
-        })
+        };
+        // What its templates name is sent along with what its operator uses.
+        for id in template::references_of(&task).connections {
+            if !task.connections.contains(&id) {
+                task.connections.push(id);
+            }
+        }
+        Some(task)
     }
 
     fn operator(&self, written: &Written<'_>, what: &str) -> Option<&'static Operator> {
         let Some(node) = written.node.get("operator") else {
-            self.report.error(written.at, format!("{what}: \"operator\" is missing"));
+            self.report.error(Page::Keys, written.at, format!("{what}: \"operator\" is missing"));
             return None;
         };
         let name = node.text()?;
         if operators::NOT_YET.contains(&name) {
-            self.report.error(node.at, format!("operator {name:?} is not supported yet"));
+            self.report.error(
+                Page::Arguments,
+                node.at,
+                format!("operator {name:?} is not supported yet"),
+            );
         } else if operators::find(name).is_none() {
             let names = operators::OPERATORS.iter().map(|operator| operator.name);
             let near = did_you_mean(name, names.chain(operators::NOT_YET.iter().copied()));
-            self.report.error(node.at, format!("unknown operator {name:?}{near}"));
+            self.report.error(Page::Arguments, node.at, format!("unknown operator {name:?}{near}"));
         }
         operators::find(name)
     }
@@ -253,7 +285,7 @@ impl Tasks<'_> {
         let keys = ["depends_on", "dependencies"].map(|key| written.node.get(key));
         if let [Some(_), Some(again)] = keys {
             let message = "\"dependencies\" is another name of \"depends_on\": give one of them";
-            self.report.error(again.at, format!("{what}: {message}"));
+            self.report.error(Page::Dependencies, again.at, format!("{what}: {message}"));
         }
         for node in keys.into_iter().flatten() {
             let Kind::List(items) = &node.kind else { continue };
@@ -261,7 +293,11 @@ impl Tasks<'_> {
                 let Some(id) = item.text() else { continue };
                 let Some(id) = self.upstream_task(written, id, item.at) else { continue };
                 if !upstream.insert(id.clone()) {
-                    self.report.error(item.at, format!("{what} depends on {id:?} twice"));
+                    self.report.error(
+                        Page::Dependencies,
+                        item.at,
+                        format!("{what} depends on {id:?} twice"),
+                    );
                 }
             }
         }
@@ -289,7 +325,11 @@ impl Tasks<'_> {
         let Some(text) = node.text() else { return };
         if !template::is_expression(text) {
             let message = "\"when\" is one template, such as \"{{ params.full }}\"";
-            return self.report.error(node.at, format!("task {:?}: {message}", written.id));
+            return self.report.error(
+                Page::Branches,
+                node.at,
+                format!("task {:?}: {message}", written.id),
+            );
         }
         self.check_template(written, node.at, text, None, upstream);
     }
@@ -297,10 +337,14 @@ impl Tasks<'_> {
     pub(super) fn check_upstream(&self, written: &Written<'_>, id: &str, at: At) -> bool {
         let what = format!("task {:?}", written.id);
         if id == written.id {
-            self.report.error(at, format!("{what} depends on itself"));
+            self.report.error(Page::Dependencies, at, format!("{what} depends on itself"));
         } else if !self.names.contains(id) {
             let near = did_you_mean(id, self.names.iter().copied());
-            self.report.error(at, format!("{what} depends on unknown task {id:?}{near}"));
+            self.report.error(
+                Page::Dependencies,
+                at,
+                format!("{what} depends on unknown task {id:?}{near}"),
+            );
         } else {
             return true;
         }
@@ -318,7 +362,8 @@ impl Tasks<'_> {
     ) -> Vec<String> {
         let with = arguments.same.as_ref();
         let what_with = format!("\"with\" of {what} ({})", operator.name);
-        let how = Read { templates: true, ..Read::new(self.report, &what_with) };
+        let page = Some(Page::Arguments);
+        let how = Read { templates: true, page, ..Read::new(self.report, &what_with) };
         let before = self.report.len();
         operator.check(&arguments.sample, &how);
         if arguments.expand.is_some() && self.report.len() == before {
@@ -333,7 +378,11 @@ impl Tasks<'_> {
                 };
                 if is_connection {
                     let why = "it must be known before the task runs";
-                    self.report.error(node.at, format!("a connection can't be a template: {why}"));
+                    self.report.error(
+                        Page::Arguments,
+                        node.at,
+                        format!("a connection can't be a template: {why}"),
+                    );
                 }
                 self.check_template(written, node.at, text, is_code.then_some(operator), upstream);
             });
@@ -345,7 +394,7 @@ impl Tasks<'_> {
                 continue;
             };
             if name.trim().is_empty() {
-                self.report.error(at, format!("{key:?} in {what_with} is empty"));
+                self.report.error(Page::Arguments, at, format!("{key:?} in {what_with} is empty"));
             }
             connections.push(name.to_owned());
         }
@@ -371,11 +420,19 @@ impl Tasks<'_> {
             Known { params: self.params, tasks: &self.names, arguments: &[], group: &group };
         let checked = template::check(text, &known);
         for problem in &checked.problems {
-            self.report.error(self.report.within(at, &problem.part), problem.message.as_str());
+            self.report.error(
+                Page::Templates,
+                self.report.within(at, &problem.part),
+                problem.message.as_str(),
+            );
         }
         if let Some(operator) = code_of {
             for part in &checked.values {
-                self.report.error(self.report.within(at, part), in_code(operator, part));
+                self.report.error(
+                    Page::Commands,
+                    self.report.within(at, part),
+                    in_code(operator, part),
+                );
             }
         }
         for (task, part) in checked.outputs {
@@ -391,11 +448,15 @@ impl Tasks<'_> {
                     "task {task:?} is mapped, and datasets of its instances can't be handed on yet: \
                      what they return is {{{{ ti.xcom_pull('{task}') }}}}"
                 );
-                self.report.error(place, message);
+                self.report.error(Page::Mapped, place, message);
             }
             if let Some(other) = self.operators.get(task.as_str()).filter(|o| !o.has_output) {
                 let name = other.name;
-                self.report.error(place, format!("task {task:?} ({name}) hands on no dataset"));
+                self.report.error(
+                    Page::Templates,
+                    place,
+                    format!("task {task:?} ({name}) hands on no dataset"),
+                );
             }
             upstream.insert(task);
         }
@@ -405,7 +466,11 @@ impl Tasks<'_> {
     pub(super) fn check_group_template(&self, at: At, text: &str) {
         let known = Known { params: self.params, tasks: &self.names, arguments: &[], group: &[] };
         for problem in &template::check(text, &known).problems {
-            self.report.error(self.report.within(at, &problem.part), problem.message.as_str());
+            self.report.error(
+                Page::Templates,
+                self.report.within(at, &problem.part),
+                problem.message.as_str(),
+            );
         }
     }
 
@@ -413,7 +478,11 @@ impl Tasks<'_> {
     pub(super) fn check_label_template(&self, node: &Node, text: &str, arguments: &[&str]) {
         let known = Known { params: self.params, tasks: &self.names, arguments, group: &[] };
         for problem in &template::check(text, &known).problems {
-            self.report.error(self.report.within(node.at, &problem.part), problem.message.as_str());
+            self.report.error(
+                Page::Templates,
+                self.report.within(node.at, &problem.part),
+                problem.message.as_str(),
+            );
         }
     }
 
@@ -433,8 +502,11 @@ impl Tasks<'_> {
         for cycle in cycles {
             let ids = cycle.iter().chain(cycle.first()).map(|&i| self.written[i].id);
             let path = ids.collect::<Vec<_>>().join(" → ");
-            self.report
-                .error(self.written[cycle[0]].at, format!("tasks wait for each other: {path}"));
+            self.report.error(
+                Page::Dependencies,
+                self.written[cycle[0]].at,
+                format!("tasks wait for each other: {path}"),
+            );
         }
         None
     }

@@ -7,6 +7,7 @@ use super::*;
 
 mod laws;
 mod mapped;
+mod pages;
 mod refusals;
 
 /// The diagnostics of a file, as `dags validate` prints them.
@@ -195,6 +196,19 @@ fn a_connection_is_known_before_the_task_runs() {
         "dag_id: a\ntasks: {x: {operator: sql, with: {connection: warehouse, sql: SELECT 1}}}\n",
     );
     assert_eq!(dag.tasks[0].connections, ["warehouse"]);
+    let dag = good(
+        r#"
+dag_id: a
+tasks:
+  x:
+    operator: sql
+    when: "{{ conn.stock.host }}"
+    with: {connection: warehouse, sql: "SELECT '{{ conn.warehouse.login }}', '{{ conn.shop.host }}'"}
+  y: {operator: bash, with: {command: "true"}, expand: {env: [{A: "{{ conn['z'].host }}"}]}}
+"#,
+    );
+    assert_eq!(dag.tasks[0].connections, ["warehouse", "shop", "stock"]);
+    assert_eq!(dag.tasks[1].connections, ["z"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::diagnostic::{At, Report};
 use super::model::{DataInterval, OnOverlap, Schedule};
+use super::page::Page;
 use super::raw::RawDag;
 use super::values::{Instant, Span, Texts, Zone};
 use super::yaml::{Kind, Node, Read, read};
@@ -60,7 +61,8 @@ pub(super) fn timing(node: &Node, raw: &RawDag, report: &Report<'_>) -> Option<T
     let written = node.get("schedule");
     let parts = written.filter(|written| matches!(written.kind, Kind::Map(_)));
     let parts: Option<RawTimetable> = parts.and_then(|parts| {
-        let how = Read { not_yet: NOT_YET, ..Read::new(report, "the schedule") };
+        let page = Some(Page::Schedules);
+        let how = Read { not_yet: NOT_YET, page, ..Read::new(report, "the schedule") };
         read(parts, &how)
     });
     let timezone = zone(node, raw, parts.as_ref(), report);
@@ -93,7 +95,7 @@ fn zone(node: &Node, raw: &RawDag, parts: Option<&RawTimetable>, report: &Report
         let at = node.get("schedule").and_then(|node| node.get("timezone"));
         let message =
             format!("the schedule's time zone is {schedule}, the DAG's {dag}: leave one out");
-        report.error(at.map_or(node.at, |node| node.at), message);
+        report.error(Page::Schedules, at.map_or(node.at, |node| node.at), message);
     }
     dag.or(schedule).unwrap_or(Tz::UTC)
 }
@@ -102,7 +104,10 @@ fn zone(node: &Node, raw: &RawDag, parts: Option<&RawTimetable>, report: &Report
 fn of_scalar(node: &Node, report: &Report<'_>) -> Option<Schedule> {
     let every = |secs: f64| {
         let span = duration::from_secs(secs);
-        span.map_err(|why| report.error(node.at, format!("\"schedule\" in the DAG: {why}"))).ok()
+        span.map_err(|why| {
+            report.error(Page::Schedules, node.at, format!("\"schedule\" in the DAG: {why}"));
+        })
+        .ok()
     };
     match &node.kind {
         Kind::Text(text) => of_text(text, node.at, report),
@@ -114,7 +119,11 @@ fn of_scalar(node: &Node, report: &Report<'_>) -> Option<Schedule> {
         Kind::Bool(_) | Kind::List(_) => {
             let expected =
                 "a cron expression such as \"0 6 * * *\", @daily, a duration, a map, or null";
-            report.error(node.at, format!("\"schedule\" in the DAG: expected {expected}"));
+            report.error(
+                Page::Schedules,
+                node.at,
+                format!("\"schedule\" in the DAG: expected {expected}"),
+            );
             None
         }
     }
@@ -134,7 +143,7 @@ fn of_text(text: &str, at: At, report: &Report<'_>) -> Option<Schedule> {
         let preset = format!("@{trimmed}");
         let near = did_you_mean(&preset, schedule::preset_names());
         let near = if near.is_empty() { ": write cron, @daily or a duration" } else { &near };
-        report.error(at, format!("unknown schedule {trimmed:?}{near}"));
+        report.error(Page::Schedules, at, format!("unknown schedule {trimmed:?}{near}"));
         return None;
     }
     cron(text, at, report).map(Schedule::Cron)
@@ -146,7 +155,7 @@ fn cron(text: &str, at: At, report: &Report<'_>) -> Option<String> {
         Ok(cron) => Some(cron),
         Err((reason, word)) => {
             let place = report.field_within(at, text, &word);
-            report.error(place, format!("\"schedule\" in the DAG: {reason}"));
+            report.error(Page::Schedules, place, format!("\"schedule\" in the DAG: {reason}"));
             None
         }
     }
@@ -154,7 +163,11 @@ fn cron(text: &str, at: At, report: &Report<'_>) -> Option<String> {
 
 fn step(span: std::time::Duration, at: At, report: &Report<'_>) -> Option<Schedule> {
     if span < std::time::Duration::from_secs(1) {
-        report.error(at, "a schedule by duration needs a second or more; @continuous has no pause");
+        report.error(
+            Page::Schedules,
+            at,
+            "a schedule by duration needs a second or more; @continuous has no pause",
+        );
         return None;
     }
     Some(Schedule::Every(span))
@@ -165,7 +178,11 @@ fn of_parts(node: &Node, parts: &RawTimetable, zone: Tz, report: &Report<'_>) ->
     let at = |key: &str| node.get(key).map_or(node.at, |node| node.at);
     let given = [parts.cron.is_some(), parts.every.is_some(), parts.dates.is_some()];
     if given.iter().filter(|given| **given).count() != 1 {
-        report.error(node.at, "a schedule has one of \"cron\", \"every\" and \"dates\"");
+        report.error(
+            Page::Schedules,
+            node.at,
+            "a schedule has one of \"cron\", \"every\" and \"dates\"",
+        );
         return None;
     }
     if let Some(span) = parts.every {
@@ -176,11 +193,15 @@ fn of_parts(node: &Node, parts: &RawTimetable, zone: Tz, report: &Report<'_>) ->
         dates.sort_unstable();
         dates.dedup();
         if dates.is_empty() {
-            report.error(at("dates"), "\"dates\" is empty: such a schedule never fires");
+            report.error(
+                Page::Schedules,
+                at("dates"),
+                "\"dates\" is empty: such a schedule never fires",
+            );
         }
         if parts.data_interval == Some(DataInterval::Previous) {
             let message = "\"data_interval: previous\" needs \"cron\" or \"every\"";
-            report.error(at("data_interval"), message);
+            report.error(Page::Schedules, at("data_interval"), message);
         }
         return Some(Schedule::Dates(dates));
     }
@@ -190,7 +211,7 @@ fn of_parts(node: &Node, parts: &RawTimetable, zone: Tz, report: &Report<'_>) ->
     };
     let texts = parts.cron.as_ref().map_or(&[][..], |texts| &texts.0);
     if texts.is_empty() {
-        report.error(at("cron"), "\"cron\" is empty: such a schedule never fires");
+        report.error(Page::Schedules, at("cron"), "\"cron\" is empty: such a schedule never fires");
     }
     let read = |(text, item): (&String, &Node)| cron(text, item.at, report);
     let mut crons: Vec<String> = texts.iter().zip(items).filter_map(read).collect();
@@ -205,21 +226,25 @@ impl Timing {
     fn check(&self, node: &Node, report: &Report<'_>) {
         let at = |key: &str| node.get(key).map_or(node.at, |node| node.at);
         if self.catchup && self.start_date.is_none() {
-            report.error(at("catchup"), "catchup: true needs a \"start_date\" to begin with");
+            report.error(
+                Page::Schedules,
+                at("catchup"),
+                "catchup: true needs a \"start_date\" to begin with",
+            );
         }
         if let (Some(start), Some(end)) = (self.start_date, self.end_date)
             && end < start
         {
-            report.error(at("end_date"), "\"end_date\" is before \"start_date\"");
+            report.error(Page::Schedules, at("end_date"), "\"end_date\" is before \"start_date\"");
         }
         let is_continuous = self.schedule == Some(Schedule::Continuous);
         if is_continuous && self.max_active_runs.is_some_and(|most| most > 1) {
             let message = "a @continuous DAG has one run at a time: leave out \"max_active_runs\"";
-            report.error(at("max_active_runs"), message);
+            report.error(Page::Schedules, at("max_active_runs"), message);
         }
         if is_continuous && self.on_overlap != OnOverlap::Queue {
             let message = "a @continuous DAG has no overlapping runs: leave out \"on_overlap\"";
-            report.error(at("on_overlap"), message);
+            report.error(Page::Schedules, at("on_overlap"), message);
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Plan {
     limited: Vec<TaskNo>,
     /// Whether somebody is told of an end.
     pub tells: bool,
+    /// Whether a task makes assets.
+    pub has_outlets: bool,
 }
 
 /// What a task, or a group of tasks, is mapped over.
@@ -174,6 +176,12 @@ impl PlanTask {
         self.upstream.len() > 1 || self.guards > 0
     }
 
+    /// Whether it is mapped and waits for the run before as a whole: before any instance of it is made.
+    #[must_use]
+    pub fn waits_as_one(&self) -> bool {
+        self.past != Past::Nothing && self.is_mapped() && !self.counts_each_index()
+    }
+
     /// Whether its instances have counters of their own, once it is expanded.
     #[must_use]
     pub fn counts_each_index(&self) -> bool {
@@ -205,8 +213,9 @@ impl Plan {
         }
         let tells =
             !dag.notices.is_empty() || dag.tasks.iter().any(|task| !task.notices.is_empty());
+        let has_outlets = dag.tasks.iter().any(|task| !task.outlets.is_empty());
         let (mappings, limited) = (Vec::new(), Vec::new());
-        let mut plan = Self { dag, tasks, numbers, mappings, limited, tells };
+        let mut plan = Self { dag, tasks, numbers, mappings, limited, tells, has_outlets };
         plan.find_past();
         plan.find_leaves();
         plan.guard();

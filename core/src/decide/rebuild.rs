@@ -32,7 +32,8 @@ pub struct Standing<'a> {
 pub struct Rebuilt {
     /// Counters of instances with several upstreams, not all of which have ended; the flag: decided.
     pub joins: Vec<(Instance, UpstreamCounts, bool)>,
-    /// Tasks, and instances of mapped groups, that may run now.
+    /// Tasks, and instances of mapped groups, that may run now; a mapped task that waits for the run
+    /// before as a whole.
     pub ready: Vec<Instance>,
     /// Mapped tasks that may run now, with their number of instances.
     pub expanded: Vec<(TaskNo, i32)>,
@@ -175,6 +176,10 @@ impl Rebuilding<'_> {
             Verdict::Wait => {}
             Verdict::Settle(end) if !each && self.shape.instances(at.task).is_some() => {
                 self.rebuilt.refused.push((at.task, end));
+                self.decided.insert(at.task);
+            }
+            Verdict::Run if !each && task.waits_as_one() => {
+                self.rebuilt.ready.push(at);
                 self.decided.insert(at.task);
             }
             Verdict::Run if !each && task.is_mapped() => {

@@ -52,7 +52,8 @@ impl Look<'_> {
     /// Its run goes on, and it has not begun.
     fn open(&self) -> Vec<(bool, Reason)> {
         let mut reasons = Vec::new();
-        if let Some(reason) = self.of_map() {
+        let waits = self.facts.past.as_ref().is_some_and(|past| past.waits);
+        if let Some(reason) = self.of_map().filter(|_| !waits) {
             return vec![(true, reason), (false, self.let_run())];
         }
         let counts = self.counts();

@@ -25,6 +25,7 @@ pub mod validate;
 
 pub use rules::Rules;
 
+use crate::dag::Page;
 use crate::dag::yaml::{Node, Read, read};
 
 /// Another task's dataset: `{{ tasks.<task id>.output }}` in the file, the dataset's reference once
@@ -186,7 +187,7 @@ fn check<T: DeserializeOwned + Rules>(with: &Node, how: &Read<'_>) {
     if let Some(parameters) = read::<T>(with, how) {
         for (key, message) in parameters.broken_rules() {
             let at = with.get(key).map_or(with.at, |node| node.at);
-            how.report.error(at, format!("{}: {message}", how.what));
+            how.report.error(Page::Arguments, at, format!("{}: {message}", how.what));
         }
     }
 }

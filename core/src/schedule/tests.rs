@@ -223,3 +223,35 @@ fn runs_made_by_hand_have_airflows_intervals() {
     }
     compared.all_right(3_000);
 }
+
+/// A schedule's logical dates between two instants of 2026, as `month-dayThour`.
+fn between(schedule: Schedule, data_interval: DataInterval, span: (&str, &str)) -> Vec<String> {
+    let text =
+        "dag_id: x\nstart_date: 2026-03-01\nend_date: 2026-03-02\ntasks: {a: {operator: noop}}";
+    let mut dag = crate::dag::parse("x.yaml", text).dags.remove(0);
+    (dag.schedule, dag.data_interval) = (Some(schedule), data_interval);
+    let at = |text: &str| instant(&Value::from(format!("2026-{text}:00:00Z")));
+    let table = Timetable::of(&dag, at("01-01T00")).unwrap().unwrap();
+    let ticks = table.between(at(span.0), at(span.1), at("06-01T00")).unwrap();
+    ticks.map(|tick| tick.logical_date.format("%m-%dT%H").to_string()).collect()
+}
+
+#[test]
+fn a_span_has_the_runs_that_its_schedule_would_have_made() {
+    let daily = || Schedule::Cron("0 0 * * *".to_owned());
+    let days = ["02-01T00", "02-02T00", "02-03T00"];
+    // The ends belong to it, and neither the DAG's start nor its end matters.
+    for interval in [DataInterval::Point, DataInterval::Previous] {
+        assert_eq!(between(daily(), interval, ("02-01T00", "02-03T00")), days);
+        assert_eq!(between(daily(), interval, ("01-31T01", "02-03T23")), days);
+    }
+    // What is not due yet is left out: an interval is due at its end.
+    assert_eq!(between(daily(), DataInterval::Point, ("05-31T00", "06-09T00")).len(), 2);
+    assert_eq!(between(daily(), DataInterval::Previous, ("05-31T00", "06-09T00")).len(), 1);
+    let hours = Schedule::Every(Duration::from_secs(12 * 3_600));
+    assert_eq!(
+        between(hours, DataInterval::Previous, ("02-01T06", "02-02T06")),
+        ["02-01T06", "02-01T18", "02-02T06"]
+    );
+    assert_eq!(between(daily(), DataInterval::Point, ("02-03T00", "02-01T00")), [""; 0]);
+}

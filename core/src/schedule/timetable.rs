@@ -98,6 +98,23 @@ impl Timetable {
         }
     }
 
+    /// Returns the runs whose logical dates lie between two instants, these included, as catch-up would
+    /// make them one after the other; what is due behind `now` is left out. `None`: a schedule without
+    /// instants, `@once` and `@continuous`.
+    pub fn between(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Option<impl Iterator<Item = Tick>> {
+        if matches!(self.kind, Kind::Once | Kind::Continuous) {
+            return None;
+        }
+        let span = Self { start: Some(from), end: Some(to), catchup: true, ..self.clone() };
+        let next = move |last| span.next(last, now).filter(|tick| tick.run_after <= now);
+        Some(std::iter::successors(next(None), move |tick| next(Some(tick.interval()))))
+    }
+
     /// Returns the data interval of a run made by hand with this logical date.
     #[must_use]
     pub fn interval_at(&self, date: DateTime<Utc>) -> Interval {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
+use super::connections::FIELDS;
 use super::datetime::MEMBERS;
 use super::environment::ENVIRONMENT;
 use super::macros::MACROS;
@@ -33,7 +34,7 @@ pub(crate) struct Checked {
     pub problems: Vec<Problem>,
     /// Tasks whose dataset is used, with the part that names it.
     pub outputs: Vec<(String, String)>,
-    /// Parts that bring in values from outside the DAG file: params, conf, XComs.
+    /// Parts that bring in values from outside the DAG file: params, conf, XComs, connections.
     pub values: Vec<String>,
 }
 
@@ -56,7 +57,12 @@ pub(crate) fn check(text: &str, known: &Known<'_>) -> Checked {
                 checked.values.push(part.to_owned());
                 checked.outputs.push((task, part.to_owned()));
             }
-            Use::Param(_) | Use::Conf | Use::XComs(_) | Use::Variable { .. } | Use::Group(_) => {
+            Use::Param(_)
+            | Use::Conf
+            | Use::XComs(_)
+            | Use::Variable { .. }
+            | Use::Connection { .. }
+            | Use::Group(_) => {
                 checked.values.push(part.to_owned());
             }
             _ => {}
@@ -104,12 +110,12 @@ const VARIABLES: &[&str] = &[
     "tasks",
     "macros",
     "var",
+    "conn",
     "group",
 ];
 
 /// Variables of Airflow that need what is not built yet.
 const NOT_YET: &[&str] = &[
-    "conn",
     "task_instance_key_str",
     "map_index_template",
     "expanded_ti_count",
@@ -167,6 +173,7 @@ fn wrong(used: &Use, known: &Known<'_>) -> Option<String> {
             Some("\"group\" is the item of a task group with \"expand\"".to_owned())
         }
         Use::Group(name) => unknown("argument of the group", name, known.group),
+        Use::Connection { field, .. } => unknown("field of a connection", field, FIELDS),
         Use::XComs(keys) => keys.iter().find_map(|key| unknown_task(&key.task_id, known)),
         Use::Path(path) => {
             let names: Vec<&str> = path.iter().map(String::as_str).collect();

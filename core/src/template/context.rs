@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use minijinja::value::{Kwargs, Object, Value as Jinja, from_args};
+use minijinja::value::{Kwargs, Object, Value as Jinja, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use serde_json::{Map, Value};
 
+use super::connections::connections;
 use super::datetime::Moment;
 use super::macros::macros;
 use super::references::PREVIOUS;
@@ -23,6 +24,19 @@ pub const GROUP_KEY: &str = "group";
 pub struct XComKey {
     pub task_id: String,
     pub key: String,
+    pub of: XComOf,
+}
+
+/// Which XComs of a task are meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum XComOf {
+    /// The run's own; of a mapped task the list of its instances'.
+    #[default]
+    Run,
+    /// One instance's of a mapped task.
+    Instance(i32),
+    /// The run's own, or else the newest one of runs with an earlier logical date.
+    Prior,
 }
 
 impl XComKey {
@@ -31,10 +45,16 @@ impl XComKey {
     /// The key of a task's result.
     pub const RETURN_VALUE: &'static str = "return_value";
 
+    /// Names an XCom of the run.
+    #[must_use]
+    pub fn new(task_id: &str, key: &str) -> Self {
+        Self { task_id: task_id.to_owned(), key: key.to_owned(), of: XComOf::Run }
+    }
+
     /// Names the dataset of a task.
     #[must_use]
     pub fn output_of(task_id: &str) -> Self {
-        Self { task_id: task_id.to_owned(), key: Self::OUTPUT.to_owned() }
+        Self::new(task_id, Self::OUTPUT)
     }
 }
 
@@ -78,6 +98,8 @@ pub struct RunContext {
     pub previous: PreviousRun,
     /// The variables that the task's templates name, see [`super::References::variables`].
     pub variables: BTreeMap<String, String>,
+    /// The connections that the task's templates name, see [`super::References::connections`].
+    pub connections: BTreeMap<String, Value>,
 }
 
 impl RunContext {
@@ -97,6 +119,7 @@ impl RunContext {
         all.insert("task_instance", ti);
         all.insert("dag_run", self.dag_run());
         all.insert("var", variables(&self.variables));
+        all.insert("conn", connections(&self.connections));
         for (name, instant) in self.instants() {
             all.insert(name, Moment::value(instant));
         }
@@ -204,19 +227,34 @@ impl Object for TaskInstance {
             None => named.get("key")?,
         };
         let key = key.unwrap_or_else(|| XComKey::RETURN_VALUE.to_owned());
+        let indexes: Option<Jinja> = named.get("map_indexes")?;
+        let prior: Option<bool> = named.get("include_prior_dates")?;
         named.assert_all_used()?;
+        let of = match indexes.as_ref().and_then(Jinja::as_i64) {
+            Some(index) => XComOf::Instance(i32::try_from(index).unwrap_or(i32::MAX)),
+            None if prior == Some(true) => XComOf::Prior,
+            None => XComOf::Run,
+        };
         if let Some(task_id) = task_ids.as_str() {
-            return Ok(self.pull(task_id, &key));
+            let Some(indexes) = indexes.filter(|it| it.kind() == ValueKind::Seq) else {
+                return Ok(self.pull(task_id, &key, of));
+            };
+            let of = |index: Jinja| index.as_i64().and_then(|index| i32::try_from(index).ok());
+            let all = indexes.try_iter()?.filter_map(of);
+            return Ok(all
+                .map(|index| self.pull(task_id, &key, XComOf::Instance(index)))
+                .collect());
         }
-        let all = task_ids.try_iter()?.map(|id| self.pull(id.as_str().unwrap_or_default(), &key));
+        let all =
+            task_ids.try_iter()?.map(|id| self.pull(id.as_str().unwrap_or_default(), &key, of));
         Ok(all.collect())
     }
 }
 
 impl TaskInstance {
     /// An XCom that does not exist is none, as in Airflow.
-    fn pull(&self, task_id: &str, key: &str) -> Jinja {
-        let name = XComKey { task_id: task_id.to_owned(), key: key.to_owned() };
+    fn pull(&self, task_id: &str, key: &str, of: XComOf) -> Jinja {
+        let name = XComKey { of, ..XComKey::new(task_id, key) };
         self.run.xcoms.get(&name).map_or_else(|| Jinja::from(()), jinja)
     }
 }

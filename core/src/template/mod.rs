@@ -6,6 +6,7 @@
 
 mod bounds;
 mod check;
+mod connections;
 mod context;
 mod datetime;
 mod environment;
@@ -18,7 +19,7 @@ mod value;
 mod variables;
 
 pub(crate) use check::{Known, check};
-pub use context::{GROUP_KEY, PreviousRun, RunContext, XComKey};
+pub use context::{GROUP_KEY, PreviousRun, RunContext, XComKey, XComOf};
 pub use references::{References, references, references_of};
 pub use render::{RenderError, render, render_task};
 pub use value::is_true;

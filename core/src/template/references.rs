@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use minijinja::machinery::ast::{Call, CallArg, Expr, Stmt};
 use minijinja::machinery::{Span, parse};
+use minijinja::value::ValueKind;
 use serde_json::Value;
 
-use super::context::XComKey;
+use super::context::{XComKey, XComOf};
 use super::{bounds, is_template};
 use crate::dag::model::{Source, Task};
 
@@ -33,6 +34,8 @@ pub struct References {
     pub previous: bool,
     /// Variables, with whether a template can do without.
     pub variables: BTreeMap<String, bool>,
+    /// Connections by their ids.
+    pub connections: BTreeSet<String>,
 }
 
 impl References {
@@ -53,6 +56,7 @@ impl References {
                 let known = self.variables.entry(key.clone()).or_insert(*optional);
                 *known &= *optional;
             }
+            Use::Connection { id, .. } => _ = self.connections.insert(id.clone()),
             Use::Path(path) if PREVIOUS.contains(&path[0].as_str()) => self.previous = true,
             Use::Group(_) | Use::Path(_) | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => {}
         }
@@ -112,6 +116,11 @@ pub(super) enum Use {
     Variable {
         key: String,
         optional: bool,
+    },
+    /// `conn.x.host`.
+    Connection {
+        id: String,
+        field: String,
     },
     Output(String),
     /// An argument of the mapped group.
@@ -322,6 +331,14 @@ impl<'t> Walk<'t> {
             ["var", ..] => Use::Wrong(
                 "name a variable: {{ var.value.name }}, or {{ var.json.name }} for JSON".to_owned(),
             ),
+            ["conn", id, field, ..] if id != "get" => {
+                Use::Connection { id: id.to_owned(), field: field.to_owned() }
+            }
+            ["conn", ..] => Use::Wrong(
+                "name a connection and its field: {{ conn.warehouse.host }}, or \
+                 {{ conn['my-warehouse'].host }}"
+                    .to_owned(),
+            ),
             ["tasks", task, "output", ..] => Use::Output(task.to_owned()),
             ["group", name, ..] => Use::Group(name.to_owned()),
             ["group"] => Use::Wrong("name an argument: {{ group.<argument> }}".to_owned()),
@@ -390,11 +407,12 @@ fn path(expr: &Expr<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// The XComs of `xcom_pull(task_ids, key)`. Both are to be literals: the server sends these values
-/// along before anything is rendered.
+/// The XComs of `xcom_pull(task_ids, key, map_indexes, include_prior_dates)`. All are to be literals: the
+/// server sends these values along before anything is rendered.
 fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
     let mut task_ids = None;
     let mut key = "return_value".to_owned();
+    let (mut indexes, mut prior) = (Vec::new(), false);
     for (index, arg) in args.iter().enumerate() {
         let (name, expr) = match arg {
             CallArg::Pos(expr) => (["task_ids", "key"].get(index).copied().unwrap_or(""), expr),
@@ -408,6 +426,17 @@ fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
                 let text = value.as_ref().and_then(|value| value.as_str().map(str::to_owned));
                 key = text.ok_or_else(|| literal("the key"))?;
             }
+            "map_indexes" => {
+                let value = value.ok_or_else(|| literal("map indexes"))?;
+                indexes = map_indexes(&value).ok_or_else(|| {
+                    "\"map_indexes\" of xcom_pull is an index or a list of indexes, from 0"
+                        .to_owned()
+                })?;
+            }
+            "include_prior_dates" => {
+                let is_bool = value.filter(|value| value.kind() == ValueKind::Bool);
+                prior = is_bool.ok_or_else(|| literal("\"include_prior_dates\""))?.is_true();
+            }
             other => return Err(format!("xcom_pull with {other:?} is not supported yet")),
         }
     }
@@ -419,7 +448,34 @@ fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
         }),
     };
     let names = names.ok_or_else(|| literal("task ids"))?;
-    Ok(names.into_iter().map(|task_id| XComKey { task_id, key: key.clone() }).collect())
+    if prior && !indexes.is_empty() {
+        let message = "xcom_pull takes \"map_indexes\" or \"include_prior_dates\", not both";
+        return Err(message.to_owned());
+    }
+    if names.len() > 1 && indexes.len() > 1 {
+        return Err("xcom_pull takes several tasks or several \"map_indexes\", not both".to_owned());
+    }
+    let of = match (indexes.is_empty(), prior) {
+        (false, _) => indexes.into_iter().map(XComOf::Instance).collect(),
+        (true, true) => vec![XComOf::Prior],
+        (true, false) => vec![XComOf::Run],
+    };
+    let named = |id: String| {
+        let key = XComKey::new(&id, &key);
+        of.iter().map(move |of| XComKey { of: *of, ..key.clone() }).collect::<Vec<_>>()
+    };
+    Ok(names.into_iter().flat_map(named).collect())
+}
+
+/// One index, or a list of them.
+fn map_indexes(value: &minijinja::Value) -> Option<Vec<i32>> {
+    let index = |value: &minijinja::Value| {
+        value.as_i64().and_then(|index| i32::try_from(index).ok()).filter(|index| *index >= 0)
+    };
+    match value.kind() {
+        ValueKind::Seq => value.try_iter().ok()?.map(|value| index(&value)).collect(),
+        _ => index(value).map(|index| vec![index]),
+    }
 }
 
 fn literal(what: &str) -> String {

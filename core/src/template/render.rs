@@ -39,9 +39,18 @@ pub fn render_task(task: &Task, context: &RunContext) -> Result<Value, RenderErr
 }
 
 impl RenderError {
-    /// Names a variable that does not exist, if one is the cause.
-    fn of_variable(mut self, with: &Value, context: &RunContext) -> Self {
-        let named = references(with).variables.into_iter();
+    /// Names a variable or a connection that does not exist, if one is the cause.
+    fn of_missing(mut self, with: &Value, context: &RunContext) -> Self {
+        let named = references(with);
+        let is_missing = |id: &&String| {
+            self.template.contains(id.as_str()) && !context.connections.contains_key(id.as_str())
+        };
+        if let Some(id) = named.connections.iter().find(is_missing) {
+            self.reason = format!(
+                "connection `{id}` does not exist: add it with `subak connections add {id}`"
+            );
+        }
+        let named = named.variables.into_iter();
         let missing = named
             .filter(|(_, optional)| !optional)
             .find(|(key, _)| self.template.contains(key) && !context.variables.contains_key(key));
@@ -64,7 +73,7 @@ fn render_as(with: &Value, schema: &Value, context: &RunContext) -> Result<Value
     if !has_templates(with) {
         return Ok(with.clone());
     }
-    value(with, schema, &context.variables()).map_err(|error| error.of_variable(with, context))
+    value(with, schema, &context.variables()).map_err(|error| error.of_missing(with, context))
 }
 
 fn has_templates(with: &Value) -> bool {

@@ -10,7 +10,7 @@ fn instant(text: &str) -> chrono::DateTime<chrono::Utc> {
 
 fn context() -> RunContext {
     let date = instant("2026-11-20T01:02:03Z");
-    let xcom = |task: &str, key: &str| XComKey { task_id: task.to_owned(), key: key.to_owned() };
+    let xcom = XComKey::new;
     RunContext {
         dag_id: "sales".to_owned(),
         task_id: "load".to_owned(),
@@ -28,6 +28,9 @@ fn context() -> RunContext {
         group: serde_json::Map::new(),
         xcoms: [
             (xcom("extract", "return_value"), json!({"rows": 10})),
+            (XComKey { of: XComOf::Instance(0), ..xcom("each", "return_value") }, json!("a")),
+            (XComKey { of: XComOf::Instance(2), ..xcom("each", "return_value") }, json!("c")),
+            (XComKey { of: XComOf::Prior, ..xcom("extract", "return_value") }, json!("earlier")),
             (xcom("extract", "output"), json!({"url": "file:///x", "format": "csv"})),
             (xcom("my-task", "output"), json!({"url": "file:///y"})),
         ]
@@ -37,6 +40,11 @@ fn context() -> RunContext {
             ("region".to_owned(), "eu".to_owned()),
             ("limits".to_owned(), r#"{"rows": 3}"#.to_owned()),
         ]
+        .into(),
+        connections: [(
+            "shop".to_owned(),
+            json!({"conn_type": "postgres", "host": "db", "port": 5433, "extra": {"mode": "ro"}}),
+        )]
         .into(),
     }
 }
@@ -129,6 +137,10 @@ fn runs_and_other_tasks_are_there() {
     check("{{ ti.xcom_pull(task_ids='extract')['rows'] }}", 10);
     check("{{ task_instance.xcom_pull(task_ids='extract', key='nothing') }}", Value::Null);
     check("{{ ti.xcom_pull(task_ids=['extract', 'other']) }}", json!([{"rows": 10}, null]));
+    check("{{ ti.xcom_pull('each', map_indexes=2) }}", "c");
+    check("{{ ti.xcom_pull(task_ids='each', map_indexes=[2, 1, 0]) }}", json!(["c", null, "a"]));
+    check("{{ ti.xcom_pull('extract', include_prior_dates=True) }}", "earlier");
+    check("{{ ti.xcom_pull('extract', include_prior_dates=False) }}", json!({"rows": 10}));
     check("{{ tasks.extract.output }}", json!({"url": "file:///x", "format": "csv"}));
     check("{{ tasks['my-task'].output.url }}", "file:///y");
 }
@@ -262,6 +274,73 @@ fn references_tell_what_to_send_along() {
         .map(|key| format!("{}/{}", key.task_id, key.key))
         .collect();
     assert_eq!(needed, ["a/output", "b-c/output", "d/k", "e/k", "f/return_value"]);
+}
+
+#[test]
+fn single_instances_and_earlier_runs_are_sent_along() {
+    let needed = |text: &str| -> Vec<(String, XComOf)> {
+        let found = references(&json!(text)).needed_xcoms();
+        found.into_iter().map(|key| (key.task_id, key.of)).collect()
+    };
+    let each = |of: &[XComOf]| of.iter().map(|of| ("each".to_owned(), *of)).collect::<Vec<_>>();
+    let of = |more: &str| needed(&format!("{{{{ ti.xcom_pull('each', {more}) }}}}"));
+    assert_eq!(of("map_indexes=3"), each(&[XComOf::Instance(3)]));
+    let two = each(&[XComOf::Instance(0), XComOf::Instance(1)]);
+    assert_eq!(of("map_indexes=[0, 1]"), two);
+    assert_eq!(of("include_prior_dates=true"), each(&[XComOf::Prior]));
+    assert_eq!(of("include_prior_dates=false"), each(&[XComOf::Run]));
+    let (params, tasks) = (Default::default(), ["each", "b"].into_iter().collect());
+    let known = Known { params: &params, tasks: &tasks, arguments: &[], group: &[] };
+    for (more, said) in [
+        ("map_indexes=-1", "an index or a list of indexes"),
+        ("map_indexes=params.x", "map indexes written out"),
+        ("include_prior_dates=1", "\"include_prior_dates\" written out"),
+        ("map_indexes=0, include_prior_dates=true", "not both"),
+        ("dag_id='other'", "not supported yet"),
+    ] {
+        let problems =
+            check::check(&format!("{{{{ ti.xcom_pull('each', {more}) }}}}"), &known).problems;
+        assert!(problems.iter().any(|it| it.message.contains(said)), "{more}: {problems:?}");
+    }
+}
+
+#[test]
+fn connections_are_named_and_refused_in_code() {
+    let with = json!("{{ conn.shop.host }} {{ conn['my-db'].extra_dejson.mode }}");
+    let found = references(&with).connections;
+    assert_eq!(found, ["my-db", "shop"].map(str::to_owned).into());
+    let (params, tasks) = (Default::default(), Default::default());
+    let known = Known { params: &params, tasks: &tasks, arguments: &[], group: &[] };
+    let problems = |text: &str| -> Vec<String> {
+        let found = check::check(text, &known).problems.into_iter();
+        found.map(|problem| problem.message).collect()
+    };
+    assert_eq!(problems("{{ conn.shop.host }}"), [""; 0]);
+    for (text, said) in [
+        ("{{ conn.shop.hots }}", "unknown field of a connection \"hots\": did you mean \"host\"?"),
+        ("{{ conn.shop }}", "name a connection and its field"),
+        ("{{ conn.get('shop').host }}", "name a connection and its field"),
+    ] {
+        let found = problems(text);
+        assert!(found.iter().any(|it| it.starts_with(said)), "{text}: {found:?}");
+    }
+    assert_eq!(check::check("{{ conn.shop.password }}", &known).values, ["conn.shop.password"]);
+}
+
+#[test]
+fn connections_have_airflows_fields() {
+    check(
+        "{{ conn.shop.conn_type }}://{{ conn.shop.host }}:{{ conn.shop.port }}",
+        "postgres://db:5433",
+    );
+    check("{{ conn.shop.port }}", 5433);
+    check("{{ conn['shop'].conn_id }}", "shop");
+    check("{{ conn.shop.login }}", Value::Null);
+    check("{{ conn.shop.extra_dejson.mode }}", "ro");
+    check("{{ conn.shop.extra_dejson.get('other', 'none') }}", "none");
+    check("{{ conn.shop.extra }}", r#"{"mode":"ro"}"#);
+    let missing = fails("{{ conn.stock.host }}");
+    assert!(missing.contains("connection `stock` does not exist: add it with"), "{missing}");
 }
 
 #[test]

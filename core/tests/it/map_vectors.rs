@@ -1,7 +1,6 @@
 //! Mapped tasks and groups that Airflow 3.3 played, as the file has them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use subak_core::decide::TriggerRule;
 use subak_core::decide::memory::TryOutcome;
 use subak_core::ids::TaskId;
 
-use crate::vectors::{dag_of, outcome, read};
+use crate::vectors::{VectorRun, dag_of, outcome, read, task};
 
 /// All vectors of mapped tasks.
 pub(crate) fn vectors() -> Vec<Vector> {
@@ -43,27 +42,8 @@ struct VectorTask {
     expand: Option<serde_json::Map<String, Value>>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Run {
-    pub(crate) order: String,
-    pub(crate) created: BTreeSet<String>,
-    pub(crate) steps: Vec<VectorStep>,
-    pub(crate) r#final: Final,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct VectorStep {
-    pub(crate) complete: Vec<(String, String)>,
-    pub(crate) passes: Vec<BTreeMap<String, Value>>,
-    pub(crate) run: String,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Final {
-    pub(crate) run: String,
-    pub(crate) states: BTreeMap<String, Option<String>>,
-    pub(crate) tries: BTreeMap<String, u32>,
-}
+/// A run whose looks may have taken instances away.
+pub(crate) type Run = VectorRun<Value>;
 
 fn source(written: &Value) -> Source {
     if let Some(count) = written["literal"].as_u64() {
@@ -132,13 +112,9 @@ impl VectorTask {
             arguments: expand.iter().map(|(name, from)| (name.clone(), source(from))).collect(),
         });
         Task {
-            upstream: self.up.iter().map(|up| up.as_str().into()).collect(),
-            trigger_rule: self.rule,
-            retries: self.retries,
-            retry_delay: Duration::ZERO,
             task_group: self.group.clone(),
             expand,
-            ..Task::new(&self.id, "noop")
+            ..task(&self.id, "noop", &self.up, self.rule, self.retries)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Whole runs that Airflow 3.3 played, as the files have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::time::Duration;
 
@@ -54,10 +54,14 @@ struct VectorTask {
     on_failure_fail_dagrun: bool,
 }
 
+/// A run as it was played; what its looks changed to is a text, or null too.
 #[derive(Deserialize)]
-pub(crate) struct VectorRun {
+pub(crate) struct VectorRun<S = String> {
     pub(crate) order: String,
-    pub(crate) steps: Vec<VectorStep>,
+    /// Instances that were there from the start, of mapped runs.
+    #[serde(default)]
+    pub(crate) created: BTreeSet<String>,
+    pub(crate) steps: Vec<VectorStep<S>>,
     pub(crate) r#final: Final,
     #[serde(default)]
     pub(crate) quirks: Vec<String>,
@@ -66,11 +70,11 @@ pub(crate) struct VectorRun {
 pub(crate) type Changes = BTreeMap<String, String>;
 
 #[derive(Deserialize)]
-pub(crate) struct VectorStep {
+pub(crate) struct VectorStep<S = String> {
     pub(crate) complete: Vec<(String, String)>,
     #[serde(default)]
     pub(crate) effects: Changes,
-    pub(crate) passes: Vec<Changes>,
+    pub(crate) passes: Vec<BTreeMap<String, S>>,
     pub(crate) run: String,
 }
 
@@ -124,16 +128,30 @@ impl VectorTask {
     fn task(&self) -> Task {
         let ignore = self.ignore_downstream_trigger_rules;
         let fails_run = Teardown { on_failure_fail_dagrun: self.on_failure_fail_dagrun };
+        let operator = self.kind.as_deref().unwrap_or("noop");
         Task {
-            upstream: self.up.iter().map(|up| up.as_str().into()).collect(),
-            trigger_rule: self.rule,
-            retries: self.retries,
-            retry_delay: Duration::ZERO,
             with: json!({ "ignore_downstream_trigger_rules": ignore }),
             setup: self.setup,
             teardown: self.teardown.then_some(fails_run),
-            ..Task::new(&self.id, self.kind.as_deref().unwrap_or("noop"))
+            ..task(&self.id, operator, &self.up, self.rule, self.retries)
         }
+    }
+}
+
+/// A task that is tried again at once.
+pub(crate) fn task(
+    id: &str,
+    operator: &str,
+    up: &[String],
+    rule: TriggerRule,
+    retries: u32,
+) -> Task {
+    Task {
+        upstream: up.iter().map(|up| up.as_str().into()).collect(),
+        trigger_rule: rule,
+        retries,
+        retry_delay: Duration::ZERO,
+        ..Task::new(id, operator)
     }
 }
 

@@ -1,45 +1,26 @@
 //! Airflow's bulk requests: `{"actions": [{"action": "create", "entities": […]}]}`. What fails is told,
 //! and what comes after it is done all the same.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::kept::{self, Kept};
+use super::mask::Mask;
 use crate::app::App;
 use crate::problem::ApiError;
 
 /// Entities of one request.
 const MOST: usize = 1_000;
 
-/// What a resource is called in errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Connection,
-    Pool,
-    Variable,
-}
-
-/// What can be made, changed and removed by its name.
-pub(super) trait Entity: Sized + Send + Sync {
-    const KIND: Kind;
-
-    fn name(&self) -> &str;
-
-    fn exists(app: &App, name: &str) -> impl Future<Output = Result<bool, ApiError>> + Send;
-
-    /// Makes it, or changes it.
-    fn put(&self, app: &App) -> impl Future<Output = Result<(), ApiError>> + Send;
-
-    fn remove(app: &App, name: &str) -> impl Future<Output = Result<(), ApiError>> + Send;
-}
-
 /// Airflow's `BulkBody_…_`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bulk<E> {
     actions: Vec<Action<E>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "lowercase")]
 enum Action<E> {
     Create {
@@ -50,6 +31,8 @@ enum Action<E> {
     Update {
         entities: Vec<E>,
         #[serde(default)]
+        update_mask: Option<Vec<String>>,
+        #[serde(default)]
         action_on_non_existence: OnAbsence,
     },
     Delete {
@@ -59,7 +42,7 @@ enum Action<E> {
     },
 }
 
-#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum OnExistence {
     #[default]
@@ -68,7 +51,7 @@ enum OnExistence {
     Overwrite,
 }
 
-#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum OnAbsence {
     #[default]
@@ -77,7 +60,7 @@ enum OnAbsence {
 }
 
 /// One to remove: its name, or the whole of it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Named<E> {
     Name(String),
@@ -85,20 +68,22 @@ enum Named<E> {
 }
 
 /// Airflow's `BulkResponse`.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "BulkResponse")]
 pub(super) struct Answer {
     create: Option<Done>,
     update: Option<Done>,
     delete: Option<Done>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "BulkActionResponse")]
 struct Done {
     success: Vec<String>,
     errors: Vec<Value>,
 }
 
-impl<E: Entity> Bulk<E> {
+impl<E: Kept> Bulk<E> {
     /// Does everything of it, in its order.
     pub(super) async fn run(self, app: &App) -> Result<Answer, ApiError> {
         let count: usize = self.actions.iter().map(Action::len).sum();
@@ -115,10 +100,12 @@ impl<E: Entity> Bulk<E> {
                         done.note(it.name(), create(app, &it, action_on_existence).await);
                     }
                 }
-                Action::Update { entities, action_on_non_existence } => {
+                Action::Update { entities, update_mask, action_on_non_existence } => {
+                    let mask = Mask::of(update_mask.unwrap_or_default());
                     let done = answer.update.get_or_insert_default();
                     for it in entities {
-                        done.note(it.name(), update(app, &it, action_on_non_existence).await);
+                        let name = it.name().to_owned();
+                        done.note(&name, update(app, it, &mask, action_on_non_existence).await);
                     }
                 }
                 Action::Delete { entities, action_on_non_existence } => {
@@ -134,34 +121,33 @@ impl<E: Entity> Bulk<E> {
     }
 }
 
-async fn create<E: Entity>(app: &App, it: &E, existing: OnExistence) -> Result<bool, ApiError> {
-    if existing != OnExistence::Overwrite && E::exists(app, it.name()).await? {
+async fn create<E: Kept>(app: &App, it: &E, existing: OnExistence) -> Result<bool, ApiError> {
+    if existing != OnExistence::Overwrite && E::find(app, it.name()).await?.is_some() {
         return match existing {
             OnExistence::Skip => Ok(false),
-            _ => Err(ApiError::Conflict(format!("{} is there already", E::KIND.named(it.name())))),
+            _ => Err(kept::exists::<E>(it.name())),
         };
     }
     it.put(app).await.map(|()| true)
 }
 
-async fn update<E: Entity>(app: &App, it: &E, absent: OnAbsence) -> Result<bool, ApiError> {
-    if !E::exists(app, it.name()).await? {
-        return missing::<E>(it.name(), absent);
+async fn update<E: Kept>(
+    app: &App,
+    it: E,
+    mask: &Mask,
+    absent: OnAbsence,
+) -> Result<bool, ApiError> {
+    let name = it.name().to_owned();
+    match kept::change::<E>(app, &name, it.into(), mask).await {
+        Err(ApiError::NotFound(_)) if absent == OnAbsence::Skip => Ok(false),
+        done => done.map(|()| true),
     }
-    it.put(app).await.map(|()| true)
 }
 
-async fn delete<E: Entity>(app: &App, name: &str, absent: OnAbsence) -> Result<bool, ApiError> {
-    if !E::exists(app, name).await? {
-        return missing::<E>(name, absent);
-    }
-    E::remove(app, name).await.map(|()| true)
-}
-
-fn missing<E: Entity>(name: &str, absent: OnAbsence) -> Result<bool, ApiError> {
-    match absent {
-        OnAbsence::Skip => Ok(false),
-        OnAbsence::Fail => Err(ApiError::NotFound(E::KIND.named(name))),
+async fn delete<E: Kept>(app: &App, name: &str, absent: OnAbsence) -> Result<bool, ApiError> {
+    match E::remove(app, name).await? {
+        false if absent == OnAbsence::Fail => Err(kept::missing::<E>(name)),
+        removed => Ok(removed),
     }
 }
 
@@ -189,22 +175,11 @@ impl<E> Action<E> {
     }
 }
 
-impl<E: Entity> Named<E> {
+impl<E: Kept> Named<E> {
     fn name(&self) -> &str {
         match self {
             Self::Name(name) => name,
             Self::Whole(it) => it.name(),
         }
-    }
-}
-
-impl Kind {
-    fn named(self, name: &str) -> String {
-        let kind = match self {
-            Self::Connection => "connection",
-            Self::Pool => "pool",
-            Self::Variable => "variable",
-        };
-        format!("{kind} {name}")
     }
 }

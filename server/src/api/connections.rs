@@ -1,17 +1,18 @@
 //! Connections, in Airflow's shapes: what they say is written, and never read back as it is.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::connection::{check, place};
 use subak_core::variable::MASK;
 
-use super::bulk::{Bulk, Entity, Kind};
-use super::paging::{List, Listed, Listing, pattern};
+use super::kept::{Kept, invalid, missing, no_team};
+use super::mask::Mask;
+use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
-use crate::problem::{ApiError, FieldProblem};
+use crate::problem::ApiError;
 
 /// Settings of `extra` that hold no secret, and are shown.
 const SHOWN: [&str; 10] = [
@@ -27,47 +28,42 @@ const SHOWN: [&str; 10] = [
     "tls",
 ];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     connection_id_pattern: Option<String>,
     connection_id_prefix_pattern: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct PatchQuery {
-    #[serde(default)]
-    update_mask: Vec<String>,
-}
-
 /// Airflow's `ConnectionBody`; `extra` is JSON in a text.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Body {
-    connection_id: String,
-    conn_type: String,
-    description: Option<String>,
-    host: Option<String>,
-    login: Option<String>,
-    schema: Option<String>,
-    port: Option<u16>,
-    password: Option<String>,
-    extra: Option<String>,
-    team_name: Option<String>,
+pub(crate) struct Body {
+    pub(crate) connection_id: String,
+    pub(crate) conn_type: String,
+    pub(crate) description: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) login: Option<String>,
+    pub(crate) schema: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) password: Option<String>,
+    pub(crate) extra: Option<String>,
+    pub(crate) team_name: Option<String>,
 }
 
 /// Airflow's `ConnectionResponse`.
-#[derive(Serialize)]
-pub(super) struct View {
-    connection_id: String,
-    conn_type: String,
-    description: Option<String>,
-    host: Option<String>,
-    login: Option<String>,
-    schema: Option<String>,
-    port: Option<u16>,
-    password: Option<String>,
-    extra: Option<String>,
-    team_name: Option<String>,
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectionResponse")]
+pub(crate) struct View {
+    pub(crate) connection_id: String,
+    pub(crate) conn_type: String,
+    pub(crate) description: Option<String>,
+    pub(crate) host: Option<String>,
+    pub(crate) login: Option<String>,
+    pub(crate) schema: Option<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) password: Option<String>,
+    pub(crate) extra: Option<String>,
+    pub(crate) team_name: Option<String>,
 }
 
 impl Listed for View {
@@ -75,7 +71,8 @@ impl Listed for View {
 }
 
 /// Airflow's `ConnectionTestResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectionTestResponse")]
 pub(super) struct Tested {
     /// Whether it works.
     status: bool,
@@ -88,12 +85,8 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let mut all = app.store.connections().await?;
-    if let Some(part) = pattern(query.connection_id_pattern) {
-        all.retain(|it| it.conn_id.contains(&part));
-    }
-    if let Some(prefix) = query.connection_id_prefix_pattern {
-        all.retain(|it| it.conn_id.starts_with(&prefix));
-    }
+    let wanted = text(query.connection_id_pattern, query.connection_id_prefix_pattern);
+    all.retain(|it| wanted.takes(&it.conn_id));
     if let Some((by_type, descending)) = listing.order(&[
         ("connection_id", false),
         ("conn_id", false),
@@ -117,80 +110,6 @@ pub(super) async fn list(
     })))
 }
 
-pub(super) async fn get(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<View>, ApiError> {
-    Ok(Json(find(&app, &id).await?))
-}
-
-pub(super) async fn post(
-    State(app): State<App>,
-    Json(body): Json<Body>,
-) -> Result<(StatusCode, Json<View>), ApiError> {
-    if Body::exists(&app, &body.connection_id).await? {
-        let why = format!("connection `{}` is there already: PATCH changes it", body.connection_id);
-        return Err(ApiError::Conflict(why));
-    }
-    body.put(&app).await?;
-    Ok((StatusCode::CREATED, Json(find(&app, &body.connection_id).await?)))
-}
-
-/// Changes what the mask names, or, without one, what the body has.
-pub(super) async fn patch(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    Query(query): Query<PatchQuery>,
-    Json(body): Json<Body>,
-) -> Result<Json<View>, ApiError> {
-    if body.connection_id != id {
-        let msg = format!("differs from the connection's id, `{id}`");
-        return Err(invalid("connection_id", msg));
-    }
-    let before = find(&app, &id).await?;
-    let mut value = opened(&app, std::slice::from_ref(&id)).await?.pop().map(|it| it.1);
-    let known = value.as_mut().and_then(Value::as_object_mut).map(std::mem::take);
-    let mut known = known.unwrap_or_default();
-    let is_named = |field: &str| query.update_mask.iter().any(|it| it == field);
-    for (field, new) in body.value()? {
-        let stays = new == MASK && known.get(&field).is_some_and(Value::is_string);
-        if (query.update_mask.is_empty() || is_named(&field)) && !stays {
-            known.insert(field, new);
-        }
-    }
-    // Named and left out: it goes.
-    for field in ["host", "login", "schema", "port", "password", "extra"] {
-        if is_named(field) && !body.has(field) {
-            known.remove(field);
-        }
-    }
-    let description = match body.description.as_deref() {
-        None if is_named("description") => None,
-        Some(new) if query.update_mask.is_empty() || is_named("description") => Some(new),
-        _ => before.description.as_deref(),
-    };
-    keep(&app, &id, description, &Value::Object(known)).await?;
-    Ok(Json(find(&app, &id).await?))
-}
-
-pub(super) async fn delete(
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    match app.store.connection_remove(&id).await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(missing(&id)),
-    }
-}
-
-/// Several at once.
-pub(super) async fn bulk(
-    State(app): State<App>,
-    Json(bulk): Json<Bulk<Body>>,
-) -> Result<Json<super::bulk::Answer>, ApiError> {
-    Ok(Json(bulk.run(&app).await?))
-}
-
 /// Tests a connection that is kept. Airflow tests only what is sent to it.
 pub(super) async fn test(
     State(app): State<App>,
@@ -203,15 +122,38 @@ pub(super) async fn test(
     Ok(Json(Tested { status: tested.works, message: tested.message }))
 }
 
-impl Entity for Body {
-    const KIND: Kind = Kind::Connection;
+impl Kept for Body {
+    const KIND: &'static str = "connection";
+    const NAME: &'static str = "connection_id";
+    const FIELDS: &'static [&'static str] = &[
+        "connection_id",
+        "conn_type",
+        "description",
+        "host",
+        "login",
+        "schema",
+        "port",
+        "password",
+        "extra",
+        "team_name",
+    ];
+
+    type View = View;
+    type Patch = Self;
 
     fn name(&self) -> &str {
         &self.connection_id
     }
 
-    async fn exists(app: &App, name: &str) -> Result<bool, ApiError> {
-        Ok(app.store.connections().await?.iter().any(|it| it.conn_id == name))
+    fn name_of(patch: &Self) -> Option<&str> {
+        Some(&patch.connection_id)
+    }
+
+    async fn find(app: &App, id: &str) -> Result<Option<View>, ApiError> {
+        let heads = app.store.connections().await?;
+        let Some(head) = heads.into_iter().find(|it| it.conn_id == id) else { return Ok(None) };
+        let opened = opened(app, std::slice::from_ref(&head.conn_id)).await?.pop();
+        Ok(opened.map(|(_, value)| View::new(head.conn_id, head.description, &value)))
     }
 
     async fn put(&self, app: &App) -> Result<(), ApiError> {
@@ -219,18 +161,43 @@ impl Entity for Body {
         keep(app, &self.connection_id, self.description.as_deref(), &value).await
     }
 
-    async fn remove(app: &App, name: &str) -> Result<(), ApiError> {
-        app.store.connection_remove(name).await?;
-        Ok(())
+    async fn change(app: &App, id: &str, patch: Self, mask: &Mask) -> Result<(), ApiError> {
+        let before = Self::find(app, id).await?.ok_or_else(|| missing::<Self>(id))?;
+        let mut value = opened(app, &[id.to_owned()]).await?.pop().map(|it| it.1);
+        let known = value.as_mut().and_then(Value::as_object_mut).map(std::mem::take);
+        let mut known = known.unwrap_or_default();
+        for (field, mut new) in patch.value()? {
+            if let Some(known) = known.get(&field) {
+                keep_masked(&mut new, known);
+            }
+            let stays = new == MASK && known.get(&field).is_some_and(Value::is_string);
+            if mask.has(&field) && !stays {
+                known.insert(field, new);
+            }
+        }
+        // Named and left out: it goes.
+        for field in ["host", "login", "schema", "port", "password", "extra"] {
+            if mask.names(field) && !patch.has(field) {
+                known.remove(field);
+            }
+        }
+        let description = match patch.description {
+            None if !mask.names("description") => before.description,
+            new if mask.has("description") => new,
+            _ => before.description,
+        };
+        keep(app, id, description.as_deref(), &Value::Object(known)).await
+    }
+
+    async fn remove(app: &App, id: &str) -> Result<bool, ApiError> {
+        Ok(app.store.connection_remove(id).await?)
     }
 }
 
 impl Body {
     /// The connection as it is kept.
     fn value(&self) -> Result<Map<String, Value>, ApiError> {
-        if self.team_name.is_some() {
-            return Err(invalid("team_name", "is not supported yet: leave it out".to_owned()));
-        }
+        no_team(self.team_name.as_deref())?;
         let mut value = Map::from_iter([("conn_type".to_owned(), json!(self.conn_type))]);
         let texts = [
             ("host", &self.host),
@@ -248,8 +215,8 @@ impl Body {
         }
         if let Some(extra) = self.extra.as_deref().filter(|extra| !extra.is_empty()) {
             // The parser's own words could quote a secret.
-            let extra: Map<String, Value> = serde_json::from_str(extra)
-                .map_err(|_| invalid("extra", "is no map as JSON".to_owned()))?;
+            let extra: Map<String, Value> =
+                serde_json::from_str(extra).map_err(|_| invalid("extra", "is no map as JSON"))?;
             value.insert("extra".to_owned(), Value::Object(extra));
         }
         Ok(value)
@@ -263,6 +230,17 @@ impl Body {
             "port" => self.port.is_some(),
             "password" => self.password.is_some(),
             _ => self.extra.is_some(),
+        }
+    }
+}
+
+/// Of a map, what stands as it is shown stays as it is kept.
+fn keep_masked(new: &mut Value, known: &Value) {
+    for (name, value) in new.as_object_mut().into_iter().flatten() {
+        if *value == MASK
+            && let Some(known) = known.get(name)
+        {
+            *value = known.clone();
         }
     }
 }
@@ -292,22 +270,6 @@ async fn opened(app: &App, ids: &[String]) -> Result<Vec<(String, Value)>, ApiEr
         // It names the connection and its key, nothing of what it says.
         ApiError::Unavailable(error.to_string())
     })
-}
-
-async fn find(app: &App, id: &str) -> Result<View, ApiError> {
-    let heads = app.store.connections().await?;
-    let head = heads.into_iter().find(|it| it.conn_id == id).ok_or_else(|| missing(id))?;
-    let value = opened(app, std::slice::from_ref(&head.conn_id)).await?.pop();
-    let (_, value) = value.ok_or_else(|| missing(id))?;
-    Ok(View::new(head.conn_id, head.description, &value))
-}
-
-fn missing(id: &str) -> ApiError {
-    ApiError::NotFound(format!("connection {id}"))
-}
-
-fn invalid(field: &str, msg: String) -> ApiError {
-    ApiError::Invalid(vec![FieldProblem::body(field, msg)])
 }
 
 impl View {

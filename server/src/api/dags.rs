@@ -2,35 +2,68 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::dag::model::Schedule;
 use subak_core::ids::DagId;
 use subak_core::schedule;
-use subak_store::read::{DagFilter, DagRecord};
+use subak_core::state::RunState;
+use subak_store::Kept;
+use subak_store::read::{DagFilter, DagOrder, DagRecord};
 
-use super::paging::{List, Listed, Listing, pattern};
+use super::mask::Mask;
+use super::paging::{List, Listed, Listing, text};
 use super::runs::DagVersionView;
 use crate::app::App;
+use crate::audit::Trail;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, FieldProblem};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     #[serde(default)]
     tags: Vec<String>,
+    tags_match_mode: Option<Match>,
+    #[serde(default)]
+    owners: Vec<String>,
     dag_id_pattern: Option<String>,
     dag_id_prefix_pattern: Option<String>,
+    dag_display_name_pattern: Option<String>,
+    dag_display_name_prefix_pattern: Option<String>,
     paused: Option<bool>,
     exclude_stale: Option<bool>,
+    has_import_errors: Option<bool>,
+    last_dag_run_state: Option<String>,
+    #[serde(default)]
+    dag_run_state: Vec<String>,
 }
+
+/// Whether a DAG has any of the tags, or all.
+#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Match {
+    Any,
+    All,
+}
+
+/// What DAGs are ordered by.
+const ORDERS: &[(&str, DagOrder)] = &[
+    ("dag_id", DagOrder::Id),
+    ("dag_display_name", DagOrder::Id),
+    ("next_dagrun", DagOrder::NextRun),
+    ("last_run_state", DagOrder::LastState),
+    ("last_run_start_date", DagOrder::LastStart),
+];
 
 impl Listed for View {
     const PLURAL: &'static str = "dags";
 }
 
 /// Airflow's `DAGResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DAGResponse")]
 pub(super) struct View {
     dag_id: String,
     dag_display_name: String,
@@ -64,7 +97,8 @@ pub(super) struct View {
     file_token: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DagTagResponse")]
 struct Tag {
     name: String,
     dag_id: String,
@@ -72,7 +106,8 @@ struct Tag {
 }
 
 /// What `DAGDetailsResponse` has more.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DAGDetailsResponse")]
 pub(super) struct Details {
     #[serde(flatten)]
     dag: View,
@@ -96,7 +131,7 @@ pub(super) struct Details {
     latest_dag_version: DagVersionView,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Patch {
     is_paused: bool,
@@ -104,17 +139,35 @@ pub(super) struct Patch {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let part = listing.part;
-    let descending = listing.descending(&["dag_id", "dag_display_name"])?;
+    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let state = |field: &str, text: &str| {
+        let msg = format!("`{text}` is not one of `queued`, `running`, `success`, `failed`");
+        let bad = ApiError::Invalid(vec![FieldProblem::query(field, msg)]);
+        RunState::parse(text).ok_or(bad)
+    };
+    for text in &query.dag_run_state {
+        state("dag_run_state", text)?;
+    }
+    let last = query.last_dag_run_state.as_deref();
     let filter = DagFilter {
-        name: pattern(query.dag_id_pattern),
-        prefix: query.dag_id_prefix_pattern,
+        text: text(query.dag_id_pattern, query.dag_id_prefix_pattern),
+        // A DAG's name is its id.
+        name: text(query.dag_display_name_pattern, query.dag_display_name_prefix_pattern),
         tags: query.tags,
+        every_tag: query.tags_match_mode == Some(Match::All),
+        owners: query.owners,
         paused: query.paused,
+        import_error: query.has_import_errors,
+        last_state: last.map(|text| state("last_dag_run_state", text)).transpose()?,
+        run_states: query.dag_run_state,
+        only: caller.sight(),
         with_stale: !query.exclude_stale.unwrap_or(true),
+        order,
         descending,
     };
     let page = app.store.dag_list(&filter, part.limit, part.offset).await?;
@@ -137,11 +190,31 @@ pub(super) async fn details(
 
 pub(super) async fn patch(
     State(app): State<App>,
+    trail: Trail,
     Path(dag_id): Path<String>,
+    Query(mask): Query<Mask>,
     Json(Patch { is_paused }): Json<Patch>,
 ) -> Result<Json<View>, ApiError> {
+    mask.check(&["is_paused"])?;
+    trail.before(json!({"is_paused": find(&app, &dag_id).await?.is_paused}));
+    trail.after(json!({"is_paused": is_paused}));
     app.actions.dag_pause(&DagId(dag_id.clone()), is_paused).await?;
     get(State(app), Path(dag_id)).await
+}
+
+/// Deletes a DAG whose file is gone, with its runs. One whose file is there would come back.
+pub(super) async fn delete(
+    State(app): State<App>,
+    Path(dag_id): Path<String>,
+) -> Result<Json<Option<String>>, ApiError> {
+    let why = match app.store.dag_delete(&dag_id).await? {
+        None => return Ok(Json(None)),
+        Some(Kept::Unknown) => return Err(ApiError::DagNotFound(dag_id)),
+        Some(Kept::HasFile) => "its file is there: remove that first, or the DAG comes back",
+        Some(Kept::HasRuns) => "runs of it go on: cancel them first",
+        Some(Kept::HasRanges) => "ranges of topics are open: load or abandon them first",
+    };
+    Err(ApiError::Conflict(format!("DAG `{dag_id}` cannot be deleted: {why}")))
 }
 
 async fn find(app: &App, dag_id: &str) -> Result<DagRecord, ApiError> {
@@ -193,7 +266,7 @@ impl From<DagRecord> for View {
             next_dagrun_run_after: dag.next_run_at,
             allowed_run_types: None,
             owners: dag.owners,
-            is_backfillable: false,
+            is_backfillable: periodic || matches!(dag.head.schedule, Some(Schedule::Dates(_))),
             file_token: dag.file,
         }
     }

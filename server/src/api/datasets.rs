@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use subak_core::ids::MapIndex;
@@ -22,25 +23,27 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Rows, where the caller does not say how many.
 const ROWS: usize = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     map_index: Option<i32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct RowsQuery {
     map_index: Option<i32>,
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DatasetCollection")]
 pub(super) struct Collection {
     datasets: Vec<View>,
     total_entries: usize,
 }
 
 /// A dataset, and what is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Dataset")]
 pub(super) struct View {
     name: String,
     task_id: String,
@@ -59,7 +62,8 @@ pub(super) struct View {
 }
 
 /// The first rows of a dataset.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DatasetRows")]
 pub(super) struct RowsView {
     rows: Vec<Value>,
     /// Why these are not all that were asked for; null: they are.

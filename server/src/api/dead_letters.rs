@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subak_core::hex;
@@ -14,7 +15,7 @@ use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{Started, Wanted};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     dag_id: Option<String>,
     dag_run_id: Option<String>,
@@ -24,7 +25,7 @@ pub(super) struct ListQuery {
 }
 
 /// Which dead letters go through again; all conditions together, and at least one.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayBody {
     #[serde(default)]
@@ -38,7 +39,8 @@ pub(super) struct ReplayBody {
 }
 
 /// A run that takes dead letters.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replay")]
 struct ReplayView {
     dag_id: String,
     task_id: String,
@@ -46,7 +48,8 @@ struct ReplayView {
     dead_letters: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replays")]
 pub(super) struct Replays {
     replays: Vec<ReplayView>,
 }
@@ -57,7 +60,8 @@ impl Listed for View {
 
 /// A dead letter. Of a record of a topic `partition` and `offset` say where it was, of one of a file
 /// or of another dataset `line` does.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
 pub(super) struct View {
     dead_letter_id: i64,
     dag_id: String,
@@ -85,7 +89,8 @@ pub(super) struct View {
 }
 
 /// A dead letter with its record: as text, or in hexadecimal digits where it is not UTF-8.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetterWhole")]
 pub(super) struct Whole {
     #[serde(flatten)]
     view: View,

@@ -1,6 +1,7 @@
 //! Why a task instance does not run, or why it ran. Airflow has no such thing.
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use subak_core::explain::Explanation;
 use subak_core::ids::MapIndex;
@@ -11,11 +12,13 @@ use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::ApiError;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Explanation")]
 pub(super) struct View {
     dag_id: String,
     dag_run_id: String,
     #[serde(flatten)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     explanation: Explanation,
 }
 

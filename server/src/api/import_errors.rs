@@ -2,16 +2,18 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subak_store::read::ImportError;
 
-use super::paging::{List, Listed, Listing};
+use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, Query};
 use crate::problem::ApiError;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ImportErrorResponse")]
 pub(super) struct View {
     import_error_id: i64,
     timestamp: DateTime<Utc>,
@@ -24,20 +26,57 @@ impl Listed for View {
     const PLURAL: &'static str = "import_errors";
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListQuery {
+    filename: Option<String>,
+    filename_pattern: Option<String>,
+    filename_prefix_pattern: Option<String>,
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     listing: Listing,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let part = listing.part;
-    let page = app.store.import_error_list(part.limit, part.offset).await?;
-    Ok(Json(List::of(page)))
+    let wanted = text(query.filename_pattern, query.filename_prefix_pattern);
+    let mut all = app.store.import_error_list(MOST, 0).await?.items;
+    all.retain(|it| {
+        wanted.takes(&it.file) && query.filename.as_ref().is_none_or(|file| it.file == *file)
+    });
+    match listing.order(ORDERS)?.unwrap_or((Order::Id, false)) {
+        (Order::Id, false) => all.sort_by_key(|it| number(&it.file)),
+        (Order::Id, true) => all.sort_by_key(|it| std::cmp::Reverse(number(&it.file))),
+        (Order::At, false) => all.sort_by_key(|it| it.occurred_at),
+        (Order::At, true) => all.sort_by_key(|it| std::cmp::Reverse(it.occurred_at)),
+        (Order::File, false) => all.sort_by(|a, b| a.file.cmp(&b.file)),
+        (Order::File, true) => all.sort_by(|a, b| b.file.cmp(&a.file)),
+    }
+    Ok(Json(List::part(all, listing.part).map(View::from)))
 }
+
+/// What they are ordered by.
+#[derive(Clone, Copy)]
+enum Order {
+    Id,
+    At,
+    File,
+}
+
+const ORDERS: &[(&str, Order)] = &[
+    ("id", Order::Id),
+    ("import_error_id", Order::Id),
+    ("timestamp", Order::At),
+    ("filename", Order::File),
+];
+
+/// Files with errors that are looked at.
+const MOST: i64 = 10_000;
 
 pub(super) async fn get(
     State(app): State<App>,
     Path(id): Path<i64>,
 ) -> Result<Json<View>, ApiError> {
-    let all = app.store.import_error_list(10_000, 0).await?.items;
+    let all = app.store.import_error_list(MOST, 0).await?.items;
     let found = all.into_iter().find(|error| number(&error.file) == id);
     found
         .map(|error| Json(View::from(error)))

@@ -1,33 +1,34 @@
 //! Task instances.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subak_core::dag::model::Task;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_core::state::TaskState;
-use subak_store::read::{InstanceRecord, RunRecord, VersionRecord};
+use subak_store::read::{
+    Bound, Bounded, Edge, InstanceRecord, RunFilter, RunRecord, Side, VersionRecord,
+};
 use uuid::Uuid;
 
 use super::marks::checked;
-use super::paging::{List, Listed, Listing};
+use super::paging::{List, Listed};
+use super::run_lists::existing;
 use super::runs::{DagVersionView, derived_id, find, seconds};
+use super::{states, time};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::labels::labels;
 use crate::problem::{ApiError, FieldProblem};
-use crate::selection::{Scope, select};
+use crate::selection::{Scope, Selected, select};
 
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
-    #[serde(default)]
-    state: Vec<String>,
-    task_id: Option<String>,
-}
+/// Runs that one request clears tasks of.
+const RUNS_MOST: i64 = 1_000;
 
 /// Airflow's `TaskInstanceCollectionResponse`.
 pub(super) type Collection = List<View>;
@@ -37,7 +38,8 @@ impl Listed for View {
 }
 
 /// Airflow's `TaskInstanceResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TaskInstanceResponse")]
 pub(super) struct View {
     id: Uuid,
     task_id: String,
@@ -49,6 +51,7 @@ pub(super) struct View {
     start_date: Option<DateTime<Utc>>,
     end_date: Option<DateTime<Utc>>,
     duration: Option<f64>,
+    #[schemars(schema_with = "states::task")]
     state: Option<TaskState>,
     try_number: i32,
     max_tries: u32,
@@ -78,7 +81,8 @@ pub(super) struct View {
     progress: Option<ProgressView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Progress")]
 struct ProgressView {
     rows: u64,
     bytes: u64,
@@ -86,7 +90,7 @@ struct ProgressView {
 }
 
 /// The part of Airflow's `ClearTaskInstancesBody` that is built.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClearBody {
     #[serde(default = "yes")]
@@ -97,8 +101,16 @@ pub(super) struct ClearBody {
     only_running: bool,
     #[serde(default = "yes", rename = "reset_dag_runs")]
     _reset_dag_runs: bool,
-    task_ids: Option<Vec<String>>,
+    task_ids: Option<Vec<Named>>,
     dag_run_id: Option<String>,
+    /// Without a run: those of all runs with a logical date from here.
+    #[serde(default, deserialize_with = "time::optional")]
+    start_date: Option<DateTime<Utc>>,
+    /// To here.
+    #[serde(default, deserialize_with = "time::optional")]
+    end_date: Option<DateTime<Utc>>,
+    #[serde(rename = "run_on_latest_version")]
+    on_latest_version: Option<bool>,
     #[serde(default)]
     include_upstream: bool,
     #[serde(default)]
@@ -116,42 +128,27 @@ pub(super) struct ClearBody {
     load_again: bool,
 }
 
+/// A task, or one instance of a mapped one: `"load"`, `["load", 3]`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Named {
+    Task(String),
+    At(String, i32),
+}
+
+impl Named {
+    fn task(&self) -> TaskId {
+        match self {
+            Self::Task(id) | Self::At(id, _) => TaskId(id.clone()),
+        }
+    }
+}
+
 fn yes() -> bool {
     true
 }
 
-pub(super) async fn list(
-    State(app): State<App>,
-    Path((dag_id, run_id)): Path<(String, String)>,
-    listing: Listing,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let states = states(&query.state)?;
-    let run = find(&app, &dag_id, &run_id).await?;
-    let version = app.versions.of_run(&run).await?;
-    let mut all = app.store.instance_list(&run, &version.record).await?;
-    all.retain(|it| {
-        (states.is_empty() || states.contains(&it.state))
-            && query.task_id.as_ref().is_none_or(|id| it.task_id.0 == *id)
-    });
-    let page = List::part(all, listing.part);
-    let Json(shown) = collection(&app, &run, &version.record, page.items).await?;
-    Ok(Json(List { total: page.total, ..shown }))
-}
-
-/// Reads states to filter by; `none` and `no_status` are those without one.
-fn states(texts: &[String]) -> Result<Vec<Option<TaskState>>, ApiError> {
-    let parse = |text: &String| match text.as_str() {
-        "none" | "no_status" => Ok(None),
-        known => TaskState::parse(known).map(Some).ok_or_else(|| {
-            let msg = format!("`{known}` is not a task instance's state");
-            ApiError::Invalid(vec![FieldProblem::query("state", msg)])
-        }),
-    };
-    texts.iter().map(parse).collect()
-}
-
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct OneQuery {
     pub(super) map_index: Option<i32>,
 }
@@ -187,77 +184,97 @@ pub(super) async fn get_mapped(
     get(state, Path((dag_id, run_id, task_id)), query).await
 }
 
-#[derive(Deserialize)]
-pub(super) struct MappedQuery {
-    #[serde(default)]
-    state: Vec<String>,
-}
-
-/// The instances of a mapped task.
-pub(super) async fn list_mapped(
-    State(app): State<App>,
-    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
-    listing: Listing,
-    Query(query): Query<MappedQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let states = states(&query.state)?;
-    let run = find(&app, &dag_id, &run_id).await?;
-    let version = app.versions.of_run(&run).await?;
-    let id = TaskId(task_id.clone());
-    if version.record.model.task(&id).is_none_or(|task| task.expand.is_none()) {
-        return Err(ApiError::TaskNotFound(task_id));
-    }
-    let mut all = app.store.instances_of(&run, &version.record, &id).await?;
-    all.retain(|it| !it.map_index.is_none() && (states.is_empty() || states.contains(&it.state)));
-    let page = List::part(all, listing.part);
-    let labels = labels(&app, &run, &version.record, &page.items).await?;
-    let Json(shown) = collection(&app, &run, &version.record, page.items).await?;
-    let shown = shown.map(|view| view.labelled(&labels));
-    Ok(Json(List { total: page.total, ..shown }))
-}
-
 pub(super) async fn clear(
     State(app): State<App>,
     caller: Caller,
     Path(dag_id): Path<String>,
     Json(body): Json<ClearBody>,
 ) -> Result<Json<Collection>, ApiError> {
-    let Some(run_id) = &body.dag_run_id else {
-        let msg = "name the run: clearing by dates is not supported yet";
-        return Err(ApiError::Invalid(vec![FieldProblem::body("dag_run_id", msg)]));
-    };
-    let run = find(&app, &dag_id, run_id).await?;
+    body.check()?;
     let named: Option<Vec<TaskId>> =
-        body.task_ids.as_ref().map(|ids| ids.iter().map(|id| TaskId(id.clone())).collect());
+        body.task_ids.as_ref().map(|all| all.iter().map(Named::task).collect());
     let mut cleared = Collection::empty();
-    for one in select(&app.store, &run, named.as_deref(), body.scope()).await? {
-        let mut all = app.store.instance_list(&one.run, &one.version).await?;
-        all.retain(|it| one.tasks.contains(&TaskNo(it.task)) && body.takes(it));
-        if !body.dry_run && !all.is_empty() {
-            // What is named without regard to states is cleared as a whole.
-            let apart = body.only_failed || body.only_running;
-            let at = |it: &InstanceRecord| match apart {
-                true => Instance { task: TaskNo(it.task), map_index: it.map_index },
-                false => Instance::single(TaskNo(it.task)),
-            };
-            let instances: Vec<Instance> = all.iter().map(at).collect();
-            let key = one.run.run_key;
-            app.actions.instances_clear(key, &instances, body.load_again).await?;
-            if let Some(note) = &body.note {
-                let note = checked(note)?;
-                for it in &all {
-                    let (task, map_index) = (TaskNo(it.task), it.map_index);
-                    let of = InstanceKey { run: key, task, map_index };
-                    app.store.task_note_set(of, note, caller.name()).await?;
-                }
-            }
+    for run in body.runs(&app, dag_id).await? {
+        for one in select(&app.store, &run, named.as_deref(), body.scope()).await? {
+            cleared.append(body.clear(&app, &caller, &one).await?);
         }
-        cleared.append(collection(&app, &one.run, &one.version, all).await?.0);
     }
     Ok(Json(cleared))
 }
 
 impl ClearBody {
+    fn check(&self) -> Result<(), ApiError> {
+        let refuse =
+            |field: &str, msg: &str| Err(ApiError::Invalid(vec![FieldProblem::body(field, msg)]));
+        if self.on_latest_version == Some(true) {
+            let msg = "a run keeps its version: start a new run for the latest one";
+            return refuse("run_on_latest_version", msg);
+        }
+        if self.only_failed && self.only_running {
+            return refuse("only_running", "cannot hold together with `only_failed`");
+        }
+        if self.dag_run_id.is_none() && (self.include_past || self.include_future) {
+            return refuse("dag_run_id", "is needed for `include_past` and `include_future`");
+        }
+        self.note.as_deref().map_or(Ok(()), |note| checked(note).map(drop))
+    }
+
+    /// The run that is named, or those of the DAG whose logical dates are within the dates.
+    async fn runs(&self, app: &App, dag_id: String) -> Result<Vec<RunRecord>, ApiError> {
+        if let Some(run_id) = &self.dag_run_id {
+            return Ok(vec![find(app, &dag_id, run_id).await?]);
+        }
+        let dag_id = existing(app, dag_id).await?;
+        if dag_id.is_none() {
+            return Err(ApiError::BadRequest("name one DAG".to_owned()));
+        }
+        let edges = [(Side::AtLeast, self.start_date), (Side::AtMost, self.end_date)];
+        let bound = |(side, at): (Side, Option<DateTime<Utc>>)| {
+            Some(Bound { of: Bounded::LogicalDate, side, at: Edge::Instant(at?) })
+        };
+        let bounds = edges.into_iter().filter_map(bound).collect();
+        let filter = RunFilter { dag_id, bounds, ..RunFilter::default() };
+        let runs = app.store.run_list(&filter, RUNS_MOST + 1, 0).await?.items;
+        if i64::try_from(runs.len()).unwrap_or(i64::MAX) > RUNS_MOST {
+            let why = format!("more than {RUNS_MOST} runs would be cleared: do it in parts");
+            return Err(ApiError::Conflict(why));
+        }
+        Ok(runs)
+    }
+
+    /// Clears what is meant of a run, unless it is only asked for.
+    async fn clear(
+        &self,
+        app: &App,
+        caller: &Caller,
+        one: &Selected,
+    ) -> Result<Collection, ApiError> {
+        let indexes = self.indexes();
+        let mut all = app.store.instance_list(&one.run, &one.version).await?;
+        all.retain(|it| {
+            let is_meant = indexes.get(&it.task_id).is_none_or(|at| at.contains(&it.map_index.0));
+            one.tasks.contains(&TaskNo(it.task)) && is_meant && self.takes(it)
+        });
+        if !self.dry_run && !all.is_empty() {
+            // What is named without regard to states is cleared as a whole.
+            let apart = self.only_failed || self.only_running;
+            let at = |it: &InstanceRecord| match apart || indexes.contains_key(&it.task_id) {
+                true => Instance { task: TaskNo(it.task), map_index: it.map_index },
+                false => Instance::single(TaskNo(it.task)),
+            };
+            let instances: Vec<Instance> = all.iter().map(at).collect();
+            let run = one.run.run_key;
+            app.actions.instances_clear(run, &instances, self.load_again).await?;
+            for it in self.note.iter().flat_map(|_| &all) {
+                let (task, map_index) = (TaskNo(it.task), it.map_index);
+                let of = InstanceKey { run, task, map_index };
+                let note = self.note.as_deref().unwrap_or_default();
+                app.store.task_note_set(of, note, caller.name()).await?;
+            }
+        }
+        Ok(collection(app, &one.run, &one.version, all).await?.0)
+    }
+
     fn scope(&self) -> Scope {
         Scope {
             upstream: self.include_upstream,
@@ -265,6 +282,24 @@ impl ClearBody {
             past: self.include_past,
             future: self.include_future,
         }
+    }
+
+    /// Instances of mapped tasks that are named by themselves; of a task that is named as a whole, all
+    /// are meant.
+    fn indexes(&self) -> BTreeMap<TaskId, BTreeSet<i32>> {
+        let mut indexes: BTreeMap<TaskId, BTreeSet<i32>> = BTreeMap::new();
+        let named = self.task_ids.as_deref().unwrap_or_default();
+        for one in named {
+            if let Named::At(id, index) = one {
+                indexes.entry(TaskId(id.clone())).or_default().insert(*index);
+            }
+        }
+        for one in named {
+            if let Named::Task(id) = one {
+                indexes.remove(&TaskId(id.clone()));
+            }
+        }
+        indexes
     }
 
     /// Whether it is about an instance of a chosen task.
@@ -294,12 +329,12 @@ pub(super) async fn collection(
 
 impl View {
     /// With the name that `map_index_template` gives the instance; its index, if it gives none.
-    fn labelled(self, labels: &BTreeMap<i32, String>) -> Self {
+    pub(super) fn labelled(self, labels: &BTreeMap<i32, String>) -> Self {
         let rendered_map_index = labels.get(&self.map_index).cloned();
         Self { rendered_map_index, ..self }
     }
 
-    fn new(
+    pub(super) fn new(
         run: &RunRecord,
         version: &VersionRecord,
         instance: InstanceRecord,

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{once, try_unfold};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subak_core::ids::{MapIndex, RunKey};
@@ -17,27 +18,32 @@ use subak_store::{Store, StoreError};
 use super::runs::find;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
+use crate::openapi::Streamed;
 use crate::problem::{ApiError, FieldProblem};
 
 /// Parts read for one answer, about 1 MiB each; a continuation token leads to the rest. With
 /// `full_content` all of them are written as they are read.
 const PARTS: usize = 4;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LogQuery {
     full_content: Option<bool>,
     map_index: Option<i32>,
     token: Option<String>,
+    /// Ours: a token comes with what is written last, too, by which the rest is read once it is there.
+    live: Option<bool>,
 }
 
 /// Airflow's `TaskInstancesLogResponse`.
-#[derive(Serialize)]
-struct Log {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TaskInstancesLogResponse")]
+pub(super) struct Log {
     content: Vec<Message>,
     continuation_token: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StructuredLogMessage")]
 struct Message {
     event: String,
 }
@@ -47,7 +53,7 @@ pub(super) async fn get(
     Path((dag_id, run_id, task_id, try_number)): Path<(String, String, String, i32)>,
     Query(query): Query<LogQuery>,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<Streamed<Log>, ApiError> {
     let run = find(&app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
     let task = version.record.numbers.get(&task_id.as_str().into()).copied();
@@ -63,7 +69,7 @@ pub(super) async fn get(
     let of = Of { run: run.run_key, task, map_index, try_number };
     let form = Form::accepted(&headers);
     if query.full_content == Some(true) {
-        return Ok(form.whole(of.parts(app.store, cursor).await?));
+        return Ok(form.whole(of.parts(app.store, cursor).await?).into());
     }
     let mut lines = Vec::new();
     let mut more = true;
@@ -75,7 +81,8 @@ pub(super) async fn get(
             break;
         }
     }
-    Ok(form.page(lines, more.then(|| cursor.to_string())))
+    let goes_on = more || query.live == Some(true);
+    Ok(form.page(lines, goes_on.then(|| cursor.to_string())).into())
 }
 
 /// Whose log it is.

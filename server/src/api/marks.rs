@@ -1,11 +1,13 @@
 //! Marks task instances as ended, and notes on them: Airflow's PATCH of task instances.
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::RunRecord;
 
 use super::instances::{Collection, collection};
+use super::mask::Mask;
 use super::runs::find;
 use crate::app::App;
 use crate::auth::Caller;
@@ -17,7 +19,7 @@ use crate::selection::{Scope, Selected, select};
 /// Longer notes are refused, as in Airflow.
 const NOTE_CHARS_MOST: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct PatchQuery {
     map_index: Option<i32>,
     #[serde(default)]
@@ -25,7 +27,7 @@ pub(super) struct PatchQuery {
 }
 
 /// Airflow's `PatchTaskInstanceBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     new_state: Option<String>,
@@ -47,7 +49,7 @@ pub(super) async fn patch(
     Query(query): Query<PatchQuery>,
     Json(body): Json<PatchBody>,
 ) -> Result<Json<Collection>, ApiError> {
-    let body = body.masked(&query.update_mask);
+    let body = body.masked(query.update_mask)?;
     let (run, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
     let named = body.instance(query.map_index)?;
     if let Some(mark) = body.mark()? {
@@ -78,13 +80,42 @@ pub(super) async fn dry_run(
     Query(query): Query<PatchQuery>,
     Json(body): Json<PatchBody>,
 ) -> Result<Json<Collection>, ApiError> {
-    let body = body.masked(&query.update_mask);
+    let body = body.masked(query.update_mask)?;
     let (_, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
     let (mark, named) = (body.mark()?, body.instance(query.map_index)?);
     let changes = |state: Option<subak_core::state::TaskState>| {
         mark.is_some_and(|mark| state.and_then(|it| it.to_final()) != Some(mark.state()))
     };
     instances(&app, &selected, (&task_id, named), changes).await
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct MappedQuery {
+    #[serde(default)]
+    update_mask: Vec<String>,
+}
+
+/// Marks one instance, its index in the path.
+pub(super) async fn patch_mapped(
+    app: State<App>,
+    caller: Caller,
+    Path((dag_id, run_id, task_id, index)): Path<(String, String, String, i32)>,
+    Query(MappedQuery { update_mask }): Query<MappedQuery>,
+    body: Json<PatchBody>,
+) -> Result<Json<Collection>, ApiError> {
+    let query = Query(PatchQuery { map_index: Some(index), update_mask });
+    patch(app, caller, Path((dag_id, run_id, task_id)), query, body).await
+}
+
+/// What that would change.
+pub(super) async fn dry_run_mapped(
+    app: State<App>,
+    Path((dag_id, run_id, task_id, index)): Path<(String, String, String, i32)>,
+    Query(MappedQuery { update_mask }): Query<MappedQuery>,
+    body: Json<PatchBody>,
+) -> Result<Json<Collection>, ApiError> {
+    let query = Query(PatchQuery { map_index: Some(index), update_mask });
+    dry_run(app, Path((dag_id, run_id, task_id)), query, body).await
 }
 
 async fn chosen(
@@ -140,12 +171,20 @@ pub(crate) fn checked(note: &str) -> Result<&str, ApiError> {
 }
 
 impl PatchBody {
-    /// Only what the mask names, if it names anything.
-    fn masked(mut self, mask: &[String]) -> Self {
-        let has = |field: &str| mask.is_empty() || mask.iter().any(|it| it == field);
-        self.new_state = self.new_state.filter(|_| has("new_state"));
-        self.note = self.note.filter(|_| has("note"));
-        self
+    /// Only what the mask names, if it names anything. What else is to be marked is no field of its own.
+    fn masked(mut self, mask: Vec<String>) -> Result<Self, ApiError> {
+        let mask = Mask::of(mask);
+        mask.check(&[
+            "new_state",
+            "note",
+            "include_upstream",
+            "include_downstream",
+            "include_future",
+            "include_past",
+        ])?;
+        self.new_state = self.new_state.filter(|_| mask.has("new_state"));
+        self.note = self.note.filter(|_| mask.has("note"));
+        Ok(self)
     }
 
     fn scope(&self) -> Scope {

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use subak_store::Pool;
 
 use crate::app::App;
+use crate::clock;
 use crate::problem::ApiError;
 use crate::topics::Lags;
 
@@ -40,6 +42,14 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     for (class, count) in app.answered.counts() {
         text.sample("subak_http_requests_total", &[("status", class)], count);
     }
+    text.durations(&app);
+    text.pools(&counts.pools);
+    if let Some(beat) = app.actions.last_beat() {
+        let about = "Seconds since the engine's timers of this server last went round.";
+        text.family("subak_engine_beat_age_seconds", "gauge", about);
+        let age = (clock::now() - beat).as_seconds_f64().max(0.0);
+        text.sample("subak_engine_beat_age_seconds", &[], age);
+    }
     text.lags(&lags);
     Ok(([(header::CONTENT_TYPE, FORMAT)], text.0).into_response())
 }
@@ -60,6 +70,35 @@ impl Text {
         }
         let close = if labels.is_empty() { "" } else { "}" };
         let _infallible = writeln!(self.0, "{close} {value}");
+    }
+
+    fn durations(&mut self, app: &App) {
+        let name = "subak_http_request_duration_seconds";
+        let about = "How soon this server's answers began.";
+        let durations = app.answered.durations();
+        self.family(name, "histogram", about);
+        for (bound, count) in durations.within {
+            self.sample(&format!("{name}_bucket"), &[("le", &bound.to_string())], count);
+        }
+        self.sample(&format!("{name}_bucket"), &[("le", "+Inf")], durations.count);
+        self.sample(&format!("{name}_sum"), &[], durations.seconds);
+        self.sample(&format!("{name}_count"), &[], durations.count);
+    }
+
+    fn pools(&mut self, pools: &[Pool]) {
+        let about = "Slots of a pool; -1: no limit.";
+        self.of_pools("subak_pool_slots", about, pools, |pool| pool.slots.into());
+        let about = "Slots of a pool that tasks have.";
+        self.of_pools("subak_pool_slots_used", about, pools, |pool| pool.used.into());
+        let about = "Slots of a pool that waiting tasks ask for.";
+        self.of_pools("subak_pool_slots_wanted", about, pools, |pool| pool.wanted);
+    }
+
+    fn of_pools(&mut self, name: &str, about: &str, pools: &[Pool], value: fn(&Pool) -> i64) {
+        self.family(name, "gauge", about);
+        for pool in pools {
+            self.sample(name, &[("pool", &pool.name)], value(pool));
+        }
     }
 
     fn lags(&mut self, lags: &Lags) {

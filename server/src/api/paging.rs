@@ -3,11 +3,13 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
-use subak_store::read::{COUNT_LIMIT, Page};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use subak_store::read::{COUNT_LIMIT, Page, TextFilter};
 
 use crate::extract::Query;
+use crate::openapi::{Operation, Schemas, Taken};
 use crate::problem::{ApiError, FieldProblem};
 
 /// Airflow's default of a page and of its limit.
@@ -28,12 +30,50 @@ pub(super) struct Listing {
     order_by: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Raw {
+    /// 50, if it is left out; more than 100 is 100.
+    #[schemars(range(min = 0))]
     limit: Option<i64>,
+    #[schemars(range(min = 0))]
     offset: Option<i64>,
+    /// What to order by; descending: `-name`.
     #[serde(default)]
+    #[schemars(length(max = 1))]
     order_by: Vec<String>,
+}
+
+/// The order alone: of a list that has no parts.
+pub(super) struct Ordering(Listing);
+
+#[derive(Deserialize, JsonSchema)]
+struct RawOrdering {
+    #[serde(default)]
+    #[schemars(length(max = 1))]
+    order_by: Vec<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Ordering {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(raw) = Query::<RawOrdering>::from_request_parts(parts, state).await?;
+        Ok(Self(Listing { part: Part::of(None, None)?, order_by: raw.order_by }))
+    }
+}
+
+impl Taken for Ordering {
+    fn take(operation: &mut Operation, schemas: &mut Schemas) {
+        Query::<RawOrdering>::take(operation, schemas);
+    }
+}
+
+impl std::ops::Deref for Ordering {
+    type Target = Listing;
+
+    fn deref(&self) -> &Listing {
+        &self.0
+    }
 }
 
 /// What a list is called in its answer.
@@ -48,6 +88,15 @@ pub(super) struct List<T> {
     pub(super) total: i64,
     /// There may be more than were counted.
     pub(super) more: bool,
+    /// Where the list goes on, and where it was before: of a list that is read by cursor.
+    pub(super) cursors: Option<Cursors>,
+}
+
+/// Tokens that lead on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Cursors {
+    pub(super) next: Option<String>,
+    pub(super) previous: Option<String>,
 }
 
 impl Part {
@@ -81,14 +130,38 @@ impl<S: Send + Sync> FromRequestParts<S> for Listing {
     }
 }
 
+impl Taken for Listing {
+    fn take(operation: &mut Operation, schemas: &mut Schemas) {
+        Query::<Raw>::take(operation, schemas);
+    }
+}
+
 impl Listing {
+    /// The same of a body.
+    pub(super) fn of(
+        limit: Option<i64>,
+        offset: Option<i64>,
+        order_by: Option<String>,
+    ) -> Result<Self, ApiError> {
+        Ok(Self { part: Part::of(limit, offset)?, order_by: order_by.into_iter().collect() })
+    }
+
+    /// The same list, another part.
+    pub(super) fn at(&self, part: Part) -> Self {
+        Self { part, order_by: self.order_by.clone() }
+    }
+
     /// Returns what to order by, of the orders that the list knows by name, and whether it is
-    /// descending: `-name`. Only the first name counts.
+    /// descending: `-name`.
     pub(super) fn order<T: Copy>(
         &self,
         known: &[(&str, T)],
     ) -> Result<Option<(T, bool)>, ApiError> {
         let Some(first) = self.order_by.first() else { return Ok(None) };
+        if self.order_by.len() > 1 {
+            let msg = "one order at a time: leave the others out";
+            return Err(ApiError::Invalid(vec![FieldProblem::query("order_by", msg)]));
+        }
         let (name, descending) =
             first.strip_prefix('-').map_or((first.as_str(), false), |name| (name, true));
         if let Some((_, order)) = known.iter().find(|(known, _)| *known == name) {
@@ -113,7 +186,8 @@ impl<T> List<T> {
         T: From<R>,
     {
         let more = page.total == COUNT_LIMIT;
-        Self { items: page.items.into_iter().map(T::from).collect(), total: page.total, more }
+        let items = page.items.into_iter().map(T::from).collect();
+        Self { items, total: page.total, more, cursors: None }
     }
 
     /// A part of a list that is in memory.
@@ -129,7 +203,8 @@ impl<T> List<T> {
 
     /// A list as a whole.
     pub(super) fn all(items: Vec<T>) -> Self {
-        Self { total: i64::try_from(items.len()).unwrap_or(i64::MAX), items, more: false }
+        let total = i64::try_from(items.len()).unwrap_or(i64::MAX);
+        Self { items, total, more: false, cursors: None }
     }
 
     /// Adds another list at the end.
@@ -141,7 +216,30 @@ impl<T> List<T> {
     /// The same list of other things.
     pub(super) fn map<U>(self, each: impl FnMut(T) -> U) -> List<U> {
         let items = self.items.into_iter().map(each).collect();
-        List { items, total: self.total, more: self.more }
+        List { items, total: self.total, more: self.more, cursors: self.cursors }
+    }
+}
+
+impl<T: Listed + JsonSchema> JsonSchema for List<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("ListOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(schemas: &mut SchemaGenerator) -> Schema {
+        let item = schemas.subschema_for::<T>();
+        let count = json_schema!({ "type": ["integer", "null"] });
+        let token = json_schema!({ "type": ["string", "null"] });
+        json_schema!({
+            "type": "object",
+            "required": [T::PLURAL],
+            "properties": {
+                T::PLURAL: { "type": "array", "items": item },
+                "total_entries": count,
+                "total_entries_limit": count,
+                "next_cursor": token,
+                "previous_cursor": token,
+            },
+        })
     }
 }
 
@@ -149,7 +247,14 @@ impl<T: Listed + Serialize> Serialize for List<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(T::PLURAL, &self.items)?;
-        map.serialize_entry("total_entries", &self.total)?;
+        match &self.cursors {
+            // As in Airflow: a list that is read by cursor is not counted.
+            Some(cursors) => {
+                map.serialize_entry("next_cursor", &cursors.next)?;
+                map.serialize_entry("previous_cursor", &cursors.previous)?;
+            }
+            None => map.serialize_entry("total_entries", &self.total)?,
+        }
         if self.more {
             map.serialize_entry("total_entries_limit", &COUNT_LIMIT)?;
         }
@@ -157,9 +262,14 @@ impl<T: Listed + Serialize> Serialize for List<T> {
     }
 }
 
-/// What people write as a pattern of LIKE: `%` at the ends means anywhere, as everything does here.
-pub(super) fn pattern(written: Option<String>) -> Option<String> {
-    written.map(|it| it.trim_matches('%').to_owned())
+/// A parameter that may be there and empty.
+pub(super) fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(from).map(Some)
+}
+
+/// What a text is to be like: `…_pattern` and `…_prefix_pattern` of the query.
+pub(super) fn text(pattern: Option<String>, prefix: Option<String>) -> TextFilter {
+    TextFilter::new(pattern.as_deref(), prefix.as_deref())
 }
 
 #[cfg(test)]

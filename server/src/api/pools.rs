@@ -1,24 +1,25 @@
 //! Pools, in Airflow's shapes.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_store::Pool;
 
-use super::bulk::{Bulk, Entity, Kind};
-use super::paging::{List, Listed, Listing, pattern};
+use super::kept::{Kept, missing, no_team};
+use super::mask::Mask;
+use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
-use crate::extract::{Json, Path, Query};
-use crate::problem::{ApiError, FieldProblem};
+use crate::extract::{Json, Query};
+use crate::problem::ApiError;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     pool_name_pattern: Option<String>,
     pool_name_prefix_pattern: Option<String>,
 }
 
 /// Airflow's `PoolBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
     name: String,
@@ -30,7 +31,7 @@ pub(super) struct Body {
 }
 
 /// Airflow's `PoolPatchBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     pool: Option<String>,
@@ -40,14 +41,9 @@ pub(super) struct PatchBody {
     team_name: Option<String>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct PatchQuery {
-    #[serde(default)]
-    update_mask: Vec<String>,
-}
-
 /// Airflow's `PoolResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PoolResponse")]
 pub(super) struct View {
     name: String,
     slots: i32,
@@ -72,12 +68,8 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let mut all = app.store.pools().await?;
-    if let Some(part) = pattern(query.pool_name_pattern) {
-        all.retain(|pool| pool.name.contains(&part));
-    }
-    if let Some(prefix) = query.pool_name_prefix_pattern {
-        all.retain(|pool| pool.name.starts_with(&prefix));
-    }
+    let wanted = text(query.pool_name_pattern, query.pool_name_prefix_pattern);
+    all.retain(|pool| wanted.takes(&pool.name));
     match listing.order(&[("name", false), ("id", false), ("pool", false), ("slots", true)])? {
         None => {}
         Some((by_slots, descending)) => {
@@ -92,104 +84,69 @@ pub(super) async fn list(
     Ok(Json(List::part(all, listing.part).map(View::from)))
 }
 
-pub(super) async fn get(
-    State(app): State<App>,
-    Path(name): Path<String>,
-) -> Result<Json<View>, ApiError> {
-    Ok(Json(find(&app, &name).await?.into()))
-}
+impl Kept for Body {
+    const KIND: &'static str = "pool";
+    const NAME: &'static str = "name";
+    const FIELDS: &'static [&'static str] =
+        &["name", "pool", "slots", "description", "include_deferred", "team_name"];
 
-pub(super) async fn post(
-    State(app): State<App>,
-    Json(body): Json<Body>,
-) -> Result<(StatusCode, Json<View>), ApiError> {
-    if exists(&app, &body.name).await? {
-        let why = format!("pool `{}` is there already: PATCH changes it", body.name);
-        return Err(ApiError::Conflict(why));
-    }
-    body.put(&app).await?;
-    Ok((StatusCode::CREATED, Json(find(&app, &body.name).await?.into())))
-}
-
-pub(super) async fn patch(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    Query(query): Query<PatchQuery>,
-    Json(body): Json<PatchBody>,
-) -> Result<Json<View>, ApiError> {
-    let has = |field: &str| {
-        query.update_mask.is_empty() || query.update_mask.iter().any(|it| it == field)
-    };
-    let known = find(&app, &name).await?;
-    if body.pool.as_ref().is_some_and(|pool| *pool != name) {
-        return Err(invalid("pool", format!("differs from the pool's name, `{name}`")));
-    }
-    let changed = Body {
-        slots: body.slots.filter(|_| has("slots")).unwrap_or(known.slots),
-        description: body.description.filter(|_| has("description")),
-        include_deferred: body
-            .include_deferred
-            .filter(|_| has("include_deferred"))
-            .unwrap_or(known.include_deferred),
-        team_name: body.team_name,
-        name,
-    };
-    changed.put(&app).await?;
-    Ok(Json(find(&app, &changed.name).await?.into()))
-}
-
-pub(super) async fn delete(
-    State(app): State<App>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    app.actions.pool_remove(&name).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Several at once.
-pub(super) async fn bulk(
-    State(app): State<App>,
-    Json(bulk): Json<Bulk<Body>>,
-) -> Result<Json<super::bulk::Answer>, ApiError> {
-    Ok(Json(bulk.run(&app).await?))
-}
-
-impl Entity for Body {
-    const KIND: Kind = Kind::Pool;
+    type View = View;
+    type Patch = PatchBody;
 
     fn name(&self) -> &str {
         &self.name
     }
 
-    async fn exists(app: &App, name: &str) -> Result<bool, ApiError> {
-        exists(app, name).await
+    fn name_of(patch: &PatchBody) -> Option<&str> {
+        patch.pool.as_deref()
+    }
+
+    async fn find(app: &App, name: &str) -> Result<Option<View>, ApiError> {
+        Ok(pool(app, name).await?.map(View::from))
     }
 
     async fn put(&self, app: &App) -> Result<(), ApiError> {
-        if self.team_name.is_some() {
-            return Err(invalid("team_name", "is not supported yet: leave it out".to_owned()));
-        }
+        no_team(self.team_name.as_deref())?;
         app.actions
             .pool_put(&self.name, self.slots, self.include_deferred, self.description.as_deref())
             .await
     }
 
-    async fn remove(app: &App, name: &str) -> Result<(), ApiError> {
-        app.actions.pool_remove(name).await
+    async fn change(app: &App, name: &str, patch: PatchBody, mask: &Mask) -> Result<(), ApiError> {
+        let known = pool(app, name).await?.ok_or_else(|| missing::<Self>(name))?;
+        let deferred = patch.include_deferred.filter(|_| mask.has("include_deferred"));
+        let changed = Self {
+            slots: patch.slots.filter(|_| mask.has("slots")).unwrap_or(known.slots),
+            description: patch.description.filter(|_| mask.has("description")),
+            include_deferred: deferred.unwrap_or(known.include_deferred),
+            team_name: patch.team_name,
+            name: known.name,
+        };
+        changed.put(app).await
+    }
+
+    async fn remove(app: &App, name: &str) -> Result<bool, ApiError> {
+        match app.actions.pool_remove(name).await {
+            Err(ApiError::NotFound(_)) => Ok(false),
+            done => done.map(|()| true),
+        }
     }
 }
 
-fn invalid(field: &str, msg: String) -> ApiError {
-    ApiError::Invalid(vec![FieldProblem::body(field, msg)])
+impl From<Body> for PatchBody {
+    fn from(body: Body) -> Self {
+        Self {
+            pool: Some(body.name),
+            slots: Some(body.slots),
+            description: body.description,
+            include_deferred: Some(body.include_deferred),
+            team_name: body.team_name,
+        }
+    }
 }
 
-async fn exists(app: &App, name: &str) -> Result<bool, ApiError> {
-    Ok(app.store.pools().await?.iter().any(|pool| pool.name == name))
-}
-
-async fn find(app: &App, name: &str) -> Result<Pool, ApiError> {
-    let found = app.store.pools().await?.into_iter().find(|pool| pool.name == name);
-    found.ok_or_else(|| ApiError::NotFound(format!("pool {name}")))
+async fn pool(app: &App, name: &str) -> Result<Option<Pool>, ApiError> {
+    Ok(app.store.pools().await?.into_iter().find(|pool| pool.name == name))
 }
 
 impl From<Pool> for View {

@@ -1,41 +1,31 @@
 //! DAG runs.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use subak_core::ids::{DagId, Instance, TaskNo};
 use subak_core::state::{RunState, TaskState};
-use subak_store::read::{InstanceRecord, RunFilter, RunOrder, RunRecord};
+use subak_store::read::{InstanceRecord, RunRecord};
 use uuid::Uuid;
 
-use super::instances;
+use super::instances::{self, Collection};
 use super::marks::checked;
-use super::paging::{List, Listed, Listing, pattern};
-use super::time;
+use super::mask::Mask;
+use super::paging::Listed;
+use super::{states, time};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::engine::{Mark, Trigger};
 use crate::extract::{Json, Path, Query};
+use crate::openapi::{Either, NoContent};
 use crate::problem::{ApiError, FieldProblem};
 
-/// Airflow's path parameter for "all".
-const EVERY: &str = "~";
-
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
-    #[serde(default)]
-    state: Vec<String>,
-    #[serde(default)]
-    run_type: Vec<String>,
-    run_id_pattern: Option<String>,
-}
-
 /// Airflow's `DAGRunResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DAGRunResponse")]
 pub(super) struct View {
     dag_run_id: String,
     dag_id: String,
@@ -49,6 +39,7 @@ pub(super) struct View {
     run_after: DateTime<Utc>,
     last_scheduling_decision: Option<DateTime<Utc>>,
     run_type: String,
+    #[schemars(schema_with = "states::run")]
     state: RunState,
     triggered_by: String,
     triggering_user_name: Option<String>,
@@ -66,7 +57,8 @@ impl Listed for View {
 }
 
 /// Airflow's `DagVersionResponse`.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
+#[schemars(rename = "DagVersionResponse")]
 pub(super) struct DagVersionView {
     id: Uuid,
     version_number: i32,
@@ -83,7 +75,7 @@ impl Listed for DagVersionView {
 }
 
 /// Airflow's `TriggerDAGRunPostBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TriggerBody {
     dag_run_id: Option<String>,
@@ -101,7 +93,7 @@ pub(super) struct TriggerBody {
 }
 
 /// Airflow's `DAGRunPatchBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     state: Option<String>,
@@ -109,7 +101,7 @@ pub(super) struct PatchBody {
 }
 
 /// Airflow's `DAGRunClearBody`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClearBody {
     #[serde(default = "yes")]
@@ -129,48 +121,6 @@ pub(super) struct ClearBody {
 fn yes() -> bool {
     true
 }
-
-pub(super) async fn list(
-    State(app): State<App>,
-    Path(dag_id): Path<String>,
-    listing: Listing,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<List<View>>, ApiError> {
-    let part = listing.part;
-    if let Some(bad) = query.state.iter().find(|state| RunState::parse(state).is_none()) {
-        let msg = format!("`{bad}` is not one of `queued`, `running`, `success`, `failed`");
-        return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
-    }
-    let dag_id = if dag_id == EVERY {
-        None
-    } else {
-        let known = app.store.dag_get(&dag_id).await?;
-        Some(known.ok_or(ApiError::DagNotFound(dag_id))?.dag_id)
-    };
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or((RunOrder::Key, false));
-    let filter = RunFilter {
-        dag_id,
-        states: query.state,
-        run_types: query.run_type,
-        run_id: pattern(query.run_id_pattern),
-        order,
-        descending,
-    };
-    let page = app.store.run_list(&filter, part.limit, part.offset).await?;
-    Ok(Json(List::of(page)))
-}
-
-/// What runs are ordered by.
-const ORDERS: &[(&str, RunOrder)] = &[
-    ("id", RunOrder::Key),
-    ("dag_run_id", RunOrder::RunId),
-    ("run_id", RunOrder::RunId),
-    ("run_after", RunOrder::RunAfter),
-    ("logical_date", RunOrder::LogicalDate),
-    ("start_date", RunOrder::Started),
-    ("end_date", RunOrder::Ended),
-    ("state", RunOrder::State),
-];
 
 pub(super) async fn get(
     State(app): State<App>,
@@ -219,9 +169,16 @@ pub(super) async fn patch(
     State(app): State<App>,
     caller: Caller,
     Path((dag_id, run_id)): Path<(String, String)>,
+    Query(mask): Query<Mask>,
     Json(body): Json<PatchBody>,
 ) -> Result<Json<View>, ApiError> {
+    mask.check(&["state", "note"])?;
+    let body = PatchBody {
+        state: body.state.filter(|_| mask.has("state")),
+        note: body.note.filter(|_| mask.has("note")),
+    };
     let run = find(&app, &dag_id, &run_id).await?;
+    caller.trail.before(json!({"state": run.state, "note": run.note}));
     match body.state.as_deref() {
         None => {}
         Some("failed") => app.actions.run_fail(run.run_key, caller.name()).await?,
@@ -238,7 +195,9 @@ pub(super) async fn patch(
     if let Some(note) = &body.note {
         app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
-    Ok(Json(find(&app, &dag_id, &run_id).await?.into()))
+    let run = find(&app, &dag_id, &run_id).await?;
+    caller.trail.after(json!({"state": run.state, "note": run.note}));
+    Ok(Json(run.into()))
 }
 
 /// Deletes a run that has ended.
@@ -246,17 +205,18 @@ pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
     Path((dag_id, run_id)): Path<(String, String)>,
-) -> Result<StatusCode, ApiError> {
+) -> Result<NoContent, ApiError> {
     let run = find(&app, &dag_id, &run_id).await?;
+    caller.trail.before(json!({"state": run.state, "note": run.note}));
     app.actions.run_delete(run.run_key, caller.name()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 pub(super) async fn clear(
     State(app): State<App>,
     Path((dag_id, run_id)): Path<(String, String)>,
     Json(body): Json<ClearBody>,
-) -> Result<Response, ApiError> {
+) -> Result<Either<Json<Collection>, Json<View>>, ApiError> {
     if body.only_new || body.on_latest_version == Some(true) {
         let msg = "a run keeps its version: start a new run for the latest one";
         let field = if body.only_new { "only_new" } else { "run_on_latest_version" };
@@ -269,9 +229,8 @@ pub(super) async fn clear(
         chosen.retain(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)));
     }
     if body.dry_run {
-        return Ok(instances::collection(&app, &run, &version.record, chosen)
-            .await?
-            .into_response());
+        let would = instances::collection(&app, &run, &version.record, chosen).await?;
+        return Ok(Either::One(would));
     }
     let at = |it: &InstanceRecord| Instance { task: TaskNo(it.task), map_index: it.map_index };
     let failed: Vec<Instance> = chosen.iter().map(at).collect();
@@ -283,7 +242,7 @@ pub(super) async fn clear(
     if let Some(note) = &body.note {
         app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
-    Ok(Json(View::from(find(&app, &dag_id, &run_id).await?)).into_response())
+    Ok(Either::Other(Json(View::from(find(&app, &dag_id, &run_id).await?))))
 }
 
 /// Returns a run, or says what is not there.

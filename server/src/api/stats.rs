@@ -3,30 +3,35 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_core::state::RunState;
 
-use super::paging::{List, Listed, Listing, pattern};
+use super::paging::{List, Listed, Listing, text};
+use super::states;
 use crate::app::App;
 use crate::extract::{Json, Query};
 use crate::problem::ApiError;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct StatsQuery {
     #[serde(default)]
     dag_ids: Vec<String>,
 }
 
 /// Airflow's `DagStatsResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DagStatsResponse")]
 pub(super) struct View {
     dag_id: String,
     dag_display_name: String,
     stats: Vec<Count>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DagStatsStateResponse")]
 struct Count {
+    #[schemars(schema_with = "states::run")]
     state: RunState,
     count: i64,
 }
@@ -36,7 +41,8 @@ impl Listed for View {
 }
 
 /// A tag; in the answer it is its name alone.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TagName")]
 #[serde(transparent)]
 pub(super) struct Tag(String);
 
@@ -44,7 +50,7 @@ impl Listed for Tag {
     const PLURAL: &'static str = "tags";
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct TagsQuery {
     tag_name_pattern: Option<String>,
     tag_name_prefix_pattern: Option<String>,
@@ -81,12 +87,8 @@ pub(super) async fn tags(
     Query(query): Query<TagsQuery>,
 ) -> Result<Json<List<Tag>>, ApiError> {
     let mut all = app.store.tags().await?;
-    if let Some(part) = pattern(query.tag_name_pattern) {
-        all.retain(|tag| tag.contains(&part));
-    }
-    if let Some(prefix) = query.tag_name_prefix_pattern {
-        all.retain(|tag| tag.starts_with(&prefix));
-    }
+    let wanted = text(query.tag_name_pattern, query.tag_name_prefix_pattern);
+    all.retain(|tag| wanted.takes(tag));
     if listing.descending(&["name"])? {
         all.reverse();
     }

@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use subak_core::dag::model::Task;
 use subak_core::ids::TaskId;
 use subak_store::read::VersionRecord;
 
-use super::paging::{List, Listed, Listing};
+use super::paging::{List, Listed, Ordering};
 use crate::app::App;
 use crate::extract::{Json, Path};
 use crate::problem::ApiError;
 
 /// Airflow's `TaskResponse`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TaskResponse")]
 pub(super) struct View {
     task_id: String,
     task_display_name: String,
@@ -55,10 +57,10 @@ impl Listed for View {
 pub(super) async fn list(
     State(app): State<App>,
     Path(dag_id): Path<String>,
-    listing: Listing,
+    ordering: Ordering,
 ) -> Result<Json<List<View>>, ApiError> {
     let version = newest(&app, &dag_id).await?;
-    let order = listing.order(&[("task_id", false), ("priority_weight", true)])?;
+    let order = ordering.order(&[("task_id", false), ("priority_weight", true)])?;
     let mut tasks: Vec<&Task> = version.model.tasks.iter().collect();
     match order {
         Some((true, _)) => tasks.sort_by_key(|task| task.priority_weight),

@@ -1,6 +1,7 @@
 //! Topics and the lag of pipelines. Airflow has neither: ours, beside its resources.
 
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_core::topic::{Content, PartitionMarks};
 
@@ -13,18 +14,19 @@ use crate::topics::{PartitionLag, PipelineLag, RECORDS_MOST};
 /// Records that are shown if nobody says how many.
 const RECORDS: u32 = 20;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     connection: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LookQuery {
     records: Option<u32>,
 }
 
 /// The topics of a connection.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TopicCollection")]
 pub(super) struct Collection {
     connection_id: String,
     cluster: Option<String>,
@@ -33,7 +35,8 @@ pub(super) struct Collection {
     total_entries: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Topic")]
 struct TopicView {
     topic: String,
     partitions: u32,
@@ -42,7 +45,8 @@ struct TopicView {
 }
 
 /// A task that reads a topic. What is not known is null, and `missing` says why.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Pipeline")]
 pub(super) struct PipelineView {
     dag_id: String,
     task_id: String,
@@ -55,7 +59,8 @@ pub(super) struct PipelineView {
     missing: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Lag")]
 struct LagView {
     partition: i32,
     /// Behind the last record that was read, or that a range spans.
@@ -67,7 +72,8 @@ struct LagView {
 }
 
 /// A topic, looked at closely.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TopicLook")]
 pub(super) struct Look {
     connection_id: String,
     topic: String,
@@ -79,7 +85,8 @@ pub(super) struct Look {
     pipelines: Vec<PipelineView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Partition")]
 struct PartitionView {
     partition: i32,
     leader: Option<i32>,
@@ -90,7 +97,8 @@ struct PartitionView {
     missing: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Record")]
 struct RecordView {
     partition: i32,
     offset: i64,
@@ -100,7 +108,8 @@ struct RecordView {
 }
 
 /// Bytes as people see them: as text, or in hexadecimal digits; cut if they are long.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Content")]
 struct ContentView {
     text: Option<String>,
     hex: Option<String>,
@@ -185,7 +194,8 @@ pub(super) async fn lags(State(app): State<App>) -> Result<Json<Pipelines>, ApiE
     Ok(Json(Pipelines { total_entries: pipelines.len(), pipelines }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Pipelines")]
 pub(super) struct Pipelines {
     pipelines: Vec<PipelineView>,
     total_entries: usize,

@@ -2,31 +2,43 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use subak_core::text::unified_diff;
 use subak_store::read::{DagRecord, VersionRecord};
 
 use super::paging::{List, Listing};
 use super::runs::DagVersionView;
 use crate::app::App;
-use crate::extract::{Json, Path};
+use crate::extract::{Json, Path, Query};
+use crate::openapi::TextOr;
 use crate::problem::ApiError;
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListQuery {
+    version_number: Option<i32>,
+}
 
 pub(super) async fn list(
     State(app): State<App>,
     Path(dag_id): Path<String>,
     listing: Listing,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<List<DagVersionView>>, ApiError> {
     let part = listing.part;
     let descending = listing.descending(&["id", "version_number", "created_at"])?;
     let dag = dag(&app, dag_id).await?;
+    if let Some(number) = query.version_number {
+        let found = app.store.version_get(dag.dag, number).await?;
+        let view = |it: VersionRecord| DagVersionView::new(&dag.dag_id, number, it.created_at);
+        return Ok(Json(List::all(found.map(view).into_iter().collect())));
+    }
     let page = app.store.version_list(dag.dag, descending, part.limit, part.offset).await?;
     let view = |it: &subak_store::read::VersionHead| {
         DagVersionView::new(&dag.dag_id, it.version, it.created_at)
     };
     let items = page.items.iter().map(view).collect();
-    Ok(Json(List { items, total: page.total, more: false }))
+    Ok(Json(List { total: page.total, ..List::all(items) }))
 }
 
 pub(super) async fn get(
@@ -38,22 +50,30 @@ pub(super) async fn get(
     Ok(Json(DagVersionView::new(&dag.dag_id, number, version.created_at)))
 }
 
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DAGVersionDiff")]
+pub(super) struct Diff {
+    dag_id: String,
+    from: i32,
+    to: i32,
+    diff: String,
+}
+
 /// What differs between two versions' sources. Ours: Airflow has it in its pages only.
 pub(super) async fn diff(
     State(app): State<App>,
     Path((dag_id, from, to)): Path<(String, i32, i32)>,
     headers: HeaderMap,
-) -> Result<Response, ApiError> {
+) -> Result<TextOr<Diff>, ApiError> {
     let dag = dag(&app, dag_id).await?;
     let (old, new) = (version(&app, &dag, from).await?, version(&app, &dag, to).await?);
     let name = |number: i32| format!("{} version {number}", dag.dag_id);
     let diff = unified_diff(&old.source, &new.source, &name(from), &name(to));
     let accepts = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or("");
     if accepts.starts_with("text/plain") {
-        return Ok(diff.into_response());
+        return Ok(TextOr::Text(diff));
     }
-    let body = json!({ "dag_id": dag.dag_id, "from": from, "to": to, "diff": diff });
-    Ok(Json(body).into_response())
+    Ok(TextOr::Json(Diff { dag_id: dag.dag_id, from, to, diff }))
 }
 
 async fn dag(app: &App, dag_id: String) -> Result<DagRecord, ApiError> {

@@ -1,21 +1,22 @@
 //! The gate: nothing passes that is neither public nor signed in with the role it needs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts as _, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use subak_store::access::Role;
 
 use super::caller::{Caller, Via};
 use super::cross_site::is_same_site;
 use super::sign_in::sign_in_location;
 use crate::app::App;
-use crate::pages;
 use crate::problem::ApiError;
 use crate::router::{Access, access_of};
+use crate::{audit, pages};
 
 /// What the gate knows.
 #[derive(Clone)]
@@ -33,7 +34,16 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
         Err(error) => return refusal(error, &parts),
     }
     let for_people = is_page(&parts);
-    let response = next.run(Request::from_parts(parts, body)).await;
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let (request, record) = match audit::begin(parts, body, caller.as_ref()).await {
+        Ok(begun) => begun,
+        Err(error) if for_people => return pages::errors::page(&error),
+        Err(error) => return error.into_response(),
+    };
+    let response = next.run(request).await;
+    if let Some(record) = record {
+        record.end(&gate.app.store, response.status()).await;
+    }
     if for_people { pages::errors::dress(response).await } else { response }
 }
 
@@ -50,12 +60,19 @@ impl Gate {
         if access == Some(Access::Public) {
             return Ok(());
         }
-        let caller = caller.ok_or(ApiError::SignInNeeded)?;
-        if let Some(Access::Role(needed)) = access
-            && !caller.may(needed)
-        {
-            let has = caller.user.role.as_str();
-            return Err(ApiError::NotAllowed { needed: needed.as_str(), has });
+        let mut caller = caller.ok_or(ApiError::SignInNeeded)?;
+        if let Some(Access::Role(needed)) = access {
+            if let Some(dag_id) = dag_of(request).await {
+                caller.turn_to(&dag_id);
+                // Whoever may not see a DAG does not learn that there is one.
+                if !caller.may(Role::Viewer) {
+                    return Err(ApiError::DagNotFound(dag_id));
+                }
+            }
+            if !caller.may(needed) {
+                let has = caller.role().as_str();
+                return Err(ApiError::NotAllowed { needed: needed.as_str(), has });
+            }
         }
         // Where no route is, a signed-in caller learns so.
         request.extensions.insert(caller);
@@ -64,15 +81,28 @@ impl Gate {
 
     async fn caller(&self, request: &Parts) -> Result<Option<Caller>, ApiError> {
         let headers = &request.headers;
-        let (user, via) = if headers.contains_key(header::AUTHORIZATION) {
+        let (found, via) = if headers.contains_key(header::AUTHORIZATION) {
             let Some(token) = bearer(headers) else { return Ok(None) };
             (self.app.store.api_token_user(token).await?, Via::Token)
         } else {
             let Some(session) = self.app.cookie.read(headers) else { return Ok(None) };
-            (self.app.store.web_session_user(&session).await?, Via::Cookie)
+            let user = self.app.store.web_session_user(&session).await?;
+            (user.map(|user| (user, None)), Via::Cookie)
         };
-        Ok(user.map(|user| Caller { user, via }))
+        let Some((user, scope)) = found else { return Ok(None) };
+        let granted = match user.has_grants {
+            true => self.app.store.granted_dags(user.user_id).await?,
+            false => BTreeMap::new(),
+        };
+        Ok(Some(Caller::new(user, via, scope, granted)))
     }
+}
+
+/// The DAG that the request's path names; `~` means all.
+async fn dag_of(request: &mut Parts) -> Option<String> {
+    let params = RawPathParams::from_request_parts(request, &()).await.ok()?;
+    let dag_id = params.iter().find(|(name, _)| *name == "dag_id")?.1;
+    (dag_id != "~").then(|| dag_id.to_owned())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -5,6 +5,7 @@ mod cookie;
 mod cross_site;
 mod gate;
 mod limits;
+mod oidc;
 mod sign_in;
 mod token;
 
@@ -17,8 +18,10 @@ pub(crate) use caller::Caller;
 pub(crate) use cookie::SessionCookie;
 pub(crate) use gate::{Gate, gate};
 pub(crate) use limits::LoginLimits;
+pub(crate) use oidc::Oidc;
+pub use oidc::OidcConfig;
 
-use crate::router::Routes;
+use crate::router::{Access, Routes};
 
 /// Where the sign-in link of standalone and of `users link` leads, below the server's address.
 #[must_use]
@@ -31,9 +34,11 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .public(Method::GET, "/sign-in", sign_in::form)
         .public(Method::POST, "/sign-in", sign_in::submit)
         .public(Method::GET, "/sign-in/link", sign_in::link)
-        .role(Role::Viewer, Method::POST, "/sign-out", sign_in::sign_out)
-        .public(Method::POST, "/auth/token", token::create)
-        .public(Method::POST, "/auth/token/cli", token::create)
+        .public(Method::GET, "/sign-in/oidc", oidc::start)
+        .public(Method::GET, oidc::CALLBACK, oidc::callback)
+        .role(Role::None, Method::POST, "/sign-out", sign_in::sign_out)
+        .operation(Access::Public, Method::POST, "/auth/token", None, token::create)
+        .operation(Access::Public, Method::POST, "/auth/token/cli", None, token::create)
 }
 
 /// Reads a password into what does not print it.

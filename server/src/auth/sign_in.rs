@@ -8,6 +8,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::{Extension, Form};
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::json;
+use subak_store::NewAudit;
 use subak_store::access::User;
 use subak_web::sign_in::SignIn;
 use subak_web::url::encode;
@@ -16,7 +18,7 @@ use crate::app::App;
 use crate::extract::Query;
 use crate::problem::ApiError;
 
-type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+pub(super) type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
 
 #[derive(Deserialize)]
 pub(super) struct Next {
@@ -44,8 +46,12 @@ pub(super) fn sign_in_location(back: &str) -> String {
     if back == "/" { "/sign-in".to_owned() } else { format!("/sign-in?next={}", encode(back)) }
 }
 
-pub(super) async fn form(Query(Next { next }): Query<Next>) -> Html<String> {
-    Html(SignIn { next: &next, username: "", problem: None }.page())
+pub(super) async fn form(
+    State(app): State<App>,
+    Query(Next { next }): Query<Next>,
+) -> Html<String> {
+    let by_provider = app.oidc.is_some();
+    Html(SignIn { next: &next, username: "", problem: None, by_provider }.page())
 }
 
 pub(super) async fn submit(
@@ -55,13 +61,17 @@ pub(super) async fn submit(
     Form(given): Form<Credentials>,
 ) -> Result<Response, ApiError> {
     let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
-    match check_password(&app, &given.username, &given.password, address).await {
+    match check_password(&app, &given.username, &given.password, address, "web").await {
         Ok(user) => begin(&app, &headers, &user, &given.next).await,
         Err(error @ (ApiError::BadPassword | ApiError::TooManySignIns(_))) => {
             let status = error.shape().status;
             let problem = error.to_string();
-            let page =
-                SignIn { next: &given.next, username: &given.username, problem: Some(&problem) };
+            let page = SignIn {
+                next: &given.next,
+                username: &given.username,
+                problem: Some(&problem),
+                by_provider: app.oidc.is_some(),
+            };
             Ok((status, Html(page.page())).into_response())
         }
         Err(error) => Err(error),
@@ -74,10 +84,18 @@ pub(super) async fn link(
     Query(Link { token }): Query<Link>,
 ) -> Result<Response, ApiError> {
     match app.store.sign_in_link_redeem(&token).await? {
-        Some(user) => begin(&app, &headers, &user, "/").await,
+        Some(user) => {
+            let username = user.username.clone();
+            let event = "sign_in_by_link";
+            let done = NewAudit { username, via: "web", event, ..NewAudit::default() };
+            app.store.audit_add(&done).await?;
+            begin(&app, &headers, &user, "/").await
+        }
         None => {
             let problem = ApiError::BadLink.to_string();
-            let page = SignIn { next: "", username: "", problem: Some(&problem) }.page();
+            let by_provider = app.oidc.is_some();
+            let page =
+                SignIn { next: "", username: "", problem: Some(&problem), by_provider }.page();
             Ok((StatusCode::UNAUTHORIZED, Html(page)).into_response())
         }
     }
@@ -99,15 +117,28 @@ pub(super) async fn check_password(
     name: &str,
     password: &SecretString,
     address: Option<IpAddr>,
+    via: &'static str,
 ) -> Result<User, ApiError> {
     let attempt = app.logins.admit(name, address).await?;
-    let user = app.store.user_check(name, password).await?.ok_or(ApiError::BadPassword)?;
+    let extra = address.map(|address| json!({"address": address}));
+    let Some(user) = app.store.user_check(name, password).await? else {
+        // What was typed may be a password in the wrong field: only names that there are, are kept.
+        let known = app.store.user_named(name).await?.map(|user| user.username);
+        let username = known.unwrap_or_else(|| "(unknown)".to_owned());
+        let failed =
+            NewAudit { username, via, event: "sign_in_failed", extra, ..NewAudit::default() };
+        app.store.audit_add(&failed).await?;
+        return Err(ApiError::BadPassword);
+    };
     attempt.succeeded();
+    let username = user.username.clone();
+    let done = NewAudit { username, via, event: "sign_in", extra, ..NewAudit::default() };
+    app.store.audit_add(&done).await?;
     Ok(user)
 }
 
 /// Begins a new session, whatever the browser had before, and goes on.
-async fn begin(
+pub(super) async fn begin(
     app: &App,
     headers: &HeaderMap,
     user: &User,

@@ -1,54 +1,88 @@
 //! `POST /auth/token`: a name and a password for an API token, in Airflow's shape.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::{ConnectInfo, FromRequest, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::sign_in::check_password;
+use super::sign_in::{Peer, check_password};
 use crate::app::App;
 use crate::extract::Json;
-use crate::problem::ApiError;
+use crate::openapi::{Created, Operation, Schemas, Taken};
+use crate::problem::{ApiError, FieldProblem};
 
-/// A token is good for a day, as Airflow's are.
-const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// A token is good for a day, as Airflow's are, unless it is asked for longer.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
-#[derive(Deserialize)]
+/// As of the tokens that people make on their page.
+const DAYS_MOST: u32 = 3_650;
+const NAME_CHARS_MOST: usize = 100;
+
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Credentials {
     username: String,
     #[serde(deserialize_with = "super::secret")]
+    #[schemars(with = "String")]
     password: SecretString,
+    /// Ours: what the token is called in lists.
+    #[schemars(length(min = 1, max = 100))]
+    name: Option<String>,
+    /// Ours: how long it is good for; left out: a day.
+    #[schemars(range(min = 1, max = 3650))]
+    days: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Token {
     access_token: String,
 }
 
 pub(super) async fn create(
     State(app): State<App>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    request: Request,
-) -> Result<(StatusCode, Json<Token>), ApiError> {
-    let Credentials { username, password } = credentials(request).await?;
-    let address = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
-    let user = check_password(&app, &username, &password, address).await?;
-    let secret = app.store.api_token_create(&user, "auth/token", Some(LIFE)).await?;
-    Ok((StatusCode::CREATED, Json(Token { access_token: secret.expose().to_owned() })))
+    peer: Peer,
+    Given(Credentials { username, password, name, days }): Given,
+) -> Result<Created<Json<Token>>, ApiError> {
+    let days = days.unwrap_or(1);
+    if !(1..=DAYS_MOST).contains(&days) {
+        let msg = format!("is not from 1 to {DAYS_MOST}");
+        return Err(ApiError::Invalid(vec![FieldProblem::body("days", msg)]));
+    }
+    let name = name.as_deref().unwrap_or("auth/token");
+    if name.trim().is_empty() || name.chars().count() > NAME_CHARS_MOST {
+        let msg = format!("has 1 to {NAME_CHARS_MOST} characters");
+        return Err(ApiError::Invalid(vec![FieldProblem::body("name", msg)]));
+    }
+    let address = peer.map(|axum::Extension(ConnectInfo(peer))| peer.ip());
+    let user = check_password(&app, &username, &password, address, "api").await?;
+    let secret = app.store.api_token_create(&user, name, None, Some(DAY * days)).await?;
+    Ok(Created(Json(Token { access_token: secret.expose().to_owned() })))
 }
 
-/// Reads JSON or a form, as Airflow does.
-async fn credentials(request: Request) -> Result<Credentials, ApiError> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
-        let form = axum::Form::<Credentials>::from_request(request, &()).await;
-        return form.map(|axum::Form(it)| it).map_err(|_| {
-            ApiError::BadRequest("the form needs the fields `username` and `password`".into())
-        });
+/// A name and a password, as JSON or as a form, as Airflow has it.
+pub(super) struct Given(Credentials);
+
+impl<S: Send + Sync> FromRequest<S> for Given {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+            let form = axum::Form::<Credentials>::from_request(request, &()).await;
+            return form.map(|axum::Form(it)| Self(it)).map_err(|_| {
+                ApiError::BadRequest("the form needs the fields `username` and `password`".into())
+            });
+        }
+        Ok(Self(Json::<Credentials>::from_request(request, &()).await?.0))
     }
-    Ok(Json::<Credentials>::from_request(request, &()).await?.0)
+}
+
+impl Taken for Given {
+    fn take(operation: &mut Operation, schemas: &mut Schemas) {
+        let schema = schemas.requests.subschema_for::<Credentials>();
+        operation.body.push(("application/json", schema.clone()));
+        operation.body.push(("application/x-www-form-urlencoded", schema));
+    }
 }

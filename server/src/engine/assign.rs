@@ -64,6 +64,7 @@ impl Core {
             false => self.xcoms(try_.key.run, facts, &needs.tasks).await?,
         };
         xcoms.extend(self.gathered(try_.key, facts, planned, &needs.gathered).await?);
+        xcoms.extend(self.single(try_.key.run, &needs.single).await?);
         let (json, item) = match &needs.base {
             Some(base) => {
                 let (item, sent) = self.item(try_, facts, planned).await?;
@@ -125,23 +126,27 @@ impl Core {
             .filter_map(|no| Some((no.0, facts.plan.spec(facts.plan.task(*no)?))))
             .map(|(no, task)| (no, task.task_id.0.as_str()))
             .collect();
-        let xcom = |task: i32, map_index, key: &str, value: &Value, shown: Option<&Value>| {
+        let named = |task: i32, map_index, key: &str, value: &Value| {
             Some(proto::XCom {
                 task_id: (*ids.get(&task)?).to_owned(),
                 map_index,
                 key: key.to_owned(),
                 value: value.to_string().into_bytes(),
-                shown: shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+                ..proto::XCom::default()
             })
         };
         let values = self.store.xcoms_of(run, &numbers).await?;
         let datasets = self.store.datasets_of(run, &numbers).await?;
-        let values = values
-            .iter()
-            .filter_map(|x| xcom(x.task, x.map_index, &x.key, &x.value, x.shown.as_ref()));
-        let datasets = datasets
-            .iter()
-            .filter_map(|(task, map, value)| xcom(*task, *map, "output", value, None));
+        let values = values.into_iter().filter_map(|x| {
+            Some(proto::XCom {
+                shown: x.shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+                // Its worker reads a large one itself: it would fit into no message.
+                object: x.object.unwrap_or_default(),
+                ..named(x.task, x.map_index, &x.key, &x.value)?
+            })
+        });
+        let datasets =
+            datasets.iter().filter_map(|(task, map, value)| named(*task, *map, "output", value));
         Ok(values.chain(datasets).collect())
     }
 

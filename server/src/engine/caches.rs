@@ -10,7 +10,7 @@ use serde_json::Value;
 use subak_core::dag::model::Task;
 use subak_core::decide::{Plan, PlanTask};
 use subak_core::ids::{RunKey, TaskId, TaskNo};
-use subak_core::template::references_of;
+use subak_core::template::{XComKey, XComOf, references_of};
 use subak_store::{RunFacts, Store};
 
 use super::gather::Sources;
@@ -117,6 +117,8 @@ pub(crate) struct Needs {
     pub(crate) tasks: Vec<TaskNo>,
     /// XComs of mapped tasks that they name.
     pub(crate) gathered: Vec<(TaskNo, String)>,
+    /// XComs of single instances, and of earlier runs.
+    pub(crate) single: Vec<(TaskNo, XComKey)>,
     /// Variables that they name.
     pub(crate) variables: Vec<String>,
     /// Whether they name the last successful run.
@@ -247,14 +249,16 @@ fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
     let task = plan.spec(planned);
     let found = references_of(task);
     let named = found.needed_xcoms();
-    let (mut tasks, mut gathered) = (BTreeSet::new(), Vec::new());
+    let (mut tasks, mut gathered, mut single) = (BTreeSet::new(), Vec::new(), Vec::new());
     for key in named {
-        let Some(no) = plan.number(&TaskId(key.task_id)) else { continue };
+        let Some(no) = plan.number(&TaskId(key.task_id.clone())) else { continue };
         match plan.task(no).is_some_and(PlanTask::is_mapped) {
+            _ if key.of != XComOf::Run => single.push((no, key)),
             true => gathered.push((no, key.key)),
             false => drop(tasks.insert(no)),
         }
     }
+    let tasks = tasks.into_iter().collect();
     // Each instance of a mapped task is sent as a task of its own.
     let base = planned.is_mapped().then(|| task.without_map());
     let json = match base {
@@ -263,7 +267,7 @@ fn needs(plan: &Plan, planned: &PlanTask) -> anyhow::Result<Needs> {
     };
     let previous = found.previous;
     let variables = found.variables.into_keys().collect();
-    Ok(Needs { json, base, tasks: tasks.into_iter().collect(), gathered, variables, previous })
+    Ok(Needs { json, base, tasks, gathered, single, variables, previous })
 }
 
 #[cfg(test)]

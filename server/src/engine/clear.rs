@@ -6,7 +6,7 @@ use subak_core::decide::{Plan, PlanTask};
 use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::News;
-use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, Reset};
+use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, LockedRun, Reset};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::work::{After, Work};
@@ -143,7 +143,10 @@ async fn clear(
         let each = plan.task(*task).is_some_and(PlanTask::counts_each_index);
         row.is_some_and(|(.., row)| match each {
             true => row.instances.is_some(),
-            false => row.verdict == Some(TaskState::Running),
+            // Without a verdict, but made: cleared ones wait for the run before.
+            false => {
+                row.verdict == Some(TaskState::Running) || row.verdict.is_none() && row.made > 0
+            }
         })
     };
     let chosen = choose(&plan, tasks, &current, runs_apart)?;
@@ -177,7 +180,7 @@ async fn clear(
         }
         work.settle(&mut tx).await?;
         if before.state.is_final() {
-            tx.dag_loads_add(&[(before.dag, 0, 1)]).await?;
+            tx.run_waits_again(before.dag, before.backfill).await?;
         }
         tx.commit().await?;
         anyhow::Ok((work.into_after(), stops))
@@ -185,6 +188,34 @@ async fn clear(
     let (after, stops) = cleared.await?;
     let waiting = (state == RunState::Queued).then_some(before.dag);
     Ok(Done { cleared: Cleared { tasks: chosen.into_tasks() }, waiting, after, stops })
+}
+
+/// Clears every task of a locked run that has ended, which waits for its turn then; whose turn it counts
+/// against is for the caller. `None`: its history is gone.
+pub(super) async fn clear_ended<'c>(
+    core: &'c Core,
+    tx: &mut EngineTx<'_>,
+    mut ended: LockedRun,
+) -> anyhow::Result<Option<Work<'c>>> {
+    let run = ended.key;
+    let plan = core.caches.plan(ended.dag, ended.version).await?;
+    let current = tx.tasks_current(run, None).await?;
+    if current.is_empty() && !plan.is_empty() {
+        return Ok(None);
+    }
+    let chosen = Chosen { tasks: plan.tasks().map(|task| task.no).collect(), ..Chosen::default() };
+    let all = Vec::from_iter(chosen.tasks.iter().copied());
+    reset(tx, &chosen, &[], &current, false).await?;
+    tx.against_drop(run, &all).await?;
+    tx.mapped_drop(run, &all).await?;
+    ended.has_resets = true;
+    ended.cancelled = false;
+    ended.state = RunState::Queued;
+    tx.run_reopen(run, RunState::Queued).await?;
+    let mut work = Work::new(core, tx, vec![ended]).await?;
+    work.spare(tx, run, &chosen.tasks).await?;
+    work.waits(run, i32::try_from(plan.len()).unwrap_or(i32::MAX));
+    Ok(Some(work))
 }
 
 /// The tasks asked for, and those below them that failed only because of an upstream.

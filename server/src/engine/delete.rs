@@ -23,6 +23,10 @@ impl Engine {
     pub async fn run_delete(&self, run: RunKey, by: &str) -> Result<(), DeleteError> {
         let core = &self.core;
         core.within(async { Ok(delete(core, run).await) }).await??;
+        if let Err(error) = core.store.xcoms_large_drop(run).await {
+            // They go with their day.
+            tracing::warn!(run.key = run.0, error = format!("{error:#}"), "large XComs stay");
+        }
         tracing::info!(run.key = run.0, "the run was deleted by {by}");
         core.changed(run);
         core.timers.notify_one();

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde_json::Value;
 use subak_core::decide::{Item, PlanTask};
-use subak_core::ids::{InstanceKey, RunKey, TaskId, TaskNo};
-use subak_core::template::{GROUP_KEY, XComKey};
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskId, TaskNo};
+use subak_core::template::{GROUP_KEY, XComKey, XComOf};
 use subak_proto as proto;
 use subak_store::engine::HandedOver;
 
 use super::Core;
 use super::caches::Facts;
 
-/// What a task that names a mapped one is given at most: as much as one XCom may have.
+/// What a task that names a mapped one is given at most: it travels in a message.
 const GATHERED_BYTES: i64 = 1 << 20;
 /// What a task is mapped over has at most.
 const SOURCE_BYTES: i64 = 16 << 20;
@@ -111,7 +111,14 @@ impl Core {
     ) -> anyhow::Result<Option<(Value, Option<Value>)>> {
         let all = self.store.xcoms_of(run, &[task.0]).await?;
         let found = all.into_iter().find(|xcom| xcom.key == XComKey::RETURN_VALUE);
-        Ok(found.map(|xcom| (xcom.value, xcom.shown)))
+        let Some(xcom) = found else { return Ok(None) };
+        Ok(Some(match xcom.object {
+            Some(object) => {
+                let large = self.store.xcom_large(&object).await?;
+                (large.value, large.shown)
+            }
+            None => (xcom.value, xcom.shown),
+        }))
     }
 
     /// What the instances of a mapped task hand on under a key, in their order.
@@ -163,6 +170,42 @@ impl Core {
                 key: key.clone(),
                 value: value.to_string().into_bytes(),
                 shown: shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+                ..proto::XCom::default()
+            });
+        }
+        Ok(all)
+    }
+
+    /// What of single instances, and of earlier runs, a task's templates name.
+    pub(super) async fn single(
+        &self,
+        run: RunKey,
+        named: &[(TaskNo, XComKey)],
+    ) -> anyhow::Result<Vec<proto::XCom>> {
+        let mut all = Vec::new();
+        for (task, name) in named {
+            let map_index = match name.of {
+                XComOf::Instance(index) => MapIndex(index),
+                XComOf::Run | XComOf::Prior => MapIndex::NONE,
+            };
+            let at = InstanceKey { run, task: *task, map_index };
+            let found = match self.store.xcom_of(at, &name.key).await? {
+                None if name.of == XComOf::Prior => {
+                    self.store.xcom_before(run, *task, &name.key).await?
+                }
+                found => found,
+            };
+            let Some(xcom) = found else { continue };
+            all.push(proto::XCom {
+                task_id: name.task_id.clone(),
+                map_index: map_index.0,
+                key: name.key.clone(),
+                value: xcom.value.to_string().into_bytes(),
+                shown: xcom.shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+                object: xcom.object.unwrap_or_default(),
+                instance: (!map_index.is_none()).then_some(map_index.0),
+                prior: name.of == XComOf::Prior,
+                ..proto::XCom::default()
             });
         }
         Ok(all)
@@ -177,16 +220,24 @@ impl Core {
         key: &str,
     ) -> anyhow::Result<Option<proto::XCom>> {
         let at = InstanceKey { task: task.no, ..of };
-        let found = match key == XComKey::OUTPUT {
-            true => self.store.dataset_of(at).await?.map(|dataset| (dataset, None)),
-            false => self.store.xcom_of(at, key).await?,
+        let (value, shown, object) = match key == XComKey::OUTPUT {
+            true => match self.store.dataset_of(at).await? {
+                Some(dataset) => (dataset, None, None),
+                None => return Ok(None),
+            },
+            false => match self.store.xcom_of(at, key).await? {
+                Some(xcom) => (xcom.value, xcom.shown, xcom.object),
+                None => return Ok(None),
+            },
         };
-        Ok(found.map(|(value, shown)| proto::XCom {
+        Ok(Some(proto::XCom {
             task_id: facts.plan.spec(task).task_id.0.clone(),
             map_index: of.map_index.0,
             key: key.to_owned(),
             value: value.to_string().into_bytes(),
             shown: shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes()),
+            object: object.unwrap_or_default(),
+            ..proto::XCom::default()
         }))
     }
 }

@@ -315,7 +315,7 @@ async fn begun(
             "the run would go on, and was to end"
         );
         if was_final && now == RunState::Queued {
-            tx.dag_loads_add(&[(before.dag, 0, 1)]).await?;
+            tx.run_waits_again(before.dag, before.backfill).await?;
         }
         tx.commit().await?;
         anyhow::Ok((work.into_after(), stops))

@@ -4,6 +4,7 @@
 //! here is immutable (plans, facts of runs) or a hint (free slots, whether a queue has a backlog).
 
 mod assign;
+mod backfill;
 mod caches;
 mod cancel;
 mod clear;
@@ -40,6 +41,7 @@ use crate::dispatch::{Backlog, Sessions};
 use slots::Slots;
 
 pub(crate) use assign::try_ref;
+pub use backfill::{Backfill, BackfillError, Reprocess};
 pub use cancel::CancelError;
 pub use clear::{ClearError, Cleared};
 pub use creation::{Trigger, TriggerError, Triggered};
@@ -50,7 +52,7 @@ pub(crate) use loops::first_tick;
 pub use mark::{Mark, MarkError, Marked};
 pub use pools::PoolError;
 pub use progress::Progress;
-pub use report::{Answer, DatasetReport, LogTail, Outcome, TryReport, XComReport};
+pub use report::{Answer, DatasetReport, LargeXCom, LogTail, Outcome, TryReport, XComReport};
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! The end of a try as a worker, or the reaper, reports it.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
-use subak_core::decide::TryEnd;
+use subak_core::decide::{MAP_MOST, TryEnd};
 use subak_core::text::without_nul;
 use subak_store::engine::Fence;
 
@@ -37,12 +39,37 @@ pub struct TryReport {
 }
 
 /// A value that the try hands on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct XComReport {
     pub key: String,
     pub value: Value,
     /// As people see it, where that differs: secrets are hidden.
     pub shown: Option<Value>,
+    /// The value lies under the storage URL; `value` and `shown` are the secrets in it.
+    pub large: Option<LargeXCom>,
+}
+
+/// What is known of a large value without reading it.
+#[derive(Debug, Clone, Copy)]
+pub struct LargeXCom {
+    pub bytes: u64,
+    /// Of a list or a map; absent, it is a text.
+    pub items: Option<u32>,
+}
+
+impl XComReport {
+    /// What the engine reads of the value. Of a large one it asks only how many items it has.
+    pub(crate) fn read(&self) -> Cow<'_, Value> {
+        match self.large {
+            None => Cow::Borrowed(&self.value),
+            Some(LargeXCom { items: None, .. }) => Cow::Owned(Value::from("a long text")),
+            Some(LargeXCom { items: Some(items), .. }) => {
+                // One more than is allowed says as much as all of them.
+                let items = items.min(MAP_MOST.unsigned_abs() + 1);
+                Cow::Owned((0..items).map(|_| Value::Null).collect())
+            }
+        }
+    }
 }
 
 /// A dataset that the try made.

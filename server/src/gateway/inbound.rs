@@ -18,7 +18,7 @@ use super::own::Own;
 use super::ranges;
 use super::session::handed_over;
 use crate::dispatch::Outbound;
-use crate::engine::{DatasetReport, LogTail, Outcome, TryReport, XComReport, fence};
+use crate::engine::{DatasetReport, LargeXCom, LogTail, Outcome, TryReport, XComReport, fence};
 
 /// Chunks of logs that wait to be kept together.
 const LOG_CHUNKS_MOST: usize = 64;
@@ -347,6 +347,8 @@ fn try_report(report: proto::Report) -> Option<TryReport> {
             .map(|xcom| XComReport {
                 value: json(&xcom.value),
                 shown: (!xcom.shown.is_empty()).then(|| json(&xcom.shown)),
+                large: (xcom.large_bytes > 0)
+                    .then_some(LargeXCom { bytes: xcom.large_bytes, items: xcom.items }),
                 key: without_nul(xcom.key),
             })
             .collect(),

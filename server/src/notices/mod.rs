@@ -2,7 +2,6 @@
 //! each is sent by itself, tried again later and later, and given up after a day. Nothing of the engine
 //! waits for it.
 
-mod line;
 mod mail;
 mod message;
 mod post;
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::future::join_all;
+use serde_json::Value;
 use subak_core::connection::{Fields, fields};
 use subak_store::Notification;
 use tokio::select;
@@ -114,6 +114,33 @@ async fn deliver(core: &Core, one: &Notification) -> anyhow::Result<()> {
             one.connection
         ))),
     }
+}
+
+/// Tests a connection by which people are told, from here: servers send, not workers. Of a mail server
+/// nobody gets a mail; a webhook is sent the event `ping`. What is said holds no address and no secret.
+pub async fn probe(value: &Value, patience: Duration) -> anyhow::Result<Value> {
+    let connection = fields(value)?;
+    let asked = async {
+        match connection.conn_type.as_str() {
+            "smtp" => mail::probe(&connection).await,
+            "slack" => post::probe_slack(&connection).await,
+            "webhook" => post::probe_webhook(&connection).await,
+            other => bail!("a connection of type `{other}` tells nobody"),
+        }
+    };
+    let answer = tokio::time::timeout(patience, asked).await;
+    answer.unwrap_or_else(|_| bail!("no answer within {patience:?}"))
+}
+
+/// Whether people are told by connections of a type.
+#[must_use]
+pub fn tells(conn_type: &str) -> bool {
+    matches!(conn_type, "smtp" | "slack" | "webhook")
+}
+
+/// The certificates of a connection's own authority.
+fn authority(file: &str) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("extra `ca`: reading `{file}`"))
 }
 
 async fn connection(core: &Core, name: &str) -> anyhow::Result<Fields> {

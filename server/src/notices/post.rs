@@ -1,54 +1,93 @@
-//! Webhooks: JSON, signed, and what Slack and its like take. One request on a connection of its own; no
-//! redirect is followed, because a signed message goes where the connection says.
+//! Webhooks: JSON, signed, and what Slack and its like take. No redirect is followed, because a signed
+//! message goes where the connection says.
+
+use std::error::Error as _;
+use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
-use sha2::{Digest as _, Sha256};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder};
+use serde_json::{Value, json};
+use sha2::Sha256;
 use subak_core::connection::{Fields, Slack, Webhook};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use url::Url;
 
-use super::ForGood;
-use super::line::{Line, connect, secure};
 use super::message::Message;
-
-/// SHA-256's.
-const BLOCK_BYTES: usize = 64;
-/// Of the line that says how it went.
-const STATUS_BYTES_MOST: u64 = 4_096;
+use super::{ForGood, WITHIN};
 
 /// `{"text": …}`, as Slack, Mattermost and others take it. The address itself is the secret.
 pub(super) async fn slack(connection: &Fields, message: &Message) -> anyhow::Result<()> {
-    let slack = Slack::new(connection.clone()).map_err(|why| ForGood(why.to_string()))?;
-    let body = serde_json::json!({ "text": message.text }).to_string();
-    post(&slack.url, &[], &body).await
+    let slack = read_slack(connection)?;
+    let body = json!({ "text": message.text }).to_string();
+    judged(post(&slack.url, slack.authority.as_deref(), &[], body).await?)
 }
 
 /// The message as JSON, with its signature if the connection has a password.
 pub(super) async fn webhook(connection: &Fields, message: &Message) -> anyhow::Result<()> {
-    let webhook = Webhook::new(connection.clone()).map_err(|why| ForGood(why.to_string()))?;
-    let body = message.json.to_string();
     let event = message.json["event"].as_str().unwrap_or_default();
-    let mut headers = webhook.headers;
-    headers.push(("X-Subak-Event".to_owned(), event.to_owned()));
-    headers.push(("X-Subak-Delivery".to_owned(), message.id.to_string()));
-    if let Some(key) = &webhook.key {
-        let signature = subak_core::hex::encode(&hmac(key.as_bytes(), body.as_bytes()));
-        headers.push(("X-Subak-Signature".to_owned(), format!("sha256={signature}")));
-    }
-    post(&webhook.url, &headers, &body).await
+    let status = tell(connection, event, &message.id.to_string(), message.json.to_string()).await?;
+    judged(status)
 }
 
-/// Posts JSON. Errors never quote the address: it may be a secret.
-async fn post(address: &str, headers: &[(String, String)], body: &str) -> anyhow::Result<()> {
-    let wrong = || ForGood("the address is not one of HTTP".to_owned());
-    let url = Url::parse(address).map_err(|_| wrong())?;
-    let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or_else(wrong)?;
-    let stream = connect(host.trim_matches(['[', ']']), port).await?;
-    let stream: Box<dyn Line> = match url.scheme() {
-        "https" => secure(stream, host).await?,
-        _ => Box::new(stream),
-    };
-    let status = ask(stream, &request(&url, headers, body)).await?;
+/// An empty message, which Slack's address refuses as such and shows to nobody.
+pub(super) async fn probe_slack(connection: &Fields) -> anyhow::Result<Value> {
+    let slack = read_slack(connection)?;
+    let status = post(&slack.url, slack.authority.as_deref(), &[], json!({}).to_string()).await?;
+    if status != 400 {
+        judged(status)?;
+    }
+    Ok(json!({ "server": "HTTP", "status": status }))
+}
+
+/// The event `ping`, signed like any other.
+pub(super) async fn probe_webhook(connection: &Fields) -> anyhow::Result<Value> {
+    let status = tell(connection, "ping", "0", json!({ "event": "ping" }).to_string()).await?;
+    judged(status)?;
+    Ok(json!({ "server": "HTTP", "status": status }))
+}
+
+fn read_slack(connection: &Fields) -> anyhow::Result<Slack> {
+    Ok(Slack::new(connection.clone()).map_err(|why| ForGood(why.to_string()))?)
+}
+
+async fn tell(
+    connection: &Fields,
+    event: &str,
+    delivery: &str,
+    body: String,
+) -> anyhow::Result<u16> {
+    let webhook = Webhook::new(connection.clone()).map_err(|why| ForGood(why.to_string()))?;
+    let mut headers = webhook.headers;
+    headers.push(("X-Subak-Event".to_owned(), event.to_owned()));
+    headers.push(("X-Subak-Delivery".to_owned(), delivery.to_owned()));
+    if let Some(key) = &webhook.key {
+        let signature = signature(key.as_bytes(), body.as_bytes())?;
+        headers.push(("X-Subak-Signature".to_owned(), format!("sha256={signature}")));
+    }
+    post(&webhook.url, webhook.authority.as_deref(), &headers, body).await
+}
+
+/// Posts JSON; returns the status of the answer. Errors never quote the address: it may be a secret.
+async fn post(
+    address: &str,
+    authority: Option<&str>,
+    headers: &[(String, String)],
+    body: String,
+) -> anyhow::Result<u16> {
+    let mut all = HeaderMap::new();
+    all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in headers {
+        let wrong = || ForGood(format!("the header `{name}` is none"));
+        let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+        all.insert(HeaderName::try_from(name).map_err(|_| wrong())?, value);
+    }
+    let answer = client(authority)?.post(address).headers(all).body(body).send().await;
+    Ok(answer.map_err(failure)?.status().as_u16())
+}
+
+/// What an answer says: another time may be better, or never.
+fn judged(status: u16) -> anyhow::Result<()> {
     match status {
         200..300 => Ok(()),
         408 | 425 | 429 | 500.. => bail!("it answers {status}"),
@@ -56,91 +95,63 @@ async fn post(address: &str, headers: &[(String, String)], body: &str) -> anyhow
     }
 }
 
-fn request(url: &Url, headers: &[(String, String)], body: &str) -> String {
-    let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-    let mut text = format!("POST {}{query} HTTP/1.1\r\nHost: {host}{port}\r\n", url.path());
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str(&format!(
-        "User-Agent: subak/{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{body}",
-        env!("CARGO_PKG_VERSION"),
-        body.len(),
-    ));
-    text
+/// A client; the one that trusts this machine's roots alone is made once.
+fn client(authority: Option<&str>) -> anyhow::Result<Client> {
+    static PLAIN: OnceLock<Client> = OnceLock::new();
+    let Some(file) = authority else {
+        if let Some(client) = PLAIN.get() {
+            return Ok(client.clone());
+        }
+        let client = builder().build().context("reading the machine's certificates")?;
+        return Ok(PLAIN.get_or_init(|| client).clone());
+    };
+    let found = Certificate::from_pem_bundle(&super::authority(file)?)
+        .map_err(|_| ForGood(format!("extra `ca`: `{file}` holds no certificates")))?;
+    let builder = found.into_iter().fold(builder(), ClientBuilder::add_root_certificate);
+    builder.build().context("reading the certificates")
 }
 
-/// Sends a request; returns the status of the answer.
-async fn ask(stream: Box<dyn Line>, request: &str) -> anyhow::Result<u16> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(request.as_bytes()).await?;
-    stream.flush().await?;
-    loop {
-        let mut line = Vec::new();
-        (&mut stream).take(STATUS_BYTES_MOST).read_until(b'\n', &mut line).await?;
-        let line = String::from_utf8_lossy(&line);
-        let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
-        let status: u16 = status
-            .and_then(|it| it.trim().parse().ok())
-            .context("it hung up, or speaks no HTTP")?;
-        if status >= 200 {
-            return Ok(status);
-        }
-        // Only an interim answer: the rest of its head, and then the real one.
-        loop {
-            let mut line = Vec::new();
-            (&mut stream).take(STATUS_BYTES_MOST).read_until(b'\n', &mut line).await?;
-            if line.len() <= 2 {
-                break;
-            }
-        }
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("subak/", env!("CARGO_PKG_VERSION")))
+        .timeout(WITHIN)
+        .redirect(Policy::none())
+}
+
+/// The cause, without the address.
+fn failure(error: reqwest::Error) -> anyhow::Error {
+    let is_for_good = error.is_builder();
+    let error = error.without_url();
+    let mut cause = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        // The last one says most: `Connection refused`.
+        cause = source.to_string();
+        next = source.source();
+    }
+    match is_for_good {
+        true => ForGood(format!("the address is not one of HTTP: {cause}")).into(),
+        false => anyhow::anyhow!("it cannot be reached: {cause}"),
     }
 }
 
-/// HMAC-SHA256 (RFC 2104).
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut block = [0; BLOCK_BYTES];
-    if key.len() > BLOCK_BYTES {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let inner = Sha256::new().chain_update(block.map(|byte| byte ^ 0x36)).chain_update(message);
-    let outer = Sha256::new().chain_update(block.map(|byte| byte ^ 0x5c));
-    outer.chain_update(inner.finalize()).finalize().into()
+/// HMAC-SHA256 in hexadecimal digits.
+fn signature(key: &[u8], message: &[u8]) -> anyhow::Result<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key)?;
+    mac.update(message);
+    Ok(subak_core::hex::encode(&mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The vectors of RFC 4231.
+    /// A vector of RFC 4231.
     #[test]
     fn signatures_are_those_of_the_standard() {
-        let hex = |bytes: [u8; 32]| subak_core::hex::encode(&bytes);
         assert_eq!(
-            hex(hmac(b"Jefe", b"what do ya want for nothing?")),
+            signature(b"Jefe", b"what do ya want for nothing?").unwrap(),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-        let long = [0xaa; 131];
-        assert_eq!(
-            hex(hmac(&long, b"Test Using Larger Than Block-Size Key - Hash Key First")),
-            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
-        );
-    }
-
-    #[test]
-    fn a_request_has_its_path_and_no_more() {
-        let url = Url::parse("https://hooks.example.org:8443/a b?c=d#e").unwrap();
-        let text = request(&url, &[("X-A".to_owned(), "b".to_owned())], "{}");
-        assert!(
-            text.starts_with(
-                "POST /a%20b?c=d HTTP/1.1\r\nHost: hooks.example.org:8443\r\nX-A: b\r\n"
-            )
-        );
-        assert!(text.ends_with("Content-Length: 2\r\nConnection: close\r\n\r\n{}"), "{text}");
     }
 }

@@ -1,14 +1,49 @@
-//! Connections: the list, and what a test of one came to.
+//! Connections: the list, what a test of one came to, and the form of one. Secrets go in, never out.
 
+use axum::Form;
 use axum::extract::State;
-use axum::response::Html;
-use subak_web::connections::{ConnectionRow, ConnectionsPage, Tested};
-use subak_web::url;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use subak_core::connection::TYPES;
+use subak_web::connections::{
+    ConnectionFields, ConnectionPage, ConnectionRow, ConnectionsPage, Tested,
+};
+use subak_web::url::{self, encode};
 
+use super::problems;
 use super::viewer::Viewer;
+use crate::api::{Connection, Kept as _, Mask};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::extract::Path;
 use crate::problem::ApiError;
+
+const HERE: &str = "/connections";
+
+/// What the form sends; what is left empty is left out.
+#[derive(Deserialize)]
+pub(super) struct ConnectionForm {
+    /// Of a new one.
+    #[serde(default)]
+    connection_id: String,
+    conn_type: String,
+    #[serde(default)]
+    host: String,
+    #[serde(default)]
+    port: String,
+    #[serde(default)]
+    schema: String,
+    #[serde(default)]
+    login: String,
+    /// Empty: the one that is kept stays.
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    extra: String,
+    #[serde(default)]
+    description: String,
+}
 
 pub(super) async fn list(State(app): State<App>, viewer: Viewer) -> Result<Html<String>, ApiError> {
     page(&app, &viewer, None).await
@@ -28,6 +63,126 @@ pub(super) async fn test(
     page(&app, &viewer, Some((id, tested))).await
 }
 
+pub(super) async fn new(viewer: Viewer) -> Html<String> {
+    let given =
+        ConnectionFields { conn_type: "postgres".to_owned(), ..ConnectionFields::default() };
+    Html(form(&viewer, None, given, false, Vec::new()))
+}
+
+pub(super) async fn edit(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Html<String>, ApiError> {
+    let known = known(&app, &id).await?;
+    let has_password = known.password.is_some();
+    let given = ConnectionFields {
+        connection_id: id.clone(),
+        conn_type: known.conn_type,
+        host: known.host.unwrap_or_default(),
+        port: known.port.map_or_else(String::new, |port| port.to_string()),
+        schema: known.schema.unwrap_or_default(),
+        login: known.login.unwrap_or_default(),
+        extra: known.extra.unwrap_or_default(),
+        description: known.description.unwrap_or_default(),
+    };
+    Ok(Html(form(&viewer, Some(&id), given, has_password, Vec::new())))
+}
+
+pub(super) async fn add(
+    State(app): State<App>,
+    viewer: Viewer,
+    trail: Trail,
+    Form(sent): Form<ConnectionForm>,
+) -> Result<Response, ApiError> {
+    let made = async {
+        let body = sent.body(sent.connection_id.trim())?;
+        if Connection::find(&app, &body.connection_id).await?.is_some() {
+            let id = &body.connection_id;
+            return Err(ApiError::Conflict(format!("there is a connection `{id}` already")));
+        }
+        body.put(&app).await?;
+        trail.after(Connection::find(&app, &body.connection_id).await?);
+        Ok(())
+    };
+    match made.await {
+        Ok(()) => Ok(Redirect::to(HERE).into_response()),
+        Err(error) => {
+            let problems = problems::of_form(error)?;
+            Ok(refused(form(&viewer, None, sent.fields(), false, problems)))
+        }
+    }
+}
+
+/// Changes one. Its password stays if none is given; so do secrets of `extra` that stand as stars.
+pub(super) async fn change(
+    State(app): State<App>,
+    viewer: Viewer,
+    trail: Trail,
+    Path(id): Path<String>,
+    Form(sent): Form<ConnectionForm>,
+) -> Result<Response, ApiError> {
+    let known = known(&app, &id).await?;
+    let (has_password, mask) = (known.password.is_some(), sent.mask(known.host.as_deref()));
+    trail.before(known);
+    let changed = async {
+        let body = sent.body(&id)?;
+        Connection::change(&app, &id, body, &mask).await?;
+        trail.after(Connection::find(&app, &id).await?);
+        Ok(())
+    };
+    match changed.await {
+        Ok(()) => Ok(Redirect::to(HERE).into_response()),
+        Err(error) => {
+            let problems = problems::of_form(error)?;
+            Ok(refused(form(&viewer, Some(&id), sent.fields(), has_password, problems)))
+        }
+    }
+}
+
+pub(super) async fn remove(
+    State(app): State<App>,
+    trail: Trail,
+    Path(id): Path<String>,
+) -> Result<Redirect, ApiError> {
+    trail.before(known(&app, &id).await?);
+    Connection::remove(&app, &id).await?;
+    Ok(Redirect::to(HERE))
+}
+
+async fn known(app: &App, id: &str) -> Result<<Connection as crate::api::Kept>::View, ApiError> {
+    let found = Connection::find(app, id).await?;
+    found.ok_or_else(|| ApiError::NotFound(format!("connections/{id}")))
+}
+
+fn refused(html: String) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response()
+}
+
+/// The form of a new one, or of `id`.
+fn form(
+    viewer: &Viewer,
+    id: Option<&str>,
+    given: ConnectionFields,
+    has_password: bool,
+    problems: Vec<String>,
+) -> String {
+    let t = viewer.t;
+    let here = id.map(|id| format!("{HERE}/{}", encode(id)));
+    ConnectionPage {
+        frame: viewer.frame(),
+        title: id.map_or_else(|| t.add_connection.to_owned(), |id| t.fill(t.change_title, id)),
+        action: here.clone().unwrap_or_else(|| HERE.to_owned()),
+        is_new: id.is_none(),
+        types: &TYPES,
+        given,
+        has_password,
+        delete_action: here.map(|here| format!("{here}/delete")),
+        problems,
+    }
+    .page()
+}
+
 async fn page(
     app: &App,
     viewer: &Viewer,
@@ -36,6 +191,7 @@ async fn page(
     let list = app.probes.list().await?;
     let row = |it: crate::probes::Known| ConnectionRow {
         test_action: url::connection_test(&it.id),
+        edit_href: (!it.is_of_environment).then(|| format!("{HERE}/{}/edit", encode(&it.id))),
         tested: tested.take_if(|(id, _)| *id == it.id).map(|(_, tested)| tested),
         conn_type: it.conn_type,
         place: it.place,
@@ -47,4 +203,55 @@ async fn page(
     let t = viewer.t;
     let problem = list.problem.map(|why| t.fill(t.connections_unread, why));
     Ok(Html(ConnectionsPage { frame: viewer.frame(), rows, problem }.page()))
+}
+
+impl ConnectionForm {
+    fn body(&self, id: &str) -> Result<Connection, ApiError> {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let port = given(&self.port).map(|port| port.parse()).transpose();
+        let port = port.map_err(|_| {
+            let msg = "is a number from 1 to 65535".to_owned();
+            ApiError::Invalid(vec![crate::problem::FieldProblem::body("port", msg)])
+        })?;
+        Ok(Connection {
+            connection_id: id.to_owned(),
+            conn_type: self.conn_type.clone(),
+            description: given(&self.description),
+            host: given(&self.host),
+            login: given(&self.login),
+            schema: given(&self.schema),
+            port,
+            // As it was typed: a password may begin with a space.
+            password: Some(self.password.clone()).filter(|it| !it.is_empty()),
+            extra: given(&self.extra),
+            team_name: None,
+        })
+    }
+
+    /// Everything that the form has is meant, but for a password that was left empty, and a host that
+    /// stands as it was shown: of an address that is a secret only a part is.
+    fn mask(&self, host_shown: Option<&str>) -> Mask {
+        let mut fields = vec!["conn_type", "description", "login", "schema", "port", "extra"];
+        if !self.password.is_empty() {
+            fields.push("password");
+        }
+        if self.host.trim() != host_shown.unwrap_or_default() {
+            fields.push("host");
+        }
+        Mask::of(fields.into_iter().map(str::to_owned).collect())
+    }
+
+    fn fields(&self) -> ConnectionFields {
+        ConnectionFields {
+            connection_id: self.connection_id.clone(),
+            conn_type: self.conn_type.clone(),
+            host: self.host.clone(),
+            port: self.port.clone(),
+            schema: self.schema.clone(),
+            login: self.login.clone(),
+            // What was typed may be a secret: it is not sent back.
+            extra: String::new(),
+            description: self.description.clone(),
+        }
+    }
 }

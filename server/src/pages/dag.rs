@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::json;
 use subak_core::ids::DagId;
 use subak_store::read::{RunFilter, RunRecord};
 use subak_web::Badge;
@@ -20,6 +21,7 @@ use subak_web::{source, url};
 use super::dags::schedule_of;
 use super::viewer::Viewer;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
@@ -118,10 +120,12 @@ pub(super) fn who(run: &RunRecord) -> String {
 pub(super) async fn pause(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path(dag_id): Path<String>,
     headers: HeaderMap,
     Form(Pause { is_paused }): Form<Pause>,
 ) -> Result<Response, ApiError> {
+    trail.after(json!({"is_paused": is_paused}));
     if !app.actions.dag_pause(&DagId(dag_id.clone()), is_paused).await? {
         return Err(ApiError::DagNotFound(dag_id));
     }

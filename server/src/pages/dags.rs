@@ -7,7 +7,8 @@ use axum::response::Html;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use subak_core::schedule;
-use subak_store::read::{DagFilter, DagRecord, RecentRun};
+use subak_store::access::Role;
+use subak_store::read::{DagFilter, DagRecord, RecentRun, TextFilter};
 use subak_web::Badge;
 use subak_web::bars::{BARS, BarRun, bars};
 use subak_web::dags::{BrokenFile, DagRow, DagsPage, Filter, LastRun, PauseToggle};
@@ -45,13 +46,14 @@ pub(super) async fn list(
 ) -> Result<Html<String>, ApiError> {
     let (now, t) = (clock::now(), viewer.t);
     let filter = DagFilter {
-        name: Some(query.name.clone()).filter(|name| !name.is_empty()),
+        text: TextFilter::containing(&query.name),
         tags: Some(query.tag.clone()).filter(|tag| !tag.is_empty()).into_iter().collect(),
         paused: match &*query.shown {
             "active" => Some(false),
             "paused" => Some(true),
             _ => None,
         },
+        only: viewer.sight(),
         ..DagFilter::default()
     };
     let offset = query.offset.max(0);
@@ -59,19 +61,21 @@ pub(super) async fn list(
     let numbers: Vec<i32> = page.items.iter().map(|dag| dag.dag).collect();
     let each = i64::try_from(BARS).unwrap_or(14);
     let mut recent = app.store.dag_recent_runs(&numbers, each).await?;
-    let broken = app.store.import_error_list(BROKEN_MOST, 0).await?;
+    // Of files nobody can say whose DAGs they would have.
+    let is_whole = filter.only.is_none();
+    let broken = app.store.import_error_list(if is_whole { BROKEN_MOST } else { 0 }, 0).await?;
     let broken_title = match broken.total {
         1 => t.broken_files_one.to_owned(),
         many => t.fill(t.broken_files_many, many),
     };
     let pager = Pager::new(offset, page.items.len(), page.total, PAGE, |offset| {
         let [name, tag, shown] = [&query.name, &query.tag, &query.shown].map(|it| encode(it));
-        format!("/?name={name}&tag={tag}&shown={shown}&offset={offset}")
+        format!("/dags?name={name}&tag={tag}&shown={shown}&offset={offset}")
     });
-    let is_filtered = filter.name.is_some() || !filter.tags.is_empty() || filter.paused.is_some();
+    let is_filtered = !query.name.is_empty() || !filter.tags.is_empty() || filter.paused.is_some();
     let view = DagsPage {
         frame: viewer.frame(),
-        tags: app.store.dag_tags().await?,
+        tags: if is_whole { app.store.dag_tags().await? } else { Vec::new() },
         is_empty: page.total == 0 && !is_filtered,
         rows: page.items.into_iter().map(|dag| row(dag, &mut recent, &viewer, now)).collect(),
         pager,
@@ -102,13 +106,13 @@ fn row(
     });
     DagRow {
         href: url::dag(&dag.dag_id),
-        toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
+        toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame_for(&dag.dag_id)),
         bars: bars(&dag.dag_id, &runs, now, t),
         last,
         schedule: schedule_of(&dag),
         next_run: dag.next_run_at.map(|at| Stamp::new(at, now, t)),
         has_params: !dag.head.params.is_empty(),
-        can_run: viewer.can_run() && !dag.is_stale,
+        can_run: viewer.may_with(&dag.dag_id, Role::User) && !dag.is_stale,
         is_stale: dag.is_stale,
         is_broken: dag.has_import_error,
         description: dag.head.description.unwrap_or_default(),

@@ -1,34 +1,54 @@
 //! The pages: handlers extract, ask the store, and hand values to `web`.
 
+mod accounts;
+mod api;
 mod assets;
+mod audit;
 mod connections;
 mod dag;
 mod dags;
 mod dead_letters;
 pub(crate) mod errors;
+mod grid;
+mod home;
+mod import_errors;
 mod map;
+mod pools;
+mod problems;
 mod pulse;
 mod run;
+mod run_actions;
 mod run_live;
+mod runs;
 mod task;
 mod task_events;
 mod task_live;
 mod topics;
 mod trigger;
+mod variables;
 mod versions;
 mod viewer;
+mod watch;
+mod workers;
 
 use axum::http::Method;
 use subak_store::access::Role;
 
 use crate::router::Routes;
 
+pub(crate) use home::Seen;
+pub(crate) use run::RunPart;
+pub(crate) use watch::Part;
+
 pub(crate) fn routes(routes: Routes) -> Routes {
+    kept(overall(of_dags(routes)))
+}
+
+/// DAGs, their runs and tasks.
+fn of_dags(routes: Routes) -> Routes {
     let post = Method::POST;
     routes
-        .public(Method::GET, "/assets/{hash}/{name}", assets::get)
-        .public(Method::GET, "/docs/errors/{kind}", errors::explain)
-        .viewer("/", dags::list)
+        .sighted("/dags", dags::list)
         .viewer("/dags/{dag_id}", dag::show)
         .role(Role::Op, post.clone(), "/dags/{dag_id}/pause", dag::pause)
         .role(Role::User, Method::GET, "/dags/{dag_id}/trigger", trigger::form)
@@ -41,6 +61,8 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/delete", run::delete)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/note", run::note)
         .viewer("/dags/{dag_id}/versions", versions::show)
+        .viewer("/dags/{dag_id}/grid", grid::show)
+        .viewer("/dags/{dag_id}/grid/events", grid::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
@@ -57,11 +79,56 @@ pub(crate) fn routes(routes: Routes) -> Routes {
             task::mark,
         )
         .role(Role::User, post, "/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/note", task::note)
-        .role(Role::Op, Method::GET, "/connections", connections::list)
-        .role(Role::Op, Method::POST, "/connections/{connection_id}/test", connections::test)
+}
+
+/// What is about no single DAG.
+fn overall(routes: Routes) -> Routes {
+    routes
+        .public(Method::GET, "/assets/{hash}/{name}", assets::get)
+        .public(Method::GET, "/docs/errors/{kind}", errors::explain)
+        .viewer("/docs/api", api::show)
+        .sighted("/", home::show)
+        .sighted("/home/events", home::events)
+        .sighted("/runs", runs::list)
+        .role(Role::None, Method::POST, "/runs", runs::act)
+        .viewer("/import-errors", import_errors::list)
+        .viewer("/workers", workers::list)
+        .role(Role::Op, Method::POST, "/workers/{worker}/drain", workers::drain)
+        .role(Role::Op, Method::GET, "/audit", audit::list)
+        .role(Role::Admin, Method::GET, "/users", accounts::users)
+        .role(Role::Admin, Method::POST, "/users", accounts::user_add)
+        .role(Role::Admin, Method::POST, "/users/{username}/role", accounts::user_role)
+        .role(Role::Admin, Method::POST, "/users/{username}/grant", accounts::user_grant)
+        .role(Role::Admin, Method::POST, "/users/{username}/revoke", accounts::user_revoke)
+        .role(Role::Admin, Method::POST, "/users/{username}/link", accounts::user_link)
+        .role(Role::Admin, Method::POST, "/users/{username}/disable", accounts::user_disable)
+        .sighted("/tokens", accounts::tokens)
+        .role(Role::None, Method::POST, "/tokens", accounts::token_add)
+        .role(Role::None, Method::POST, "/tokens/{token_id}/revoke", accounts::token_revoke)
         .viewer("/topics", topics::list)
         .viewer("/topics/{connection_id}/{topic}", topics::show)
         .viewer("/dead-letters", dead_letters::list)
         .viewer("/dead-letters/{dead_letter_id}", dead_letters::show)
         .role(Role::User, Method::POST, "/dead-letters/replay", dead_letters::replay)
+}
+
+/// Connections, pools and variables.
+fn kept(routes: Routes) -> Routes {
+    let (get, post) = (Method::GET, Method::POST);
+    routes
+        .viewer("/pools", pools::list)
+        .role(Role::Op, post.clone(), "/pools", pools::add)
+        .role(Role::Op, post.clone(), "/pools/{pool_name}", pools::change)
+        .role(Role::Op, post.clone(), "/pools/{pool_name}/delete", pools::remove)
+        .role(Role::Op, get.clone(), "/variables", variables::list)
+        .role(Role::Op, post.clone(), "/variables", variables::add)
+        .role(Role::Op, post.clone(), "/variables/{variable_key}", variables::change)
+        .role(Role::Op, post.clone(), "/variables/{variable_key}/delete", variables::remove)
+        .role(Role::Op, get.clone(), "/connections", connections::list)
+        .role(Role::Op, get.clone(), "/connections/new", connections::new)
+        .role(Role::Op, get, "/connections/{connection_id}/edit", connections::edit)
+        .role(Role::Op, post.clone(), "/connections", connections::add)
+        .role(Role::Op, post.clone(), "/connections/{connection_id}", connections::change)
+        .role(Role::Op, post.clone(), "/connections/{connection_id}/delete", connections::remove)
+        .role(Role::Op, post, "/connections/{connection_id}/test", connections::test)
 }

@@ -1,5 +1,6 @@
 //! When a page that is open looks again.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use subak_core::ids::RunKey;
@@ -11,55 +12,58 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// No more than five looks a second, however fast a run changes.
-const APART: Duration = Duration::from_millis(200);
+/// No more than ten looks a second, however fast a run changes. All who watch it look at the same
+/// instants, so that one look serves them all.
+const APART: Duration = Duration::from_millis(100);
 /// Changes that another server made are seen this late at most.
 const SLOW: Duration = Duration::from_secs(2);
 /// A stream ends after this: the browser comes again, and shows who it is again.
 const LIFE: Duration = Duration::from_secs(600);
+
+/// The next of the instants that lie `APART`, the same for all.
+fn next_tick(now: Instant) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let passed = now.saturating_duration_since(*FIRST);
+    let left = APART.as_micros() - passed.as_micros() % APART.as_micros();
+    now + Duration::from_micros(u64::try_from(left).unwrap_or(0))
+}
 
 /// Beats when a run changed, and slowly otherwise.
 pub(super) struct Pulse {
     run: RunKey,
     changes: Receiver<RunKey>,
     stop: CancellationToken,
-    looked: Instant,
     ends: Instant,
 }
 
 impl Pulse {
     pub(super) fn of(app: &App, run: RunKey) -> Self {
         let now = Instant::now();
-        Self {
-            run,
-            changes: app.actions.changes(),
-            stop: app.stop.clone(),
-            looked: now,
-            ends: now + LIFE,
-        }
+        Self { run, changes: app.actions.changes(), stop: app.stop.clone(), ends: now + LIFE }
     }
 
-    /// Waits until it is time to look; false: the stream is over.
-    pub(super) async fn beat(&mut self) -> bool {
+    /// Waits until it is time to look: what was seen before the instant does not count. `None`: the
+    /// stream is over.
+    pub(super) async fn beat(&mut self) -> Option<Instant> {
         if self.stop.is_cancelled() || Instant::now() >= self.ends {
-            return false;
+            return None;
         }
         let stop = self.stop.clone();
         select! {
             biased;
-            () = stop.cancelled() => return false,
+            () = stop.cancelled() => return None,
             () = self.changed() => {}
             () = sleep(SLOW) => {}
         }
+        let tick = next_tick(Instant::now());
         select! {
             biased;
-            () = stop.cancelled() => return false,
-            () = sleep_until(self.looked + APART) => {}
+            () = stop.cancelled() => return None,
+            () = sleep_until(tick) => {}
         }
         // What happened until now is what the look will see.
         while self.changes.try_recv().is_ok() {}
-        self.looked = Instant::now();
-        true
+        Some(tick)
     }
 
     async fn changed(&mut self) {

@@ -12,13 +12,13 @@ use futures::Stream;
 use futures::stream::unfold;
 use serde::Deserialize;
 use serde_json::Value;
-use subak_core::ids::{Instance, TaskNo};
-use subak_core::state::TaskState;
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::run::RunPage;
 use subak_web::url;
+use tokio::time::Instant;
 
 use super::pulse::Pulse;
+use super::run_actions::RunAction;
 use super::run_live::run_live;
 use super::viewer::Viewer;
 use crate::api::checked;
@@ -90,38 +90,56 @@ pub(super) async fn show(
     Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
 }
 
+/// The live part of a run's page, and a number that differs when it shows something else.
+pub(crate) struct RunPart {
+    print: u64,
+    markup: String,
+}
+
 /// What the stream of a run's page carries from look to look.
 struct Watch {
     app: App,
     viewer: Viewer,
-    names: (String, String),
+    run: RunRecord,
     pulse: Pulse,
+    /// What was seen before does not count.
+    since: Instant,
     print: Option<u64>,
+}
+
+impl Watch {
+    /// The part as it stands; one look serves all who watch the run.
+    async fn part(&self) -> Option<Arc<RunPart>> {
+        let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
+        let key = (self.run.run_key.0, can_run, t.language);
+        let ask = async || {
+            // A database that is away for a moment: the next look may see it.
+            let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;
+            Some(Arc::new(RunPart { print: look.print(), markup: look.markup(&self.viewer) }))
+        };
+        self.app.run_parts.get_since(self.since, key, ask).await
+    }
 }
 
 pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
-    Path(names): Path<(String, String)>,
+    Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let look = Look::at(&app, &names.0, &names.1).await?;
+    let run = Look::at(&app, &dag_id, &run_id).await?.run;
     // Listens before it looks again, so that no change is missed.
-    let pulse = Pulse::of(&app, look.run.run_key);
-    let watch = Watch { app, viewer, names, pulse, print: None };
+    let pulse = Pulse::of(&app, run.run_key);
+    let watch = Watch { app, viewer, run, pulse, since: Instant::now(), print: None };
     let stream = unfold(watch, |mut watch| async move {
         loop {
-            let look = Look::at(&watch.app, &watch.names.0, &watch.names.1).await;
-            // A database that is away for a moment: the next look may see it.
-            if let Ok(look) = look
-                && watch.print != Some(look.print())
+            if let Some(part) = watch.part().await
+                && watch.print != Some(part.print)
             {
-                watch.print = Some(look.print());
-                let event = Event::default().data(look.markup(&watch.viewer));
+                watch.print = Some(part.print);
+                let event = Event::default().data(&part.markup);
                 return Some((Ok(event), watch));
             }
-            if !watch.pulse.beat().await {
-                return None;
-            }
+            watch.since = watch.pulse.beat().await?;
         }
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
@@ -133,7 +151,7 @@ pub(super) async fn cancel(
     Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    app.actions.run_cancel(look.run.run_key, viewer.name()).await?;
+    RunAction::Cancel.run(&app, &viewer, &look.run).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }
 
@@ -145,22 +163,13 @@ pub(super) struct Clear {
 
 pub(super) async fn clear(
     State(app): State<App>,
+    viewer: Viewer,
     Path((dag_id, run_id)): Path<(String, String)>,
     Form(Clear { only_failed }): Form<Clear>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    let run = look.run.run_key;
-    if only_failed {
-        let all = app.store.instance_list(&look.run, &look.version.record).await?;
-        let failed = all
-            .iter()
-            .filter(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)));
-        let failed: Vec<Instance> =
-            failed.map(|it| Instance { task: TaskNo(it.task), map_index: it.map_index }).collect();
-        app.actions.instances_clear(run, &failed, false).await?;
-    } else {
-        app.actions.tasks_clear(run, None).await?;
-    }
+    let action = if only_failed { RunAction::ClearFailed } else { RunAction::Clear };
+    action.run(&app, &viewer, &look.run).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }
 
@@ -184,14 +193,12 @@ pub(super) async fn mark(
     Form(MarkForm { state }): Form<MarkForm>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    let run = look.run.run_key;
-    match Mark::parse(&state) {
-        Some(Mark::Success) => {
-            app.actions.tasks_mark(run, None, Mark::Success, viewer.name()).await?;
-        }
-        Some(Mark::Failed) => app.actions.run_fail(run, viewer.name()).await?,
+    let action = match Mark::parse(&state) {
+        Some(Mark::Success) => RunAction::MarkSuccess,
+        Some(Mark::Failed) => RunAction::MarkFailed,
         _ => return Err(ApiError::BadRequest("a run is marked as success or failed".to_owned())),
-    }
+    };
+    action.run(&app, &viewer, &look.run).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }
 
@@ -201,7 +208,7 @@ pub(super) async fn delete(
     Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    app.actions.run_delete(look.run.run_key, viewer.name()).await?;
+    RunAction::Delete.run(&app, &viewer, &look.run).await?;
     Ok(Redirect::to(&url::dag(&dag_id)))
 }
 

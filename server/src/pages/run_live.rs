@@ -73,12 +73,22 @@ pub(super) fn run_live(
         can_clear: can_run && is_final,
         can_clear_failed: can_run && run.state == RunState::Failed && failed,
         can_delete: can_run && is_final,
+        can_trigger: can_run,
+        axis: axis(run.started_at, run.ended_at),
         can_mark_success: can_run && run.state != RunState::Success && run.cancelled_at.is_none(),
         can_mark_failed: can_run && run.state == RunState::Success,
         version: run.version,
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         href,
+    }
+}
+
+/// Of a run that goes on there is no end to name.
+fn axis(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Vec<String> {
+    match from.zip(to) {
+        Some((from, to)) => vec![duration((to - from) / 2), duration(to - from)],
+        None => Vec::new(),
     }
 }
 

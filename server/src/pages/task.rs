@@ -14,7 +14,7 @@ use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{InstanceRecord, LogCursor, TryRecord};
 use subak_web::Badge;
 use subak_web::dataset::DatasetView;
-use subak_web::format::cut;
+use subak_web::format::{bytes, cut};
 use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
 use subak_web::text::Text;
 use subak_web::url::{self, encode};
@@ -139,7 +139,7 @@ pub(super) async fn show(
             .xcom_list(run, it.task, it.map_index)
             .await?
             .into_iter()
-            .map(xcom)
+            .map(|it| xcom(it, t))
             .collect(),
         datasets: datasets(&app, &look, it, t).await?,
         dag_id,
@@ -258,7 +258,11 @@ fn neighbours(look: &Look, ids: &[TaskId], viewer: &Viewer) -> Vec<Neighbour> {
         .collect()
 }
 
-fn xcom(it: subak_store::read::XComRecord) -> XComView {
+fn xcom(it: subak_store::read::XComRecord, t: &Text) -> XComView {
+    if let Some(size) = it.size_bytes {
+        let value = format!("{}: {}", bytes(u64::try_from(size).unwrap_or(0)), t.xcom_large);
+        return XComView { key: it.key, value };
+    }
     let value = serde_json::to_string_pretty(&it.value).unwrap_or_default();
     XComView { key: it.key, value: cut(&value, XCOM_CHARS) }
 }

@@ -86,9 +86,7 @@ pub(super) async fn events(
             if let Ok(Some(event)) = watch.look().await {
                 return Some((Ok(event), watch));
             }
-            if !watch.pulse.beat().await {
-                return None;
-            }
+            watch.pulse.beat().await?;
         }
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))

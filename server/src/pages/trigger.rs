@@ -6,27 +6,79 @@ use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use subak_core::ids::DagId;
-use subak_store::read::DagRecord;
+use subak_store::read::{DagRecord, RunFilter, RunRecord};
 use subak_web::trigger::{Field, TriggerPage, conf_of_form};
 use subak_web::url;
 
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::engine::Trigger;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
 type Given = HashMap<String, String>;
+
+/// Of one's last runs, in which of them values to fill in with are looked for.
+const LAST_RUNS: i64 = 20;
+
+#[derive(Deserialize)]
+pub(super) struct FormQuery {
+    /// A run whose values stand in the form; left out: the viewer's last one by hand.
+    from: Option<String>,
+    /// The form has the defaults.
+    #[serde(default)]
+    defaults: bool,
+}
 
 pub(super) async fn form(
     State(app): State<App>,
     viewer: Viewer,
     Path(dag_id): Path<String>,
+    Query(query): Query<FormQuery>,
 ) -> Result<Html<String>, ApiError> {
     let dag = find(&app, dag_id).await?;
-    Ok(Html(page(&dag, &viewer, &Given::new(), Vec::new())))
+    let from = match (query.from, query.defaults) {
+        (_, true) => None,
+        (Some(run_id), _) => {
+            let found = app.store.run_get(&dag.dag_id, &run_id).await?;
+            let dag_id = dag.dag_id.clone();
+            Some(found.ok_or(ApiError::RunNotFound { dag_id, run_id })?)
+        }
+        (None, _) => last_by(&app, &viewer, &dag.dag_id).await?,
+    };
+    let mut page = page(&dag, &viewer, &Given::new(), Vec::new());
+    if let Some(run) = from {
+        let Value::Object(mut conf) = run.conf else { return Ok(Html(page.page())) };
+        for field in &mut page.fields {
+            if let Some(value) = conf.remove(&field.name) {
+                field.fill(&value);
+            }
+        }
+        if !conf.is_empty() {
+            page.conf = Value::Object(conf).to_string();
+        }
+        let label = viewer.t.fill(viewer.t.filled_from, &run.run_id);
+        page.filled_from = Some((label, format!("{}/trigger?defaults=true", page.dag_href)));
+    }
+    Ok(Html(page.page()))
+}
+
+/// The viewer's last run by hand that was given anything.
+async fn last_by(app: &App, viewer: &Viewer, dag_id: &str) -> Result<Option<RunRecord>, ApiError> {
+    let by_hand = RunFilter {
+        dag_id: Some(dag_id.to_owned()),
+        run_types: vec!["manual".to_owned()],
+        descending: true,
+        ..RunFilter::default()
+    };
+    let (runs, _) = app.store.runs_behind(&by_hand, None, LAST_RUNS).await?;
+    let is_own = |run: &RunRecord| run.triggered_user.as_deref() == Some(viewer.name());
+    // The last one decides: who went back to the defaults finds them.
+    let last = runs.into_iter().find(is_own);
+    Ok(last.filter(|run| run.conf.as_object().is_some_and(|conf| !conf.is_empty())))
 }
 
 pub(super) async fn submit(
@@ -50,7 +102,7 @@ pub(super) async fn submit(
             },
             Err(problems) => problems,
         };
-    let html = page(&dag, &viewer, &given, problems);
+    let html = page(&dag, &viewer, &given, problems).page();
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response())
 }
 
@@ -74,7 +126,12 @@ async fn find(app: &App, dag_id: String) -> Result<DagRecord, ApiError> {
 }
 
 /// The form, filled with what was given before.
-fn page(dag: &DagRecord, viewer: &Viewer, given: &Given, problems: Vec<String>) -> String {
+fn page<'a>(
+    dag: &DagRecord,
+    viewer: &'a Viewer,
+    given: &Given,
+    problems: Vec<String>,
+) -> TriggerPage<'a> {
     let field = |(name, param): (&String, _)| {
         let mut field = Field::new(name, param);
         if !problems.is_empty() {
@@ -94,6 +151,6 @@ fn page(dag: &DagRecord, viewer: &Viewer, given: &Given, problems: Vec<String>) 
         conf: text("conf"),
         note: text("note"),
         problems,
+        filled_from: None,
     }
-    .page()
 }

@@ -3,7 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
-use subak_store::access::Role;
+use subak_store::access::{Role, User};
 use subak_web::frame::Frame;
 use subak_web::text::Text;
 
@@ -27,6 +27,11 @@ impl Viewer {
         self.caller.may(Role::User)
     }
 
+    /// The DAGs that are shown; `None`: all.
+    pub(super) fn sight(&self) -> Option<Vec<String>> {
+        self.caller.sight()
+    }
+
     /// Returns what is around the page.
     pub(super) fn frame(&self) -> Frame<'_> {
         Frame {
@@ -34,7 +39,31 @@ impl Viewer {
             user: self.caller.name(),
             can_run: self.can_run(),
             can_pause: self.caller.may(Role::Op),
+            sees_all: self.caller.may_everywhere(Role::Viewer),
+            is_op: self.caller.may_everywhere(Role::Op),
+            is_admin: self.caller.may_everywhere(Role::Admin),
         }
+    }
+
+    /// The same for a row of a list that is about a DAG.
+    pub(super) fn frame_for(&self, dag_id: &str) -> Frame<'_> {
+        let can_run = self.may_with(dag_id, Role::User);
+        Frame { can_run, can_pause: self.may_with(dag_id, Role::Op), ..self.frame() }
+    }
+
+    /// Whether the viewer may do what `role` may with a DAG.
+    pub(super) fn may_with(&self, dag_id: &str, role: Role) -> bool {
+        self.caller.may_with(dag_id, role)
+    }
+
+    /// The signed-in user.
+    pub(super) fn user(&self) -> &User {
+        self.caller.user()
+    }
+
+    /// Whether the viewer may see other people's tokens.
+    pub(super) fn is_admin(&self) -> bool {
+        self.caller.may_everywhere(Role::Admin)
     }
 }
 

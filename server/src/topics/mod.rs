@@ -2,7 +2,6 @@
 //! some seconds and asked for once however many want them, so that pages and scrapers cost brokers
 //! nothing.
 
-mod kept;
 mod lag;
 
 use std::sync::Arc;
@@ -14,9 +13,9 @@ use subak_proto::{Marks, TopicLook as LookRequest, Topics as HeadsRequest, reque
 use subak_store::Store;
 use tracing::warn;
 
-use self::kept::Kept;
 pub(crate) use self::lag::{Lags, PartitionLag, PipelineLag};
 use crate::engine::Engine;
+use crate::fresh::Fresh;
 use crate::gateway::Requests;
 
 /// How long a worker may take to answer.
@@ -39,10 +38,10 @@ struct Inner {
     engine: Engine,
     requests: Requests,
     store: Store,
-    heads: Kept<String, Answer<TopicHeads>>,
-    looks: Kept<(String, String, u32), Answer<TopicLook>>,
-    marks: Kept<(String, Vec<String>), Answer<ClusterMarks>>,
-    lags: Kept<(), Arc<Lags>>,
+    heads: Fresh<String, Answer<TopicHeads>>,
+    looks: Fresh<(String, String, u32), Answer<TopicLook>>,
+    marks: Fresh<(String, Vec<String>), Answer<ClusterMarks>>,
+    lags: Fresh<(), Arc<Lags>>,
 }
 
 impl Topics {
@@ -51,10 +50,10 @@ impl Topics {
             engine,
             requests,
             store,
-            heads: Kept::new(FRESH),
-            looks: Kept::new(FRESH),
-            marks: Kept::new(FRESH),
-            lags: Kept::new(FRESH),
+            heads: Fresh::new(FRESH),
+            looks: Fresh::new(FRESH),
+            marks: Fresh::new(FRESH),
+            lags: Fresh::new(FRESH),
         };
         Self { inner: Arc::new(inner) }
     }

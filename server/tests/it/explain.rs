@@ -2,7 +2,7 @@
 
 use subak_core::decide::TryEnd;
 use subak_core::explain::{Explanation, Outlook, explain};
-use subak_core::ids::{DagId, Instance, RunKey};
+use subak_core::ids::{DagId, Instance, MapIndex, RunKey};
 use subak_server::engine::Outcome;
 use subak_store::read::{RunFilter, RunRecord};
 
@@ -19,17 +19,33 @@ tasks:
   d: {operator: noop, depends_on: [a, b]}
 ";
 
+const MANY: &str = "
+dag_id: many
+max_active_tasks: 2
+tasks:
+  each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {N: b}, {N: c}]}}
+  last: {operator: noop, depends_on: [each]}
+";
+
 async fn record(world: &World, run: RunKey) -> anyhow::Result<RunRecord> {
-    let filter = RunFilter { dag_id: Some("crowd".to_owned()), ..RunFilter::default() };
-    let runs = world.store.run_list(&filter, 10, 0).await?.items;
+    let runs = world.store.run_list(&RunFilter::default(), 10, 0).await?.items;
     Ok(runs.into_iter().find(|it| it.run_key == run).unwrap())
 }
 
 async fn told(world: &World, run: RunKey, task: &str) -> anyhow::Result<Explanation> {
+    told_of(world, run, task, MapIndex::NONE).await
+}
+
+async fn told_of(
+    world: &World,
+    run: RunKey,
+    task: &str,
+    map_index: MapIndex,
+) -> anyhow::Result<Explanation> {
     let run = record(world, run).await?;
     let version = world.store.version_get(run.dag, run.version).await?.unwrap();
     let plan = version.plan()?;
-    let at = Instance::from(plan.number(&task.into()).unwrap());
+    let at = Instance { task: plan.number(&task.into()).unwrap(), map_index };
     let facts = world.store.explain_facts(&run, &plan, at).await?.unwrap();
     Ok(explain(&plan, &facts).unwrap())
 }
@@ -99,5 +115,49 @@ async fn whatever_a_task_waits_for_is_told() -> anyhow::Result<()> {
         (told.outlook, &*told.summary),
         (Outlook::Ended, "ended as skipped: its run was cancelled")
     );
+    world.close().await
+}
+
+/// What is told of one instance of a mapped task: how it stands, and how what is told begins.
+async fn instance(world: &World, run: RunKey, index: i32) -> anyhow::Result<(Outlook, String)> {
+    let told = told_of(world, run, "each", MapIndex(index)).await?;
+    assert_eq!(told.map_index, MapIndex(index));
+    Ok((told.outlook, told.summary))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_instance_of_a_mapped_task_is_explained_by_itself() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(MANY).await?;
+    let mut hands = world.hands(1).await?;
+    let run = world.trigger("many").await?;
+    let first = hands.given("each").await;
+    world.live(run, &["each running", "each queued"]).await?;
+    assert_eq!(instance(&world, run, 0).await?.0, Outlook::Runs);
+    let (outlook, why) = instance(&world, run, 1).await?;
+    assert_eq!(outlook, Outlook::Waits);
+    assert!(why.starts_with("waits for a free slot of queue `default`"), "{why}");
+    let (outlook, why) = instance(&world, run, 2).await?;
+    assert_eq!(outlook, Outlook::Waits);
+    let not_made =
+        "2 of the task's 3 instances are made, and 0 have ended; max_active_tasks: 2 of 2";
+    assert!(why.starts_with(not_made), "{why}");
+    let whole = told(&world, run, "each").await?;
+    let sum = "it is mapped: 0 of 3 instances have ended, 2 are ready or run, 1 are not made yet";
+    assert!(whole.reasons.iter().any(|reason| reason.text == sum), "{whole:?}");
+    waits(&world, run, "last", "all_success").await?;
+
+    hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
+    let second = hands.given("each").await;
+    let (outlook, ended) = instance(&world, run, 0).await?;
+    assert_eq!(outlook, Outlook::Ended, "{ended}");
+    assert!(ended.contains("failed"), "{ended}");
+    hands.end(&second, Outcome::Success).await;
+    let third = hands.given("each").await;
+    hands.end(&third, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "failed");
+    assert_eq!(instance(&world, run, 2).await?.0, Outlook::Ended);
+    let never = told_of(&world, run, "each", MapIndex(3)).await?;
+    assert_eq!(never.outlook, Outlook::WillNotRun, "{never:?}");
     world.close().await
 }

@@ -59,6 +59,7 @@ impl Place {
             engine,
             http: None,
             https: false,
+            oidc: None,
             workers: vec![WorkerListen::Unix(socket.clone())],
             dags: None,
         };

@@ -95,7 +95,11 @@ impl Hands {
     pub(crate) async fn end_with(&self, held: &Held, outcome: Outcome, result: Value) -> Answer {
         let bare = TryReport::bare(held.fence, outcome, None);
         let report = TryReport {
-            xcoms: vec![XComReport { key: "return_value".to_owned(), value: result, shown: None }],
+            xcoms: vec![XComReport {
+                key: "return_value".to_owned(),
+                value: result,
+                ..XComReport::default()
+            }],
             ..bare
         };
         timeout(PATIENCE, self.worker.report(report)).await.expect("a report is answered")

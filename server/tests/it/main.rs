@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod assets;
+mod backfill;
 mod cancel;
 mod cascade;
 mod chain;
 mod checks;
 mod clear;
+mod clients;
 mod cron;
 mod drain;
 mod explain;
@@ -20,6 +23,7 @@ mod large;
 mod limits;
 mod mark;
 mod notices;
+mod oidc;
 mod outage;
 mod past;
 mod pools;

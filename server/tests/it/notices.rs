@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 use subak_core::decide::TryEnd;
 use subak_server::engine::{Mark, Outcome};
+use subak_server::notices::probe;
+use subak_testkit::sinks::{Certificate, Encryption};
 use subak_testkit::{peek, sinks};
 
-use crate::world::{World, key};
+use crate::world::{PATIENCE, World, key};
 
 const SHOP: &str = "
 dag_id: shop
@@ -115,5 +117,72 @@ async fn what_is_refused_for_good_is_given_up() -> anyhow::Result<()> {
     let left = peek::notifications(&world.store).await?;
     assert_eq!(left[0].0, "mail a mail needs `to`: addresses that it goes to");
     assert!(left[1].0.contains("no such user"), "{left:?}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_and_webhooks_are_encrypted_for_those_whose_certificate_is_good() -> anyhow::Result<()>
+{
+    let certificate = Certificate::new()?;
+    let mut hook = sinks::web_with(Encryption::Implicit(certificate.clone())).await?;
+    let mut smtps = sinks::mail_with(Encryption::Implicit(certificate.clone())).await?;
+    let mut starttls = sinks::mail_with(Encryption::StartTls(certificate.clone())).await?;
+    let mail = |port: u16, password: &str, extra: Value| {
+        let mut value = json!({"conn_type": "smtp", "host": "localhost", "port": port, "login": "ana",
+            "password": password, "extra": {"from": "subak@example.com", "ca": certificate.path()}});
+        for (key, item) in extra.as_object().unwrap() {
+            value["extra"][key] = item.clone();
+        }
+        value
+    };
+    let port = hook.port();
+    let web = move |path: &str, ca: Option<String>| {
+        let mut value = json!({"conn_type": "webhook", "password": "k3y",
+            "host": format!("https://localhost:{port}/{path}?token=hunter22")});
+        if let Some(ca) = ca {
+            value["extra"] = json!({"ca": ca});
+        }
+        value
+    };
+    let implicit = mail(smtps.port(), "hunter22", json!({"tls": "implicit"}));
+    let upgraded = mail(starttls.port(), "hunter22", json!({}));
+    let signed = web("hook", Some(certificate.path()));
+    let words = async |value: &Value| match probe(value, PATIENCE).await {
+        Ok(found) => found.to_string(),
+        Err(error) => format!("{error:#}"),
+    };
+    assert!(words(&implicit).await.contains(r#""encryption":"TLS""#), "{}", words(&implicit).await);
+    assert!(words(&upgraded).await.contains("STARTTLS"), "{}", words(&upgraded).await);
+    assert!(words(&mail(starttls.port(), "wrong", json!({}))).await.contains("who are you"));
+    assert!(words(&signed).await.contains("200"), "{}", words(&signed).await);
+    assert_eq!(hook.next().await?.header("x-subak-event"), "ping");
+    hook.refuse(&["404 Not Found"]);
+    let refused = words(&signed).await;
+    assert!(refused.contains("404") && !refused.contains("hunter22"), "{refused}");
+    // Nobody else's certificate, and nobody who offers none.
+    for value in [web("hook", None), mail(sinks::mail().await?.port(), "hunter22", json!({}))] {
+        let refused = words(&value).await;
+        assert!(refused.contains("ertificate") || refused.contains("TLS"), "{refused}");
+        assert!(!refused.contains("hunter22"), "{refused}");
+    }
+
+    let world = World::new().await?;
+    for (name, kind, value) in
+        [("one", "smtp", implicit), ("two", "smtp", upgraded), ("three", "webhook", signed)]
+    {
+        connect(&world, name, kind, value).await?;
+    }
+    world
+        .dags(
+            "{dag_id: told, tasks: {a: {operator: empty}}, on_success: [{connection: one, to: [a@b.c]},
+              {connection: two, to: [a@b.c]}, {connection: three}]}",
+        )
+        .await?;
+    let run = world.trigger("told").await?;
+    assert_eq!(world.ended(run).await?, "success");
+    assert!(smtps.next().await?.data.contains("run of told succeeded"));
+    assert_eq!(starttls.next().await?.to, ["a@b.c"]);
+    hook.next().await?;
+    assert_eq!(hook.next().await?.path, "/hook?token=hunter22");
     world.close().await
 }

@@ -46,7 +46,7 @@ async fn rows_that_are_not_kept_are_asked_from_a_worker() -> anyhow::Result<()> 
     assert_eq!(world.ended(run).await?, "success");
 
     let user = world.store.user_create("ana", None, Role::Viewer).await?;
-    let token = world.store.api_token_create(&user, "test", None).await?.expose().to_owned();
+    let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
     let (store, requests) = (world.store.clone(), world.requests.clone());
     let app = App::new(store, world.engine.clone(), requests, false, world.stop.child_token());
     let rows = |limit: usize| format!("r/taskInstances/a/datasets/output/rows?limit={limit}");

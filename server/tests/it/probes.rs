@@ -32,7 +32,7 @@ async fn a_worker_says_whether_a_connection_works() -> anyhow::Result<()> {
         json!({"conn_type": "postgres", "host": "db", "login": "etl", "password": "hunter2"});
     world.store.connection_put(&key(), "shop", "postgres", None, &shop).await?;
     let user = world.store.user_create("ana", None, Role::Op).await?;
-    let token = world.store.api_token_create(&user, "test", None).await?.expose().to_owned();
+    let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
     let (store, requests) = (world.store.clone(), world.requests.clone());
     let app = App::new(store, world.engine.clone(), requests, false, world.stop.child_token());
 

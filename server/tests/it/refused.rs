@@ -33,7 +33,7 @@ async fn a_report_that_the_database_refuses_fails_alone() -> anyhow::Result<()> 
                 report.xcoms.push(XComReport {
                     key: "return_value".to_owned(),
                     value: json!("x\0y"),
-                    shown: None,
+                    ..XComReport::default()
                 });
             }
             reports.push(report);

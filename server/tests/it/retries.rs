@@ -3,7 +3,8 @@
 use serde_json::json;
 use subak_core::decide::TryEnd;
 use subak_core::ids::DagId;
-use subak_server::engine::{Outcome, Told, Trigger, TryReport, fence};
+use subak_proto::{Assignment, XCom};
+use subak_server::engine::{Outcome, Told, Trigger, TryReport, XComReport, fence};
 use subak_testkit::peek;
 
 use crate::world::{World, key};
@@ -113,5 +114,66 @@ async fn a_task_is_told_of_the_last_successful_run() -> anyhow::Result<()> {
         world.ended(run).await?;
     }
     assert_eq!(seen, [None, Some(0), Some(0)]);
+    world.close().await
+}
+
+/// The values that an assignment carries, by whose they are.
+fn carried(given: &Assignment) -> Vec<String> {
+    let value = |xcom: &XCom| String::from_utf8_lossy(&xcom.value).into_owned();
+    given
+        .xcoms
+        .iter()
+        .map(|xcom| format!("{:?} {} {}", xcom.instance, xcom.prior, value(xcom)))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_is_told_what_single_instances_and_earlier_runs_returned() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world
+        .dags(
+            "{dag_id: told, tasks: {
+              each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {N: b}, {N: c}]}},
+              last: {operator: noop},
+              sum: {operator: bash, depends_on: [each, last], with: {command: 'true', env: {
+                E: \"{{ ti.xcom_pull('each', map_indexes=[2, 0]) | join }}\",
+                L: \"{{ ti.xcom_pull('last', include_prior_dates=True) }}\"}}}}}",
+        )
+        .await?;
+    let mut worker = world.worker(1).await?;
+    let mut seen = Vec::new();
+    for day in 1..=3 {
+        let date = format!("2026-11-0{day}T00:00:00Z").parse()?;
+        let trigger = Trigger {
+            logical_date: Some(date),
+            data_interval: Some((date, date)),
+            ..Trigger::manual(DagId::from("told"), "test", json!({}))
+        };
+        let run = world.engine.run_trigger(trigger).await?.run;
+        for _ in 0..5 {
+            let told = worker.next().await;
+            let Told::Run(given) = &told[0] else { panic!("{told:?}") };
+            let fence = fence(given.r#try.as_ref().unwrap());
+            let result = match given.task_id.as_str() {
+                "each" => Some(json!(fence.instance.map_index.0)),
+                // Only the first run's has something to say.
+                "last" => (day == 1).then(|| json!("first")),
+                _ => {
+                    seen.push(carried(given));
+                    None
+                }
+            };
+            let returned = result.map(|value| XComReport {
+                key: "return_value".to_owned(),
+                value,
+                ..XComReport::default()
+            });
+            let bare = TryReport::bare(fence, Outcome::Success, None);
+            worker.report(TryReport { xcoms: returned.into_iter().collect(), ..bare }).await;
+        }
+        assert_eq!(world.ended(run).await?, "success");
+    }
+    let told = ["Some(0) false 0", "Some(2) false 2", "None true \"first\""];
+    assert_eq!(seen, [told, told, told]);
     world.close().await
 }

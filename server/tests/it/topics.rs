@@ -90,7 +90,7 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
     world.dags(DRAIN).await?;
     peek::meddle(&world.store, RANGES).await?;
     let user = world.store.user_create("ana", None, Role::Viewer).await?;
-    let token = world.store.api_token_create(&user, "test", None).await?.expose().to_owned();
+    let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
     let app = || {
         let (store, requests) = (world.store.clone(), world.requests.clone());
         App::new(store, world.engine.clone(), requests, false, world.stop.child_token())
@@ -137,6 +137,7 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
         }
     });
 
+    world.engine.pool_put("narrow", 2, Some(false), None).await?;
     // However many ask, the worker is asked once.
     let app = app();
     let (status, text) = get(app.clone(), token.clone(), "/metrics").await?;
@@ -156,11 +157,16 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
         "subak_workers 1".to_owned(),
         "subak_runs{state=\"running\"} 0".to_owned(),
         "subak_http_requests_total{status=\"2xx\"} 0".to_owned(),
+        "subak_http_request_duration_seconds_count 0".to_owned(),
+        "subak_pool_slots{pool=\"narrow\"} 2".to_owned(),
+        "subak_pool_slots_used{pool=\"narrow\"} 0".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in {text}");
     }
     let (_, again) = get(app.clone(), token.clone(), "/metrics").await?;
     assert!(again.contains("\nsubak_http_requests_total{status=\"2xx\"} 1\n"), "{again}");
+    assert!(again.contains("\nsubak_http_request_duration_seconds_bucket{le=\"+Inf\"} 1\n"));
+    assert!(again.contains("\nsubak_engine_beat_age_seconds "), "{again}");
 
     let (_, told) =
         get(app.clone(), token.clone(), "/api/v2/topics?connection=broker&limit=1").await?;
@@ -203,7 +209,7 @@ async fn how_far_a_running_task_is_stands_in_api_and_page() -> anyhow::Result<()
     let (world, server) = World::served().await?;
     world.dags("{dag_id: one, tasks: {read: {operator: noop}}}").await?;
     let user = world.store.user_create("ana", None, Role::Viewer).await?;
-    let token = world.store.api_token_create(&user, "test", None).await?.expose().to_owned();
+    let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
     let (store, requests) = (world.store.clone(), world.requests.clone());
     let app = App::new(store, world.engine.clone(), requests, false, world.stop.child_token());
     let mut worker = Wire::join(server, 1).await?;

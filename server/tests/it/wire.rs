@@ -48,8 +48,14 @@ impl World {
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
         };
-        let config =
-            ServerConfig { engine, http: None, https: false, workers: vec![listen], dags: None };
+        let config = ServerConfig {
+            engine,
+            http: None,
+            https: false,
+            oidc: None,
+            workers: vec![listen],
+            dags: None,
+        };
         let server = Server::start(config, store.clone(), Some(Arc::new(key()))).await?;
         let address = server.workers()[0].context("a TCP listener has an address")?;
         let (engine, requests) = (server.engine().clone(), server.requests().clone());

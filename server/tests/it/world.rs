@@ -27,6 +27,19 @@ const LONG_LEASE: Duration = Duration::from_secs(3_600);
 /// Between two looks at what no change tells of.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Saves the DAGs of a file.
+pub(crate) async fn save(store: &Store, text: &str) -> anyhow::Result<()> {
+    let parsed = dag::parse("test.yaml", text);
+    anyhow::ensure!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+    for model in &parsed.dags {
+        let hash = version::hash(model);
+        let new =
+            NewVersion { dag: model, hash: hash.as_bytes(), source: text, file: "test.yaml" };
+        store.version_save(&new).await?;
+    }
+    Ok(())
+}
+
 /// One server's engine with a database of its own.
 pub(crate) struct World {
     pub(crate) store: Store,
@@ -57,15 +70,7 @@ impl World {
 
     /// Saves the DAGs of a file.
     pub(crate) async fn dags(&self, text: &str) -> anyhow::Result<()> {
-        let parsed = dag::parse("test.yaml", text);
-        anyhow::ensure!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
-        for model in &parsed.dags {
-            let hash = version::hash(model);
-            let new =
-                NewVersion { dag: model, hash: hash.as_bytes(), source: text, file: "test.yaml" };
-            self.store.version_save(&new).await?;
-        }
-        Ok(())
+        save(&self.store, text).await
     }
 
     pub(crate) async fn trigger(&self, dag: &str) -> anyhow::Result<RunKey> {

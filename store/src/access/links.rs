@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::users::UserRow;
+use super::users::{UserRow, user_columns};
 use super::{Secret, User, secret};
 use crate::{Store, StoreError};
 
@@ -29,13 +29,14 @@ impl Store {
 
     /// Uses a link up and returns whom it signs in; a second use finds nobody.
     pub async fn sign_in_link_redeem(&self, link: &str) -> Result<Option<User>, StoreError> {
-        let row: Option<UserRow> = sqlx::query_as(
+        let row: Option<UserRow> = sqlx::query_as(concat!(
             "UPDATE sign_in_link l SET used_at = now()
              FROM app_user u
              WHERE l.hash = $1 AND l.used_at IS NULL AND l.expires_at > now()
                AND u.user_id = l.user_id AND u.disabled_at IS NULL
-             RETURNING u.user_id, u.username, u.role",
-        )
+             RETURNING ",
+            user_columns!()
+        ))
         .bind(secret::hash(link))
         .fetch_optional(&self.pool)
         .await?;

@@ -2,6 +2,7 @@
 //!
 //! Secrets are random and kept as SHA-256; passwords are argon2id. Nothing here prints one.
 
+mod grants;
 mod join;
 mod links;
 mod password;
@@ -10,7 +11,9 @@ mod sessions;
 mod tokens;
 mod users;
 
+pub use grants::{Grant, GrantOn};
 pub use join::JoinTokenRow;
 pub use password::PasswordProblem;
 pub use secret::Secret;
+pub use tokens::TokenRow;
 pub use users::{NewUserError, Role, User};

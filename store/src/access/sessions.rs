@@ -1,6 +1,6 @@
 //! Browser sessions: they end when idle for 12 hours, and 7 days after they began.
 
-use super::users::UserRow;
+use super::users::{UserRow, user_columns};
 use super::{Secret, User, secret};
 use crate::{Store, StoreError};
 
@@ -25,18 +25,19 @@ impl Store {
 
     /// Returns whose session it is, if it goes on, and notes the visit (once a minute).
     pub async fn web_session_user(&self, session: &str) -> Result<Option<User>, StoreError> {
-        let row: Option<UserRow> = sqlx::query_as(
+        let row: Option<UserRow> = sqlx::query_as(concat!(
             "WITH found AS (
-                 SELECT s.hash, s.seen_at, u.user_id, u.username, u.role
-                 FROM web_session s JOIN app_user u USING (user_id)
+                 SELECT s.hash, s.seen_at, ",
+            user_columns!(),
+            " FROM web_session s JOIN app_user u USING (user_id)
                  WHERE s.hash = $1 AND s.expires_at > now()
                    AND s.seen_at > now() - interval '12 hours' AND u.disabled_at IS NULL
              ), seen AS (
                  UPDATE web_session s SET seen_at = now() FROM found f
                  WHERE s.hash = f.hash AND f.seen_at < now() - interval '1 minute'
              )
-             SELECT user_id, username, role FROM found",
-        )
+             SELECT user_id, username, role, has_grants FROM found"
+        ))
         .bind(secret::hash(session))
         .fetch_optional(&self.pool)
         .await?;

@@ -1,40 +1,72 @@
-//! API tokens, as `POST /auth/token` gives them.
+//! API tokens: as `POST /auth/token` gives them, and as people make them for programs.
 
 use std::time::Duration;
 
-use super::users::UserRow;
-use super::{Secret, User, secret};
+use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::users::{UserRow, user_columns};
+use super::{Role, Secret, User, secret};
 use crate::{Store, StoreError};
 
+/// A token, without its secret.
+#[derive(Debug, Clone, FromRow)]
+pub struct TokenRow {
+    pub token_id: Uuid,
+    pub username: String,
+    pub name: String,
+    /// The most that it may do; `None`: all that its user may.
+    pub scope: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+#[derive(FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    scope: Option<String>,
+}
+
 impl Store {
-    /// Makes a token that acts for `user` until `life` is over (`None`: for ever).
+    /// Makes a token that acts for `user`, with `scope` at the most, until `life` is over (`None`: for
+    /// ever).
     pub async fn api_token_create(
         &self,
         user: &User,
         name: &str,
+        scope: Option<Role>,
         life: Option<Duration>,
     ) -> Result<Secret, StoreError> {
         let secret = Secret::draw("subak_api_");
         sqlx::query(
             "WITH gone AS (DELETE FROM api_token WHERE expires_at < now())
-             INSERT INTO api_token (hash, user_id, name, expires_at)
-             VALUES ($1, $2, $3, now() + make_interval(secs => $4))",
+             INSERT INTO api_token (hash, user_id, name, scope, expires_at)
+             VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
         )
         .bind(secret::hash(secret.expose()))
         .bind(user.user_id)
         .bind(name)
+        .bind(scope.map(Role::as_str))
         .bind(life.map(|life| life.as_secs_f64()))
         .execute(&self.pool)
         .await?;
         Ok(secret)
     }
 
-    /// Returns for whom a token acts, if it is good, and notes the use (once a minute).
-    pub async fn api_token_user(&self, token: &str) -> Result<Option<User>, StoreError> {
-        let row: Option<UserRow> = sqlx::query_as(
+    /// Returns for whom a token acts, if it is good, with the most that it may do, and notes the use
+    /// (once a minute).
+    pub async fn api_token_user(
+        &self,
+        token: &str,
+    ) -> Result<Option<(User, Option<Role>)>, StoreError> {
+        let row: Option<FoundRow> = sqlx::query_as(concat!(
             "WITH found AS (
-                 SELECT t.hash, t.last_used_at, u.user_id, u.username, u.role
-                 FROM api_token t JOIN app_user u USING (user_id)
+                 SELECT t.hash, t.last_used_at, t.scope, ",
+            user_columns!(),
+            " FROM api_token t JOIN app_user u USING (user_id)
                  WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > now())
                    AND u.disabled_at IS NULL
              ), used AS (
@@ -42,11 +74,36 @@ impl Store {
                  WHERE t.hash = f.hash
                    AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 minute')
              )
-             SELECT user_id, username, role FROM found",
-        )
+             SELECT user_id, username, role, has_grants, scope FROM found"
+        ))
         .bind(secret::hash(token))
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(User::from))
+        // A scope of a later version grants nothing.
+        let scope = |it: &str| Role::parse(it).unwrap_or(Role::None);
+        Ok(row.map(|row| (row.user.into(), row.scope.as_deref().map(scope))))
+    }
+
+    /// The tokens of a user, or of everybody, the newest first.
+    pub async fn api_token_list(&self, user: Option<&User>) -> Result<Vec<TokenRow>, StoreError> {
+        let all = "SELECT t.token_id, u.username, t.name, t.scope, t.created_at, t.expires_at,
+                          t.last_used_at
+                   FROM api_token t JOIN app_user u USING (user_id)
+                   WHERE ($1::uuid IS NULL OR t.user_id = $1)
+                     AND (t.expires_at IS NULL OR t.expires_at > now())
+                   ORDER BY t.created_at DESC LIMIT 1000";
+        Ok(sqlx::query_as(all).bind(user.map(|it| it.user_id)).fetch_all(&self.pool).await?)
+    }
+
+    /// Ends a token of a user, or of anybody, and returns its name; `None` if there is none.
+    pub async fn api_token_revoke(
+        &self,
+        token: Uuid,
+        user: Option<&User>,
+    ) -> Result<Option<String>, StoreError> {
+        let gone = "DELETE FROM api_token
+                    WHERE token_id = $1 AND ($2::uuid IS NULL OR user_id = $2) RETURNING name";
+        let user = user.map(|it| it.user_id);
+        Ok(sqlx::query_scalar(gone).bind(token).bind(user).fetch_optional(&self.pool).await?)
     }
 }

@@ -10,6 +10,7 @@ use subak_core::state::{RunState, TaskState};
 
 use super::EngineTx;
 use super::fence::column;
+use super::turns::{Line, Lines, first_turns};
 use crate::StoreError;
 use crate::statement::statements;
 
@@ -85,6 +86,9 @@ pub struct LiveRetry {
     pub waits_pool: bool,
     /// As for [`LiveNew`].
     pub ahead: i32,
+    pub priority: i32,
+    pub queue: String,
+    pub pool: Option<String>,
 }
 
 /// A run's counters after this transaction.
@@ -129,7 +133,7 @@ statements! {
     /// Ends, new live rows and counters in one round trip. `started_at` is the clock's, not the
     /// transaction's: the transaction may have waited for locks. So a try that it stops may have started
     /// after it began.
-    Points SETTLE = "
+    Points SETTLE = concat!("
         WITH gone AS (
             DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])
         ), history AS (
@@ -164,22 +168,13 @@ statements! {
                pool, pool_slots, waits_pool,
                CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
                CASE WHEN session IS NOT NULL THEN clock_timestamp() END,
-               l.ahead + 1 + coalesce(
-                   CASE WHEN l.waits_pool THEN (
-                       SELECT f.turn FROM live AS f
-                       WHERE f.waits_pool AND f.pool = l.pool AND f.priority = l.priority
-                       ORDER BY f.turn LIMIT 1
-                   ) WHEN l.state = 'queued' THEN (
-                       SELECT f.turn FROM live AS f
-                       WHERE f.state = 'queued' AND f.queue = l.queue AND f.priority = l.priority
-                       ORDER BY f.turn LIMIT 1
-                   ) END, 0)
+               l.ahead + 1 + CASE WHEN l.line > 0 THEN (", first_turns!("$37", "$38", "$39"), ")[l.line] ELSE 0 END
         FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
                     $28::text[], $29::integer[], $30::integer[], $31::bigint[], $33::text[],
-                    $34::integer[], $35::boolean[], $36::integer[])
+                    $34::integer[], $35::boolean[], $36::integer[], $40::integer[])
              AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-                   pool_slots, waits_pool, ahead)
-        RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at";
+                   pool_slots, waits_pool, ahead, line)
+        RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at");
 
     /// The newest end of an instance, which an upstream had failed, becomes a skip.
     Points OVERRULE = "
@@ -196,26 +191,18 @@ statements! {
         WHERE h.run_key = want.run_key AND h.task = want.task AND h.map_index = want.map_index
           AND h.token = newest.token";
 
-    Points LIVE_RETRY = "
+    Points LIVE_RETRY = concat!("
         UPDATE live
         SET state = u.state::task_state, try_number = u.try_number, failed = u.failed, lost = u.lost,
             session = NULL, token = NULL, started_at = NULL, queued_at = now(),
             waits_pool = u.waits_pool,
             due_at = now() + u.delay_micros * interval '1 microsecond',
-            turn = u.ahead + 1 + coalesce(
-                CASE WHEN u.waits_pool THEN (
-                    SELECT f.turn FROM live AS f
-                    WHERE f.waits_pool AND f.pool = live.pool AND f.priority = live.priority
-                    ORDER BY f.turn LIMIT 1
-                ) WHEN u.state = 'queued' THEN (
-                    SELECT f.turn FROM live AS f
-                    WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
-                    ORDER BY f.turn LIMIT 1
-                ) END, 0)
+            turn = u.ahead + 1
+                 + CASE WHEN u.line > 0 THEN (", first_turns!("$9", "$10", "$11"), ")[u.line] ELSE 0 END
         FROM unnest($1::text[], $2::text[], $3::integer[], $4::smallint[], $5::smallint[], $6::bigint[],
-                    $7::boolean[], $8::integer[])
-             AS u (ctid, state, try_number, failed, lost, delay_micros, waits_pool, ahead)
-        WHERE live.ctid = u.ctid::tid";
+                    $7::boolean[], $8::integer[], $12::integer[])
+             AS u (ctid, state, try_number, failed, lost, delay_micros, waits_pool, ahead, line)
+        WHERE live.ctid = u.ctid::tid");
 }
 
 impl HandedOver {
@@ -223,6 +210,20 @@ impl HandedOver {
     #[must_use]
     pub fn fence(&self) -> super::Fence {
         super::Fence { instance: self.key, session: self.session, token: self.token }
+    }
+}
+
+impl LiveNew {
+    fn line(&self) -> Option<Line> {
+        let pool = self.pool.as_deref();
+        Line::joined(self.state, self.waits_pool, pool, &self.queue, self.priority)
+    }
+}
+
+impl LiveRetry {
+    fn line(&self) -> Option<Line> {
+        let pool = self.pool.as_deref();
+        Line::joined(self.state, self.waits_pool, pool, &self.queue, self.priority)
     }
 }
 
@@ -260,6 +261,9 @@ impl EngineTx<'_> {
 
     async fn settle(&mut self, apply: &Apply) -> Result<Vec<HandedOver>, StoreError> {
         let (history, live, runs) = (&apply.history, &apply.live_new, &apply.runs);
+        let mut lines = Lines::default();
+        let line: Vec<i32> = live.iter().map(|l| lines.number(l.line())).collect();
+        let (pools, queues, priorities) = lines.columns();
         let rows: Vec<SettleRow> = sqlx::query_as(SETTLE)
             .bind(&apply.live_gone)
             .bind(column(history, |h| h.key.run.0))
@@ -297,6 +301,10 @@ impl EngineTx<'_> {
             .bind(column(live, |l| l.pool_slots))
             .bind(column(live, |l| l.waits_pool))
             .bind(column(live, |l| l.ahead))
+            .bind(pools)
+            .bind(queues)
+            .bind(priorities)
+            .bind(line)
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())
@@ -319,6 +327,9 @@ impl EngineTx<'_> {
         if retries.is_empty() {
             return Ok(());
         }
+        let mut lines = Lines::default();
+        let line: Vec<i32> = retries.iter().map(|r| lines.number(r.line())).collect();
+        let (pools, queues, priorities) = lines.columns();
         sqlx::query(LIVE_RETRY)
             .bind(column(retries, |r| r.ctid.clone()))
             .bind(column(retries, |r| r.state.as_str()))
@@ -328,6 +339,10 @@ impl EngineTx<'_> {
             .bind(column(retries, |r| r.delay.map(micros)))
             .bind(column(retries, |r| r.waits_pool))
             .bind(column(retries, |r| r.ahead))
+            .bind(pools)
+            .bind(queues)
+            .bind(priorities)
+            .bind(line)
             .execute(&mut *self.tx)
             .await?;
         Ok(())

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 
 use super::fence::column;
+use super::turns::first_turn;
 use super::{EngineTx, HandedOver};
 use crate::StoreError;
 use crate::statement::statements;
@@ -24,6 +25,50 @@ impl From<PromotedRow> for Promoted {
     fn from((run, task, queue, pool): PromotedRow) -> Self {
         Self { run: RunKey(run), task: TaskNo(task), queue, pool }
     }
+}
+
+/// Lets held-back rows join their lines, one turn behind each other; of each line the first one is looked
+/// up for one of them.
+macro_rules! promote {
+    ($want:literal, $which:literal) => {
+        concat!(
+            "
+        UPDATE live
+        SET state = CASE WHEN live.pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
+            waits_pool = live.pool IS NOT NULL, queued_at = now(), turn = joining.turn
+        FROM (
+            SELECT ctid, ahead + coalesce(max(first) OVER line, 0) AS turn
+            FROM (
+                SELECT ctid, pool, queue, priority, ahead,
+                       CASE WHEN row_number() OVER line = 1 THEN ",
+            first_turn!("held.pool", "held.queue", "held.priority"),
+            " END AS first
+                FROM (
+                    SELECT held.*, want.active + held.n AS ahead
+                    FROM ",
+            $want,
+            "
+                    CROSS JOIN LATERAL (
+                        SELECT *, row_number() OVER () AS n FROM (
+                            SELECT l.ctid, l.pool, l.queue, l.priority FROM live AS l
+                            WHERE l.run_key = want.run_key AND l.state = 'scheduled' AND NOT l.waits_pool
+                              AND ",
+            $which,
+            "
+                            ORDER BY l.priority DESC, l.task, l.map_index
+                            LIMIT want.most
+                            FOR UPDATE
+                        ) AS first
+                    ) AS held
+                ) AS held
+                WINDOW line AS (PARTITION BY pool, queue, priority)
+            ) AS looked
+            WINDOW line AS (PARTITION BY pool, queue, priority)
+        ) AS joining
+        WHERE live.ctid = joining.ctid
+        RETURNING live.run_key, live.task, live.queue, live.pool"
+        )
+    };
 }
 
 statements! {
@@ -49,65 +94,18 @@ statements! {
 
     /// Lets up to `$2` held-back tasks of each run `$1`, of which `$3` are active, become ready; none of
     /// those tasks `$5` of runs `$4` that have a limit of their own.
-    Points PROMOTE = "
-        UPDATE live
-        SET state = CASE WHEN pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
-            waits_pool = pool IS NOT NULL, queued_at = now(),
-            turn = want.active + held.n + coalesce(
-                CASE WHEN pool IS NULL THEN (
-                    SELECT f.turn FROM live AS f
-                    WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
-                    ORDER BY f.turn LIMIT 1
-                ) ELSE (
-                    SELECT f.turn FROM live AS f
-                    WHERE f.waits_pool AND f.pool = live.pool AND f.priority = live.priority
-                    ORDER BY f.turn LIMIT 1
-                ) END, 0)
-        FROM unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, most, active)
-        CROSS JOIN LATERAL (
-            SELECT ctid, row_number() OVER () AS n FROM (
-                SELECT l.ctid FROM live AS l
-                WHERE l.run_key = want.run_key AND l.state = 'scheduled' AND NOT l.waits_pool
-                  AND NOT EXISTS (
-                      SELECT FROM unnest($4::bigint[], $5::integer[]) AS own (run_key, task)
-                      WHERE own.run_key = l.run_key AND own.task = l.task)
-                ORDER BY l.priority DESC, l.task, l.map_index
-                LIMIT want.most
-                FOR UPDATE
-            ) AS first
-        ) AS held
-        WHERE live.ctid = held.ctid
-        RETURNING live.run_key, live.task, live.queue, live.pool";
+    Points PROMOTE = promote!(
+        "unnest($1::bigint[], $2::integer[], $3::integer[]) AS want (run_key, most, active)",
+        "NOT EXISTS (
+             SELECT FROM unnest($4::bigint[], $5::integer[]) AS own (run_key, task)
+             WHERE own.run_key = l.run_key AND own.task = l.task)"
+    );
 
     /// The same of one task `$4` alone.
-    Points PROMOTE_ONE = "
-        UPDATE live
-        SET state = CASE WHEN pool IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
-            waits_pool = pool IS NOT NULL, queued_at = now(),
-            turn = want.active + held.n + coalesce(
-                CASE WHEN pool IS NULL THEN (
-                    SELECT f.turn FROM live AS f
-                    WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
-                    ORDER BY f.turn LIMIT 1
-                ) ELSE (
-                    SELECT f.turn FROM live AS f
-                    WHERE f.waits_pool AND f.pool = live.pool AND f.priority = live.priority
-                    ORDER BY f.turn LIMIT 1
-                ) END, 0)
-        FROM (VALUES ($1::bigint, $2::integer, $3::integer, $4::integer))
-             AS want (run_key, most, active, task)
-        CROSS JOIN LATERAL (
-            SELECT ctid, row_number() OVER () AS n FROM (
-                SELECT l.ctid FROM live AS l
-                WHERE l.run_key = want.run_key AND l.task = want.task
-                  AND l.state = 'scheduled' AND NOT l.waits_pool
-                ORDER BY l.priority DESC, l.task, l.map_index
-                LIMIT want.most
-                FOR UPDATE
-            ) AS first
-        ) AS held
-        WHERE live.ctid = held.ctid
-        RETURNING live.run_key, live.task, live.queue, live.pool";
+    Points PROMOTE_ONE = promote!(
+        "(VALUES ($1::bigint, $2::integer, $3::integer, $4::integer)) AS want (run_key, most, active, task)",
+        "l.task = want.task"
+    );
 
     /// How many instances of tasks `$2` of runs `$1` are active.
     Points ACTIVE = "

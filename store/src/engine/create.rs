@@ -34,6 +34,8 @@ pub struct NewRun {
     pub tasks_open: i32,
     pub tasks_active: i32,
     pub tasks_held: i32,
+    /// The backfill that makes it, and its turn there.
+    pub backfill: Option<(i64, i32)>,
 }
 
 /// How many runs of a DAG are there, its row locked.
@@ -57,20 +59,20 @@ statements! {
         INSERT INTO run
             (run_key, uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
              logical_date, data_interval_start, data_interval_end, run_after, conf, note, started_at,
-             deadline_at, tasks_open, tasks_active, tasks_held)
+             deadline_at, tasks_open, tasks_active, tasks_held, backfill, backfill_place)
         SELECT (((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint << 40) + nextval('run_key'),
                uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state::run_state,
                logical_date, data_interval_start, data_interval_end, run_after, conf, note,
                CASE WHEN state = 'running' THEN now() END,
                CASE WHEN state = 'running' THEN now() + timeout_micros * interval '1 microsecond' END,
-               tasks_open, tasks_active, tasks_held
+               tasks_open, tasks_active, tasks_held, backfill, backfill_place
         FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[],
                     $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
                     $12::timestamptz[], $13::jsonb[], $14::text[], $15::bigint[], $16::integer[],
-                    $17::integer[], $18::integer[])
+                    $17::integer[], $18::integer[], $19::bigint[], $20::integer[])
              AS r (uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
                    logical_date, data_interval_start, data_interval_end, run_after, conf, note,
-                   timeout_micros, tasks_open, tasks_active, tasks_held)
+                   timeout_micros, tasks_open, tasks_active, tasks_held, backfill, backfill_place)
         ON CONFLICT DO NOTHING
         RETURNING uuid, run_key";
 
@@ -94,7 +96,7 @@ statements! {
 
     Points RUNS_QUEUED_LOCK = "
         SELECT run_key FROM run
-        WHERE dag = $1 AND state = 'queued' AND cancelled_at IS NULL
+        WHERE dag = $1 AND state = 'queued' AND backfill IS NULL AND cancelled_at IS NULL
         ORDER BY run_key LIMIT $2
         FOR NO KEY UPDATE SKIP LOCKED";
 
@@ -174,12 +176,15 @@ impl EngineTx<'_> {
             .bind(column(runs, |r| r.tasks_open))
             .bind(column(runs, |r| r.tasks_active))
             .bind(column(runs, |r| r.tasks_held))
+            .bind(column(runs, |r| r.backfill.map(|(backfill, _)| backfill)))
+            .bind(column(runs, |r| r.backfill.map(|(_, place)| place)))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().map(|(uuid, key)| (uuid, RunKey(key))).collect())
     }
 
-    /// The oldest queued runs of a DAG that nobody else holds, locked.
+    /// The oldest queued runs of a DAG that nobody else holds, locked; those of backfills are counted
+    /// by these.
     pub async fn runs_queued_lock(
         &mut self,
         dag: i32,

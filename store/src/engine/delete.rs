@@ -1,4 +1,4 @@
-//! Deletes one ended run with everything that only it needs. What lies under the storage URL goes with
+//! Deletes one ended run with everything that only it needs. Its datasets and large logs go with
 //! the run's day; dead letters stay until they were seen to, as after retention.
 
 use subak_core::ids::RunKey;

@@ -22,6 +22,8 @@ pub struct LockedRun {
     pub tasks_held: i32,
     pub leaves_failed: i32,
     pub has_resets: bool,
+    /// The backfill that it counts for; `None`: it counts for its DAG.
+    pub backfill: Option<i64>,
 }
 
 /// What names a try: the instance, and who may end it.
@@ -86,6 +88,7 @@ struct LockedRunRow {
     tasks_held: i32,
     leaves_failed: i32,
     has_resets: bool,
+    backfill: Option<i64>,
 }
 
 #[derive(FromRow)]
@@ -115,7 +118,8 @@ statements! {
     /// `$1` keys, sorted: so two transactions lock in the same order.
     Points RUNS_LOCK = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
-               r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
+               r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
+               r.backfill
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
@@ -124,7 +128,8 @@ statements! {
     /// The same, leaving out runs that another transaction holds.
     Points RUNS_LOCK_FREE = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
-               r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets
+               r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
+               r.backfill
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
@@ -309,6 +314,7 @@ impl From<LockedRunRow> for LockedRun {
             tasks_held: row.tasks_held,
             leaves_failed: row.leaves_failed,
             has_resets: row.has_resets,
+            backfill: row.backfill,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The engine's transactions: they lock runs first, then move rows in sets. What the rows mean is
 //! decided in `subak_core::decide`; nothing is decided here.
 //!
-//! Order of locks: runs (sorted) → live → joins → load of DAGs → pools (sorted).
+//! Order of locks: runs (sorted) → live → joins → load of DAGs, of backfills → pools (sorted).
 
 mod against;
 mod apply;
+mod backfills;
 mod claim;
 mod create;
 mod delete;
@@ -14,9 +15,11 @@ mod maps;
 mod past;
 mod pools;
 mod reset;
+mod turns;
 mod tx;
 
 pub use apply::{Apply, HandedOver, HistoryRow, LiveNew, LiveRetry, RunUpdate};
+pub use backfills::{BackfillLoad, NewBackfill, RunAt};
 pub use claim::Promoted;
 pub use create::{DagLoad, NewRun, QueuedRun};
 pub(crate) use fence::place;
@@ -33,6 +36,7 @@ pub(crate) fn statements() -> Vec<crate::statement::Statement> {
     [
         against::STATEMENTS,
         apply::STATEMENTS,
+        backfills::STATEMENTS,
         claim::STATEMENTS,
         create::STATEMENTS,
         delete::STATEMENTS,

@@ -1,7 +1,7 @@
 //! Tasks whose upstreams let them run, and that wait for the run before theirs.
 
 use sqlx::FromRow;
-use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
+use subak_core::ids::{Instance, InstanceKey, MapIndex, RunKey, TaskNo};
 
 use super::EngineTx;
 use super::fence::column;
@@ -43,16 +43,18 @@ statements! {
         WHERE dag = $1 AND run_key = $2";
 
     Points PAST_GONE = "
-        DELETE FROM past_wait WHERE dag = $1 AND run_key = $2 AND task = ANY ($3)";
+        DELETE FROM past_wait AS p
+        USING unnest($3::integer[], $4::integer[]) AS want (task, map_index)
+        WHERE (p.dag, p.run_key, p.task, p.map_index) = ($1, $2, want.task, want.map_index)";
 
     Points PAST_DROP = "DELETE FROM past_wait WHERE dag = $1 AND run_key = $2";
 
     /// The run before run `$1`: the last one of an earlier logical date; `$2`: manual ones count.
     Points RUN_BEFORE = "
-        SELECT before.run_key
+        SELECT before.run_key, before.version
         FROM run
         CROSS JOIN LATERAL (
-            SELECT b.run_key FROM run AS b
+            SELECT b.run_key, b.version FROM run AS b
             WHERE b.dag = run.dag AND b.logical_date < run.logical_date
               AND ($2 OR b.run_type <> 'manual')
             ORDER BY b.logical_date DESC LIMIT 1
@@ -89,17 +91,18 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().map(PastWait::from).collect())
     }
 
-    /// These tasks of a locked run wait no longer.
+    /// These task instances of a locked run wait no longer.
     pub async fn past_gone(
         &mut self,
         dag: i32,
         run: RunKey,
-        tasks: &[TaskNo],
+        gone: &[Instance],
     ) -> Result<(), StoreError> {
         sqlx::query(PAST_GONE)
             .bind(dag)
             .bind(run.0)
-            .bind(column(tasks, |task| task.0))
+            .bind(column(gone, |at| at.task.0))
+            .bind(column(gone, |at| at.map_index.0))
             .execute(&mut *self.tx)
             .await?;
         Ok(())
@@ -111,18 +114,18 @@ impl EngineTx<'_> {
         Ok(())
     }
 
-    /// The run before a run, if it has one.
+    /// The run before a run, if it has one, and its version.
     pub async fn run_before(
         &mut self,
         run: RunKey,
         manual_too: bool,
-    ) -> Result<Option<RunKey>, StoreError> {
-        let row: Option<(i64,)> = sqlx::query_as(RUN_BEFORE)
+    ) -> Result<Option<(RunKey, i32)>, StoreError> {
+        let row: Option<(i64, i32)> = sqlx::query_as(RUN_BEFORE)
             .bind(run.0)
             .bind(manual_too)
             .fetch_optional(&mut *self.tx)
             .await?;
-        Ok(row.map(|(run,)| RunKey(run)))
+        Ok(row.map(|(run, version)| (RunKey(run), version)))
     }
 }
 

@@ -6,6 +6,7 @@ use sqlx::FromRow;
 
 use super::EngineTx;
 use super::fence::column;
+use super::turns::{Line, Lines, first_turns};
 use crate::StoreError;
 use crate::statement::statements;
 
@@ -27,6 +28,7 @@ struct WaitingRow {
     run_key: i64,
     pool_slots: i32,
     queue: String,
+    priority: i32,
 }
 
 statements! {
@@ -40,21 +42,18 @@ statements! {
 
     /// Tasks that wait for pool `$1`, the heaviest first. What somebody else is at is left out.
     Points POOL_WAITING = "
-        SELECT ctid::text AS ctid, run_key, pool_slots, queue FROM live
+        SELECT ctid::text AS ctid, run_key, pool_slots, queue, priority FROM live
         WHERE pool = $1 AND waits_pool
         ORDER BY priority DESC, turn, run_key, task, map_index LIMIT $2
         FOR UPDATE SKIP LOCKED";
 
     /// `$2` how many of the same run are granted before it, at the same time.
-    Points POOL_GRANT = "
+    Points POOL_GRANT = concat!("
         UPDATE live
         SET state = 'queued', waits_pool = false, queued_at = now(),
-            turn = u.ahead + 1 + coalesce((
-                SELECT f.turn FROM live AS f
-                WHERE f.state = 'queued' AND f.queue = live.queue AND f.priority = live.priority
-                ORDER BY f.turn LIMIT 1), 0)
-        FROM unnest($1::text[], $2::integer[]) AS u (ctid, ahead)
-        WHERE live.ctid = u.ctid::tid";
+            turn = u.ahead + 1 + (", first_turns!("$4", "$5", "$6"), ")[u.line]
+        FROM unnest($1::text[], $2::integer[], $3::integer[]) AS u (ctid, ahead, line)
+        WHERE live.ctid = u.ctid::tid");
 
     Points POOLS_USE = "
         UPDATE pool SET used = u.used
@@ -109,20 +108,27 @@ impl EngineTx<'_> {
             .await?;
         let (mut granted, mut ready) = (0, Vec::new());
         let mut ahead: BTreeMap<i64, i32> = BTreeMap::new();
+        let mut lines = Lines::default();
         for row in waiting {
             if row.pool_slots <= free {
                 free -= row.pool_slots;
                 granted += row.pool_slots;
                 let of_run = ahead.entry(row.run_key).or_default();
-                ready.push((row.ctid, *of_run));
+                let line = lines.number(Some(Line::of_queue(&row.queue, row.priority)));
+                ready.push((row.ctid, *of_run, line));
                 *of_run += 1;
                 queues.push(row.queue);
             }
         }
         if !ready.is_empty() {
+            let (pools, queues, priorities) = lines.columns();
             sqlx::query(POOL_GRANT)
-                .bind(column(&ready, |(ctid, _)| ctid.clone()))
-                .bind(column(&ready, |(_, ahead)| *ahead))
+                .bind(column(&ready, |(ctid, ..)| ctid.clone()))
+                .bind(column(&ready, |(_, ahead, _)| *ahead))
+                .bind(column(&ready, |(.., line)| *line))
+                .bind(pools)
+                .bind(queues)
+                .bind(priorities)
                 .execute(&mut *self.tx)
                 .await?;
         }

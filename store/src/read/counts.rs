@@ -1,4 +1,6 @@
-//! How many runs DAGs have, and their tags.
+//! How many runs DAGs have and tasks workers, and tags.
+
+use std::collections::HashMap;
 
 use subak_core::state::RunState;
 
@@ -25,6 +27,18 @@ impl Store {
             (dag_id, state, count)
         };
         Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// How many tasks run in each session.
+    pub async fn session_tasks(&self) -> Result<HashMap<i64, i64>, StoreError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT session, count(*) FROM live
+             WHERE session IS NOT NULL AND state IN ('running', 'restarting')
+             GROUP BY session LIMIT 10000",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().collect())
     }
 
     /// All tags of DAGs whose file is there, by name.

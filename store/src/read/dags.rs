@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder};
 use subak_core::dag::model::Dag;
 use subak_core::state::RunState;
 
-use super::{Page, anywhere, from_json};
+use super::{Page, TextFilter, from_json};
 use crate::{Store, StoreError};
 
 /// A DAG as lists show it.
@@ -40,16 +41,52 @@ pub struct DagRecord {
 /// Which DAGs; all conditions together.
 #[derive(Debug, Clone, Default)]
 pub struct DagFilter {
-    /// Part of the id, in any case.
-    pub name: Option<String>,
-    /// The id's first characters.
-    pub prefix: Option<String>,
+    pub text: TextFilter,
+    /// The same once more: both hold.
+    pub name: TextFilter,
     /// Any of these tags.
     pub tags: Vec<String>,
+    /// All of them, not any.
+    pub every_tag: bool,
+    /// Any of these owners of a task.
+    pub owners: Vec<String>,
     pub paused: Option<bool>,
+    pub import_error: Option<bool>,
+    /// State of the newest run.
+    pub last_state: Option<RunState>,
+    /// It has runs in any of these states.
+    pub run_states: Vec<String>,
+    /// Only these; `None`: all.
+    pub only: Option<Vec<String>>,
     /// Also those whose file is gone.
     pub with_stale: bool,
+    pub order: DagOrder,
     pub descending: bool,
+}
+
+/// By what DAGs are ordered; those alike, by id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DagOrder {
+    #[default]
+    Id,
+    NextRun,
+    LastState,
+    LastStart,
+}
+
+impl DagOrder {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Id => "d.dag_id",
+            Self::NextRun => "CASE WHEN NOT d.is_paused THEN d.next_run_at END",
+            Self::LastState => {
+                "(SELECT r.state FROM run r WHERE r.dag = d.dag ORDER BY r.run_key DESC LIMIT 1)"
+            }
+            Self::LastStart => {
+                "(SELECT r.started_at FROM run r WHERE r.dag = d.dag ORDER BY r.run_key DESC LIMIT 1)"
+            }
+        }
+    }
 }
 
 /// One of a DAG's last runs.
@@ -92,21 +129,8 @@ struct DagRow {
     total: i64,
 }
 
-/// $1 part of the id, $2 its start, $3 tags, $4 paused, $5 with stale ones, $6 exact id,
-/// $7 descending, $8 limit, $9 offset.
-const DAGS: &str = "
-    WITH wanted AS (
-        SELECT d.*, count(*) OVER () AS total
-        FROM dag d
-        WHERE ($1::text IS NULL OR d.dag_id ILIKE $1)
-          AND ($2::text IS NULL OR starts_with(d.dag_id, $2))
-          AND (cardinality($3::text[]) = 0 OR d.tags && $3)
-          AND ($4::boolean IS NULL OR d.is_paused = $4)
-          AND ($5 OR NOT d.is_stale)
-          AND ($6::text IS NULL OR d.dag_id = $6)
-        ORDER BY CASE WHEN NOT $7 THEN d.dag_id END, CASE WHEN $7 THEN d.dag_id END DESC
-        LIMIT $8 OFFSET $9
-    )
+/// What of the wanted ones is shown, in their order.
+const SHOWN: &str = "
     SELECT d.dag, d.dag_id, d.version, v.created_at AS version_created_at, d.file, d.is_paused,
            d.pause_cause, d.is_stale, e.file IS NOT NULL AS has_import_error,
            CASE WHEN NOT d.is_paused THEN d.next_run_at END AS next_run_at,
@@ -125,7 +149,7 @@ const DAGS: &str = "
     JOIN dag_version v ON v.dag = d.dag AND v.version = d.version
     LEFT JOIN dag_load l ON l.dag = d.dag
     LEFT JOIN import_error e ON e.file = d.file
-    ORDER BY CASE WHEN NOT $7 THEN d.dag_id END, CASE WHEN $7 THEN d.dag_id END DESC";
+    ORDER BY d.place";
 
 impl Store {
     /// Returns a page of the DAGs, by id.
@@ -155,18 +179,18 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Vec<DagRow>, StoreError> {
-        Ok(sqlx::query_as(DAGS)
-            .bind(filter.name.as_deref().map(anywhere))
-            .bind(filter.prefix.as_deref())
-            .bind(&filter.tags)
-            .bind(filter.paused)
-            .bind(filter.with_stale)
-            .bind(exact)
-            .bind(filter.descending)
-            .bind(limit)
-            .bind(offset)
-            .fetch_all(&self.pool)
-            .await?)
+        let mut query =
+            QueryBuilder::new("WITH wanted AS (SELECT d.*, count(*) OVER () AS total, ");
+        query.push("row_number() OVER (");
+        push_order(&mut query, filter);
+        query.push(") AS place FROM dag d WHERE true");
+        if let Some(dag_id) = exact {
+            query.push(" AND d.dag_id = ").push_bind(dag_id.to_owned());
+        }
+        push_conditions(&mut query, filter);
+        query.push(" ORDER BY place LIMIT ").push_bind(limit);
+        query.push(" OFFSET ").push_bind(offset).push(") ").push(SHOWN);
+        Ok(query.build_query_as().fetch_all(&self.pool).await?)
     }
 
     /// Returns the last `each` runs of every DAG of `dags`, the oldest first.
@@ -237,6 +261,49 @@ impl Store {
         let total =
             sqlx::query_scalar("SELECT count(*) FROM import_error").fetch_one(&self.pool).await?;
         Ok(Page { items, total })
+    }
+}
+
+fn push_order(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
+    let direction = if filter.descending { " DESC NULLS LAST" } else { " ASC NULLS LAST" };
+    query.push("ORDER BY ").push(filter.order.column()).push(direction);
+    query.push(", d.dag_id").push(direction);
+}
+
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
+    filter.text.push(query, "d.dag_id");
+    filter.name.push(query, "d.dag_id");
+    if !filter.tags.is_empty() {
+        let sign = if filter.every_tag { " AND d.tags @> " } else { " AND d.tags && " };
+        query.push(sign).push_bind(filter.tags.clone());
+    }
+    if !filter.owners.is_empty() {
+        query.push(
+            " AND EXISTS (SELECT FROM dag_version v, jsonb_array_elements(v.canonical -> 'tasks') t
+              WHERE v.dag = d.dag AND v.version = d.version AND t ->> 'owner' = ANY(",
+        );
+        query.push_bind(filter.owners.clone()).push("))");
+    }
+    if let Some(only) = &filter.only {
+        query.push(" AND d.dag_id = ANY (").push_bind(only.clone()).push(")");
+    }
+    if let Some(paused) = filter.paused {
+        query.push(" AND d.is_paused = ").push_bind(paused);
+    }
+    if let Some(error) = filter.import_error {
+        query.push(" AND EXISTS (SELECT FROM import_error e WHERE e.file = d.file) = ");
+        query.push_bind(error);
+    }
+    if let Some(state) = filter.last_state {
+        query.push(" AND ").push(DagOrder::LastState.column()).push("::text = ");
+        query.push_bind(state.as_str());
+    }
+    if !filter.run_states.is_empty() {
+        query.push(" AND EXISTS (SELECT FROM run r WHERE r.dag = d.dag AND r.state::text = ANY(");
+        query.push_bind(filter.run_states.clone()).push("))");
+    }
+    if !filter.with_stale {
+        query.push(" AND NOT d.is_stale");
     }
 }
 

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use subak_core::ids::{MapIndex, RunKey};
+use subak_core::xcom;
 
 use crate::{Store, StoreError};
 
@@ -11,6 +12,9 @@ use crate::{Store, StoreError};
 pub struct XComRecord {
     pub key: String,
     pub value: Value,
+    /// Where a large value lies, and its bytes: `value` is not it then.
+    pub object: Option<String>,
+    pub size_bytes: Option<i64>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -34,7 +38,7 @@ impl Store {
         map_index: MapIndex,
     ) -> Result<Vec<XComRecord>, StoreError> {
         Ok(sqlx::query_as(
-            "SELECT key, coalesce(shown, value) AS value, created_at FROM xcom
+            "SELECT key, coalesce(shown, value) AS value, object, size_bytes, created_at FROM xcom
              WHERE run_key = $1 AND task = $2 AND map_index = $3 ORDER BY key LIMIT 1000",
         )
         .bind(run.0)
@@ -42,6 +46,47 @@ impl Store {
         .bind(map_index.0)
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// Returns what tasks of a run returned, by task and map index, as people may see it: the first
+    /// thousand. Of values that are large together the later ones are only told of.
+    pub async fn results_of(
+        &self,
+        run: RunKey,
+        tasks: &[i32],
+    ) -> Result<Vec<(i32, MapIndex, Value)>, StoreError> {
+        type Row = (i32, i32, Value, Option<String>, Option<i64>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT task, map_index, coalesce(shown, value), object, size_bytes FROM xcom
+             WHERE run_key = $1 AND task = ANY ($2) AND key = 'return_value'
+             ORDER BY task, map_index LIMIT 1000",
+        )
+        .bind(run.0)
+        .bind(tasks)
+        .fetch_all(&self.pool)
+        .await?;
+        let (mut all, mut room) = (Vec::with_capacity(rows.len()), xcom::MOST_BYTES as i64);
+        for (task, index, value, object, size) in rows {
+            let size = size.unwrap_or(0);
+            let value = match object {
+                Some(object) if size <= room => {
+                    room -= size;
+                    self.xcom_large(&object).await?.into_shown()
+                }
+                Some(_) => Value::from(format!("{size} bytes: ask for this XCom by itself")),
+                None => value,
+            };
+            all.push((task, MapIndex(index), value));
+        }
+        Ok(all)
+    }
+
+    /// Returns a value as people may see it, wherever it lies.
+    pub async fn xcom_value(&self, xcom: XComRecord) -> Result<Value, StoreError> {
+        match xcom.object {
+            Some(object) => Ok(self.xcom_large(&object).await?.into_shown()),
+            None => Ok(xcom.value),
+        }
     }
 
     /// Returns the datasets of a task instance, by name.

@@ -22,19 +22,30 @@ const HOLDERS_MOST: i64 = 10;
 
 /// $1 run.
 const DAG_AND_RUN: &str = "
-    SELECT d.is_paused, d.pause_cause, d.is_stale, d.max_active_runs,
-           coalesce(l.runs_active, 0) AS runs_active,
+    SELECT d.is_paused OR b.holds AS is_paused,
+           CASE WHEN b.holds AND NOT d.is_paused THEN 'its backfill is paused'
+                ELSE d.pause_cause END AS pause_cause,
+           d.is_stale, coalesce(b.max_active_runs, d.max_active_runs) AS max_active_runs,
+           coalesce(b.runs_active, l.runs_active, 0) AS runs_active,
            r.tasks_active, r.tasks_held, r.deadline_at,
            CASE WHEN r.cancelled_at IS NOT NULL THEN coalesce(r.cancel_cause, 'cancelled') END
                AS cancelled,
            (SELECT count(*) FROM (
                 SELECT FROM run q
-                WHERE q.dag = r.dag AND q.state = 'queued' AND q.run_key < r.run_key LIMIT $2
+                WHERE q.dag = r.dag AND q.state = 'queued'
+                  AND q.backfill IS NOT DISTINCT FROM r.backfill
+                  AND coalesce(q.backfill_place, q.run_key) < coalesce(r.backfill_place, r.run_key)
+                LIMIT $2
             ) AS ahead) AS runs_ahead,
            EXISTS (SELECT FROM outbox o WHERE o.run_key = r.run_key) AS rest
     FROM run r
     JOIN dag d ON d.dag = r.dag
     LEFT JOIN dag_load l ON l.dag = r.dag
+    LEFT JOIN backfill ON backfill.backfill = r.backfill
+    CROSS JOIN LATERAL (
+        SELECT backfill.max_active_runs, backfill.runs_active,
+               coalesce(backfill.is_paused AND backfill.completed_at IS NULL, false) AS holds
+    ) AS b
     WHERE r.run_key = $1";
 
 /// $1 run, $2 task, $3 map index, $4 count no further.
@@ -137,7 +148,7 @@ const WORKERS: &str = "
 
 /// $1 run, $2 whether manual ones count.
 const RUN_BEFORE: &str = "
-    SELECT b.run_key, b.run_id FROM run r
+    SELECT b.run_key, b.run_id, b.dag, b.version FROM run r
     JOIN run b ON b.dag = r.dag AND b.logical_date < r.logical_date
               AND ($2 OR b.run_type <> 'manual')
     WHERE r.run_key = $1
@@ -319,27 +330,45 @@ impl Store {
     ) -> Result<PastFacts, StoreError> {
         let waits: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM past_wait p JOIN run r ON r.dag = p.dag AND r.run_key = p.run_key
-                            WHERE p.run_key = $1 AND p.task = $2 AND p.map_index = $3)",
+                            WHERE p.run_key = $1 AND p.task = $2 AND p.map_index IN (-1, $3))",
         )
         .bind(key.run.0)
         .bind(key.task.0)
         .bind(key.map_index.0)
         .fetch_one(&self.pool)
         .await?;
-        let before: Option<(i64, String)> = sqlx::query_as(RUN_BEFORE)
+        let before: Option<(i64, String, i32, i32)> = sqlx::query_as(RUN_BEFORE)
             .bind(key.run.0)
             .bind(!plan.dag.catchup)
             .fetch_optional(&self.pool)
             .await?;
-        let Some((before, run_id)) = before else {
+        let Some((before, run_id, dag, version)) = before else {
             return Ok(PastFacts { waits, ..PastFacts::default() });
         };
         let mut tasks = vec![task.no];
         if task.past == Past::WithDownstream {
-            tasks.extend(&task.downstream);
+            let had = self.version_get(dag, version).await?;
+            let had = |no: &TaskNo| {
+                had.as_ref().is_none_or(|it| {
+                    let id =
+                        it.numbers.iter().find(|(_, number)| **number == no.0).map(|(id, _)| id);
+                    id.is_some_and(|id| it.model.task(id).is_some())
+                })
+            };
+            // What is below and was not in the run before does not count.
+            tasks.extend(task.downstream.iter().copied().filter(had));
         }
         let there = self.explain_others(RunKey(before), &tasks).await?;
-        let state = |no: TaskNo| there.iter().find(|it| it.at.task == no).map(|it| it.state);
+        let (shape, _) = self.shape(RunKey(before), plan).await?;
+        // Of a mapped task the first that is not as it must be, or has not begun.
+        let state = |no: TaskNo| {
+            let of_task = |it: &&OtherFacts| it.at.task == no;
+            let is_good = |state| matches!(state, TaskState::Success | TaskState::Skipped);
+            let mut states = there.iter().filter(of_task).map(|it| it.state);
+            let bad = states.clone().find(|state| !is_good(*state));
+            let all = usize::try_from(shape.instances(no).unwrap_or(1)).unwrap_or(usize::MAX);
+            bad.or_else(|| if states.clone().count() < all { None } else { states.next() })
+        };
         let tasks = tasks.into_iter().map(|no| (no, state(no))).collect();
         Ok(PastFacts { run_id: Some(run_id), tasks, waits })
     }

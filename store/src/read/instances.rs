@@ -48,7 +48,7 @@ pub struct TryRecord {
 
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
-    task: i32,
+    pub(super) task: i32,
     pub(super) map_index: i32,
     state: String,
     try_number: i32,
@@ -63,9 +63,12 @@ pub(super) struct Row {
     rows_rejected: Option<i64>,
 }
 
-/// A live row is current; without one, the newest final row later than the task's reset is.
-/// $1 run, $2 tasks (null: all), $3 map index (null: all).
-pub(super) const CURRENT: &str = "
+/// A live row is current; without one, the newest final row later than the task's reset is. Of a run,
+/// tasks (null: all), and a map index (null: all).
+macro_rules! current {
+    ($run:literal, $tasks:literal, $index:literal) => {
+        concat!(
+            "
     SELECT l.task, l.map_index, l.state::text AS state, l.try_number,
            l.queued_at, l.started_at, NULL::timestamptz AS ended_at, l.due_at,
            CASE WHEN l.state IN ('up_for_retry', 'scheduled', 'queued') THEN p.error END AS error,
@@ -74,12 +77,24 @@ pub(super) const CURRENT: &str = "
     LEFT JOIN worker_session w ON w.session = l.session
     LEFT JOIN LATERAL (
         SELECT h.error FROM try_history h
-        WHERE h.run_key = $1 AND h.task = l.task AND h.map_index = l.map_index
+        WHERE h.run_key = ",
+            $run,
+            " AND h.task = l.task AND h.map_index = l.map_index
           AND h.resets = l.resets
         ORDER BY h.token DESC LIMIT 1
     ) p ON true
-    WHERE l.run_key = $1 AND ($2::integer[] IS NULL OR l.task = ANY ($2))
-      AND ($3::integer IS NULL OR l.map_index = $3)
+    WHERE l.run_key = ",
+            $run,
+            " AND (",
+            $tasks,
+            " IS NULL OR l.task = ANY (",
+            $tasks,
+            "))
+      AND (",
+            $index,
+            " IS NULL OR l.map_index = ",
+            $index,
+            ")
     UNION ALL
     SELECT * FROM (
         SELECT DISTINCT ON (h.task, h.map_index)
@@ -89,14 +104,33 @@ pub(super) const CURRENT: &str = "
         FROM try_history h
         LEFT JOIN task_reset x USING (run_key, task, map_index)
         LEFT JOIN worker_session w ON w.session = h.session
-        WHERE h.run_key = $1 AND ($2::integer[] IS NULL OR h.task = ANY ($2))
-          AND ($3::integer IS NULL OR h.map_index = $3)
+        WHERE h.run_key = ",
+            $run,
+            " AND (",
+            $tasks,
+            " IS NULL OR h.task = ANY (",
+            $tasks,
+            "))
+          AND (",
+            $index,
+            " IS NULL OR h.map_index = ",
+            $index,
+            ")
           AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
           AND h.token > coalesce(x.token, -1)
-          AND NOT EXISTS (SELECT 1 FROM live l WHERE l.run_key = $1 AND l.task = h.task
+          AND NOT EXISTS (SELECT 1 FROM live l WHERE l.run_key = ",
+            $run,
+            " AND l.task = h.task
                           AND l.map_index = h.map_index)
         ORDER BY h.task, h.map_index, h.token DESC
-    ) AS ended";
+    ) AS ended",
+        )
+    };
+}
+pub(super) use current;
+
+/// $1 run, $2 tasks, $3 map index.
+pub(super) const CURRENT: &str = current!("$1", "$2::integer[]", "$3::integer");
 
 /// Every try, the first one first. $1 run, $2 task, $3 map index.
 const TRIES: &str = "

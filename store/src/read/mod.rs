@@ -3,32 +3,51 @@
 //! Rows come out as they are meant, not as they are stored: a task's current state is worked out
 //! here, whatever table holds it.
 
+mod assets;
+mod backfills;
+mod bounds;
 mod counts;
 mod dags;
 mod datasets;
 mod explain;
+mod instance_list;
 mod instances;
 mod letters;
 mod logs;
 mod maps;
 mod notes;
+mod overview;
 mod pipelines;
+mod run_list;
 mod runs;
+mod text;
 mod version_list;
 mod versions;
+mod xcom_list;
 
-pub use dags::{DagFilter, DagRecord, ImportError, RecentRun};
+pub use assets::{
+    AssetEventFilter, AssetEventOrder, AssetEventRecord, AssetFilter, AssetOrder, AssetRecord,
+    AssetReference,
+};
+pub use backfills::{BackfillFilter, BackfillRecord};
+pub use bounds::{Bound, Bounded, Edge, Side, Times};
+pub use dags::{DagFilter, DagOrder, DagRecord, ImportError, RecentRun};
 pub use datasets::{DatasetRecord, XComRecord};
+pub use instance_list::{InstanceFilter, InstanceOrder};
 pub use instances::{InstanceRecord, TryRecord};
 pub(crate) use letters::push_letter_conditions;
 pub use letters::{LETTER_STATES, LetterFilter, LetterRecord};
 pub(crate) use logs::decompress;
 pub use logs::{LogCursor, LogPart};
 pub use maps::MapRecord;
+pub use overview::{LateDag, Overview, OverviewRun};
 pub use pipelines::PipelineRecord;
-pub use runs::{RunFilter, RunOrder, RunRecord};
+pub use run_list::{RunFilter, RunOrder, RunPlace};
+pub use runs::RunRecord;
+pub use text::TextFilter;
 pub use version_list::VersionHead;
 pub use versions::VersionRecord;
+pub use xcom_list::{XComFilter, XComHead, XComOrder};
 
 /// A part of a list, and how long the list is.
 #[derive(Debug, Clone, PartialEq, Eq)]

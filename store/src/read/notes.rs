@@ -44,6 +44,24 @@ impl Store {
         Ok(())
     }
 
+    /// The notes of several runs, by run, task and map index.
+    pub async fn notes_of(
+        &self,
+        runs: &[RunKey],
+    ) -> Result<BTreeMap<(RunKey, i32, i32), String>, StoreError> {
+        let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+        let rows: Vec<(i64, i32, i32, String)> = sqlx::query_as(
+            "SELECT run_key, task, map_index, note FROM task_note WHERE run_key = ANY ($1)
+             ORDER BY run_key, task, map_index LIMIT $2",
+        )
+        .bind(keys)
+        .bind(NOTES_MOST)
+        .fetch_all(&self.pool)
+        .await?;
+        let row = |(run, task, index, note)| ((RunKey(run), task, index), note);
+        Ok(rows.into_iter().map(row).collect())
+    }
+
     /// The notes of a run, by task and map index.
     pub async fn task_notes(
         &self,

@@ -94,11 +94,14 @@ impl Store {
         rows.into_iter().map(Row::record).collect()
     }
 
-    /// Counts runs that are not over: active and queued, by what their DAGs' rows say.
+    /// Counts runs that are not over: active and queued, by what the rows of their DAGs and backfills
+    /// say.
     pub async fn runs_count(&self) -> Result<(i64, i64), StoreError> {
         Ok(sqlx::query_as(
             "SELECT coalesce(sum(runs_active), 0)::bigint, coalesce(sum(runs_queued), 0)::bigint
-             FROM dag_load",
+             FROM (SELECT runs_active, runs_queued FROM dag_load
+                   UNION ALL
+                   SELECT runs_active, runs_queued FROM backfill) AS load",
         )
         .fetch_one(&self.pool)
         .await?)

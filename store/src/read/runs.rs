@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::QueryBuilder;
 use subak_core::ids::RunKey;
 use subak_core::state::RunState;
 use uuid::Uuid;
 
-use super::{COUNT_LIMIT, Page, anywhere};
 use crate::{Store, StoreError};
 
 /// A run.
@@ -39,50 +38,8 @@ pub struct RunRecord {
     pub tasks_open: i32,
 }
 
-/// Which runs; all conditions together.
-#[derive(Debug, Clone, Default)]
-pub struct RunFilter {
-    pub dag_id: Option<String>,
-    /// Any of these; empty: all.
-    pub states: Vec<String>,
-    /// Any of these; empty: all.
-    pub run_types: Vec<String>,
-    /// Part of the run id.
-    pub run_id: Option<String>,
-    pub order: RunOrder,
-    pub descending: bool,
-}
-
-/// By what runs are ordered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum RunOrder {
-    /// As they were made.
-    #[default]
-    Key,
-    RunId,
-    RunAfter,
-    LogicalDate,
-    Started,
-    Ended,
-    State,
-}
-
-impl RunOrder {
-    fn column(self) -> &'static str {
-        match self {
-            Self::Key => "r.run_key",
-            Self::RunId => "r.run_id",
-            Self::RunAfter => "r.run_after",
-            Self::LogicalDate => "r.logical_date",
-            Self::Started => "r.started_at",
-            Self::Ended => "r.ended_at",
-            Self::State => "r.state",
-        }
-    }
-}
-
 #[derive(sqlx::FromRow)]
-struct RunRow {
+pub(super) struct RunRow {
     run_key: i64,
     uuid: Uuid,
     dag: i32,
@@ -108,7 +65,7 @@ struct RunRow {
     tasks_open: i32,
 }
 
-const RUNS: &str = "
+pub(super) const RUNS: &str = "
     SELECT r.run_key, r.uuid, r.dag, d.dag_id, r.version, v.created_at AS version_created_at,
            r.run_id, r.run_type, r.triggered_by, r.triggered_user, r.state::text AS state,
            r.logical_date, r.data_interval_start, r.data_interval_end, r.run_after, r.conf, r.note,
@@ -119,35 +76,13 @@ const RUNS: &str = "
     WHERE true";
 
 impl Store {
-    /// Returns a page of runs.
-    pub async fn run_list(
-        &self,
-        filter: &RunFilter,
-        limit: i64,
-        offset: i64,
-    ) -> Result<Page<RunRecord>, StoreError> {
+    /// Returns runs by key, whatever their order.
+    pub async fn runs_of(&self, runs: &[RunKey]) -> Result<Vec<RunRecord>, StoreError> {
+        let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
         let mut query = QueryBuilder::new(RUNS);
-        push_conditions(&mut query, filter);
-        let order = filter.order.column();
-        let direction = if filter.descending { " DESC NULLS LAST" } else { " NULLS LAST" };
-        query.push(" ORDER BY ").push(order).push(direction);
-        if filter.order != RunOrder::Key {
-            query.push(", r.run_key").push(direction);
-        }
-        query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
+        query.push(" AND r.run_key = ANY(").push_bind(keys).push(")");
         let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        let items = rows.into_iter().map(RunRow::into_record).collect::<Result<_, _>>()?;
-        Ok(Page { items, total: self.run_count(filter).await? })
-    }
-
-    /// Counts runs up to [`COUNT_LIMIT`].
-    async fn run_count(&self, filter: &RunFilter) -> Result<i64, StoreError> {
-        let mut query = QueryBuilder::new(
-            "SELECT count(*) FROM (SELECT 1 FROM run r JOIN dag d ON d.dag = r.dag WHERE true",
-        );
-        push_conditions(&mut query, filter);
-        query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+        rows.into_iter().map(RunRow::into_record).collect()
     }
 
     /// Returns one run.
@@ -193,23 +128,8 @@ impl Store {
     }
 }
 
-fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {
-    if let Some(dag_id) = &filter.dag_id {
-        query.push(" AND d.dag_id = ").push_bind(dag_id.clone());
-    }
-    if !filter.states.is_empty() {
-        query.push(" AND r.state::text = ANY(").push_bind(filter.states.clone()).push(")");
-    }
-    if !filter.run_types.is_empty() {
-        query.push(" AND r.run_type = ANY(").push_bind(filter.run_types.clone()).push(")");
-    }
-    if let Some(part) = &filter.run_id {
-        query.push(" AND r.run_id ILIKE ").push_bind(anywhere(part));
-    }
-}
-
 impl RunRow {
-    fn into_record(self) -> Result<RunRecord, StoreError> {
+    pub(super) fn into_record(self) -> Result<RunRecord, StoreError> {
         let state = RunState::parse(&self.state).ok_or_else(|| {
             StoreError::Database(sqlx::Error::Decode(
                 format!("run state `{}` is not known", self.state).into(),

@@ -3,6 +3,7 @@
 //! Retries, timeouts, leases, logs and templates belong to the worker; an operator only says whether
 //! an error is transient or permanent.
 
+mod again;
 mod connection;
 mod context;
 mod dataset;
@@ -17,6 +18,7 @@ mod text;
 mod topics;
 mod turn;
 
+pub use again::{Again, rows_again};
 pub use connection::Connection;
 pub use context::{
     BadRow, DatasetReader, DatasetWriter, DeadLetterSink, LogSink, Pipe, ProcessGroups,

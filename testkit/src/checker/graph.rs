@@ -10,6 +10,8 @@ use super::place;
 #[derive(Debug)]
 pub(super) struct Graph {
     pub(super) tasks: BTreeMap<i32, Node>,
+    /// Tasks of a run that may be active at once.
+    pub(super) most_active: Option<i64>,
 }
 
 /// A task.
@@ -49,6 +51,7 @@ pub(super) struct Map {
 #[derive(Deserialize)]
 struct Canonical {
     tasks: Vec<CanonicalTask>,
+    max_active_tasks: Option<i64>,
     #[serde(default)]
     task_groups: HashMap<String, CanonicalGroup>,
 }
@@ -163,7 +166,7 @@ impl Graph {
                 node.is_leaf = !edges.iter().any(|(up, _)| up == no);
             }
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, most_active: dag.max_active_tasks })
     }
 
     /// Whether some task is mapped.
@@ -210,7 +213,7 @@ impl Graph {
                 tasks.insert(*instance, node);
             }
         }
-        Self { tasks }
+        Self { tasks, most_active: self.most_active }
     }
 }
 

@@ -7,6 +7,7 @@
 mod counters;
 mod graph;
 pub mod journal;
+mod limits;
 mod order;
 mod pools;
 mod rows;
@@ -90,6 +91,7 @@ fn check_run(run: &RunView<'_>, found: &mut Findings) {
     order::check(run, found);
     rules::check(run, found);
     counters::check(run, found);
+    limits::check(run, found);
 }
 
 /// Collects violations.

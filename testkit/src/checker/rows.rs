@@ -248,6 +248,11 @@ impl<'a> RunView<'a> {
         self.live.and_then(|rows| rows.get(&task))
     }
 
+    /// Every end, of whatever task.
+    pub(super) fn all_ended(&self) -> impl Iterator<Item = &'a Ended> {
+        self.history.into_iter().flat_map(BTreeMap::values).flatten()
+    }
+
     pub(super) fn all_live(&self) -> impl Iterator<Item = &'a Live> {
         self.live.into_iter().flat_map(BTreeMap::values)
     }

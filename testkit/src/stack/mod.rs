@@ -227,6 +227,19 @@ impl Stack {
         processes.try_fold(Usage::default(), |all, one| Ok(all + Usage::of(one.id())?))
     }
 
+    /// What a server has used so far.
+    pub fn usage_of_server(&self, place: usize) -> anyhow::Result<Usage> {
+        Usage::of(self.servers[place].id())
+    }
+
+    /// Where the pages of a server are, as its log says.
+    pub fn address(&self, place: usize) -> anyhow::Result<String> {
+        let log = self.servers[place].log()?;
+        let said = log.split("http=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let address = said.with_context(|| format!("no address in the log:\n{log}"))?;
+        Ok(format!("http://{address}"))
+    }
+
     /// The end of every log.
     #[must_use]
     pub fn logs(&self) -> String {

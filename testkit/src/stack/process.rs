@@ -69,6 +69,11 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
+    /// Its log so far.
+    pub(super) fn log(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(&self.log)?)
+    }
+
     /// The end of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {

@@ -122,6 +122,17 @@ async fn a_pool_that_is_too_full_or_miscounted_is_found() {
 }
 
 #[tokio::test]
+async fn more_tasks_at_once_than_a_run_may_have_are_found() {
+    let most = |most: u32| {
+        format!(
+            r#"UPDATE dag_version SET canonical = canonical || '{{"max_active_tasks": {most}}}'"#
+        )
+    };
+    assert_eq!(found(&[GOOD, &most(2)], Moment::Under).await, [""; 0]);
+    assert_eq!(found(&[GOOD, &most(1)], Moment::Under).await, ["I7"]);
+}
+
+#[tokio::test]
 async fn a_decision_that_may_be_made_again_is_found() {
     let decided = "UPDATE join_state SET decided = true";
     assert_eq!(found(&[GOOD, OPEN, decided], Moment::Under).await, ["I13"]);

@@ -53,6 +53,29 @@ fn no_two_tasks_overlap_and_long_edges_pass_between_them() {
 }
 
 #[test]
+fn a_branch_writes_on_its_edges() {
+    let mut dag = dag(&[("pick", &[]), ("a", &["pick"]), ("b", &["pick"]), ("c", &["a", "pick"])]);
+    let plain = layout(&dag).width;
+    dag.tasks[0].operator = "branch".to_owned();
+    let long = "more than one thousand rows";
+    dag.tasks[0].with = serde_json::json!({"choose": null, "labels": {"a": "few", "c": long}});
+    let graph = layout(&dag);
+    let of = |to: &str| {
+        let edge = graph.edges.iter().find(|edge| edge.from == "pick" && edge.to == to);
+        edge.unwrap().label.clone()
+    };
+    assert_eq!(of("a").unwrap().text, "few");
+    assert_eq!(of("b"), None);
+    let label = of("c").unwrap();
+    assert!(label.text.ends_with('…') && label.whole == long, "{label:?}");
+    assert!(graph.width > plain, "there is room for it");
+    let place = |id: &str| graph.nodes.iter().find(|node| node.task_id == id).unwrap();
+    assert!(label.x > place("pick").x + place("pick").width && label.x < place("a").x);
+    let markup = GraphView::plain(&graph, &crate::text::ENGLISH).markup();
+    assert!(markup.contains("<title>more than one thousand rows</title>more than one"), "{markup}");
+}
+
+#[test]
 fn nothing_and_too_much_are_drawn_as_nothing() {
     assert_eq!(layout(&dag(&[])).nodes.len(), 0);
     let ids: Vec<String> = (0..301).map(|at| format!("t{at}")).collect();

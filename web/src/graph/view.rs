@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use askama::Template;
 use subak_core::state::TaskState;
 
-use super::{Layout, NODE_HEIGHT};
+use super::{Label, Layout, NODE_HEIGHT};
 use crate::badge::{Badge, icon};
 use crate::text::Text;
 
@@ -54,6 +54,7 @@ struct NodeView {
 struct EdgeView {
     path: String,
     class: &'static str,
+    label: Option<Label>,
 }
 
 impl GraphView {
@@ -102,10 +103,11 @@ impl GraphView {
                 href: href(&node.task_id),
             }
         });
-        let edges = layout
-            .edges
-            .iter()
-            .map(|edge| EdgeView { path: edge.path.clone(), class: state(&edge.from).0 });
+        let edges = layout.edges.iter().map(|edge| EdgeView {
+            path: edge.path.clone(),
+            class: state(&edge.from).0,
+            label: edge.label.clone(),
+        });
         Self {
             t,
             is_too_large: layout.is_too_large,

@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 use super::process;
 
-/// The largest result; an XCom is not larger either.
-const RESULT_LIMIT: u64 = 1024 * 1024;
+/// The largest result.
+const RESULT_LIMIT: u64 = subak_core::xcom::MOST_BYTES as u64;
 
 /// Runs Python; what it writes to `SUBAK_RESULT` is the XCom.
 pub(crate) struct PythonOperator {
@@ -85,7 +85,7 @@ fn read_result(path: &Path) -> Result<Option<Value>, TaskError> {
     }
     if bytes.len() as u64 > RESULT_LIMIT {
         return Err(TaskError::permanent(
-            "what the process wrote to SUBAK_RESULT is more than 1 MiB: hand large data on as a \
+            "what the process wrote to SUBAK_RESULT is more than 16 MiB: hand large data on as a \
              dataset",
         ));
     }

@@ -1,18 +1,19 @@
 //! Makes a try of an assignment, and a report of a try's end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
-use subak_core::ids::RunKey;
+use serde_json::{Value, json};
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::letter::REPLAY_KEY;
-use subak_core::template::{GROUP_KEY, PreviousRun, RunContext, XComKey};
+use subak_core::template::{GROUP_KEY, PreviousRun, RunContext, XComKey, XComOf};
 use subak_core::text::{json_without_nul, without_nul};
 use subak_core::variable::secret_parts;
+use subak_core::xcom::{self, KEPT_BYTES, MOST_BYTES};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, Pipeline, TaskContext, TaskIdentity, TaskOutput};
 
@@ -22,18 +23,23 @@ use super::copies::Copied;
 use super::letters::LetterCount;
 use super::outbox::{Outbox, TryLine, packed};
 use crate::host::{Host, Place};
+use crate::large;
 use crate::log::{Chunk, Patterns, Shipper, TryLog, hidden};
-use crate::tries::{End, Ended, PreparedTask, StopOrder, Try};
+use crate::tries::{self, End, Ended, PreparedTask, StopOrder, Try};
 
-/// A value handed on by XCom is for small things; data go by reference.
-const XCOM_LIMIT: usize = 1024 * 1024;
+/// A value's bytes where it cannot be written under the storage URL.
+const UNSHARED_MOST: usize = 1 << 20;
 
 /// A try that can be run, and what its report needs.
 pub(crate) struct Assigned {
     pub(crate) try_ref: TryRef,
     pub(crate) this: Try,
     pub(crate) letters: Arc<LetterCount>,
+    /// Large XComs that the templates name, not read yet.
+    pub(crate) large: Vec<(XComKey, PathBuf)>,
     do_xcom_push: bool,
+    /// Where it writes its own, if it returns a large one.
+    object: Option<PathBuf>,
 }
 
 /// Makes the try of an assignment.
@@ -45,7 +51,9 @@ pub(crate) fn assigned(
     requests: &Arc<AtomicU64>,
 ) -> Result<Assigned, String> {
     let try_ref = assignment.r#try.unwrap_or_default();
-    let is_brief = task.is_immediate();
+    let large = named_large(&assignment, host)?;
+    // What has to be read first takes its time.
+    let is_brief = task.is_immediate() && large.is_empty();
     let connections = connections(&assignment)?;
     let handed_on = handed_on_secrets(&assignment);
     let hidden: Vec<String> = assignment
@@ -97,6 +105,8 @@ pub(crate) fn assigned(
         ledgers: Arc::clone(&host.ledgers),
         is_replay: replays(&run.conf),
     });
+    let object = xcom::object(&identity.installation, instance(try_ref), try_ref.token);
+    let object = host.large(&object).filter(|_| !is_brief);
     let storage = host.storage(&identity, RunKey(try_ref.run).day(), try_ref.token);
     let stop = Arc::new(StopOrder::default());
     let ctx = TaskContext {
@@ -133,7 +143,39 @@ pub(crate) fn assigned(
         (assignment.timeout_micros > 0).then(|| Duration::from_micros(assignment.timeout_micros));
     let this =
         Try { task, ctx, log, templates, timeout, stop, grace: host.grace, clock: host.clock };
-    Ok(Assigned { try_ref, this, letters, do_xcom_push: assignment.do_xcom_push })
+    Ok(Assigned { try_ref, this, letters, large, do_xcom_push: assignment.do_xcom_push, object })
+}
+
+fn instance(try_ref: TryRef) -> InstanceKey {
+    InstanceKey {
+        run: RunKey(try_ref.run),
+        task: TaskNo(try_ref.task),
+        map_index: MapIndex(try_ref.map_index),
+    }
+}
+
+/// Where the large XComs lie that the templates name.
+fn named_large(assignment: &Assignment, host: &Host) -> Result<Vec<(XComKey, PathBuf)>, String> {
+    let large = assignment.xcoms.iter().filter(|xcom| !xcom.object.is_empty());
+    let found = large.map(|xcom| {
+        let path = host.large(&xcom.object).ok_or_else(|| {
+            "a task above has returned a large value, and this worker's storage is no folder: name \
+             one with SUBAK_STORAGE"
+                .to_owned()
+        })?;
+        Ok((name_of(xcom), path))
+    });
+    found.collect()
+}
+
+/// What templates call a value.
+fn name_of(xcom: &XCom) -> XComKey {
+    let of = match xcom.instance {
+        Some(index) => XComOf::Instance(index),
+        None if xcom.prior => XComOf::Prior,
+        None => XComOf::Run,
+    };
+    XComKey { of, ..XComKey::new(&xcom.task_id, &xcom.key) }
 }
 
 fn connections(assignment: &Assignment) -> Result<BTreeMap<String, Connection>, String> {
@@ -167,7 +209,7 @@ fn instant(micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros)
 }
 
-fn json(what: &str, bytes: &[u8]) -> Result<Value, String> {
+fn read_json(what: &str, bytes: &[u8]) -> Result<Value, String> {
     if bytes.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
     }
@@ -176,9 +218,10 @@ fn json(what: &str, bytes: &[u8]) -> Result<Value, String> {
 
 fn templates(assignment: &Assignment) -> Result<RunContext, String> {
     let run = assignment.run.clone().unwrap_or_default();
-    let xcoms = assignment.xcoms.iter().map(|xcom| {
-        let value = json("an XCom", &xcom.value)?;
-        Ok((XComKey { task_id: xcom.task_id.clone(), key: xcom.key.clone() }, value))
+    let small = assignment.xcoms.iter().filter(|xcom| xcom.object.is_empty());
+    let xcoms = small.map(|xcom| {
+        let value = read_json("an XCom", &xcom.value)?;
+        Ok((name_of(xcom), value))
     });
     Ok(RunContext {
         dag_id: run.dag_id,
@@ -189,8 +232,8 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
         data_interval_start: run.data_interval_start_micros.and_then(instant),
         data_interval_end: run.data_interval_end_micros.and_then(instant),
         run_after: instant(run.run_after_micros),
-        params: json("params", &run.params)?,
-        conf: json("conf", &run.conf)?,
+        params: read_json("params", &run.params)?,
+        conf: read_json("conf", &run.conf)?,
         try_number: assignment.try_number,
         map_index: assignment.r#try.unwrap_or_default().map_index,
         arguments: item(assignment, |key| key != GROUP_KEY)?,
@@ -201,6 +244,11 @@ fn templates(assignment: &Assignment) -> Result<RunContext, String> {
             .variables
             .iter()
             .map(|variable| (variable.key.clone(), variable.value.clone()))
+            .collect(),
+        connections: assignment
+            .connections
+            .iter()
+            .filter_map(|it| Some((it.id.clone(), serde_json::from_slice(&it.value).ok()?)))
             .collect(),
     })
 }
@@ -213,7 +261,7 @@ fn item(
     let Some(item) = assignment.item.as_ref().filter(|item| is_meant(&item.key)) else {
         return Ok(serde_json::Map::new());
     };
-    match json("what the task is mapped over", &item.value)? {
+    match read_json("what the task is mapped over", &item.value)? {
         Value::Object(arguments) => Ok(arguments),
         _ => Err("what the task is mapped over is not a map of arguments".to_owned()),
     }
@@ -228,7 +276,38 @@ fn previous(run: subak_proto::PreviousRun) -> PreviousRun {
     }
 }
 
+fn items(value: &Value) -> Option<u32> {
+    let items = match value {
+        Value::Array(items) => items.len(),
+        Value::Object(members) => members.len(),
+        _ => return None,
+    };
+    u32::try_from(items).ok()
+}
+
+fn too_large(bytes: usize, most: usize) -> (Outcome, String) {
+    let why = format!(
+        "the task's XCom has {bytes} bytes, more than {} MiB: hand large data on as a dataset",
+        most >> 20
+    );
+    (Outcome::FailedPermanent, why)
+}
+
 impl Assigned {
+    /// Runs the try, once what it needs is there.
+    pub(crate) async fn run(&mut self) -> Ended {
+        for (key, path) in std::mem::take(&mut self.large) {
+            match large::read(path, &key.task_id).await {
+                Ok(value) => {
+                    let templates = self.this.templates.as_mut();
+                    templates.map(|templates| templates.xcoms.insert(key, value));
+                }
+                Err(error) => return tries::not_run(&self.this, &error),
+            }
+        }
+        tries::run_in_scratch(&self.this).await
+    }
+
     /// Puts the end of the try into the words of the protocol.
     pub(crate) fn report(&self, ended: Ended) -> Report {
         let (outcome, output) = match ended.end {
@@ -263,21 +342,10 @@ impl Assigned {
             report.scans = counted.map(|(task_id, rows)| ScanCount { task_id, rows }).collect();
         }
         if let Some(value) = output.value.filter(|_| self.do_xcom_push) {
-            let value = json_without_nul(value);
-            // The next task gets what it is; people see it without secrets.
-            let shown = self.this.log.patterns().mask_json(&value);
-            let shown = shown.map_or_else(Vec::new, |shown| shown.to_string().into_bytes());
-            let value = value.to_string().into_bytes();
-            if value.len() > XCOM_LIMIT {
-                let error = format!(
-                    "the task's XCom has {} bytes, more than 1 MiB: hand large data on as a dataset",
-                    value.len()
-                );
-                return self.fail(report, error);
+            match self.handed_on(&json_without_nul(value)) {
+                Ok(xcom) => report.xcoms.push(xcom),
+                Err((outcome, error)) => return self.fail(report, outcome, error),
             }
-            let key = XComKey::RETURN_VALUE.to_owned();
-            let map_index = self.try_ref.map_index;
-            report.xcoms.push(XCom { task_id: String::new(), map_index, key, value, shown });
         }
         if let Some((dataset, stats)) = output.dataset {
             let json = |value: serde_json::Result<Value>| {
@@ -301,13 +369,57 @@ impl Assigned {
             report.datasets.clear();
             let error = "what the task hands on and its dataset's description are more than a \
                          message may have, 4 MiB: hand on less, or use fewer columns";
-            self.fail(report, error.to_owned());
+            self.fail(report, Outcome::FailedPermanent, error.to_owned());
         }
     }
 
+    /// What the try returns, in the form that travels: a large value is written first.
+    fn handed_on(&self, value: &Value) -> Result<XCom, (Outcome, String)> {
+        // The next task gets what it is; people see it without secrets.
+        let shown = self.this.log.patterns().mask_json(value);
+        let bytes = |value: &Value| value.to_string().into_bytes();
+        let written = bytes(value);
+        let xcom = XCom {
+            map_index: self.try_ref.map_index,
+            key: XComKey::RETURN_VALUE.to_owned(),
+            ..XCom::default()
+        };
+        let (size, object) = match &self.object {
+            Some(object) if written.len() > KEPT_BYTES => (written.len(), object),
+            object => {
+                let most = object.as_ref().map_or(UNSHARED_MOST, |_| MOST_BYTES);
+                if written.len() > most {
+                    return Err(too_large(written.len(), most));
+                }
+                let shown = shown.as_ref().map_or_else(Vec::new, bytes);
+                return Ok(XCom { value: written, shown, ..xcom });
+            }
+        };
+        if size > MOST_BYTES {
+            return Err(too_large(size, MOST_BYTES));
+        }
+        large::write(object, &written, shown.as_ref().map(bytes).as_deref()).map_err(|error| {
+            let place = object.display();
+            let why = format!(
+                "the task's XCom of {size} bytes could not be written to `{place}`: {error}"
+            );
+            (Outcome::Failed, why)
+        })?;
+        let secrets: BTreeSet<String> =
+            shown.iter().flat_map(|shown| hidden(value, shown)).collect();
+        let masked: Vec<&str> = secrets.iter().map(|_| "***").collect();
+        Ok(XCom {
+            value: if secrets.is_empty() { Vec::new() } else { bytes(&json!(secrets)) },
+            shown: if secrets.is_empty() { Vec::new() } else { bytes(&json!(masked)) },
+            large_bytes: size as u64,
+            items: items(value),
+            ..xcom
+        })
+    }
+
     /// The try did its work, and its result cannot be handed on.
-    fn fail(&self, report: &mut Report, error: String) {
-        report.set_outcome(Outcome::FailedPermanent);
+    fn fail(&self, report: &mut Report, outcome: Outcome, error: String) {
+        report.set_outcome(outcome);
         report.error = error;
         self.this.log.flush();
         subak_task::LogSink::line(&*self.this.log, &report.error);

@@ -141,7 +141,7 @@ impl Session {
             log: Arc::clone(&assigned.this.log),
             letters: Arc::clone(&assigned.letters),
         });
-        if assigned.this.task.is_immediate() {
+        if assigned.this.task.is_immediate() && assigned.large.is_empty() {
             // Here and now: a task of its own would cost more than the work. One that waits
             // against its word is run again in the ordinary way.
             if let Some(ended) = tries::run(&assigned.this).now_or_never() {
@@ -151,7 +151,8 @@ impl Session {
         }
         let (folder, outbox) = (self.spool.folder().to_owned(), self.outbox.clone());
         self.tries.spawn(async move {
-            let ended = tries::run_in_scratch(&assigned.this).await;
+            let mut assigned = assigned;
+            let ended = assigned.run().await;
             let report = assigned.report(ended);
             let chunks = assigned.unkept_chunks();
             // On disk before the server hears of it: the work is done, whatever happens now.

@@ -6,5 +6,5 @@ mod run;
 mod stop;
 
 pub(crate) use prepared::{PreparedTask, TaskCache};
-pub(crate) use run::{End, Ended, Try, run, run_in_scratch};
+pub(crate) use run::{End, Ended, Try, not_run, run, run_in_scratch};
 pub(crate) use stop::{StopCause, StopOrder};

@@ -88,6 +88,14 @@ pub(crate) async fn run(this: &Try) -> Ended {
     Ended { end, error, exit_code, started_micros, ended_micros }
 }
 
+/// The end of a try that could not begin.
+pub(crate) fn not_run(this: &Try, error: &str) -> Ended {
+    let now = this.clock.now_micros();
+    let error = shown(this, &TaskError::transient(error));
+    this.log.line(&format!("failed: {error}"));
+    Ended { end: End::Failed, error, exit_code: None, started_micros: now, ended_micros: now }
+}
+
 /// Runs a try in a folder of its own, which goes with it.
 pub(crate) async fn run_in_scratch(this: &Try) -> Ended {
     let folder = &this.ctx.scratch;

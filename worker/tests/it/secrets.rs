@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_proto::{Answer, Assignment, Outcome, XCom};
 
 use crate::peer::{Call, Peer, connection};
@@ -65,6 +66,54 @@ async fn a_value_is_handed_on_as_it_is_and_shown_without_secrets() {
     assert_eq!(report.xcoms[0].shown, br#""it is ***@db""#);
     call.keep_log(2, report.log_chunks);
     call.answer(2, Answer::Accepted);
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn secrets_of_a_large_value_are_hidden_where_it_is_read() {
+    let mut peer = Peer::start();
+    let (worker, mut call) = peer.worker().await;
+    call.welcome(7, LEASE);
+    let code = "import json, os\njson.dump(['x' * 70000, 'pg://me:hunter22@db'], open(os.environ['SUBAK_RESULT'], 'w'))";
+    call.assign_all(vec![with_secret(&call, 1, "python", json!({"code": code}))]);
+    let report = call.report().await;
+    assert_eq!(report.outcome(), Outcome::Success, "{}", report.error);
+    let handed_on = report.xcoms[0].clone();
+    assert_eq!((handed_on.large_bytes, handed_on.items), (70_026, Some(2)));
+    // Only what is hidden in it travels.
+    assert_eq!(handed_on.value, br#"["hunter22"]"#);
+    assert_eq!(handed_on.shown, br#"["***"]"#);
+    call.keep_log(1, report.log_chunks);
+    call.answer(1, Answer::Accepted);
+
+    let instance = InstanceKey { run: RunKey(1), task: TaskNo(1), map_index: MapIndex::NONE };
+    let object = subak_core::xcom::object("", instance, 1);
+    let next = |token: i64, object: String| {
+        let with = json!({
+            "command": "echo it is ${URL#pg://me:}",
+            "env": {"URL": "{{ ti.xcom_pull(task_ids='first')[1] }}"},
+        });
+        let mut assignment = call.assignment(token, "bash", with);
+        let key = "return_value".to_owned();
+        let named = XCom { task_id: "first".to_owned(), key, object, ..handed_on.clone() };
+        assignment.xcoms = vec![named];
+        assignment
+    };
+    let (there, gone) = (next(2, object), next(3, "elsewhere.json".to_owned()));
+    call.assign_all(vec![there]);
+    let report = call.report().await;
+    assert_eq!(report.outcome(), Outcome::Success, "{}", report.error);
+    assert!(call.log(2).contains("it is ***@db"), "{}", call.log(2));
+    call.keep_log(2, report.log_chunks);
+    call.answer(2, Answer::Accepted);
+
+    // A worker that does not share the storage says so, and another one may do better.
+    call.assign_all(vec![gone]);
+    let report = call.report().await;
+    assert_eq!(report.outcome(), Outcome::Failed);
+    assert!(report.error.contains("SUBAK_STORAGE"), "{}", report.error);
+    call.keep_log(3, report.log_chunks);
+    call.answer(3, Answer::Accepted);
     worker.end().await.unwrap();
 }
 

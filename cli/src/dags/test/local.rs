@@ -9,7 +9,7 @@ use subak_core::decide::memory::{MemoryRun, Report, Start, Step, TryOutcome};
 use subak_core::decide::{Item, Plan, PlanTask, Says, Shape, TryEnd};
 use subak_core::ids::{Instance, MapIndex, TaskId};
 use subak_core::state::{RunState, TaskState};
-use subak_core::template::{RunContext, XComKey, references_of};
+use subak_core::template::{RunContext, XComKey, XComOf, references_of};
 use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -157,7 +157,16 @@ impl LocalRun {
             }
         };
         let task = item.task(&spec.without_map());
+        let connections: BTreeMap<String, Connection> = task
+            .connections
+            .iter()
+            .filter_map(|id| Some((id.clone(), self.connections.get(id)?.clone())))
+            .collect();
+        let named = connections.iter().filter_map(|(id, connection)| {
+            Some((id.clone(), serde_json::to_value(connection).ok()?))
+        });
         let context = RunContext {
+            connections: named.collect(),
             map_index: start.at.map_index.0,
             arguments: item.returned,
             group: item.group,
@@ -166,11 +175,6 @@ impl LocalRun {
             xcoms: xcoms.collect(),
             ..self.context.clone()
         };
-        let connections = task
-            .connections
-            .iter()
-            .filter_map(|id| Some((id.clone(), self.connections.get(id)?.clone())))
-            .collect();
         let cancel = cancel.child_token();
         let name = self.name(start.at);
         self.running.insert(start.at, (name.clone(), cancel.clone()));
@@ -234,7 +238,7 @@ impl LocalRun {
     /// Keeps what a successful try hands on.
     fn keep(&mut self, at: Instance, end: LocalEnd) {
         let Some(spec) = self.plan.task(at.task).map(|task| self.plan.spec(task)) else { return };
-        let key = |key: &str| XComKey { task_id: spec.task_id.to_string(), key: key.to_owned() };
+        let key = |key: &str| XComKey::new(&spec.task_id.0, key);
         let feeds = self.plan.task(at.task).is_some_and(|task| !task.feeds.is_empty());
         let index = at.map_index.0;
         if let Some(value) = end.value.filter(|_| spec.do_xcom_push || feeds) {
@@ -265,9 +269,14 @@ impl LocalRun {
     fn handed_on_to(&self, at: Instance, key: &XComKey) -> Option<Value> {
         let to = self.plan.task(at.task)?;
         let from = self.plan.task(self.plan.number(&TaskId(key.task_id.clone()))?)?;
-        match self.plan.in_one_group(from, to) {
-            true => self.xcoms.get(key)?.get(&at.map_index.0).cloned(),
-            false => self.handed_on(key),
+        // There are no other runs.
+        let own = XComKey { of: XComOf::Run, ..key.clone() };
+        match key.of {
+            XComOf::Instance(index) => self.xcoms.get(&own)?.get(&index).cloned(),
+            _ if self.plan.in_one_group(from, to) => {
+                self.xcoms.get(&own)?.get(&at.map_index.0).cloned()
+            }
+            _ => self.handed_on(&own),
         }
     }
 
@@ -289,10 +298,7 @@ impl LocalRun {
     /// What an instance of a mapped task is given.
     fn item(&self, task: &Task, at: Instance) -> Result<Item, String> {
         let Some(expand) = &task.expand else { return Ok(Item::default()) };
-        let key = |task: &TaskId| XComKey {
-            task_id: task.0.clone(),
-            key: XComKey::RETURN_VALUE.to_owned(),
-        };
+        let key = |task: &TaskId| XComKey::new(&task.0, XComKey::RETURN_VALUE);
         let returned: BTreeMap<&TaskId, Value> =
             expand.tasks().filter_map(|task| Some((task, self.handed_on(&key(task))?))).collect();
         let item = expand.item(at.map_index.0, &|task| returned.get(task))?;

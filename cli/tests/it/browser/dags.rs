@@ -28,6 +28,22 @@ tasks:
   after: {operator: noop, depends_on: [greet]}
 "#;
 
+/// Fails until the file `mended` appears.
+const MENDED: &str = r#"
+dag_id: mended
+tags: [orders]
+params: {region: {type: string, default: north}}
+tasks:
+  prepare:
+    operator: bash
+    with: {command: "echo prepared $REGION", env: {REGION: "{{ params.region }}"}}
+  load:
+    operator: bash
+    depends_on: [prepare]
+    with: {command: "test -e @MENDED@ || { echo 'no such table: orders'; exit 3; }; echo loaded"}
+  report: {operator: noop, depends_on: [load]}
+"#;
+
 /// Many tasks, long names, a failure and what follows from it.
 const NIGHTLY: &str = r#"
 dag_id: nightly_warehouse_refresh_of_all_regional_subsidiaries
@@ -100,6 +116,8 @@ pub(super) fn place() -> TempDir {
     let go = place.path().join("go");
     let save = |name: &str, text: &str| fs::write(folder.join(name), text.trim_start()).unwrap();
     save("greeting.yaml", &GREETING.replace("@GO@", go.to_str().unwrap()));
+    let mended = place.path().join("mended");
+    save("mended.yaml", &MENDED.replace("@MENDED@", mended.to_str().unwrap()));
     save("nightly.yaml", NIGHTLY);
     save("hostile.yaml", HOSTILE);
     save("broken.yaml", BROKEN);

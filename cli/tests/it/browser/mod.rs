@@ -2,6 +2,7 @@
 
 mod dags;
 mod driver;
+mod journey;
 mod pictures;
 
 use std::fs;
@@ -36,7 +37,7 @@ impl Scene {
 
     fn add_user(&self) {
         let mut command = standalone::command(self.place.path());
-        command.args(["users", "add", "ana", "--role", "op", "--password-stdin"]);
+        command.args(["users", "add", "ana", "--role", "admin", "--password-stdin"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
         assert!(child.wait().unwrap().success());
@@ -48,7 +49,7 @@ impl Scene {
 
     /// Signs in by the form, with the keyboard alone.
     fn sign_in(&self) {
-        self.open("/");
+        self.open("/dags");
         self.browser.until("document.activeElement.id === 'username'");
         self.browser.press(&format!("ana{TAB}{PASSWORD}{ENTER}"));
         self.browser.until("document.querySelector('table.dags')");
@@ -141,7 +142,7 @@ fn a_run_page_turns_green_by_itself() {
     );
 
     // Paused by its switch, without a reload.
-    scene.open("/");
+    scene.open("/dags");
     browser.script("window.mark = 1");
     browser.click("form[action='/dags/greeting/pause'] button");
     browser.until(
@@ -161,6 +162,8 @@ fn nothing_that_people_wrote_is_executed() {
     scene.sign_in();
     for path in [
         "/",
+        "/dags",
+        "/runs",
         "/dead-letters",
         "/dead-letters/1",
         "/dags/hostile",

@@ -12,10 +12,13 @@ use super::driver::Browser;
 
 /// A page as it is named in the pictures, and where it is.
 const PAGES: &[(&str, &str)] = &[
-    ("dags", "/"),
-    ("no-match", "/?name=zzz"),
+    ("home", "/"),
+    ("dags", "/dags"),
+    ("no-match", "/dags?name=zzz"),
+    ("runs", "/runs"),
     ("dag", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries"),
     ("dag-unused", "/dags/hostile"),
+    ("grid", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries/grid"),
     ("trigger", "/dags/greeting/trigger"),
     ("run", "/dags/retail_retention/runs/november"),
     ("run-failed", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries/runs/night-3"),
@@ -32,11 +35,20 @@ const PAGES: &[(&str, &str)] = &[
     ("task-rejected", "/dags/sales/runs/monday/tasks/read"),
     ("topics", "/topics"),
     ("connections", "/connections"),
+    ("connection-new", "/connections/new"),
+    ("pools", "/pools"),
+    ("variables", "/variables"),
+    ("workers", "/workers"),
+    ("import-errors", "/import-errors"),
+    ("audit", "/audit"),
+    ("users", "/users"),
+    ("tokens", "/tokens"),
     ("error", "/dags/no_such_dag"),
 ];
 
 /// Pictures that the documents show: page, width, theme.
 const SHOWN: &[(&str, u32, &str)] = &[
+    ("home", 1280, "light"),
     ("run", 1280, "light"),
     ("run-failed", 1280, "dark"),
     ("task", 1280, "light"),

@@ -13,11 +13,16 @@ const RIGHT: &str = "'name [0-9]+'";
 
 /// A check between the topic and the load.
 fn checked(world: &World, pattern: &str) -> String {
+    checked_into(world, pattern, &LOAD.replace("read.output", "check.output"))
+}
+
+/// A check between the topic and tasks that take what it passes on.
+fn checked_into(world: &World, pattern: &str, below: &str) -> String {
     let check = format!(
         "  check:\n    operator: validate\n    with:\n      input: '{{{{ tasks.read.output }}}}'\n      \
          rules: [{{column: name, matches: {pattern}}}]\n"
     );
-    world.dag("", "retries: 0", &format!("{check}{}", LOAD.replace("read.output", "check.output")))
+    world.dag("", "retries: 0", &format!("{check}{below}"))
 }
 
 /// Runs `subak deadletters replay … --wait`; returns its exit code, and what it said.
@@ -141,5 +146,82 @@ async fn records_that_were_none_are_read_as_the_columns_are_now() -> Result<()> 
     assert_eq!(world.number("SELECT count(*) FROM record WHERE _key = 'k'").await?, 20);
     let open = peek::dead_letters(&world.stack.store).await?;
     assert_eq!(open.last().map(|(position, ..)| *position), Some(20));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_a_load_rejected_are_loaded_once_the_table_takes_them() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "load", ..Wanted::default() }).await?;
+    let load = format!("{LOAD}      on_bad_row: dead_letter\n");
+    world.stack.replace_dag(DAG, &world.dag("", "retries: 0", &load)).await?;
+    world.warehouse.run("ALTER TABLE record ALTER id TYPE integer").await?;
+    // The last twelve are larger than an integer.
+    let first = i64::from(i32::MAX) - 7;
+    broker.produce(&world.topic, records(first..first + 20)).await?;
+    world.succeed().await?;
+    let count = "SELECT count(*) FROM record";
+    assert_eq!(world.number(count).await?, 8);
+    assert_eq!(letters(&world).await?, ["open 12"]);
+
+    // Nothing is mended: they are rejected again.
+    let (code, said) = replay(&world, &["--dag", DAG]).await?;
+    ensure!(code == Some(0), "{said}\n{}", world.stack.logs());
+    assert_eq!(letters(&world).await?, ["open 12", "replayed 12"]);
+    assert_eq!(world.number(count).await?, 8);
+
+    world.warehouse.run("ALTER TABLE record ALTER id TYPE bigint").await?;
+    let (code, said) = replay(&world, &["--dag", DAG, "--task", "load"]).await?;
+    ensure!(code == Some(0), "{said}\n{}", world.stack.logs());
+    assert_eq!(letters(&world).await?, ["replayed 24"]);
+    let last = "SELECT run_id FROM run WHERE run_id LIKE 'replay%' ORDER BY run_key DESC LIMIT 1";
+    let last = world.stack.metadata().texts(last).await?.pop().context("a replay")?;
+    let cleared = world.stack.subak(&["runs", "clear", DAG, &last, "--wait"]).await?;
+    ensure!(cleared.status.success(), "{cleared:?}");
+    assert_eq!(world.number(count).await?, 20);
+    assert_eq!(world.number("SELECT count(DISTINCT id) FROM record").await?, 20);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_go_through_again_into_a_topic_once() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "again", ..Wanted::default() }).await?;
+    let clean = broker.topic("cleaned", 2, &[]).await?;
+    let into = |pattern: &str| {
+        let write = format!(
+            "  write:\n    operator: kafka.produce\n    with: {{connection: broker, topic: {clean}, \
+             key: id, input: '{{{{ tasks.check.output }}}}'}}\n"
+        );
+        checked_into(&world, pattern, &write)
+    };
+    world.stack.replace_dag(DAG, &into(WRONG)).await?;
+    let right = into(RIGHT);
+    broker.produce(&world.topic, records(90..130)).await?;
+    world.succeed().await?;
+    assert_eq!(letters(&world).await?, ["open 30"]);
+    let keys = async || -> Result<Vec<i64>> {
+        let records = broker.records(&clean).await?;
+        let mut keys =
+            records.iter().map(|(key, _)| Ok(key.parse()?)).collect::<Result<Vec<_>>>()?;
+        keys.sort_unstable();
+        Ok(keys)
+    };
+    assert_eq!(keys().await?, (90..100).collect::<Vec<_>>());
+
+    world.stack.replace_dag(DAG, &right).await?;
+    let (code, said) = replay(&world, &["--dag", DAG]).await?;
+    ensure!(code == Some(0), "{said}\n{}", world.stack.logs());
+    assert_eq!(letters(&world).await?, ["replayed 30"]);
+    assert_eq!(keys().await?, (90..130).collect::<Vec<_>>());
+
+    // A clear of the replay finds that it is written; the topic is read on as ever.
+    let last = "SELECT run_id FROM run WHERE run_id LIKE 'replay%' ORDER BY run_key DESC LIMIT 1";
+    let last = world.stack.metadata().texts(last).await?.pop().context("a replay")?;
+    let cleared = world.stack.subak(&["runs", "clear", DAG, &last, "--wait"]).await?;
+    ensure!(cleared.status.success(), "{cleared:?}");
+    broker.produce(&world.topic, records(130..140)).await?;
+    world.succeed().await?;
+    assert_eq!(keys().await?, (90..140).collect::<Vec<_>>());
     Ok(())
 }

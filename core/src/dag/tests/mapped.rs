@@ -84,10 +84,7 @@ refused! {
         "  up: {operator: noop}\n  a: {operator: bash, expand: {command: \"{{ ti.xcom_pull('up') }}\"}}\n  b: {operator: bash, expand: {command: ['ls {{ ds }}', 'rm {{ params.day }}']}}\n",
     );
     what_cannot_be_mapped: check(
-        "dag_id: a\ndefault_args: {expand: {env: [a]}}\ntask_groups: {g: {expand: {x: [1]}}}\ntasks:\n  a: {operator: branch, expand: {choose: [x, y]}}\n  b: {operator: bash, with: {command: ls}, setup: true, expand: {env: [{A: '1'}]}}\n  c: {operator: bash, with: {command: ls}, depends_on_past: true, expand: {env: [{A: '1'}]}}\n  d: {operator: bash, with: {command: ls}, wait_for_downstream: true}\n  e: {operator: bash, with: {command: ls}, depends_on: [d], expand: {env: [{A: '1'}]}}\n",
-    );
-    the_past_of_mapped_tasks: tasks(
-        "  c: {operator: bash, with: {command: ls}, depends_on_past: true, expand: {env: [{A: '1'}]}}\n  d: {operator: bash, with: {command: ls}, wait_for_downstream: true}\n  e: {operator: bash, with: {command: ls}, depends_on: [d], expand: {env: [{A: '1'}]}}\n",
+        "dag_id: a\ndefault_args: {expand: {env: [a]}}\ntask_groups: {g: {expand: {x: [1]}}}\ntasks:\n  a: {operator: branch, expand: {choose: [x, y]}}\n  b: {operator: bash, with: {command: ls}, setup: true, expand: {env: [{A: '1'}]}}\n",
     );
     datasets_of_mapped_tasks: tasks(
         "  r: {operator: csv.read, expand: {path: [a, b]}}\n  w: {operator: csv.write, with: {path: c, input: \"{{ tasks.r.output }}\"}}\n",
@@ -196,7 +193,6 @@ fn what_a_mapped_group_cannot_be() {
             ),
             groups(one, "  a: {operator: short_circuit, task_group: g, with: {condition: true}}"),
             groups(one, "  a: {operator: noop, task_group: g, setup: true}"),
-            groups(one, "  a: {operator: noop, task_group: g, depends_on_past: true}"),
             groups(
                 one,
                 "  a: {operator: csv.read, task_group: g, with: {path: a.csv}}\n  b: {operator: csv.write, with: {input: '{{ tasks[\"g.a\"].output }}', path: b.csv}}",

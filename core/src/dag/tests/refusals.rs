@@ -42,6 +42,9 @@ refused! {
     keys_that_are_not_built_yet: check(
         "dag_id: a\ndeadline: 1h\nschedule: {every: 90s}\ntasks:\n  x: {operator: kafka.produce, pool_slots: 2}\n  y: {operator: noop, expand: {}, pool: mine, inlets: []}\n",
     );
+    assets_that_cannot_be: tasks(
+        "  x: {operator: noop, inlets: [], outlets: [s3://shop/a, {name: b}, {name: c, uri: 'file:///c', group: g, extra: {rows: 1}}]}\n  y: {operator: noop, outlets: s3://shop/a}\n  z: {operator: noop, inlets: [''], outlets: [{group: g}]}\n  u: {operator: noop, inlets: ['s3://shop/{{ ds }}'], outlets: [a, {uri: a}]}\n  v: {operator: noop, inlets: [{uri: 'two words'}], outlets: [{url: a}]}\n",
+    );
     pools_and_the_past: check(
         "dag_id: a\nmax_consecutive_failed_dag_runs: -1\ntasks:\n  x: {operator: noop, pool: '', pool_slots: 0, weight_rule: downsteam}\n  y: {operator: latest_only, with: {newest: true}, depends_on_past: 1, wait_for_downstraem: true}\n",
     );
@@ -127,7 +130,7 @@ refused! {
         "  pick: {operator: branch, with: {choose: \"{{ params.day }}\", labels: {lft: a, right: b}}}\n  left: {operator: noop, depends_on: [pick]}\n  none: {operator: branch}\n  gate: {operator: short_circuit, with: {condition: true, ignore_downstream_trigger_rules: 5}}\n  wish: {operator: noop, when: 'params.day'}\n  hope: {operator: noop, when: \"{{ parms.day }}\"}\n",
     );
     templates_that_cant_be_right: tasks(
-        "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ dss }} {{ execution_date }}\n        echo {{ logical_date.strftme('%d') }}\n      env:\n        A: \"{{ params.dya }}\"\n        B: \"{{ tasks.nothing.output }}\"\n        C: \"{{ ti.xcom_pull('nothing') }}\"\n        D: \"{{ ds | uper }}\"\n        E: \"{{ ds \"\n        F: \"{% if %}\"\n        G: \"{{ var.value.x }} {{ conn.y.host }}\"\n        H: \"{% include 'x' %}\"\n        I: \"{{ ti.xcom_pull(task_ids=params.day) }}\"\n        J: \"{{ macros.ds_ad(ds, 1) }} {{ macros.uuid }}\"\n        K: \"{{ tasks.x.output }}\"\n  y: {operator: csv.write, with: {input: \"{{ tasks.x.output }}\", path: out.csv}}\n  z: {operator: csv.write, with: {input: data.csv, path: out.csv}}\n  w: {operator: sql, with: {connection: \"{{ params.day }}\", sql: SELECT 1}}\n",
+        "  x:\n    operator: bash\n    with:\n      command: |\n        echo {{ dss }} {{ execution_date }}\n        echo {{ logical_date.strftme('%d') }}\n      env:\n        A: \"{{ params.dya }}\"\n        B: \"{{ tasks.nothing.output }}\"\n        C: \"{{ ti.xcom_pull('nothing') }}\"\n        D: \"{{ ds | uper }}\"\n        E: \"{{ ds \"\n        F: \"{% if %}\"\n        G: \"{{ var.value.x }} {{ conn.y.hots }}\"\n        H: \"{% include 'x' %}\"\n        I: \"{{ ti.xcom_pull(task_ids=params.day) }}\"\n        J: \"{{ macros.ds_ad(ds, 1) }} {{ macros.uuid }}\"\n        K: \"{{ tasks.x.output }}\"\n  y: {operator: csv.write, with: {input: \"{{ tasks.x.output }}\", path: out.csv}}\n  z: {operator: csv.write, with: {input: data.csv, path: out.csv}}\n  w: {operator: sql, with: {connection: \"{{ params.day }}\", sql: SELECT 1}}\n",
     );
 }
 

@@ -5,6 +5,7 @@ use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use super::node::{Kind, Node, place};
 use crate::dag::diagnostic::{At, Report};
+use crate::dag::page::Page;
 
 /// Larger files are refused before they are read.
 const MAX_BYTES: usize = 4 << 20;
@@ -13,7 +14,11 @@ const MAX_BYTES: usize = 4 << 20;
 pub(crate) fn documents(text: &str, report: &Report<'_>) -> Vec<Node> {
     if text.len() > MAX_BYTES {
         let start = At { line: 1, column: 1, ..At::default() };
-        report.error(start, "the file is larger than 4 MiB: split it into several DAG files");
+        report.error(
+            Page::Size,
+            start,
+            "the file is larger than 4 MiB: split it into several DAG files",
+        );
         return Vec::new();
     }
     let read = serde_saphyr::from_str_multiple_with_options::<Node, Vec<Node>>(text, options());
@@ -54,18 +59,24 @@ fn report_syntax(error: &Error, report: &Report<'_>) {
     while let Error::AliasError { error, .. } = inner {
         inner = error;
     }
-    let message = match inner {
-        Error::Budget { .. } => {
-            "the file is too large or nested too deeply: split it into several DAG files".to_owned()
-        }
+    let (page, message) = match inner {
+        Error::Budget { .. } => (
+            Page::Size,
+            "the file is too large or nested too deeply: split it into several DAG files"
+                .to_owned(),
+        ),
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => {
-            "the file's aliases expand to far too much: write fewer or smaller ones".to_owned()
+        | Error::AliasReplayStackDepthExceeded { .. } => (
+            Page::Size,
+            "the file's aliases expand to far too much: write fewer or smaller ones".to_owned(),
+        ),
+        other => {
+            let said = UserMessageFormatter.format_message(other);
+            (Page::Yaml, format!("this is not valid YAML: {said}"))
         }
-        other => format!("this is not valid YAML: {}", UserMessageFormatter.format_message(other)),
     };
-    report.error(at, message);
+    report.error(page, at, message);
 }
 
 /// Reports duplicate keys and keys that are not texts, and drops them.
@@ -77,13 +88,17 @@ pub(crate) fn check_keys(node: &mut Node, report: &Report<'_>) {
             entries.retain_mut(|(key, value)| {
                 check_keys(value, report);
                 if !key.is_text {
-                    report.error(key.at, format!("a key must be text: write \"{}\"", key.text));
+                    report.error(
+                        Page::Yaml,
+                        key.at,
+                        format!("a key must be text: write \"{}\"", key.text),
+                    );
                     return false;
                 }
                 if let Some(line) = lines.get(&key.text) {
                     let message =
                         format!("key {:?} is given twice, first in line {line}", key.text);
-                    report.error(key.at, message);
+                    report.error(Page::Yaml, key.at, message);
                     return false;
                 }
                 lines.insert(key.text.clone(), key.at.line);

@@ -16,6 +16,7 @@ use serde::de::{
 use super::error::{Error, one_of};
 use super::node::{Kind, Node};
 use crate::dag::diagnostic::Report;
+use crate::dag::page::Page;
 use crate::dag::suggest::did_you_mean;
 use crate::template;
 
@@ -35,12 +36,23 @@ pub(crate) struct Read<'a> {
     pub required: &'a [String],
     /// Whether a template may stand for a value of any type: it is checked once rendered.
     pub templates: bool,
+    /// What explains its mistakes; without, the key says.
+    pub page: Option<Page>,
 }
 
 impl<'a> Read<'a> {
     /// Reads a struct all of whose keys are its own, without templates.
     pub(crate) fn new(report: &'a Report<'a>, what: &'a str) -> Self {
-        Self { report, what, others: &[], not_yet: &[], hint: "", required: &[], templates: false }
+        Self {
+            report,
+            what,
+            others: &[],
+            not_yet: &[],
+            hint: "",
+            required: &[],
+            templates: false,
+            page: None,
+        }
     }
 }
 
@@ -49,7 +61,11 @@ pub(crate) fn read<T: DeserializeOwned>(node: &Node, how: &Read<'_>) -> Option<T
     let before = how.report.len();
     let is_map = matches!(node.kind, Kind::Map(_) | Kind::Null);
     for key in how.required.iter().filter(|key| is_map && node.get(key).is_none()) {
-        how.report.error(node.at, format!("{}: {key:?} is missing", how.what));
+        how.report.error(
+            how.page.unwrap_or(Page::Keys),
+            node.at,
+            format!("{}: {key:?} is missing", how.what),
+        );
     }
     let state = State { how, failed: RefCell::default(), unknown_done: RefCell::default() };
     // Each round leaves out one more node; the bound is for errors that nothing can be left out for.
@@ -84,15 +100,31 @@ impl State<'_> {
             self.how.required.iter().any(|key| key == field) || left_out(root, node, field)
         });
         let template = self.how.templates && is_template(root, node);
+        // What does not fit together may do so with the value that was left out.
+        let given = given || error.missing.is_none() && self.lacks_part(root, node);
         if !given && !template && is_new {
             let what = self.how.what;
+            let page = || error.key.as_deref().map_or(Page::Keys, Page::of_key);
+            let page = self.how.page.unwrap_or_else(page);
             let message = match error.key {
                 Some(key) => format!("{key:?} in {what}: {}", error.message),
                 None => format!("{what}: {}", error.message),
             };
-            self.how.report.error(at, message);
+            self.how.report.error(page, at, message);
         }
         is_new && !std::ptr::eq(node, root)
+    }
+
+    /// Whether something within the node was left out in an earlier round.
+    fn lacks_part(&self, root: &Node, wanted: *const Node) -> bool {
+        let mut found = false;
+        root.walk(&mut |node| {
+            if std::ptr::eq(node, wanted) {
+                let is_part = |part: &Node| !std::ptr::eq(part, wanted) && self.is_left_out(part);
+                node.walk(&mut |part| found |= is_part(part));
+            }
+        });
+        found
     }
 
     fn is_left_out(&self, node: &Node) -> bool {
@@ -192,7 +224,7 @@ impl<'n, 's> Typed<'n, 's> {
                 let near = if near.is_empty() && self.outermost { how.hint } else { &near };
                 format!("unknown key {text:?} in {}{near}", how.what)
             };
-            how.report.error(key.at, message);
+            how.report.error(how.page.unwrap_or(Page::Keys), key.at, message);
         }
     }
 }

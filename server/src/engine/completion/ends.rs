@@ -6,7 +6,7 @@ use subak_core::template::XComKey;
 use subak_store::engine::{HistoryRow, LiveRetry, LiveRow};
 
 use super::results::inline_log;
-use crate::engine::report::{Outcome, TryReport};
+use crate::engine::report::{Outcome, TryReport, XComReport};
 use crate::engine::work::Work;
 
 /// Notes the end of one held try; returns whether its results count.
@@ -62,6 +62,7 @@ pub(super) fn end_try(
         work.retries(&live);
         work.give_up_slots(&live);
         let (ctid, try_number, queue) = (live.ctid.clone(), live.try_number, live.queue.clone());
+        let priority = live.priority;
         let pool = live.pool.clone();
         work.record_retry(live, report, cause);
         let ahead = work.ahead(run);
@@ -85,6 +86,9 @@ pub(super) fn end_try(
             delay: waits.then_some(delay),
             waits_pool,
             ahead,
+            priority,
+            queue,
+            pool,
         });
         return Ok(false);
     }
@@ -108,7 +112,7 @@ fn said(work: &Work<'_>, live: &LiveRow, report: &TryReport) -> Result<Says, Str
         return Ok(Says::default());
     }
     let result = report.xcoms.iter().find(|xcom| xcom.key == XComKey::RETURN_VALUE);
-    Says::of(plan, task, result.map(|xcom| &xcom.value))
+    Says::of(plan, task, result.map(XComReport::read).as_deref())
 }
 
 /// Discards what a cleared try did. Its task is judged again, or skipped if the run was cancelled

@@ -143,7 +143,7 @@ async fn record_in_tx(
         }
     }
     recorded_before(tx, &fences, &mut verdicts).await?;
-    keep_results(tx, &accepted).await?;
+    keep_results(tx, work.installation(), &accepted).await?;
     work.settle(tx).await?;
 
     let by_fence: BTreeMap<(i64, i64), Answer> =

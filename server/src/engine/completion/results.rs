@@ -1,6 +1,8 @@
 //! What ended tries leave: the ends of their logs, XComs, datasets, dead letters.
 
+use serde_json::json;
 use subak_core::template::XComKey;
+use subak_core::xcom;
 use subak_store::engine::EngineTx;
 use subak_store::{NewDataset, NewLogChunk, NewScanCount, NewXCom, StoreError};
 
@@ -40,6 +42,7 @@ pub(super) fn inline_log(report: &TryReport) -> Option<&[u8]> {
 /// Keeps what accepted tries hand on.
 pub(super) async fn keep_results(
     tx: &mut EngineTx<'_>,
+    installation: &str,
     accepted: &[&TryReport],
 ) -> Result<(), StoreError> {
     let (mut xcoms, mut datasets) = (Vec::new(), Vec::new());
@@ -53,8 +56,16 @@ pub(super) async fn keep_results(
         xcoms.extend(handed_on.map(|xcom| NewXCom {
             key,
             name: xcom.key.clone(),
-            value: xcom.value.clone(),
+            value: match xcom.large {
+                // Nothing of it is to be hidden; null would mean that there is no value.
+                Some(_) if xcom.value.is_null() => json!([]),
+                _ => xcom.value.clone(),
+            },
             shown: xcom.shown.clone(),
+            large: xcom.large.map(|large| {
+                let object = xcom::object(installation, key, report.fence.token);
+                (object, i64::try_from(large.bytes).unwrap_or(i64::MAX))
+            }),
         }));
         datasets.extend(report.datasets.iter().map(|dataset| NewDataset {
             key,

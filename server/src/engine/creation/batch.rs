@@ -128,7 +128,7 @@ fn check(plan: &Plan, trigger: &mut Trigger) -> Result<(), TriggerError> {
 }
 
 /// A run needs every param that has no default; conf may hold more than params.
-fn check_conf(plan: &Plan, conf: &mut Value) -> Result<(), TriggerError> {
+pub(in crate::engine) fn check_conf(plan: &Plan, conf: &mut Value) -> Result<(), TriggerError> {
     if conf.is_null() {
         *conf = Value::Object(serde_json::Map::new());
     }
@@ -206,10 +206,7 @@ async fn insert(
 }
 
 /// Counts runs before they start: one that ends at once is taken off in the same transaction.
-pub(super) async fn loads_add(
-    tx: &mut EngineTx<'_>,
-    loads: BTreeMap<i32, (i32, i32)>,
-) -> anyhow::Result<()> {
+async fn loads_add(tx: &mut EngineTx<'_>, loads: BTreeMap<i32, (i32, i32)>) -> anyhow::Result<()> {
     let loads: Vec<_> = loads.into_iter().map(|(dag, (a, q))| (dag, a, q)).collect();
     tx.dag_loads_add(&loads).await?;
     Ok(())

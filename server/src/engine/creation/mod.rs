@@ -15,8 +15,10 @@ use uuid::Uuid;
 
 use super::{Core, Engine};
 use batch::Pending;
+pub(super) use batch::check_conf;
 pub(super) use queued::start_queued;
 pub use request::{Trigger, TriggerError, Triggered};
+pub(super) use row::new_run;
 
 /// Runs that one transaction makes at most.
 const BATCH_MOST: usize = 200;

@@ -1,33 +1,67 @@
-//! Starts runs that waited for `max_active_runs`.
-
-use std::collections::BTreeMap;
+//! Starts runs that waited for `max_active_runs`: their DAG's, or their backfill's.
 
 use subak_core::ids::RunKey;
 use subak_core::state::RunState;
+use subak_store::engine::EngineTx;
 
-use super::batch::{finish, loads_add, settle_started};
+use super::batch::{finish, settle_started};
 use super::row::timeout_micros;
 use crate::engine::Core;
 use crate::engine::work::{After, Work};
 
-/// Starts the oldest queued runs of a DAG, as many as `max_active_runs` allows.
+/// Runs that one transaction starts.
+const STARTS_MOST: i32 = 100;
+
+/// What started runs count against.
+enum Load {
+    Dag(i32),
+    Backfill(i64),
+}
+
+/// Starts the oldest queued runs of a DAG, as many as `max_active_runs` allows, and those of its
+/// backfills.
 pub(in crate::engine) async fn start_queued(core: &Core, dag: i32) -> anyhow::Result<()> {
-    if let Some(after) = core.within(start(core, dag)).await? {
+    if let Some(after) = core.within(start_of_dag(core, dag)).await? {
         core.committed(after).await;
+    }
+    for backfill in core.asked(core.store.backfills_waiting(dag)).await? {
+        if let Some(after) = core.within(start_of_backfill(core, backfill)).await? {
+            core.committed(after).await;
+        }
     }
     Ok(())
 }
 
-async fn start(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {
+async fn start_of_dag(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {
     let mut tx = core.store.engine_begin().await?;
     let Some(load) = tx.dag_loads_lock(&[dag]).await?.pop() else { return Ok(None) };
-    let room = (load.max_active_runs - load.runs_active).min(load.runs_queued).min(100);
+    let room = (load.max_active_runs - load.runs_active).min(load.runs_queued).min(STARTS_MOST);
     if load.is_paused || room <= 0 {
         return Ok(None);
     }
     let queued = tx.runs_queued_lock(dag, room).await?;
-    let keys: Vec<RunKey> = queued.iter().map(|run| run.key).collect();
-    let locked = tx.runs_lock(&keys).await?;
+    start(core, tx, queued.iter().map(|run| run.key).collect(), Load::Dag(dag)).await.map(Some)
+}
+
+async fn start_of_backfill(core: &Core, backfill: i64) -> anyhow::Result<Option<After>> {
+    let mut tx = core.store.engine_begin().await?;
+    let Some(load) = tx.backfill_lock(backfill).await? else { return Ok(None) };
+    let room = (load.max_active_runs - load.runs_active).min(load.runs_queued).min(STARTS_MOST);
+    if load.is_paused || room <= 0 {
+        return Ok(None);
+    }
+    let queued = tx.backfill_runs_lock(backfill, room).await?;
+    start(core, tx, queued, Load::Backfill(backfill)).await.map(Some)
+}
+
+/// Starts runs that are locked, as their load is.
+async fn start(
+    core: &Core,
+    mut tx: EngineTx<'_>,
+    queued: Vec<RunKey>,
+    load: Load,
+) -> anyhow::Result<After> {
+    let locked = tx.runs_lock(&queued).await?;
     let mut starting = Vec::new();
     let mut deadlines = Vec::new();
     for mut run in locked {
@@ -38,7 +72,10 @@ async fn start(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {
     }
     tx.runs_start(&deadlines).await?;
     let count = i32::try_from(starting.len()).unwrap_or(i32::MAX);
-    loads_add(&mut tx, BTreeMap::from([(dag, (count, -count))])).await?;
+    match load {
+        Load::Dag(dag) => drop(tx.dag_loads_add(&[(dag, count, -count)]).await?),
+        Load::Backfill(id) => drop(tx.backfills_add(&[(id, count, -count)]).await?),
+    }
     let fresh: Vec<RunKey> = starting.iter().filter(|r| !r.has_resets).map(|r| r.key).collect();
     let cleared: Vec<RunKey> = starting.iter().filter(|r| r.has_resets).map(|r| r.key).collect();
     let mut work = Work::new(core, &mut tx, starting).await?;
@@ -48,5 +85,5 @@ async fn start(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {
     settle_started(&mut work, &mut tx, &fresh).await?;
     // Its deadline may be the earliest timer.
     work.after.timer = true;
-    finish(tx, work).await.map(Some)
+    finish(tx, work).await
 }

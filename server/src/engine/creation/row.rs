@@ -7,9 +7,10 @@ use subak_core::schedule::Timetable;
 use subak_core::state::RunState;
 use subak_store::RunFacts;
 use subak_store::engine::{LockedRun, NewRun};
+use uuid::Uuid;
 
-use super::TriggerError;
 use super::batch::Pending;
+use super::{Trigger, TriggerError};
 
 /// The run's `dagrun_timeout`.
 pub(super) fn timeout_micros(plan: &Plan) -> Option<i64> {
@@ -36,35 +37,44 @@ impl Pending {
         starts: bool,
         now: DateTime<Utc>,
     ) -> NewRun {
-        let trigger = &self.trigger;
-        let run_after = trigger.run_after.unwrap_or(now);
-        // A schedule that can't be read has stopped its DAG's file before.
-        let timetable = Timetable::of(&plan.dag, now).ok().flatten();
-        let around = |date| timetable.as_ref().map_or((date, date), |t| t.interval_at(date));
-        let interval = trigger.data_interval.or_else(|| trigger.logical_date.map(around));
-        NewRun {
-            uuid: self.uuid,
-            dag,
-            version,
-            run_id: trigger
-                .run_id
-                .clone()
-                .unwrap_or_else(|| run_id(trigger.run_type.as_str(), run_after)),
-            run_type: trigger.run_type,
-            triggered_by: trigger.triggered_by.clone(),
-            triggered_user: trigger.user.clone(),
-            state: if starts { RunState::Running } else { RunState::Queued },
-            logical_date: trigger.logical_date,
-            data_interval_start: interval.map(|(start, _)| start),
-            data_interval_end: interval.map(|(_, end)| end),
-            run_after,
-            conf: trigger.conf.clone(),
-            note: trigger.note.clone(),
-            timeout_micros: timeout_micros(plan),
-            tasks_open: Shape::of_plan(plan).size(plan),
-            tasks_active: 0,
-            tasks_held: 0,
-        }
+        let state = if starts { RunState::Running } else { RunState::Queued };
+        NewRun { uuid: self.uuid, state, ..new_run(&self.trigger, (dag, version), plan, now) }
+    }
+}
+
+/// The row of a run that waits for its turn.
+pub(in crate::engine) fn new_run(
+    trigger: &Trigger,
+    (dag, version): (i32, i32),
+    plan: &Plan,
+    now: DateTime<Utc>,
+) -> NewRun {
+    let run_after = trigger.run_after.unwrap_or(now);
+    // A schedule that can't be read has stopped its DAG's file before.
+    let timetable = Timetable::of(&plan.dag, now).ok().flatten();
+    let around = |date| timetable.as_ref().map_or((date, date), |t| t.interval_at(date));
+    let interval = trigger.data_interval.or_else(|| trigger.logical_date.map(around));
+    let named = trigger.run_id.clone();
+    NewRun {
+        uuid: Uuid::now_v7(),
+        dag,
+        version,
+        run_id: named.unwrap_or_else(|| run_id(trigger.run_type.as_str(), run_after)),
+        run_type: trigger.run_type,
+        triggered_by: trigger.triggered_by.clone(),
+        triggered_user: trigger.user.clone(),
+        state: RunState::Queued,
+        logical_date: trigger.logical_date,
+        data_interval_start: interval.map(|(start, _)| start),
+        data_interval_end: interval.map(|(_, end)| end),
+        run_after,
+        conf: trigger.conf.clone(),
+        note: trigger.note.clone(),
+        timeout_micros: timeout_micros(plan),
+        tasks_open: Shape::of_plan(plan).size(plan),
+        tasks_active: 0,
+        tasks_held: 0,
+        backfill: None,
     }
 }
 
@@ -88,6 +98,7 @@ impl Made for NewRun {
             tasks_held: self.tasks_held,
             leaves_failed: 0,
             has_resets: false,
+            backfill: self.backfill.map(|(backfill, _)| backfill),
         }
     }
 

@@ -73,6 +73,10 @@ async fn round(core: &Core) {
     done("storage", within(STEP_WITHIN, storage_sweep(core)).await);
     let forgotten = async { Ok(core.store.sessions_forget().await?) };
     done("sessions", within(STEP_WITHIN, forgotten).await);
+    let aged = async { Ok(core.store.audit_drop_old().await.map(drop)?) };
+    done("audit log", within(STEP_WITHIN, aged).await);
+    let aged = async { Ok(core.store.asset_events_drop(core.config.keep_days).await.map(drop)?) };
+    done("asset events", within(STEP_WITHIN, aged).await);
     done("indexes", within(STEP_WITHIN, reindex(core)).await);
 }
 

@@ -9,7 +9,7 @@ use subak_store::OutboxRow;
 use subak_store::engine::EngineTx;
 
 use crate::engine::work::Work;
-use crate::engine::{Core, cancel};
+use crate::engine::{Core, backfill, cancel};
 
 /// The rest of a cancel.
 #[derive(Deserialize)]
@@ -67,6 +67,10 @@ async fn begun<'c>(
     // The order of locks: the runs first, then the row, which may be gone or changed by then.
     let locked = tx.runs_lock(&runs).await?;
     let Some(payload) = tx.outbox_remove(row.id).await? else { return Ok(None) };
+    if row.kind == backfill::AGAIN {
+        let work = backfill::run_again(core, &mut tx, locked, payload).await?;
+        return Ok(Some((tx, work)));
+    }
     let keys: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
     let mut work = Work::new(core, &mut tx, locked).await?;
     match row.kind.as_str() {
@@ -113,6 +117,9 @@ async fn go_on(
 
 /// The runs that a row is about.
 async fn runs_of(tx: &mut EngineTx<'_>, row: &OutboxRow) -> anyhow::Result<Vec<RunKey>> {
+    if row.kind == backfill::AGAIN {
+        return backfill::run_of(&row.payload).map(|run| vec![run]);
+    }
     if row.kind != "past" {
         return Ok(row.run_key.map(RunKey).into_iter().collect());
     }

@@ -166,6 +166,9 @@ async fn readied(
             delay: None,
             waits_pool,
             ahead,
+            priority: live.priority,
+            queue: live.queue,
+            pool: live.pool,
         });
     }
     Ok(Some((tx, work)))

@@ -213,7 +213,7 @@ impl Work<'_> {
         }
         match task.judge(counts) {
             Verdict::Wait => Ok(()),
-            Verdict::Run if !each && task.is_mapped() => self.map_runs(key, tries, resets),
+            Verdict::Run if !each && task.is_mapped() => self.map_ready(key, tries, resets),
             Verdict::Run => self.task_ready(key, tries, resets),
             Verdict::Settle(state) if !each && work.maps.shape.instances(key.task).is_some() => {
                 self.map_settles(key, state);

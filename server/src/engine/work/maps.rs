@@ -85,6 +85,16 @@ impl Maps {
         self.rows.entry(task.no).or_default().verdict = Some(verdict);
     }
 
+    /// Cleared instances of a task that waits for the run before wait for it once more.
+    pub(super) fn wait_again(&mut self, task: TaskNo) {
+        let cleared = |row: &&mut MappedRow| !row.again.is_empty();
+        if let Some(row) = self.rows.get_mut(&task).filter(cleared)
+            && row.verdict == Some(TaskState::Running)
+        {
+            row.verdict = None;
+        }
+    }
+
     /// The instances of an expanded task end without running.
     pub(super) fn refuse(&mut self, task: TaskNo, end: FinalState) {
         self.rows.entry(task).or_default().verdict = Some(end.into());
@@ -119,14 +129,15 @@ impl Maps {
             let ended = there.iter().filter(|(_, state)| matches!(state, Current::Ended(_)));
             let ended = i32::try_from(ended.count()).unwrap_or(i32::MAX);
             self.shape.set(task, Mapped { ended, ..known });
-            let Some(row) = self.rows.get_mut(&task).filter(|row| row.verdict.is_some()) else {
-                continue;
-            };
+            // Without a verdict, but made: cleared ones wait for the run before.
+            let has_begun = |row: &&mut MappedRow| row.verdict.is_some() || row.made > 0;
+            let Some(row) = self.rows.get_mut(&task).filter(has_begun) else { continue };
             let beyond = there.last().map_or(0, |(index, _)| index + 1);
             row.made = row.made.min(instances).max(beyond);
             let known: BTreeSet<i32> = there.into_iter().map(|(index, _)| index).collect();
             row.again = (0..row.made).filter(|index| !known.contains(index)).collect();
-            self.more |= row.verdict != Some(TaskState::Running) && row.left(instances) > 0;
+            let ends = row.verdict.is_some_and(|verdict| verdict != TaskState::Running);
+            self.more |= ends && row.left(instances) > 0;
         }
     }
 
@@ -199,6 +210,22 @@ impl Work<'_> {
     /// No instance of a run is made any more: it is cancelled.
     pub(in crate::engine) fn give_up_maps(&mut self, run: RunKey) {
         self.run(run).maps.give_up_all();
+    }
+
+    /// The upstreams of a mapped task let it run; it may have to wait for the run before.
+    pub(super) fn map_ready(
+        &mut self,
+        key: InstanceKey,
+        tries: i32,
+        resets: i32,
+    ) -> anyhow::Result<()> {
+        let work = self.run(key.run);
+        if work.plan.task(key.task).is_some_and(PlanTask::waits_as_one) {
+            work.past.push(Ready { at: key.instance(), tries, resets });
+            self.touched.insert(key);
+            return Ok(());
+        }
+        self.map_runs(key, tries, resets)
     }
 
     /// A mapped task may run: it is expanded, and its instances are made at the end of this work.

@@ -1,6 +1,7 @@
 //! What one transaction does to its locked runs: follows ends through the graph level by level, and
 //! gathers the rows to write. Every state changes through [`TaskState::on`].
 
+mod assets;
 mod cascade;
 mod effects;
 mod hand_over;
@@ -93,6 +94,11 @@ impl<'e> Work<'e> {
         Ok(work)
     }
 
+    /// The installation's id, which everything under the storage URL is below.
+    pub(super) fn installation(&self) -> &str {
+        &self.core.installation
+    }
+
     pub(super) fn locked(&self, run: RunKey) -> Option<&LockedRun> {
         self.runs.get(&run).map(|work| &work.locked)
     }
@@ -154,7 +160,7 @@ impl<'e> Work<'e> {
         for task in roots {
             let key = instance(run, task);
             match self.runs[&run].plan.task(task).is_some_and(PlanTask::is_mapped) {
-                true => self.map_runs(key, 0, 0)?,
+                true => self.map_ready(key, 0, 0)?,
                 false => self.task_ready(key, 0, 0)?,
             }
         }
@@ -199,6 +205,7 @@ impl<'e> Work<'e> {
         self.keep_maps(tx).await?;
         self.count_runs(tx).await?;
         self.tell_of_tasks(tx).await?;
+        self.note_assets(tx).await?;
         self.tell_of_runs(tx).await?;
         let apply = std::mem::take(&mut self.apply);
         self.after.handed = tx.apply(&apply).await?;
@@ -209,12 +216,16 @@ impl<'e> Work<'e> {
     /// Ends runs without open tasks, and gathers the counters that changed.
     async fn count_runs(&mut self, tx: &mut EngineTx<'_>) -> anyhow::Result<()> {
         let mut loads: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
+        let mut backfills: BTreeMap<i64, (i32, i32)> = BTreeMap::new();
         let (mut failed, mut ended) = (Vec::new(), Vec::new());
         for work in self.runs.values_mut() {
             work.finish();
             let (before, now) = (&work.before, &work.locked);
             if !before.state.is_final() && now.state.is_final() {
-                let load = loads.entry(now.dag).or_default();
+                let load = match now.backfill {
+                    Some(backfill) => backfills.entry(backfill).or_default(),
+                    None => loads.entry(now.dag).or_default(),
+                };
                 match before.state {
                     RunState::Queued => load.1 -= 1,
                     _ => load.0 -= 1,
@@ -231,8 +242,8 @@ impl<'e> Work<'e> {
                 self.apply.runs.push(update);
             }
         }
-        let loads: Vec<_> =
-            loads.into_iter().map(|(dag, (active, queued))| (dag, active, queued)).collect();
+        let loads: Vec<_> = loads.into_iter().map(|(dag, (a, q))| (dag, a, q)).collect();
+        let backfills: Vec<_> = backfills.into_iter().map(|(id, (a, q))| (id, a, q)).collect();
         // What groups are mapped over may have told tasks that had ended.
         let over = |work: &&RunWork| work.plan.has_groups() && work.locked.state.is_final();
         for run in self.runs.values().filter(over).map(|work| work.locked.key) {
@@ -240,12 +251,16 @@ impl<'e> Work<'e> {
         }
         for (dag, run) in ended {
             tx.past_drop(dag, run).await?;
+            // A cancel skips tasks without following them: the next run may wait for one.
+            tx.outbox_put("past", None, Some(dag), &json!({})).await?;
+            self.after.timer = true;
         }
         for (dag, most) in failed {
             tx.outbox_put("failed_runs", None, Some(dag), &json!({ "most": most })).await?;
             self.after.timer = true;
         }
-        self.after.dags_waiting = tx.dag_loads_add(&loads).await?;
+        self.after.dags_waiting.extend(tx.dag_loads_add(&loads).await?);
+        self.after.dags_waiting.extend(tx.backfills_add(&backfills).await?);
         Ok(())
     }
 

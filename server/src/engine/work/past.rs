@@ -1,17 +1,21 @@
 //! Tasks that wait for the run before theirs (`depends_on_past`, `wait_for_downstream`). A run is never
 //! locked for another one: whoever ends a task that the next run may wait for leaves a row in the outbox,
 //! and so does whoever begins to wait. The later of the two commits finds both.
+//!
+//! A mapped task waits as a whole, for all of its instances in the run before, and is expanded then; one
+//! that follows others in its group waits index by index.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::json;
 use subak_core::decide::{Past, Plan};
-use subak_core::ids::{RunKey, TaskNo};
+use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState};
-use subak_store::engine::{EngineTx, PastWait};
+use subak_store::engine::{CurrentTask, EngineTx, PastWait};
 
 use super::run::Ready;
-use super::{Work, instance};
+use super::{Work, key};
 
 impl Work<'_> {
     /// Keeps what waits for the run before, and has it looked at; has what may wait for the ends of this
@@ -54,14 +58,20 @@ impl Work<'_> {
         // With catchup Airflow reckons by the schedule's runs only.
         let before = tx.run_before(run, !plan.dag.catchup).await?;
         let past = match before {
-            Some(before) => Some(ended(tx, before, &needed(&plan, &waits)).await?),
+            Some((before, version)) => {
+                let had = self.core.caches.plan(dag, version).await?;
+                let good = ended_well(tx, before, &needed(&plan, &waits)).await?;
+                Some(RunBefore { good, had })
+            }
             None => None,
         };
-        let asked: Vec<TaskNo> = waits.iter().map(|wait| wait.key.task).collect();
-        let now = tx.tasks_current(run, Some(&asked)).await?;
-        let is_over = |task: TaskNo| {
-            now.iter().any(|t| t.key.task == task && (t.ended.is_some() || t.live.is_some()))
-        };
+        let asked: BTreeSet<TaskNo> = waits.iter().map(|wait| wait.key.task).collect();
+        let now = tx.tasks_current(run, Some(&Vec::from_iter(asked))).await?;
+        let over: BTreeSet<Instance> = now
+            .iter()
+            .filter(|task| task.ended.is_some() || task.live.is_some())
+            .map(|task| task.key.instance())
+            .collect();
         let pending = self.pending(tx, run).await?;
         if pending.holds {
             // Whoever works the run out anew lets them wait again.
@@ -69,14 +79,17 @@ impl Work<'_> {
         }
         let mut gone = Vec::new();
         for wait in waits.into_iter().filter(|wait| !pending.skips.contains(&wait.key.task)) {
-            let task = wait.key.task;
-            let may_run = past.as_ref().is_none_or(|past| lets_run(&plan, task, past));
-            if is_over(task) {
-                gone.push(task);
+            let (at, tries, resets) = (wait.key.instance(), wait.tries, wait.resets);
+            let may_run = past.as_ref().is_none_or(|past| lets_run(&plan, at.task, past));
+            if over.contains(&at) || self.run(run).maps.is_decided(at.task) {
+                gone.push(at);
             } else if may_run {
-                gone.push(task);
-                let ready = Ready { at: task.into(), tries: wait.tries, resets: wait.resets };
-                self.task_runs(run, ready)?;
+                gone.push(at);
+                let is_whole = at.map_index.is_none();
+                match plan.task(at.task).is_some_and(|task| task.is_mapped() && is_whole) {
+                    true => self.map_runs(wait.key, tries, resets)?,
+                    false => self.task_runs(run, Ready { at, tries, resets })?,
+                }
             }
         }
         Ok(tx.past_gone(dag, run, &gone).await?)
@@ -85,7 +98,7 @@ impl Work<'_> {
 
 impl Ready {
     fn of(&self, run: RunKey) -> PastWait {
-        PastWait { key: instance(run, self.at.task), tries: self.tries, resets: self.resets }
+        PastWait { key: key(run, self.at), tries: self.tries, resets: self.resets }
     }
 }
 
@@ -102,23 +115,46 @@ fn needed(plan: &Plan, waits: &[PastWait]) -> Vec<TaskNo> {
     Vec::from_iter(needed)
 }
 
-async fn ended(
+/// Those of some tasks of a run that have ended well: all of their instances, where they are mapped.
+async fn ended_well(
     tx: &mut EngineTx<'_>,
     run: RunKey,
     tasks: &[TaskNo],
-) -> anyhow::Result<BTreeMap<TaskNo, FinalState>> {
-    let current = tx.tasks_current(run, Some(tasks)).await?;
-    Ok(current.into_iter().filter_map(|task| Some((task.key.task, task.ended?))).collect())
+) -> anyhow::Result<BTreeSet<TaskNo>> {
+    let maps = tx.mapped_of(&[run]).await?;
+    let counts: BTreeMap<TaskNo, i32> =
+        maps.into_iter().filter_map(|(_, task, row)| Some((task, row.instances?))).collect();
+    let mut good: BTreeMap<TaskNo, i32> = BTreeMap::new();
+    for CurrentTask { key, ended, live, .. } in tx.tasks_current(run, Some(tasks)).await? {
+        let is_there = match counts.get(&key.task) {
+            Some(count) => (0..*count).contains(&key.map_index.0),
+            None => key.map_index.is_none(),
+        };
+        let is_good = matches!(ended, Some(FinalState::Success | FinalState::Skipped));
+        if is_there && is_good && live.is_none() {
+            *good.entry(key.task).or_default() += 1;
+        }
+    }
+    let all = |(task, count): &(TaskNo, i32)| counts.get(task).is_none_or(|all| count == all);
+    Ok(good.into_iter().filter(all).map(|(task, _)| task).collect())
 }
 
-/// Whether the run before lets a task run. One that it did not have lets nothing run, as in Airflow.
-fn lets_run(plan: &Plan, task: TaskNo, past: &BTreeMap<TaskNo, FinalState>) -> bool {
-    let is_good =
-        |task: &TaskNo| matches!(past.get(task), Some(FinalState::Success | FinalState::Skipped));
+/// The run before a run.
+struct RunBefore {
+    /// Those of the tasks that are asked for which have ended well.
+    good: BTreeSet<TaskNo>,
+    /// Its version.
+    had: Arc<Plan>,
+}
+
+/// Whether the run before lets a task run. A task that it did not have does not run, as in Airflow; one
+/// below it that the run before did not have does not count.
+fn lets_run(plan: &Plan, task: TaskNo, before: &RunBefore) -> bool {
     let Some(task) = plan.task(task) else { return false };
     let below = match task.past {
         Past::WithDownstream => task.downstream.as_slice(),
         Past::Itself | Past::Nothing => &[],
     };
-    is_good(&task.no) && below.iter().all(is_good)
+    let lets = |task: &TaskNo| before.good.contains(task) || before.had.task(*task).is_none();
+    before.good.contains(&task.no) && below.iter().all(lets)
 }

@@ -65,6 +65,11 @@ impl Work<'_> {
         let room = SETTLED_MOST.saturating_sub(self.settled);
         let against: BTreeSet<TaskNo> = tx.against(run).await?.into_iter().collect();
         self.recount_maps(tx, run, &states).await?;
+        let work = self.run(run);
+        let plan = work.plan.clone();
+        plan.tasks().filter(|it| it.waits_as_one()).for_each(|it| work.maps.wait_again(it.no));
+        // What is settled here the next run may wait for.
+        work.is_past |= plan.waits_for_past();
         let work = &self.runs[&run];
         let decided = work.maps.decided();
         let standing = Standing {
@@ -92,7 +97,6 @@ impl Work<'_> {
             .collect();
         tx.joins_replace(run, &joins).await?;
         let work = self.run(run);
-        let plan = work.plan.clone();
         for (task, count) in &rebuilt.expanded {
             plan.task(*task).iter().for_each(|task| work.maps.let_run(task, *count));
         }

@@ -87,7 +87,10 @@ impl RunWork {
         if failed && planned.is_some_and(|task| task.is_leaf) {
             self.locked.leaves_failed += 1;
         }
-        self.is_past |= planned.is_some_and(|task| task.is_past);
+        // Of a mapped task all have to end; which are left is counted anew after a clear.
+        let map = self.maps.shape.of(at.task);
+        let all = self.locked.has_resets || map.instances.is_none_or(|count| map.ended >= count);
+        self.is_past |= all && planned.is_some_and(|task| task.is_past);
         self.ended.push(Ended::new(at, state));
     }
 

@@ -37,6 +37,25 @@ async fn anybody_may_ask_for_version_and_health_and_a_token() -> anyhow::Result<
     let token = Sender::Token(made.json()["access_token"].as_str().unwrap().to_owned());
     assert_eq!(site.get(&token, "/api/v2/dags").await?.status, StatusCode::OK);
 
+    let named = json!({
+        "username": "ana", "password": "correct horse battery", "name": "laptop", "days": 30,
+    });
+    let made = site.json(&stranger, Method::POST, "/auth/token", &named).await?;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let tokens = site.world.store.api_token_list(None).await?;
+    let lives = tokens.iter().map(|it| {
+        let life = it.expires_at.map(|at| (at - it.created_at).num_days());
+        (it.name.as_str(), life)
+    });
+    assert_eq!(lives.collect::<Vec<_>>(), [("laptop", Some(30)), ("auth/token", Some(1))]);
+    for (field, value) in [("days", json!(0)), ("days", json!(9_999)), ("name", json!(" "))] {
+        let mut odd = given.clone();
+        odd[field] = value;
+        let refused = site.json(&stranger, Method::POST, "/auth/token", &odd).await?;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{odd}");
+        assert_eq!(refused.json()["detail"][0]["loc"][1], field);
+    }
+
     let wrong = json!({"username": "ana", "password": "guess"});
     check!("token-wrong", site.json(&stranger, Method::POST, "/auth/token", &wrong).await?);
     let half = json!({"username": "ana"});
@@ -184,6 +203,29 @@ async fn runs_are_paged_without_a_gap() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_of_a_mapped_task_is_explained_by_its_index() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let many = "dag_id: many
+tasks: {each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {N: b}]}}}";
+    site.world.dags(many).await?;
+    let run = site.world.trigger("many").await?;
+    site.world.live(run, &["each queued", "each queued"]).await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let run_id =
+        subak_testkit::peek::text(&site.world.store, "SELECT run_id FROM run").await?.unwrap();
+    let run_id = run_id.replace('+', "%2B").replace(':', "%3A");
+    let path = format!("/api/v2/dags/many/dagRuns/{run_id}/taskInstances/each/explain?map_index=1");
+    let told = site.get(&viewer, &path).await?;
+    assert_eq!(told.status, 200, "{}", told.text());
+    let told = told.json();
+    assert_eq!((&told["map_index"], &told["state"]), (&json!(1), &json!("queued")), "{told}");
+    let summary = told["summary"].as_str().unwrap();
+    assert!(summary.contains("no worker serves queue `default`"), "{summary}");
+    assert!(summary.contains("; 1 waits before it"), "{summary}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let viewer = site.program(Role::Viewer).await?;
@@ -202,6 +244,12 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
     check!("xcom", site.get(&viewer, &format!("{tasks}/extract/xcomEntries/return_value")).await?);
 
     let log = format!("{tasks}/extract/logs/2");
+    // Whoever follows it learns where it goes on.
+    let live = site.get(&viewer, &format!("{log}?live=true")).await?.json();
+    assert_eq!(live["content"].as_array().map(Vec::len), Some(2));
+    let token = live["continuation_token"].as_str().unwrap();
+    let rest = site.get(&viewer, &format!("{log}?live=true&token={token}")).await?.json();
+    assert_eq!((&rest["content"], &rest["continuation_token"]), (&json!([]), &json!(token)));
     for (kind, text) in [
         ("text/plain", "opening sales.csv\n3 rows\n"),
         ("application/x-ndjson", "{\"event\":\"opening sales.csv\"}\n{\"event\":\"3 rows\"}\n"),

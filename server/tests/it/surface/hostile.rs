@@ -48,8 +48,10 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
     let run = url::run(EVIL, EVIL);
     for path in [
         "/".to_owned(),
-        format!("/?name={}", encode(EVIL)),
-        format!("/?tag={}", encode(EVIL)),
+        "/dags".to_owned(),
+        "/runs".to_owned(),
+        format!("/dags?name={}", encode(EVIL)),
+        format!("/dags?tag={}", encode(EVIL)),
         url::dag(EVIL),
         format!("{}/trigger", url::dag(EVIL)),
         run.clone(),
@@ -145,7 +147,7 @@ async fn work(site: &Site) -> anyhow::Result<()> {
                         xcoms: vec![XComReport {
                             key: EVIL.to_owned(),
                             value: json!({EVIL: [EVIL]}),
-                            shown: None,
+                            ..XComReport::default()
                         }],
                         datasets: vec![DatasetReport {
                             name: EVIL.to_owned(),

@@ -1,10 +1,14 @@
 //! The surface: every route of the router, on a real database.
 
 mod answers;
+mod audit;
 mod doors;
+mod grants;
 mod headers;
 mod hostile;
+mod manage;
 mod markup;
 mod pages;
-mod site;
+pub(crate) mod site;
+mod sizes;
 mod steady;

@@ -109,15 +109,20 @@ impl Site {
 
     /// Makes a run and waits for its end.
     pub(crate) async fn run(&self, dag: &str, run_id: &str) -> anyhow::Result<RunKey> {
+        let run = self.begin(dag, run_id).await?;
+        self.world.ended(run).await?;
+        Ok(run)
+    }
+
+    /// Makes a run.
+    pub(crate) async fn begin(&self, dag: &str, run_id: &str) -> anyhow::Result<RunKey> {
         let trigger = Trigger {
             run_id: Some(run_id.to_owned()),
             user: Some("ana".to_owned()),
             note: Some(format!("a {run_id} day")),
             ..Trigger::manual(DagId::from(dag), "ui", json!({"most": 12}))
         };
-        let run = self.world.engine.run_trigger(trigger).await?.run;
-        self.world.ended(run).await?;
-        Ok(run)
+        Ok(self.world.engine.run_trigger(trigger).await?.run)
     }
 
     /// Somebody of a role, in a browser.
@@ -130,7 +135,7 @@ impl Site {
     /// A program that acts for somebody of a role.
     pub(crate) async fn program(&self, role: Role) -> anyhow::Result<Sender> {
         let user = self.user(role).await?;
-        let token = self.world.store.api_token_create(&user, "test", None).await?;
+        let token = self.world.store.api_token_create(&user, "test", None, None).await?;
         Ok(Sender::Token(token.expose().to_owned()))
     }
 
@@ -201,7 +206,7 @@ fn report(assignment: &Assignment) -> TryReport {
             xcoms: vec![XComReport {
                 key: "return_value".to_owned(),
                 value: json!({"rows": 3}),
-                shown: None,
+                ..XComReport::default()
             }],
             datasets: vec![dataset()],
             rows_rejected: 2,

@@ -9,7 +9,7 @@ use subak_core::letter::{Letter, Replay};
 use subak_core::operators::validate::Validate;
 use subak_task::{
     BadRow, DatasetRef, DatasetStats, Operator, RangeRef, Rejected, ScanCounts, TaskContext,
-    TaskError, TaskOutput, letters, rows_text,
+    TaskError, TaskOutput, letters, rows_again, rows_text,
 };
 use tokio::sync::mpsc;
 
@@ -18,7 +18,7 @@ use crate::dataset::reader;
 use crate::dataset::reference;
 use crate::error::DataError;
 use crate::runtime::run;
-use crate::validate::{Validator as Rules, again};
+use crate::validate::Validator as Rules;
 
 /// Passes on the rows that keep every rule.
 pub(crate) struct Validator;
@@ -93,7 +93,7 @@ impl Work {
             hand_over(&rejected, letters).await?;
         }
         while let Some(letters) = replayed.recv().await {
-            let again = again::rows(letters, &stream.schema)?;
+            let again = rows_again(letters, &stream.schema)?;
             let validated = rules.divide(&again.batch)?;
             writer.write(&validated.kept)?;
             let broken = validated.rejected.into_iter();

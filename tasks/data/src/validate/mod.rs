@@ -1,6 +1,5 @@
 //! Tells rows that keep every rule from rows that don't, a batch at a time.
 
-pub(crate) mod again;
 mod check;
 mod unique;
 

@@ -29,6 +29,8 @@ pub(super) struct Group {
     target: Target,
     pub(super) client: Arc<Client>,
     topic: LedgerTopic,
+    /// Of a replay of dead letters: the topic that is written, and the replay's partition.
+    replay: Option<(String, i32)>,
 }
 
 impl Group {
@@ -42,20 +44,34 @@ impl Group {
         let id = &ctx.identity;
         let name = format!("subak.{}.{}.{}.{sink}", id.installation, id.dag_id, topic.consume_task);
         let client = Arc::new(target.consumer(&name)?);
-        Ok(Self { name, target: target.clone(), client, topic: topic.clone() })
+        Ok(Self { name, target: target.clone(), client, topic: topic.clone(), replay: None })
+    }
+
+    /// That of a replay: dead letters have no topic whose offsets could be committed. So each replay has
+    /// a group of its own, with one offset: that of the first partition of the topic `written`.
+    pub(super) fn of_replay(
+        target: &Target,
+        ctx: &TaskContext,
+        range: &RangeRef,
+        written: &str,
+    ) -> Result<Self, TaskError> {
+        let (id, task) = (&ctx.identity, &range.task);
+        let sequence = range.sequence;
+        let name = format!(
+            "subak.{}.{}.{task}.{}.replay.{sequence}",
+            id.installation, id.dag_id, id.task_id
+        );
+        let client = Arc::new(target.consumer(&name)?);
+        let partition = range.partitions.first().map_or(0, |part| part.partition);
+        let replay = Some((written.to_owned(), partition));
+        Ok(Self { name, target: target.clone(), client, topic: range.ledger_topic(), replay })
     }
 
     /// The next offset by partition; a partition that was never committed, or long ago, has none.
     /// Waits for transactions that are being committed. Blocks.
     pub(super) fn committed(&self) -> Result<BTreeMap<i32, i64>, TaskError> {
         let failure = |error| self.target.failure(&error, &self.client);
-        let topic = &self.topic.topic;
-        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).map_err(failure)?;
-        self.check_cluster()?;
-        let mut wanted = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-            wanted.add_partition(topic, partition.id());
-        }
+        let wanted = self.wanted()?;
         if wanted.count() == 0 {
             return Ok(BTreeMap::new());
         }
@@ -74,13 +90,46 @@ impl Group {
             Offset::Offset(offset) => Some((element.partition(), offset)),
             _ => None,
         });
-        Ok(offsets.collect())
+        Ok(match &self.replay {
+            None => offsets.collect(),
+            Some((_, own)) => offsets.map(|(_, offset)| (*own, offset)).collect(),
+        })
+    }
+
+    /// The partitions whose offsets are the ledger. Blocks.
+    fn wanted(&self) -> Result<TopicPartitionList, TaskError> {
+        let mut wanted = TopicPartitionList::new();
+        if let Some((written, _)) = &self.replay {
+            wanted.add_partition(written, 0);
+            return Ok(wanted);
+        }
+        let failure = |error| self.target.failure(&error, &self.client);
+        let topic = &self.topic.topic;
+        let metadata = self.client.fetch_metadata(Some(topic), PATIENCE).map_err(failure)?;
+        self.check_cluster()?;
+        for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+            wanted.add_partition(topic, partition.id());
+        }
+        Ok(wanted)
+    }
+
+    /// The offsets behind a range.
+    pub(super) fn ends(&self, range: &RangeRef) -> Result<TopicPartitionList, KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        for part in &range.partitions {
+            let (topic, partition) = match &self.replay {
+                None => (&range.topic, part.partition),
+                Some((written, _)) => (written, 0),
+            };
+            offsets.add_partition_offset(topic, partition, Offset::Offset(part.to))?;
+        }
+        Ok(offsets)
     }
 
     /// Commits the offsets behind a range, outside of any transaction. Blocks.
     pub(super) fn commit(&self, range: &RangeRef) -> Result<(), TaskError> {
         let failure = |error| self.target.failure(&error, &self.client);
-        let offsets = range_ends(range).map_err(failure)?;
+        let offsets = self.ends(range).map_err(failure)?;
         self.client.commit(&offsets, CommitMode::Sync).map_err(failure)
     }
 
@@ -104,15 +153,6 @@ impl Group {
             self.target, self.topic.topic
         )))
     }
-}
-
-/// The offsets behind a range.
-pub(super) fn range_ends(range: &RangeRef) -> Result<TopicPartitionList, KafkaError> {
-    let mut offsets = TopicPartitionList::new();
-    for part in &range.partitions {
-        offsets.add_partition_offset(&range.topic, part.partition, Offset::Offset(part.to))?;
-    }
-    Ok(offsets)
 }
 
 /// Whether the broker that keeps the group is only not known yet.

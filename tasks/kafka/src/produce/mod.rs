@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use futures::StreamExt as _;
 use serde_json::json;
+use subak_core::letter::REPLAY_CLUSTER;
 use subak_core::operators::produce::KafkaProduce;
 use subak_task::{
     DatasetRef, Operator, RangeRef, RecordBatchStream, TaskContext, TaskError, TaskOutput,
@@ -112,6 +113,9 @@ impl Produce {
 
     /// The ledger of a range: the offsets of a group, in the cluster that was read.
     fn group(&self, range: &RangeRef) -> Result<Group, TaskError> {
+        if range.cluster == REPLAY_CLUSTER {
+            return Group::of_replay(&self.target, &self.ctx, range, &self.params.topic);
+        }
         let source = match range.connection.as_str() {
             "" => self.target.clone(),
             connection => Target::named(connection, &self.ctx)?,

@@ -7,10 +7,10 @@ use arrow::datatypes::SchemaRef;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _};
+use subak_core::letter::REPLAY_CLUSTER;
 use subak_task::TaskError;
 use tokio::sync::mpsc::Receiver;
 
-use super::ledger::range_ends;
 use super::values::{Record, Values};
 use super::{Batches, Group, Produce};
 use crate::target::Writer;
@@ -88,7 +88,9 @@ impl Produce {
 
     /// Whether the records come from another cluster.
     fn crosses(&self) -> Result<bool, TaskError> {
-        let Some(range) = self.ranges.first() else { return Ok(false) };
+        // Dead letters come from no cluster.
+        let read = self.ranges.iter().find(|range| range.cluster != REPLAY_CLUSTER);
+        let Some(range) = read else { return Ok(false) };
         let client = self.target.consumer("subak.produce")?;
         self.target.metadata(&client, Some(&self.params.topic), PATIENCE)?;
         let cluster = client.client().fetch_cluster_id(PATIENCE).ok_or_else(|| {
@@ -214,7 +216,7 @@ impl Produce {
     fn commit(&self, producer: &Writer, groups: &[Group]) -> Result<(), TaskError> {
         let failure = |error: KafkaError| self.target.write_failure(&error, producer);
         for (range, group) in self.ranges.iter().zip(groups) {
-            let offsets = range_ends(range).map_err(failure)?;
+            let offsets = group.ends(range).map_err(failure)?;
             let member = group.client.group_metadata().ok_or_else(|| {
                 TaskError::permanent(format!("{}: a group without a name", self.target))
             })?;

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
 use futures::StreamExt as _;
 use sqlx::postgres::{PgConnection, PgCopyIn};
 use subak_core::operators::data::OnBadRow;
-use subak_task::{BadRow, RecordBatchStream, Rejected, TaskContext, TaskError, letters};
+use subak_task::{BadRow, Rejected, TaskContext, TaskError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::copy::Encoder;
 use crate::load::Load;
+use crate::load::input::{Input, Part};
 
 /// Bytes handed to PostgreSQL at a time.
 const CHUNK: usize = 256 << 10;
@@ -41,12 +41,12 @@ pub(crate) async fn copy_in(
     db: &mut PgConnection,
     statement: &str,
     encoder: Encoder,
-    stream: RecordBatchStream,
+    input: Input,
 ) -> Result<Copied, TaskError> {
     let failure = |error| load.target.failure(error);
     let mut copy = db.copy_in_raw(statement).await.map_err(failure)?;
     let sending = async |chunks| send(&mut copy, chunks, load.ctx).await;
-    let (copied, sent) = encode_all(load, encoder, stream, sending).await?;
+    let (copied, sent) = encode_all(load, encoder, input, sending).await?;
     sent.map_err(failure)?;
     let written = copy.finish().await.map_err(failure)?;
     Ok(Copied { written: i64::try_from(written).unwrap_or(i64::MAX), ..copied })
@@ -57,10 +57,10 @@ pub(crate) async fn copy_in(
 pub(crate) async fn reject_again(
     load: &Load<'_>,
     encoder: Encoder,
-    stream: RecordBatchStream,
+    input: Input,
 ) -> Result<i64, TaskError> {
     let dropping = async |mut chunks: Receiver<Chunk>| while chunks.recv().await.is_some() {};
-    let (copied, ()) = encode_all(load, encoder, stream, dropping).await?;
+    let (copied, ()) = encode_all(load, encoder, input, dropping).await?;
     Ok(copied.rejected)
 }
 
@@ -68,10 +68,10 @@ pub(crate) async fn reject_again(
 async fn encode_all<T>(
     load: &Load<'_>,
     encoder: Encoder,
-    stream: RecordBatchStream,
+    input: Input,
     sink: impl AsyncFnOnce(Receiver<Chunk>) -> T,
 ) -> Result<(Copied, T), TaskError> {
-    let (batches, to_encode) = channel(QUEUE);
+    let (parts, to_encode) = channel(QUEUE);
     let (chunks, to_send) = channel(QUEUE);
     let (letters, to_reject) = channel(QUEUE);
     let fate = load.params.on_bad_row;
@@ -82,7 +82,7 @@ async fn encode_all<T>(
     let mut rejected = Rejected::new(load.ctx, fate);
     // Whichever side fails drops its end, and the others stop.
     let (fed, sent, taken) =
-        tokio::join!(feed(stream, batches), sink(to_send), rejected.take_all(to_reject));
+        tokio::join!(feed(input, parts), sink(to_send), rejected.take_all(to_reject));
     let encoded =
         encoding.await.map_err(|error| TaskError::permanent(format!("encoding: {error}")));
     fed?;
@@ -94,12 +94,9 @@ async fn encode_all<T>(
     Ok((Copied { read, rejected, written: 0 }, sent))
 }
 
-async fn feed(
-    mut stream: RecordBatchStream,
-    batches: Sender<RecordBatch>,
-) -> Result<(), TaskError> {
-    while let Some(batch) = stream.batches.next().await {
-        if batches.send(batch?).await.is_err() {
+async fn feed(mut input: Input, parts: Sender<Part>) -> Result<(), TaskError> {
+    while let Some(part) = input.parts.next().await {
+        if parts.send(part?).await.is_err() {
             break;
         }
     }
@@ -119,32 +116,39 @@ struct Encoding {
 
 impl Encoding {
     /// Returns how many rows there were, and how many of them did not fit.
-    fn run(mut self, mut batches: Receiver<RecordBatch>) -> Result<(u64, u64), TaskError> {
-        let (mut rows, mut bad) = (0, 0);
+    fn run(mut self, mut parts: Receiver<Part>) -> Result<(u64, u64), TaskError> {
+        let (mut rows, mut bad, mut unfit_rows) = (0, 0, 0);
         let mut wanted = true;
-        while let Some(batch) = batches.blocking_recv() {
-            let misfits = self.encoder.encode(&batch, CHUNK, |bytes| {
+        while let Some(mut part) = parts.blocking_recv() {
+            let unfit = std::mem::take(&mut part.unfit);
+            if !unfit.is_empty() {
+                unfit_rows += unfit.len() as u64;
+                wanted &= self.letters.blocking_send(unfit).is_ok();
+            }
+            let misfits = self.encoder.encode(&part.batch, CHUNK, |bytes| {
                 wanted = self.chunks.blocking_send(Chunk { bytes, rows }).is_ok();
                 wanted
             })?;
             if !misfits.is_empty() {
                 bad += misfits.len() as u64;
-                wanted &= self.reject(&batch, &misfits, rows)?;
+                wanted &= self.reject(&part, &misfits, rows)?;
             }
             rows = self.encoder.rows();
             if !wanted {
-                return Ok((rows, bad));
+                break;
             }
         }
-        // Nobody waits for it if sending has failed; that error is the one to show.
-        let _ = self.chunks.blocking_send(Chunk { bytes: self.encoder.finish(), rows });
-        Ok((rows, bad))
+        if wanted {
+            // Nobody waits for it if sending has failed; that error is the one to show.
+            let _ = self.chunks.blocking_send(Chunk { bytes: self.encoder.finish(), rows });
+        }
+        Ok((rows + unfit_rows, bad + unfit_rows))
     }
 
-    /// Hands rows of a batch over, of which `before` came earlier; returns whether more are wanted.
+    /// Hands rows of a part over, of which `before` came earlier; returns whether more are wanted.
     fn reject(
         &self,
-        batch: &RecordBatch,
+        part: &Part,
         misfits: &[(usize, Vec<String>)],
         before: u64,
     ) -> Result<bool, TaskError> {
@@ -152,7 +156,7 @@ impl Encoding {
             let row = before + *at as u64 + 1;
             return Err(TaskError::permanent(format!("row {row}, {}", reasons.join("; "))));
         }
-        let letters = letters(batch, misfits, &self.name, before).map_err(TaskError::permanent)?;
+        let letters = part.rejected(misfits, &self.name, before).map_err(TaskError::permanent)?;
         Ok(self.letters.blocking_send(letters).is_ok())
     }
 }

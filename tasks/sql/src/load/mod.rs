@@ -3,6 +3,7 @@
 mod catalog;
 mod copy_in;
 mod create;
+mod input;
 mod ledger;
 mod mapping;
 pub(crate) mod offsets;
@@ -11,6 +12,7 @@ mod upsert;
 
 use std::time::Duration;
 
+use subak_core::letter::Replay;
 use subak_core::operators::sql::PostgresLoad;
 use subak_task::{DatasetRef, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
 use tokio::time::sleep;
@@ -46,6 +48,8 @@ pub(crate) struct Load<'a> {
     /// Ranges of topics that the dataset carries, and the ledger that they are held against.
     pub(crate) ranges: Vec<RangeRef>,
     pub(crate) offsets: Offsets,
+    /// Dead letters of this very load that go through again.
+    pub(crate) replay: Option<Replay>,
     pub(crate) ctx: &'a TaskContext,
 }
 
@@ -54,7 +58,8 @@ impl Operator for PostgresLoadOperator {
     type Params = PostgresLoad;
 
     async fn run(&self, params: PostgresLoad, ctx: &TaskContext) -> Result<TaskOutput, TaskError> {
-        let load = Load::new(params, ctx)?;
+        let replay = ctx.pipeline.replay().await?.filter(|it| it.task == ctx.identity.task_id);
+        let load = Load::new(params, replay, ctx)?;
         let opening = ctx.cancel.run_until_cancelled(Session::open(&load.target)).await;
         let mut session = opening.unwrap_or_else(|| Err(TaskError::cancelled()))?;
         let backend = session.backend();
@@ -86,8 +91,12 @@ fn output(loaded: &Loaded) -> TaskOutput {
 }
 
 impl<'a> Load<'a> {
-    fn new(params: PostgresLoad, ctx: &'a TaskContext) -> Result<Self, TaskError> {
-        let dataset: DatasetRef =
+    fn new(
+        params: PostgresLoad,
+        replay: Option<Replay>,
+        ctx: &'a TaskContext,
+    ) -> Result<Self, TaskError> {
+        let mut dataset: DatasetRef =
             serde_json::from_value(params.input.0.clone()).map_err(|error| {
                 TaskError::permanent(format!(
                     "`input` is no dataset ({error}): name a task that hands one on, as \
@@ -97,6 +106,11 @@ impl<'a> Load<'a> {
         let key =
             params.key.iter().map(|name| Identifier::new(name)).collect::<Result<Vec<_>, _>>()?;
         let target = Target::named(&params.connection, ctx)?;
+        if let Some(replay) = &replay {
+            // The ledger has which replays are loaded, as it has ranges of topics.
+            let taken = RangeRef::new(&replay.range, &ctx.identity.dag_id, &replay.task);
+            dataset.provenance.push(taken.to_provenance());
+        }
         let ranges = RangeRef::of(&dataset)?;
         if !ranges.is_empty() && ctx.identity.map_index >= 0 {
             return Err(TaskError::permanent(
@@ -111,6 +125,7 @@ impl<'a> Load<'a> {
             ledger: Ledger::new(&target, ctx)?,
             params,
             dataset,
+            replay,
             key,
             target,
             ctx,

@@ -7,11 +7,12 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use subak_core::operators::data::OnBadRow;
 use subak_core::operators::sql::LoadMode;
-use subak_task::{RecordBatchStream, TaskError};
+use subak_task::TaskError;
 
 use crate::copy::{Encoder, Field};
 use crate::load::catalog::{self, Table};
 use crate::load::copy_in::Copied;
+use crate::load::input::Input;
 use crate::load::ledger::{Earlier, Loaded, mode_name};
 use crate::load::mapping::Pair;
 use crate::load::{Load, copy_in, mapping, upsert};
@@ -36,18 +37,18 @@ impl Load<'_> {
             return self.reject_again_in_tx(db, self.nothing_to_load()).await;
         }
         self.ledger.check_in_tx(db, mode).await?;
-        let stream = self.read().await?;
-        let table = self.table_in_tx(db, &stream.schema).await?;
-        let fields = mapping::fields(self.pairs(&stream.schema)?, &stream.schema, &table)?;
+        let input = self.read().await?;
+        let table = self.table_in_tx(db, &input.schema).await?;
+        let fields = mapping::fields(self.pairs(&input.schema)?, &input.schema, &table)?;
         let copied = match mode {
-            LoadMode::Append => self.copy_in_tx(db, &table, fields, stream).await?,
+            LoadMode::Append => self.copy_in_tx(db, &table, fields, input).await?,
             LoadMode::Replace => {
                 self.empty_in_tx(db, &table).await?;
-                self.copy_in_tx(db, &table, fields, stream).await?
+                self.copy_in_tx(db, &table, fields, input).await?
             }
             LoadMode::Upsert => {
                 self.check_key(&table, &fields)?;
-                upsert::in_tx(self, db, &table, fields, stream).await?
+                upsert::in_tx(self, db, &table, fields, input).await?
             }
         };
         let loaded = Loaded {
@@ -107,10 +108,11 @@ impl Load<'_> {
     }
 
     /// Opens the dataset, only those columns that the table takes.
-    async fn read(&self) -> Result<RecordBatchStream, TaskError> {
+    async fn read(&self) -> Result<Input, TaskError> {
         let also = if self.params.mode == LoadMode::Upsert { &upsert::ORDER[..] } else { &[] };
         let columns = mapping::read_columns(&self.params.columns, also, &self.dataset.schema);
-        self.ctx.datasets.read(&self.dataset, columns.as_deref(), self.ctx).await
+        let rows = self.ctx.datasets.read(&self.dataset, columns.as_deref(), self.ctx).await?;
+        Ok(Input::new(rows, self.replay.clone(), self.ctx))
     }
 
     /// What fills the table's columns.
@@ -167,13 +169,13 @@ impl Load<'_> {
         db: &mut PgConnection,
         table: &Table,
         fields: Vec<Field>,
-        stream: RecordBatchStream,
+        input: Input,
     ) -> Result<Copied, TaskError> {
         let columns = columns(&fields)?;
         let statement =
             format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, name::list(&columns));
-        let encoder = Encoder::new(&stream.schema, fields, false)?;
-        copy_in::copy_in(self, db, &statement, encoder, stream).await
+        let encoder = Encoder::new(&input.schema, fields, false)?;
+        copy_in::copy_in(self, db, &statement, encoder, input).await
     }
 
     /// Dead letters of the try that loaded the rows may have died with it: they are made again. Those
@@ -189,10 +191,10 @@ impl Load<'_> {
         let Some(table) = catalog::table(db, &self.target, &self.table).await? else {
             return Ok(loaded);
         };
-        let stream = self.read().await?;
-        let fields = mapping::fields(self.pairs(&stream.schema)?, &stream.schema, &table)?;
-        let encoder = Encoder::new(&stream.schema, fields, false)?;
-        let rows_rejected = copy_in::reject_again(self, encoder, stream).await?;
+        let input = self.read().await?;
+        let fields = mapping::fields(self.pairs(&input.schema)?, &input.schema, &table)?;
+        let encoder = Encoder::new(&input.schema, fields, false)?;
+        let rows_rejected = copy_in::reject_again(self, encoder, input).await?;
         Ok(Loaded { rows_rejected, ..loaded })
     }
 

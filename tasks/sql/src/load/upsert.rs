@@ -4,7 +4,9 @@ use arrow::datatypes::SchemaRef;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use subak_core::operators::kafka::METADATA;
-use subak_task::{RecordBatchStream, TaskError};
+use subak_task::TaskError;
+
+use crate::load::input::Input;
 
 use crate::copy::{Encoder, Field, PgType, Source};
 use crate::load::catalog::Table;
@@ -29,11 +31,11 @@ pub(crate) async fn in_tx(
     db: &mut PgConnection,
     table: &Table,
     fields: Vec<Field>,
-    stream: RecordBatchStream,
+    input: Input,
 ) -> Result<Copied, TaskError> {
     let loaded = columns(&fields)?;
     let number = free_name("subak_row", &loaded)?;
-    let order = order(&stream.schema, &loaded)?;
+    let order = order(&input.schema, &loaded)?;
     let all: Vec<Field> = fields.into_iter().chain(order).collect();
     let batch = columns(&all)?;
     load.execute(db, create(&all, &batch, &number)).await?;
@@ -41,8 +43,8 @@ pub(crate) async fn in_tx(
         "COPY pg_temp.subak_batch ({number}, {}) FROM STDIN (FORMAT binary)",
         name::list(&batch)
     );
-    let encoder = Encoder::new(&stream.schema, all, true)?;
-    let copied = copy_in::copy_in(load, db, &statement, encoder, stream).await?;
+    let encoder = Encoder::new(&input.schema, all, true)?;
+    let copied = copy_in::copy_in(load, db, &statement, encoder, input).await?;
     check_nulls(load, db, &number).await?;
     // The row's number decides last: where the dataset comes from no topic, the later row wins.
     let later: Vec<&Identifier> = batch[loaded.len()..].iter().chain([&number]).collect();

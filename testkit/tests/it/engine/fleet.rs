@@ -8,8 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use subak_core::dag::model::Dag;
-use subak_core::ids::RunKey;
-use subak_core::state::RunType;
+use subak_core::ids::{Instance, RunKey};
 use subak_proto::Assignment;
 use subak_server::engine::{
     Answer, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, XComReport, fence,
@@ -58,6 +57,11 @@ impl Held {
     /// Its map index; -1: its task is not mapped.
     pub(super) fn index(&self) -> i32 {
         self.fence.instance.map_index.0
+    }
+
+    /// The task instance that was started.
+    pub(super) fn instance(&self) -> Instance {
+        self.fence.instance.instance()
     }
 }
 
@@ -139,22 +143,16 @@ impl Fleet {
 
     /// Saves a DAG and starts a run of it.
     pub(super) async fn run(&self, dag: &Dag, engine: &Engine) -> RunKey {
+        let trigger = Trigger::manual(dag.dag_id.clone(), "test", serde_json::json!({}));
+        self.run_of(dag, engine, trigger).await
+    }
+
+    /// Saves a DAG and starts this run of it.
+    pub(super) async fn run_of(&self, dag: &Dag, engine: &Engine, trigger: Trigger) -> RunKey {
         let canonical = serde_json::to_string(dag).unwrap();
         let hash = Sha256::digest(&canonical);
         let version = NewVersion { dag, hash: &hash, source: &canonical, file: "random.yaml" };
         self.database.store.version_save(&version).await.unwrap();
-        let trigger = Trigger {
-            dag_id: dag.dag_id.clone(),
-            run_id: None,
-            run_type: RunType::Manual,
-            triggered_by: "test".to_owned(),
-            user: None,
-            logical_date: None,
-            data_interval: None,
-            run_after: None,
-            conf: serde_json::json!({}),
-            note: None,
-        };
         engine.run_trigger(trigger).await.unwrap().run
     }
 
@@ -211,7 +209,7 @@ impl Fleet {
             let returned = result.map(|value| XComReport {
                 key: "return_value".to_owned(),
                 value: value.clone(),
-                shown: None,
+                ..XComReport::default()
             });
             let report = TryReport {
                 xcoms: returned.into_iter().collect(),

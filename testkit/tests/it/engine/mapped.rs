@@ -1,31 +1,25 @@
-//! Random DAGs with mapped tasks and groups. One step at a time, held against the run in memory, which
-//! Airflow's own vectors vouch for; and with everything at once, for the checker to judge.
+//! Random DAGs with mapped tasks and groups, one step at a time, held against the run in memory, which
+//! Airflow's own vectors vouch for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use rand::rngs::StdRng;
-use rand::seq::{IndexedRandom, IteratorRandom};
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use subak_core::decide::memory::{MemoryRun, Report, Step, TryOutcome};
 use subak_core::decide::{Plan, Says};
-use subak_core::ids::{Instance, RunKey};
 use subak_core::state::{RunState, TaskState};
-use subak_server::engine::{Answer, CancelError, Engine};
+use subak_server::engine::Answer;
 use subak_testkit::dag_gen::Sample;
 use subak_testkit::model::TryEnd;
 use tokio::time::timeout;
 
-use super::exact::{number, outcome};
+use super::exact::outcome;
 use super::fleet::{Fleet, Held, PATIENCE};
 
-/// Reports of one run that are on their way at once.
-const AT_ONCE: usize = 6;
-
 /// Plays the sample's run, one end at a time, by the run in memory.
-pub(super) async fn exact(fleet: &Fleet, sample: &Sample) {
+pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
     let mut dag = sample.dag.clone();
     dag.max_active_tasks = u32::MAX;
     for task in &mut dag.tasks {
@@ -50,7 +44,7 @@ pub(super) async fn exact(fleet: &Fleet, sample: &Sample) {
         }
         let index = rng.random_range(0..held.len());
         let held = held.swap_remove(index);
-        let at = instance(&held);
+        let at = held.instance();
         let state = ours.state(at);
         assert_eq!(state, Some(TaskState::Running), "{name}\n{at:?} was started");
         assert_eq!(held.try_number, ours.tries(at), "{name}\ntry of {at:?}");
@@ -89,10 +83,6 @@ fn retry(ours: &mut MemoryRun, step: Step) {
     }
 }
 
-fn instance(held: &Held) -> Instance {
-    Instance::mapped(number(held.place()), held.index())
-}
-
 fn in_memory(end: TryEnd) -> TryOutcome {
     use subak_core::decide::TryEnd as Failure;
     match end {
@@ -101,88 +91,5 @@ fn in_memory(end: TryEnd) -> TryOutcome {
         TryEnd::Failed => TryOutcome::Failed(Failure::Transient),
         TryEnd::FailedForGood => TryOutcome::Failed(Failure::Permanent),
         TryEnd::WorkerLost => TryOutcome::Failed(Failure::WorkerLost),
-    }
-}
-
-/// Plays it with cancels, clears of tasks and of single instances, through all engines at once.
-pub(super) async fn racing(fleet: &Fleet, sample: &Sample) {
-    let mut rng = StdRng::seed_from_u64(sample.seed ^ 0x3ace);
-    let run = fleet.run(&sample.dag, fleet.engines.choose(&mut rng).unwrap()).await;
-    let mut arrivals = fleet.assignments(run);
-    let mut acts = FuturesUnordered::new();
-    let mut interventions = rng.random_range(0..4);
-    let mut seen: Vec<Instance> = Vec::new();
-    loop {
-        let idle = acts.is_empty() && arrivals.is_empty();
-        if idle && ["success", "failed"].contains(&fleet.run_state(run).await.as_str()) {
-            if interventions > 0 && rng.random_bool(0.3) {
-                interventions -= 1;
-                let act = intervention(&mut rng, sample, &seen);
-                act.perform(fleet, fleet.engines.choose(&mut rng).unwrap(), sample, run).await;
-                continue;
-            }
-            fleet.leave(arrivals);
-            return;
-        }
-        let next = async {
-            tokio::select! {
-                held = arrivals.recv(), if acts.len() < AT_ONCE => held,
-                Some(()) = acts.next() => None,
-                // The run ended without a further try: a cancel, a cascade.
-                _ = fleet.wait_for(run, &["success", "failed"]), if idle => None,
-            }
-        };
-        let next = timeout(PATIENCE, next).await;
-        let next = next.unwrap_or_else(|_| panic!("seed {}, {run}: nothing more", sample.seed));
-        let Some(held) = next else { continue };
-        seen.push(instance(&held));
-        let engine = fleet.engines.choose(&mut rng).unwrap();
-        acts.push(Act::Report(held).perform(fleet, engine, sample, run));
-        if interventions > 0 && rng.random_bool(0.1) {
-            interventions -= 1;
-            let engine = fleet.engines.choose(&mut rng).unwrap();
-            acts.push(intervention(&mut rng, sample, &seen).perform(fleet, engine, sample, run));
-        }
-    }
-}
-
-enum Act {
-    Report(Held),
-    Cancel,
-    Clear(Vec<Instance>),
-}
-
-fn intervention(rng: &mut StdRng, sample: &Sample, seen: &[Instance]) -> Act {
-    let count = rng.random_range(1..4);
-    let choice = if seen.is_empty() { 9 } else { rng.random_range(0..10) };
-    match choice {
-        0..2 => Act::Cancel,
-        2..7 => Act::Clear(seen.iter().copied().choose_multiple(rng, count)),
-        _ => {
-            let tasks = (0..sample.dag.tasks.len()).choose_multiple(rng, count);
-            Act::Clear(tasks.into_iter().map(|task| Instance::single(number(task))).collect())
-        }
-    }
-}
-
-impl Act {
-    async fn perform(self, fleet: &Fleet, engine: &Engine, sample: &Sample, run: RunKey) {
-        match self {
-            Self::Report(held) => {
-                let end = sample.outcome_of(held.place(), held.index(), held.try_number);
-                let result = sample.result_of(held.place(), held.index());
-                fleet.end(&held);
-                let answer = fleet.report_result(engine, &held, outcome(end), Some(&result)).await;
-                assert_eq!(answer, Answer::Accepted, "seed {}, {held:?}", sample.seed);
-            }
-            Self::Cancel => match engine.run_cancel(run, "cancelled").await {
-                Ok(()) | Err(CancelError::Ended(_)) => {}
-                Err(error) => panic!("seed {}: {error:#}", sample.seed),
-            },
-            Self::Clear(instances) => {
-                let cleared = engine.instances_clear(run, &instances, false).await;
-                cleared.unwrap_or_else(|error| panic!("seed {}: {error:#}", sample.seed));
-            }
-        }
     }
 }

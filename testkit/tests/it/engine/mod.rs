@@ -5,6 +5,7 @@ mod exact;
 mod fleet;
 mod mapped;
 mod maps;
+mod past;
 mod racing;
 mod scenarios;
 mod vectors;
@@ -51,13 +52,13 @@ async fn play(fleet: &Fleet, seed: u64) {
             0 => Sample::new(seed, base),
             _ => Sample::with_flow(seed, base),
         };
-        mapped::racing(fleet, &sample.in_pools().mapped()).await;
+        racing::play(fleet, &sample.in_pools().mapped(), 3).await;
     } else if seed % 4 == 1 {
         let base = Shape { max_tasks: 24, limited: false };
-        mapped::exact(fleet, &Sample::new(seed, base).mapped()).await;
+        mapped::play(fleet, &Sample::new(seed, base).mapped()).await;
     }
     if seed.is_multiple_of(3) {
-        racing::play(fleet, &sample).await;
+        racing::play(fleet, &sample, 2).await;
     } else {
         exact::play(fleet, &sample).await;
     }

@@ -6,27 +6,35 @@ use futures::stream::FuturesUnordered;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
+use subak_core::ids::{Instance, RunKey};
 use subak_server::engine::{Answer, CancelError, Engine, Outcome};
 use subak_testkit::dag_gen::Sample;
 use tokio::time::timeout;
 
 use super::exact::{number, outcome};
 use super::fleet::{Fleet, Held, PATIENCE};
-use subak_core::ids::RunKey;
 
 /// Reports of one run that are on their way at once.
 const AT_ONCE: usize = 6;
 
-/// Plays the sample's run until it has ended and nothing is on its way.
-pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
+/// Plays the sample's run until it has ended and nothing is on its way, with up to this many cancels, and
+/// clears of tasks and of single instances.
+pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
     let mut rng = StdRng::seed_from_u64(sample.seed ^ 0xace5);
     let run = fleet.run(&sample.dag, fleet.engines.choose(&mut rng).unwrap()).await;
     let mut arrivals = fleet.assignments(run);
     let mut acts = FuturesUnordered::new();
-    let mut interventions = if rng.random_bool(0.3) { 2 } else { 0 };
+    let mut interventions = rng.random_range(0..=interventions);
+    let mut seen: Vec<Instance> = Vec::new();
     loop {
         let idle = acts.is_empty() && arrivals.is_empty();
         if idle && ["success", "failed"].contains(&fleet.run_state(run).await.as_str()) {
+            if interventions > 0 && rng.random_bool(0.3) {
+                interventions -= 1;
+                let act = intervention(&mut rng, sample, &seen);
+                act.perform(fleet, fleet.engines.choose(&mut rng).unwrap(), sample, run).await;
+                continue;
+            }
             fleet.leave(arrivals);
             return;
         }
@@ -41,13 +49,13 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
         let next = timeout(PATIENCE, next).await;
         let next = next.unwrap_or_else(|_| panic!("seed {}, {run}: nothing more", sample.seed));
         let Some(held) = next else { continue };
+        seen.push(held.instance());
         let engine = fleet.engines.choose(&mut rng).unwrap();
         acts.push(Act::Report(held).perform(fleet, engine, sample, run));
         if interventions > 0 && rng.random_bool(0.1) {
             interventions -= 1;
             let engine = fleet.engines.choose(&mut rng).unwrap();
-            let act = intervention(&mut rng, sample);
-            acts.push(act.perform(fleet, engine, sample, run));
+            acts.push(intervention(&mut rng, sample, &seen).perform(fleet, engine, sample, run));
         }
     }
 }
@@ -55,23 +63,28 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
 enum Act {
     Report(Held),
     Cancel,
-    Clear(Vec<usize>),
+    Clear(Vec<Instance>),
 }
 
-fn intervention(rng: &mut StdRng, sample: &Sample) -> Act {
-    if rng.random_bool(0.3) {
-        return Act::Cancel;
-    }
+fn intervention(rng: &mut StdRng, sample: &Sample, seen: &[Instance]) -> Act {
     let count = rng.random_range(1..4);
-    Act::Clear((0..sample.dag.tasks.len()).choose_multiple(rng, count))
+    let choice = if seen.is_empty() { 9 } else { rng.random_range(0..10) };
+    match choice {
+        0..2 => Act::Cancel,
+        2..7 => Act::Clear(seen.iter().copied().choose_multiple(rng, count)),
+        _ => {
+            let tasks = (0..sample.dag.tasks.len()).choose_multiple(rng, count);
+            Act::Clear(tasks.into_iter().map(|task| Instance::single(number(task))).collect())
+        }
+    }
 }
 
 impl Act {
     async fn perform(self, fleet: &Fleet, engine: &Engine, sample: &Sample, run: RunKey) {
         match self {
             Self::Report(held) => {
-                let end = sample.outcome(held.place(), held.try_number);
-                let result = sample.result(held.place());
+                let end = sample.outcome_of(held.place(), held.index(), held.try_number);
+                let result = sample.result_of(held.place(), held.index());
                 fleet.end(&held);
                 let answer = fleet.report_result(engine, &held, outcome(end), Some(&result)).await;
                 assert_eq!(answer, Answer::Accepted, "seed {}, {held:?}", sample.seed);
@@ -80,9 +93,8 @@ impl Act {
                 Ok(()) | Err(CancelError::Ended(_)) => {}
                 Err(error) => panic!("seed {}: {error:#}", sample.seed),
             },
-            Self::Clear(tasks) => {
-                let tasks: Vec<_> = tasks.into_iter().map(number).collect();
-                let cleared = engine.tasks_clear(run, Some(&tasks)).await;
+            Self::Clear(instances) => {
+                let cleared = engine.instances_clear(run, &instances, false).await;
                 cleared.unwrap_or_else(|error| panic!("seed {}: {error:#}", sample.seed));
             }
         }

@@ -14,19 +14,29 @@ const MOST: usize = 256;
 type Place<V> = Arc<tokio::sync::Mutex<Option<(Instant, V)>>>;
 
 /// See the module.
-pub(super) struct Kept<K, V> {
+pub(crate) struct Fresh<K, V> {
     fresh: Duration,
     places: Mutex<HashMap<K, Place<V>>>,
 }
 
-impl<K: Eq + Hash, V: Clone> Kept<K, V> {
-    pub(super) fn new(fresh: Duration) -> Self {
+impl<K: Eq + Hash, V: Clone> Fresh<K, V> {
+    pub(crate) fn new(fresh: Duration) -> Self {
         Self { fresh, places: Mutex::default() }
     }
 
     /// The answer that is kept, or a new one. Those who want it meanwhile wait for the same.
-    pub(super) async fn get<F: Future<Output = V>>(&self, key: K, ask: impl FnOnce() -> F) -> V {
+    pub(crate) async fn get<F: Future<Output = V>>(&self, key: K, ask: impl FnOnce() -> F) -> V {
         self.get_at(Instant::now(), key, ask).await
+    }
+
+    /// The same, but what was asked for before `since` does not count.
+    pub(crate) async fn get_since<F: Future<Output = V>>(
+        &self,
+        since: Instant,
+        key: K,
+        ask: impl FnOnce() -> F,
+    ) -> V {
+        self.find(key, |at| at >= since, Instant::now, ask).await
     }
 
     async fn get_at<F: Future<Output = V>>(
@@ -35,13 +45,25 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
         key: K,
         ask: impl FnOnce() -> F,
     ) -> V {
+        let is_fresh = |at| now.saturating_duration_since(at) < self.fresh;
+        self.find(key, is_fresh, || now, ask).await
+    }
+
+    async fn find<F: Future<Output = V>>(
+        &self,
+        key: K,
+        counts: impl FnOnce(Instant) -> bool,
+        now: impl FnOnce() -> Instant,
+        ask: impl FnOnce() -> F,
+    ) -> V {
         let place = self.place(key);
         let mut place = place.lock().await;
         if let Some((at, answer)) = &*place
-            && now.saturating_duration_since(*at) < self.fresh
+            && counts(*at)
         {
             return answer.clone();
         }
+        let now = now();
         let answer = ask().await;
         *place = Some((now, answer.clone()));
         answer
@@ -64,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_asked_for_once_and_again_when_it_is_old() {
-        let (kept, asked) = (Kept::new(Duration::from_secs(10)), AtomicU32::new(0));
+        let (kept, asked) = (Fresh::new(Duration::from_secs(10)), AtomicU32::new(0));
         let now = Instant::now();
         let get = |secs: u64, key: u32| {
             let ask = || async {
@@ -80,8 +102,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_looks_after_a_change_does_not_get_what_was_before_it() {
+        let (fresh, asked) = (Fresh::new(Duration::from_secs(1000)), AtomicU32::new(0));
+        let ask = || async { asked.fetch_add(1, Ordering::Relaxed) };
+        let before = Instant::now();
+        assert_eq!(fresh.get_since(before, (), ask).await, 0);
+        assert_eq!(fresh.get_since(before, (), ask).await, 0);
+        assert_eq!(fresh.get_since(Instant::now(), (), ask).await, 1);
+    }
+
+    #[tokio::test]
     async fn what_is_kept_is_bounded() {
-        let kept = Kept::new(Duration::from_secs(1000));
+        let kept = Fresh::new(Duration::from_secs(1000));
         for key in 0..2 * MOST {
             kept.get(key, || async { key }).await;
         }

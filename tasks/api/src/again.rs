@@ -8,12 +8,11 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use subak_core::letter::Letter;
-use subak_task::BadRow;
 
-use crate::error::DataError;
+use crate::BadRow;
 
 /// Dead letters as rows.
-pub(crate) struct Again {
+pub struct Again {
     pub batch: RecordBatch,
     /// Of each row of the batch its dead letter.
     pub letters: Vec<Letter>,
@@ -22,7 +21,7 @@ pub(crate) struct Again {
 }
 
 /// Makes rows of a schema. A column that a record does not have is null in it.
-pub(crate) fn rows(letters: Vec<Letter>, schema: &SchemaRef) -> Result<Again, DataError> {
+pub fn rows_again(letters: Vec<Letter>, schema: &SchemaRef) -> Result<Again, ArrowError> {
     let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
     let lenient = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
     let (mut batches, mut kept, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
@@ -66,7 +65,7 @@ mod tests {
     use arrow::datatypes::DataType;
 
     use super::*;
-    use subak_task::whole_rows;
+    use crate::whole_rows;
 
     fn letter(id: i64, raw: &str) -> Letter {
         Letter {
@@ -99,7 +98,7 @@ mod tests {
         .unwrap();
         let texts = whole_rows(&batch).unwrap();
         let letters = (1..).zip(&texts).map(|(id, row)| letter(id, &row.to_string())).collect();
-        let again = rows(letters, &schema).unwrap();
+        let again = rows_again(letters, &schema).unwrap();
         assert!(again.unfit.is_empty(), "{:?}", again.unfit);
         assert_eq!(again.batch, batch);
     }
@@ -119,7 +118,7 @@ mod tests {
             "oops",
         ];
         let letters = (1..).zip(raw).map(|(id, raw)| letter(id, raw)).collect();
-        let again = rows(letters, &schema).unwrap();
+        let again = rows_again(letters, &schema).unwrap();
         assert_eq!((again.batch.num_rows(), again.letters[0].id), (1, 1));
         let unfit: Vec<_> = again.unfit.iter().map(|row| row.replay_of.unwrap()).collect();
         assert_eq!(unfit, [2, 3, 4, 5]);

@@ -1,0 +1,320 @@
+//! Lists of task instances: of a run, of a mapped task, and of many runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use subak_core::ids::{RunKey, TaskId};
+use subak_core::state::TaskState;
+use subak_store::read::{
+    Bound, InstanceFilter, InstanceOrder, InstanceRecord, RunFilter, RunRecord, VersionRecord,
+};
+
+use super::bounds::{BodyBounds, Bounds};
+use super::instances::{Collection, View, collection};
+use super::paging::{Cursors, List, Listing, present, text};
+use super::run_lists::{EVERY, existing};
+use super::runs::find;
+use crate::app::App;
+use crate::extract::{Json, Path, Query};
+use crate::labels::labels;
+use crate::problem::{ApiError, FieldProblem};
+
+/// What task instances are ordered by.
+const ORDERS: &[(&str, InstanceOrder)] = &[
+    ("id", InstanceOrder::Key),
+    ("task_id", InstanceOrder::TaskId),
+    ("state", InstanceOrder::State),
+    ("start_date", InstanceOrder::Started),
+    ("end_date", InstanceOrder::Ended),
+    ("duration", InstanceOrder::Duration),
+    ("map_index", InstanceOrder::MapIndex),
+    ("rendered_map_index", InstanceOrder::MapIndex),
+    ("try_number", InstanceOrder::Try),
+    ("run_after", InstanceOrder::RunAfter),
+    ("logical_date", InstanceOrder::LogicalDate),
+];
+
+/// What both lists filter by.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListQuery {
+    task_id: Option<String>,
+    #[serde(default)]
+    state: Vec<String>,
+    #[serde(default)]
+    pool: Vec<String>,
+    #[serde(default)]
+    queue: Vec<String>,
+    #[serde(default)]
+    operator: Vec<String>,
+    #[serde(default)]
+    version_number: Vec<i32>,
+    #[serde(default)]
+    try_number: Vec<i32>,
+    #[serde(default)]
+    map_index: Vec<i32>,
+    task_display_name_pattern: Option<String>,
+    task_display_name_prefix_pattern: Option<String>,
+    task_group_id: Option<String>,
+    dag_id_pattern: Option<String>,
+    dag_id_prefix_pattern: Option<String>,
+    run_id_pattern: Option<String>,
+    run_id_prefix_pattern: Option<String>,
+    pool_name_pattern: Option<String>,
+    pool_name_prefix_pattern: Option<String>,
+    queue_name_pattern: Option<String>,
+    queue_name_prefix_pattern: Option<String>,
+    operator_name_pattern: Option<String>,
+    operator_name_prefix_pattern: Option<String>,
+    /// Empty: the first page of a list that is read by cursor; then the `next_cursor` of each page.
+    #[serde(default, deserialize_with = "present")]
+    cursor: Option<String>,
+}
+
+/// Airflow's `TaskInstancesBatchBody`.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct BatchBody {
+    dag_ids: Option<Vec<String>>,
+    dag_run_ids: Option<Vec<String>>,
+    task_ids: Option<Vec<String>>,
+    state: Option<Vec<Option<String>>>,
+    pool: Option<Vec<String>>,
+    queue: Option<Vec<String>>,
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    page_offset: i64,
+    #[schemars(range(min = 0))]
+    page_limit: Option<i64>,
+    order_by: Option<String>,
+    #[serde(flatten)]
+    bounds: BodyBounds,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    listing: Listing,
+    Bounds(bounds): Bounds,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let cursor = query.cursor.clone();
+    let mut part = listing.part;
+    if let Some(token) = cursor.as_deref().filter(|token| !token.is_empty()) {
+        part.offset =
+            read(token).ok_or_else(|| wrong("cursor", "is not a cursor of this server"))?;
+    }
+    let group = query.task_group_id.clone();
+    let (filter, mut runs) = query.filters(&listing, bounds)?;
+    let listing = listing.at(part);
+    let list = if dag_id == EVERY || run_id == EVERY {
+        if group.is_some() {
+            return Err(wrong("task_group_id", "needs one DAG and one run in the path"));
+        }
+        runs.dag_id = existing(&app, dag_id).await?;
+        runs.run_id = Some(run_id).filter(|run_id| run_id != EVERY);
+        across(&app, &runs, &filter, &listing).await?
+    } else {
+        let run = find(&app, &dag_id, &run_id).await?;
+        let meant = Meant { filter: &filter, runs: &runs, group: group.as_deref(), mapped: None };
+        of_run(&app, &run, &meant, &listing).await?
+    };
+    let cursors = cursor.map(|_| cursors(&list, part.offset));
+    Ok(Json(List { cursors, ..list }))
+}
+
+/// The instances of a mapped task.
+pub(super) async fn list_mapped(
+    State(app): State<App>,
+    Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    listing: Listing,
+    Bounds(bounds): Bounds,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Collection>, ApiError> {
+    let (filter, runs) = query.filters(&listing, bounds)?;
+    let run = find(&app, &dag_id, &run_id).await?;
+    let version = app.versions.of_run(&run).await?;
+    let id = TaskId(task_id);
+    if version.record.model.task(&id).is_none_or(|task| task.expand.is_none()) {
+        return Err(ApiError::TaskNotFound(id.0));
+    }
+    let meant = Meant { filter: &filter, runs: &runs, group: None, mapped: Some(&id) };
+    Ok(Json(of_run(&app, &run, &meant, &listing).await?))
+}
+
+/// The list, asked for by a body; in the path stand `~` and `~`.
+pub(super) async fn batch(
+    State(app): State<App>,
+    Path((dag_id, run_id)): Path<(String, String)>,
+    Json(body): Json<BatchBody>,
+) -> Result<Json<Collection>, ApiError> {
+    if dag_id != EVERY || run_id != EVERY {
+        let why = "DAGs and runs stand in the body: the path has `~` instead";
+        return Err(ApiError::BadRequest(why.to_owned()));
+    }
+    let listing = Listing::of(body.page_limit, Some(body.page_offset), body.order_by)?;
+    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let states: Vec<String> = body.state.unwrap_or_default().into_iter().flatten().collect();
+    let filter = InstanceFilter {
+        states: states_of(&states)?,
+        task_ids: body.task_ids.unwrap_or_default(),
+        pools: body.pool.unwrap_or_default(),
+        queues: body.queue.unwrap_or_default(),
+        bounds: body.bounds.read()?,
+        order,
+        descending,
+        ..InstanceFilter::default()
+    };
+    let runs = RunFilter {
+        dag_ids: body.dag_ids.unwrap_or_default(),
+        run_ids: body.dag_run_ids.unwrap_or_default(),
+        ..RunFilter::default()
+    };
+    Ok(Json(across(&app, &runs, &filter, &listing).await?))
+}
+
+impl ListQuery {
+    fn filters(
+        self,
+        listing: &Listing,
+        bounds: Vec<Bound>,
+    ) -> Result<(InstanceFilter, RunFilter), ApiError> {
+        let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+        let filter = InstanceFilter {
+            states: states_of(&self.state)?,
+            task_id: self.task_id,
+            task_ids: Vec::new(),
+            task_text: text(self.task_display_name_pattern, self.task_display_name_prefix_pattern),
+            pools: self.pool,
+            pool_text: text(self.pool_name_pattern, self.pool_name_prefix_pattern),
+            queues: self.queue,
+            queue_text: text(self.queue_name_pattern, self.queue_name_prefix_pattern),
+            operators: self.operator,
+            operator_text: text(self.operator_name_pattern, self.operator_name_prefix_pattern),
+            map_indexes: self.map_index,
+            tries: self.try_number,
+            bounds,
+            order,
+            descending,
+        };
+        let runs = RunFilter {
+            dag_text: text(self.dag_id_pattern, self.dag_id_prefix_pattern),
+            run_text: text(self.run_id_pattern, self.run_id_prefix_pattern),
+            versions: self.version_number,
+            ..RunFilter::default()
+        };
+        Ok((filter, runs))
+    }
+}
+
+/// What is meant of one run.
+struct Meant<'a> {
+    filter: &'a InstanceFilter,
+    runs: &'a RunFilter,
+    group: Option<&'a str>,
+    /// The instances of this task alone.
+    mapped: Option<&'a TaskId>,
+}
+
+impl Meant<'_> {
+    fn takes(&self, run: &RunRecord, version: &VersionRecord, it: &InstanceRecord) -> bool {
+        let Some(task) = version.model.task(&it.task_id) else { return false };
+        let in_group = self.group.is_none_or(|group| {
+            let own = task.task_group.as_deref();
+            own.is_some_and(|own| {
+                own == group || own.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+            })
+        });
+        in_group
+            && (self.mapped.is_none() || !it.map_index.is_none())
+            && self.runs.dag_text.takes(&run.dag_id)
+            && self.runs.run_text.takes(&run.run_id)
+            && (self.runs.versions.is_empty() || self.runs.versions.contains(&run.version))
+            && self.filter.takes(run, task, it)
+    }
+}
+
+/// Task instances of one run, those to which nothing has happened too.
+async fn of_run(
+    app: &App,
+    run: &RunRecord,
+    meant: &Meant<'_>,
+    listing: &Listing,
+) -> Result<Collection, ApiError> {
+    let version = app.versions.of_run(run).await?;
+    let mut all = match meant.mapped {
+        Some(task) => app.store.instances_of(run, &version.record, task).await?,
+        None => app.store.instance_list(run, &version.record).await?,
+    };
+    all.retain(|it| meant.takes(run, &version.record, it));
+    meant.filter.order(&mut all);
+    let page = List::part(all, listing.part);
+    let names = match meant.mapped {
+        Some(_) => labels(app, run, &version.record, &page.items).await?,
+        None => BTreeMap::new(),
+    };
+    let Json(shown) = collection(app, run, &version.record, page.items).await?;
+    Ok(List { total: page.total, ..shown.map(|view| view.labelled(&names)) })
+}
+
+/// Task instances of many runs, those to which something has happened.
+async fn across(
+    app: &App,
+    runs: &RunFilter,
+    filter: &InstanceFilter,
+    listing: &Listing,
+) -> Result<Collection, ApiError> {
+    let part = listing.part;
+    let page = app.store.instances_across(runs, filter, part.limit, part.offset).await?;
+    let mut keys: Vec<RunKey> = page.items.iter().map(|(run, _)| *run).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let mut notes = app.store.notes_of(&keys).await?;
+    let mut known = BTreeMap::new();
+    for run in app.store.runs_of(&keys).await? {
+        let version = app.versions.of_run(&run).await?;
+        known.insert(run.run_key, (run, Arc::clone(&version)));
+    }
+    let mut views = Vec::with_capacity(page.items.len());
+    for (run, it) in page.items {
+        let Some((run, version)) = known.get(&run) else { continue };
+        let note = notes.remove(&(run.run_key, it.task, it.map_index.0));
+        views.extend(View::new(run, &version.record, it, note).ok());
+    }
+    let more = page.total == subak_store::read::COUNT_LIMIT;
+    Ok(List { total: page.total, more, ..List::all(views) })
+}
+
+/// Reads states to filter by; `none` and `no_status` are those without one.
+fn states_of(texts: &[String]) -> Result<Vec<Option<TaskState>>, ApiError> {
+    let parse = |text: &String| match text.as_str() {
+        "none" | "no_status" => Ok(None),
+        known => TaskState::parse(known)
+            .map(Some)
+            .ok_or_else(|| wrong("state", &format!("`{known}` is not a task instance's state"))),
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn wrong(field: &str, msg: &str) -> ApiError {
+    ApiError::Invalid(vec![FieldProblem::query(field, msg)])
+}
+
+/// A cursor is how far the list was read: task instances keep their order, and new ones come last.
+fn read(token: &str) -> Option<i64> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    std::str::from_utf8(&bytes).ok()?.parse().ok().filter(|offset| *offset >= 0)
+}
+
+fn cursors(list: &Collection, offset: i64) -> Cursors {
+    let token = |offset: i64| URL_SAFE_NO_PAD.encode(offset.to_string());
+    let shown = i64::try_from(list.items.len()).unwrap_or(i64::MAX);
+    let next = offset.saturating_add(shown);
+    Cursors {
+        next: (shown > 0 && next < list.total).then(|| token(next)),
+        previous: (offset > 0).then(|| token((offset - shown.max(1)).max(0))),
+    }
+}

@@ -1,0 +1,150 @@
+//! What people keep by name, connections, pools and variables: one way to read, make, change and remove
+//! all of them.
+
+use axum::extract::State;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::bulk::{Answer, Bulk};
+use super::mask::Mask;
+use crate::app::App;
+use crate::audit::Trail;
+use crate::extract::{Json, Path, Query};
+use crate::openapi::{Created, NoContent};
+use crate::problem::{ApiError, FieldProblem};
+
+/// What can be made, changed and removed by its name. As a body it is the whole of it.
+pub(crate) trait Kept: Sized + Send + Sync + 'static {
+    /// What it is called in errors.
+    const KIND: &'static str;
+    /// The body's field that is the name.
+    const NAME: &'static str;
+    /// Fields that a mask may name.
+    const FIELDS: &'static [&'static str];
+
+    /// As it is shown.
+    type View: Serialize + JsonSchema + Send;
+    /// A change to it.
+    type Patch: From<Self> + Send;
+
+    fn name(&self) -> &str;
+
+    /// The name that a change says it is for, if it says one.
+    fn name_of(patch: &Self::Patch) -> Option<&str>;
+
+    fn find(
+        app: &App,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Self::View>, ApiError>> + Send;
+
+    /// Makes it, or replaces it.
+    fn put(&self, app: &App) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Changes one that there is.
+    fn change(
+        app: &App,
+        name: &str,
+        patch: Self::Patch,
+        mask: &Mask,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// False: there is none.
+    fn remove(app: &App, name: &str) -> impl Future<Output = Result<bool, ApiError>> + Send;
+}
+
+pub(super) async fn get<K: Kept>(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<K::View>, ApiError> {
+    Ok(Json(shown::<K>(&app, &name).await?))
+}
+
+pub(super) async fn post<K: Kept>(
+    State(app): State<App>,
+    trail: Trail,
+    Json(body): Json<K>,
+) -> Result<Created<Json<K::View>>, ApiError> {
+    if K::find(&app, body.name()).await?.is_some() {
+        return Err(exists::<K>(body.name()));
+    }
+    body.put(&app).await?;
+    let made = shown::<K>(&app, body.name()).await?;
+    trail.after(&made);
+    Ok(Created(Json(made)))
+}
+
+/// Changes what the mask names, or, without one, what the body has.
+pub(super) async fn patch<K: Kept>(
+    State(app): State<App>,
+    trail: Trail,
+    Path(name): Path<String>,
+    Query(mask): Query<Mask>,
+    Json(patch): Json<K::Patch>,
+) -> Result<Json<K::View>, ApiError> {
+    trail.before(K::find(&app, &name).await?);
+    change::<K>(&app, &name, patch, &mask).await?;
+    let changed = shown::<K>(&app, &name).await?;
+    trail.after(&changed);
+    Ok(Json(changed))
+}
+
+pub(super) async fn delete<K: Kept>(
+    State(app): State<App>,
+    trail: Trail,
+    Path(name): Path<String>,
+) -> Result<NoContent, ApiError> {
+    trail.before(K::find(&app, &name).await?);
+    match K::remove(&app, &name).await? {
+        true => Ok(NoContent),
+        false => Err(missing::<K>(&name)),
+    }
+}
+
+/// Several at once.
+pub(super) async fn bulk<K: Kept>(
+    State(app): State<App>,
+    Json(bulk): Json<Bulk<K>>,
+) -> Result<Json<Answer>, ApiError> {
+    Ok(Json(bulk.run(&app).await?))
+}
+
+/// Changes one, if there is one.
+pub(super) async fn change<K: Kept>(
+    app: &App,
+    name: &str,
+    patch: K::Patch,
+    mask: &Mask,
+) -> Result<(), ApiError> {
+    mask.check(K::FIELDS)?;
+    if K::name_of(&patch).is_some_and(|said| said != name) {
+        return Err(invalid(K::NAME, format!("differs from the {}'s name, `{name}`", K::KIND)));
+    }
+    if K::find(app, name).await?.is_none() {
+        return Err(missing::<K>(name));
+    }
+    K::change(app, name, patch, mask).await
+}
+
+pub(super) fn missing<K: Kept>(name: &str) -> ApiError {
+    ApiError::NotFound(format!("{} {name}", K::KIND))
+}
+
+pub(super) fn exists<K: Kept>(name: &str) -> ApiError {
+    ApiError::Conflict(format!("{} `{name}` is there already: PATCH changes it", K::KIND))
+}
+
+pub(super) fn invalid(field: &str, msg: impl Into<String>) -> ApiError {
+    ApiError::Invalid(vec![FieldProblem::body(field, msg)])
+}
+
+/// Teams are Airflow's.
+pub(super) fn no_team(team: Option<&str>) -> Result<(), ApiError> {
+    match team {
+        Some(_) => Err(invalid("team_name", "is not supported yet: leave it out")),
+        None => Ok(()),
+    }
+}
+
+async fn shown<K: Kept>(app: &App, name: &str) -> Result<K::View, ApiError> {
+    K::find(app, name).await?.ok_or_else(|| missing::<K>(name))
+}

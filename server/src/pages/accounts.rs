@@ -1,0 +1,281 @@
+//! Users with what they may do, and API tokens.
+
+use std::time::Duration;
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use serde_json::json;
+use subak_store::access::{GrantOn, NewUserError, Role, User};
+use subak_web::accounts::{GrantRow, TokenRow, TokensPage, UserRow, UsersPage};
+use subak_web::format::Stamp;
+
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::audit::Trail;
+use crate::auth::sign_in_path;
+use crate::clock;
+use crate::extract::Path;
+use crate::problem::{ApiError, FieldProblem};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest that a token is good for.
+const DAYS_MOST: u32 = 3_650;
+
+#[derive(Deserialize)]
+pub(super) struct NewUser {
+    username: String,
+    role: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewRole {
+    role: String,
+}
+
+/// A role for a DAG or a tag; to take it away, without the role.
+#[derive(Deserialize)]
+pub(super) struct GrantForm {
+    role: Option<String>,
+    kind: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewToken {
+    name: String,
+    #[serde(default)]
+    scope: String,
+    days: u32,
+}
+
+pub(super) async fn users(
+    State(app): State<App>,
+    viewer: Viewer,
+) -> Result<Html<String>, ApiError> {
+    users_page(&app, &viewer, None, None).await
+}
+
+async fn users_page(
+    app: &App,
+    viewer: &Viewer,
+    link: Option<(String, String)>,
+    problem: Option<String>,
+) -> Result<Html<String>, ApiError> {
+    let grants = app.store.grant_list().await?;
+    let row = |user: User| UserRow {
+        role: user.role.as_str(),
+        grants: grants
+            .iter()
+            .filter(|grant| grant.username == user.username)
+            .map(|grant| {
+                let (kind, name) = match (&grant.dag_id, &grant.tag) {
+                    (Some(dag_id), _) => ("dag", dag_id),
+                    (_, tag) => ("tag", tag.as_ref().unwrap_or(&grant.username)),
+                };
+                GrantRow { role: grant.role.clone(), kind, name: name.clone() }
+            })
+            .collect(),
+        is_self: user.username == viewer.name(),
+        name: user.username,
+    };
+    let rows = app.store.user_list().await?.into_iter().map(row).collect();
+    Ok(Html(UsersPage { frame: viewer.frame(), rows, link, problem }.page()))
+}
+
+/// Makes a user, and a link that signs them in once.
+pub(super) async fn user_add(
+    State(app): State<App>,
+    viewer: Viewer,
+    trail: Trail,
+    headers: HeaderMap,
+    Form(new): Form<NewUser>,
+) -> Result<Response, ApiError> {
+    let role = role_of(&new.role)?;
+    match app.store.user_create(new.username.trim(), None, role).await {
+        Ok(user) => {
+            trail.after(json!({"username": user.username, "role": role.as_str()}));
+            Ok(with_link(&app, &viewer, &headers, &user).await?.into_response())
+        }
+        Err(NewUserError::Store(error)) => Err(error.into()),
+        Err(error) => {
+            let page = users_page(&app, &viewer, None, Some(error.to_string())).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+/// Makes a link that signs a user in once.
+pub(super) async fn user_link(
+    State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Result<Html<String>, ApiError> {
+    let user = named(&app, &name).await?;
+    with_link(&app, &viewer, &headers, &user).await
+}
+
+pub(super) async fn user_role(
+    State(app): State<App>,
+    trail: Trail,
+    viewer: Viewer,
+    Path(name): Path<String>,
+    Form(new): Form<NewRole>,
+) -> Result<Redirect, ApiError> {
+    let (user, role) = (named(&app, &name).await?, role_of(&new.role)?);
+    if user.username == viewer.name() && role < Role::Admin {
+        let why = "you cannot take your own role away: let another administrator do it";
+        return Err(ApiError::Conflict(why.to_owned()));
+    }
+    trail.before(json!({"role": user.role.as_str()}));
+    app.store.user_role_set(&user, role).await?;
+    trail.after(json!({"role": role.as_str()}));
+    Ok(Redirect::to("/users"))
+}
+
+pub(super) async fn user_grant(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Form(form): Form<GrantForm>,
+) -> Result<Redirect, ApiError> {
+    let user = named(&app, &name).await?;
+    let role = role_of(form.role.as_deref().unwrap_or_default())?;
+    if !(Role::Viewer..=Role::Op).contains(&role) {
+        return Err(invalid("role", "of single DAGs is one of viewer, user, op"));
+    }
+    app.store.grant_put(&user, &form.on()?, role).await?;
+    Ok(Redirect::to("/users"))
+}
+
+pub(super) async fn user_revoke(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Form(form): Form<GrantForm>,
+) -> Result<Redirect, ApiError> {
+    app.store.grant_remove(&named(&app, &name).await?, &form.on()?).await?;
+    Ok(Redirect::to("/users"))
+}
+
+pub(super) async fn user_disable(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(name): Path<String>,
+) -> Result<Redirect, ApiError> {
+    let user = named(&app, &name).await?;
+    if user.username == viewer.name() {
+        let why = "you cannot disable yourself: let another administrator do it";
+        return Err(ApiError::Conflict(why.to_owned()));
+    }
+    app.store.user_disable(&user).await?;
+    Ok(Redirect::to("/users"))
+}
+
+pub(super) async fn tokens(
+    State(app): State<App>,
+    viewer: Viewer,
+) -> Result<Html<String>, ApiError> {
+    tokens_page(&app, &viewer, None).await
+}
+
+async fn tokens_page(
+    app: &App,
+    viewer: &Viewer,
+    secret: Option<String>,
+) -> Result<Html<String>, ApiError> {
+    let (now, t) = (clock::now(), viewer.t);
+    let whose = (!viewer.is_admin()).then(|| viewer.user());
+    let rows = app.store.api_token_list(whose).await?;
+    let row = |it: subak_store::access::TokenRow| TokenRow {
+        id: it.token_id.to_string(),
+        user: it.username,
+        name: it.name,
+        scope: it.scope,
+        made: Stamp::new(it.created_at, now, t),
+        expires: it.expires_at.map(|at| Stamp::new(at, now, t)),
+        used: it.last_used_at.map(|at| Stamp::new(at, now, t)),
+    };
+    let rows = rows.into_iter().map(row).collect();
+    Ok(Html(TokensPage { frame: viewer.frame(), rows, secret, problem: None }.page()))
+}
+
+/// Makes a token of the viewer's, and shows its secret this once.
+pub(super) async fn token_add(
+    State(app): State<App>,
+    viewer: Viewer,
+    Form(new): Form<NewToken>,
+) -> Result<Html<String>, ApiError> {
+    let scope = match new.scope.as_str() {
+        "" => None,
+        scope => Some(role_of(scope)?),
+    };
+    let name = new.name.trim();
+    if name.is_empty() || name.chars().count() > 100 {
+        return Err(invalid("name", "is 1 to 100 characters"));
+    }
+    if !(1..=DAYS_MOST).contains(&new.days) {
+        return Err(invalid("days", "is at least 1, and at most 3650"));
+    }
+    let life = Some(DAY * new.days);
+    let secret = app.store.api_token_create(viewer.user(), name, scope, life).await?;
+    tokens_page(&app, &viewer, Some(secret.expose().to_owned())).await
+}
+
+/// Ends a token: one's own, or, as an administrator, anybody's.
+pub(super) async fn token_revoke(
+    State(app): State<App>,
+    viewer: Viewer,
+    trail: Trail,
+    Path(id): Path<String>,
+) -> Result<Redirect, ApiError> {
+    let not_found = || ApiError::NotFound(format!("tokens/{id}"));
+    let number = id.parse().map_err(|_| not_found())?;
+    let whose = (!viewer.is_admin()).then(|| viewer.user());
+    let name = app.store.api_token_revoke(number, whose).await?.ok_or_else(not_found)?;
+    trail.before(json!({"name": name}));
+    Ok(Redirect::to("/tokens"))
+}
+
+/// The page of users, with a new sign-in link.
+async fn with_link(
+    app: &App,
+    viewer: &Viewer,
+    headers: &HeaderMap,
+    user: &User,
+) -> Result<Html<String>, ApiError> {
+    let secret = app.store.sign_in_link_create(user, DAY).await?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let scheme = if app.cookie.https { "https" } else { "http" };
+    let address = format!("{scheme}://{host}{}", sign_in_path(secret.expose()));
+    users_page(app, viewer, Some((user.username.clone(), address)), None).await
+}
+
+async fn named(app: &App, name: &str) -> Result<User, ApiError> {
+    let found = app.store.user_named(name).await?;
+    found.ok_or_else(|| ApiError::NotFound(format!("users/{name}")))
+}
+
+fn role_of(text: &str) -> Result<Role, ApiError> {
+    Role::parse(text).ok_or_else(|| invalid("role", "is one of none, viewer, user, op, admin"))
+}
+
+fn invalid(field: &str, msg: &str) -> ApiError {
+    ApiError::Invalid(vec![FieldProblem::body(field, msg)])
+}
+
+impl GrantForm {
+    fn on(&self) -> Result<GrantOn, ApiError> {
+        let name = self.name.trim();
+        if name.is_empty() || name.len() > 250 {
+            return Err(invalid("name", "is 1 to 250 bytes"));
+        }
+        match self.kind.as_str() {
+            "dag" => Ok(GrantOn::Dag(name.to_owned())),
+            "tag" => Ok(GrantOn::Tag(name.to_owned())),
+            _ => Err(invalid("kind", "is `dag` or `tag`")),
+        }
+    }
+}

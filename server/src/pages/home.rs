@@ -1,0 +1,190 @@
+//! The first page: what runs, what failed, what is late, and whether all is well.
+
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Html;
+use axum::response::sse::{Event, Sse};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::Stream;
+use subak_store::StoreError;
+use subak_store::read::{LateDag, LetterFilter, Overview, OverviewRun};
+use subak_web::Badge;
+use subak_web::format::{Stamp, count};
+use subak_web::home::{Health, Home, HomePage, HomeRun, LateRow, Tile};
+use subak_web::text::Text;
+use subak_web::url;
+
+use super::run_live::{since, took};
+use super::viewer::Viewer;
+use super::watch::{Part, watch};
+use crate::app::App;
+use crate::clock;
+use crate::problem::ApiError;
+
+/// Rows of each list.
+const ROWS: i64 = 8;
+/// What ended longer ago is not counted.
+const LATELY: TimeDelta = TimeDelta::days(1);
+/// What begins within this is on time.
+const GRACE: TimeDelta = TimeDelta::seconds(60);
+
+/// What the page is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    at: DateTime<Utc>,
+    overview: Overview,
+    /// Of what belongs to no DAG; `None`: the viewer may not see it.
+    whole: Option<Whole>,
+}
+
+/// The state of the installation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Whole {
+    database: bool,
+    scheduler: bool,
+    upkeep: bool,
+    workers: usize,
+    broken_files: i64,
+    letters: i64,
+}
+
+pub(super) async fn show(State(app): State<App>, viewer: Viewer) -> Result<Html<String>, ApiError> {
+    let seen = look(&app, viewer.sight()).await?;
+    let live = home(&seen, viewer.t);
+    Ok(Html(HomePage { frame: viewer.frame(), live }.page()))
+}
+
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let (stop, t, sight) = (app.stop.clone(), viewer.t, viewer.sight());
+    Ok(watch(stop, move || {
+        let (app, sight) = (app.clone(), sight.clone());
+        async move {
+            let seen = look(&app, sight).await?;
+            Ok(Part { print: seen.print(), markup: home(&seen, t).markup().into() })
+        }
+    }))
+}
+
+/// One look serves all who see the same.
+async fn look(app: &App, sight: Option<Vec<String>>) -> Result<Arc<Seen>, ApiError> {
+    let ask = async |only: Option<Vec<String>>| look_now(app, only).await.map(Arc::new).ok();
+    let seen = app.home.get(sight.clone(), || ask(sight)).await;
+    seen.ok_or_else(|| ApiError::Unavailable("the database does not answer".to_owned()))
+}
+
+async fn look_now(app: &App, only: Option<Vec<String>>) -> Result<Seen, StoreError> {
+    let now = clock::now();
+    let overview = app.store.overview(only.as_deref(), now, LATELY, GRACE, ROWS).await?;
+    let whole = match only {
+        Some(_) => None,
+        None => Some(Whole {
+            database: app.store.answers().await,
+            scheduler: app.actions.is_progressing(now),
+            upkeep: !app.actions.is_strained(),
+            workers: app.store.workers().await?.len(),
+            broken_files: app.store.import_error_list(0, 0).await?.total,
+            letters: {
+                let open =
+                    LetterFilter { state: Some("open".to_owned()), ..LetterFilter::default() };
+                app.store.letter_count(&open).await?
+            },
+        }),
+    };
+    Ok(Seen { at: now, overview, whole })
+}
+
+impl Seen {
+    /// A number that differs when something differs that is shown; "5 min ago" is made anew each minute.
+    fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let it = &self.overview;
+        (it.running, it.queued, it.success, it.failed).hash(&mut hasher);
+        for run in it.goes_on.iter().chain(&it.has_failed) {
+            (&run.dag_id, &run.run_id, run.state).hash(&mut hasher);
+        }
+        for late in &it.late {
+            (&late.dag_id, late.due_at, late.queued, late.waits_since).hash(&mut hasher);
+        }
+        (&self.whole, self.at.timestamp() / 60).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+fn home(seen: &Seen, t: &'static Text) -> Home {
+    let Seen { at, overview, whole } = seen;
+    Home {
+        t,
+        tiles: tiles(overview, whole.as_ref(), t),
+        health: whole.as_ref().map(|whole| health(whole, t)).unwrap_or_default(),
+        goes_on: overview.goes_on.iter().map(|run| home_run(run, *at, t)).collect(),
+        has_failed: overview.has_failed.iter().map(|run| home_run(run, *at, t)).collect(),
+        late: overview.late.iter().map(|late| late_row(late, *at, t)).collect(),
+    }
+}
+
+fn tiles(it: &Overview, whole: Option<&Whole>, t: &'static Text) -> Vec<Tile> {
+    let tile = |number: i64, label, class, href: &str| Tile {
+        count: count(u64::try_from(number).unwrap_or(0)),
+        label,
+        class: if number > 0 { class } else { "" },
+        href: href.to_owned(),
+    };
+    let late = i64::try_from(it.late.len()).unwrap_or(ROWS);
+    let mut tiles = vec![
+        tile(it.failed, t.count_failed, "s-failed", "/runs?state=failed"),
+        tile(late, t.count_late, "s-retry", "#home-late"),
+        tile(it.running, t.count_running, "s-running", "/runs?state=running"),
+        tile(it.queued, t.count_waiting, "s-waiting", "/runs?state=queued"),
+        tile(it.success, t.count_success, "s-success", "/runs?state=success"),
+    ];
+    if let Some(whole) = whole {
+        let href = "/dead-letters?state=open";
+        tiles.push(tile(whole.letters, t.count_rejected, "s-upstream", href));
+    }
+    tiles
+}
+
+fn health(whole: &Whole, t: &'static Text) -> Vec<Health> {
+    let part = |label, is_well: bool, well: &str, amiss: &str| {
+        let detail = if is_well { well } else { amiss }.to_owned();
+        Health { label, is_well, detail }
+    };
+    let workers = t.fill(t.workers_joined, whole.workers);
+    let broken = t.fill(t.files_broken, whole.broken_files);
+    vec![
+        part(t.database, whole.database, t.answers, t.answers_not),
+        part(t.scheduler, whole.scheduler, t.makes_progress, t.makes_no_progress),
+        part(t.workers, whole.workers > 0, &workers, t.no_workers),
+        part(t.dag_files, whole.broken_files == 0, t.files_parse, &broken),
+        part(t.upkeep, whole.upkeep, t.keeps_up, t.strained),
+    ]
+}
+
+fn home_run(run: &OverviewRun, now: DateTime<Utc>, t: &'static Text) -> HomeRun {
+    HomeRun {
+        dag_href: url::dag(&run.dag_id),
+        href: url::run(&run.dag_id, &run.run_id),
+        badge: Badge::run(run.state, t),
+        ended: run.ended_at.map(|at| Stamp::new(at, now, t)),
+        took: took(run.started_at, run.ended_at, now),
+        since: since(run.started_at, run.ended_at),
+        dag_id: run.dag_id.clone(),
+        run_id: run.run_id.clone(),
+    }
+}
+
+fn late_row(late: &LateDag, now: DateTime<Utc>, t: &'static Text) -> LateRow {
+    let runs = t.fill(t.runs_wait, late.queued);
+    LateRow {
+        href: url::dag(&late.dag_id),
+        due: late.due_at.map(|at| Stamp::new(at, now, t)),
+        waits: late.waits_since.map(|at| (runs, Stamp::new(at, now, t))),
+        dag_id: late.dag_id.clone(),
+    }
+}

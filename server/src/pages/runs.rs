@@ -1,0 +1,171 @@
+//! Runs of all DAGs: a list to search, and to act on several at once.
+
+use axum::extract::{RawForm, State};
+use axum::response::Html;
+use serde::Deserialize;
+use serde_json::json;
+use subak_core::ids::RunKey;
+use subak_store::access::Role;
+use subak_store::read::{Page, RunFilter, RunRecord, TextFilter};
+use subak_web::Badge;
+use subak_web::dag::RunRow;
+use subak_web::format::Stamp;
+use subak_web::pager::Pager;
+use subak_web::runs::{RunsFilter, RunsPage, RunsRow};
+use subak_web::url::{self, encode};
+
+use super::dag::who;
+use super::problems;
+use super::run_actions::RunAction;
+use super::run_live::took;
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::audit::Trail;
+use crate::clock;
+use crate::extract::Query;
+use crate::problem::ApiError;
+
+/// Runs of one page, and the most that an action is for.
+const PAGE: i64 = 50;
+
+#[derive(Deserialize, Default)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    dag: String,
+    #[serde(default)]
+    run: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    offset: i64,
+}
+
+/// What came of an action on several.
+#[derive(Default)]
+struct Done {
+    done: Option<String>,
+    problems: Vec<String>,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Result<Html<String>, ApiError> {
+    page(&app, &viewer, query, Done::default()).await
+}
+
+/// Does something with the runs that are picked, one by one: what is refused says why, the rest is done.
+pub(super) async fn act(
+    State(app): State<App>,
+    viewer: Viewer,
+    trail: Trail,
+    RawForm(form): RawForm,
+) -> Result<Html<String>, ApiError> {
+    let mut query = ListQuery::default();
+    let (mut picked, mut action) = (Vec::new(), None);
+    for (name, value) in ::url::form_urlencoded::parse(&form) {
+        match &*name {
+            "pick" => picked.extend(value.parse().ok().map(RunKey)),
+            "action" => action = RunAction::parse(&value),
+            "dag" => query.dag = value.into_owned(),
+            "run" => query.run = value.into_owned(),
+            "state" => query.state = value.into_owned(),
+            "kind" => query.kind = value.into_owned(),
+            _ => {}
+        }
+    }
+    let action =
+        action.ok_or_else(|| ApiError::BadRequest("there is no such action".to_owned()))?;
+    picked.truncate(usize::try_from(PAGE).unwrap_or(50));
+    let t = viewer.t;
+    let mut done = Done::default();
+    let mut changed = Vec::new();
+    for run in app.store.runs_of(&picked).await? {
+        let name = format!("{} {}", run.dag_id, run.run_id);
+        // A run of a DAG that the viewer may not see is none.
+        if !viewer.may_with(&run.dag_id, Role::User) {
+            continue;
+        }
+        match action.run(&app, &viewer, &run).await {
+            Ok(()) => changed.push(json!({"dag_id": run.dag_id, "run_id": run.run_id})),
+            Err(ApiError::NotFound(what)) => done.problems.push(format!("{name}: {what} is gone")),
+            Err(error) => {
+                let why = problems::of_form(error)?.join(" ");
+                done.problems.push(format!("{name}: {why}"));
+            }
+        }
+    }
+    done.done = Some(match changed.len() {
+        0 if done.problems.is_empty() => t.bulk_none.to_owned(),
+        many => t.fill(t.bulk_done, many),
+    });
+    trail.after(changed);
+    page(&app, &viewer, query, done).await
+}
+
+async fn page(
+    app: &App,
+    viewer: &Viewer,
+    query: ListQuery,
+    done: Done,
+) -> Result<Html<String>, ApiError> {
+    let offset = query.offset.max(0);
+    let found = find(app, viewer, &query, offset).await?;
+    let pager = Pager::new(offset, found.items.len(), found.total, PAGE, |offset| {
+        let [dag, run] = [&query.dag, &query.run].map(|it| encode(it));
+        let [state, kind] = [&query.state, &query.kind].map(|it| encode(it));
+        format!("/runs?dag={dag}&run={run}&state={state}&kind={kind}&offset={offset}")
+    });
+    let rows = found.items.into_iter().map(|run| row(run, viewer)).collect();
+    let ListQuery { dag, run, state, kind, .. } = query;
+    let filter = RunsFilter { dag, run, state, kind };
+    let Done { done, problems } = done;
+    Ok(Html(RunsPage { frame: viewer.frame(), filter, rows, pager, done, problems }.page()))
+}
+
+async fn find(
+    app: &App,
+    viewer: &Viewer,
+    query: &ListQuery,
+    offset: i64,
+) -> Result<Page<RunRecord>, ApiError> {
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let sight = viewer.sight();
+    // No DAG named would mean all of them.
+    if sight.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Page { items: Vec::new(), total: 0 });
+    }
+    let filter = RunFilter {
+        dag_ids: sight.unwrap_or_default(),
+        dag_text: TextFilter::containing(query.dag.trim()),
+        run_text: TextFilter::containing(query.run.trim()),
+        states: given(&query.state).into_iter().collect(),
+        run_types: given(&query.kind).into_iter().collect(),
+        descending: true,
+        ..RunFilter::default()
+    };
+    Ok(app.store.run_list(&filter, PAGE, offset).await?)
+}
+
+fn row(run: RunRecord, viewer: &Viewer) -> RunsRow {
+    let (now, t) = (clock::now(), viewer.t);
+    RunsRow {
+        dag_href: url::dag(&run.dag_id),
+        value: run.run_key.to_string(),
+        can_act: viewer.may_with(&run.dag_id, Role::User),
+        run: RunRow {
+            href: url::run(&run.dag_id, &run.run_id),
+            badge: Badge::run(run.state, t),
+            run_type: run.run_type.clone(),
+            who: who(&run),
+            started: run.started_at.map(|at| Stamp::new(at, now, t)),
+            took: took(run.started_at, run.ended_at, now),
+            note: run.note.clone().unwrap_or_default(),
+            run_id: run.run_id.clone(),
+        },
+        dag_id: run.dag_id,
+    }
+}

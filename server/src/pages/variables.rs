@@ -1,0 +1,136 @@
+//! Variables: the list, and its forms. A secret goes in, never out.
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use subak_core::variable::{is_secret, problem};
+use subak_store::Variable;
+use subak_store::read::TextFilter;
+use subak_web::format::{Stamp, cut};
+use subak_web::pager::Pager;
+use subak_web::url::encode;
+use subak_web::variables::{VariableRow, VariablesPage};
+
+use super::viewer::Viewer;
+use crate::app::App;
+use crate::clock;
+use crate::extract::{Path, Query};
+use crate::problem::ApiError;
+
+const HERE: &str = "/variables";
+
+/// Variables of one page.
+const PAGE: i64 = 50;
+
+/// A value of more characters is not changed here: what was cut must not be saved.
+const VALUE_CHARS: usize = 4_000;
+
+#[derive(Deserialize, Default)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    offset: i64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct VariableForm {
+    /// Of a new one.
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    value: String,
+    #[serde(default)]
+    description: String,
+}
+
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Result<Html<String>, ApiError> {
+    Ok(Html(page(&app, &viewer, query, None).await?))
+}
+
+pub(super) async fn add(
+    State(app): State<App>,
+    viewer: Viewer,
+    Form(form): Form<VariableForm>,
+) -> Result<Response, ApiError> {
+    let name = form.key.trim();
+    if let Some(why) = problem(name, &form.value) {
+        return refused(&app, &viewer, why).await;
+    }
+    let (key, about) = (app.actions.key()?, Some(form.description.as_str()));
+    if !app.store.variable_put(key, name, &form.value, about, false).await? {
+        let why = viewer.t.fill(viewer.t.variable_exists, name);
+        return refused(&app, &viewer, why).await;
+    }
+    Ok(Redirect::to(HERE).into_response())
+}
+
+/// Changes one. A secret that is left empty stays as it is.
+pub(super) async fn change(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(name): Path<String>,
+    Form(form): Form<VariableForm>,
+) -> Result<Response, ApiError> {
+    let known = known(&app, &name).await?;
+    let value = if is_secret(&name) && form.value.is_empty() { &known.value } else { &form.value };
+    if let Some(why) = problem(&name, value) {
+        return refused(&app, &viewer, why).await;
+    }
+    let (key, about) = (app.actions.key()?, Some(form.description.as_str()));
+    app.store.variable_put(key, &name, value, about, true).await?;
+    Ok(Redirect::to(HERE).into_response())
+}
+
+pub(super) async fn remove(
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Redirect, ApiError> {
+    match app.store.variable_remove(&name).await? {
+        true => Ok(Redirect::to(HERE)),
+        false => Err(ApiError::NotFound(format!("variable {name}"))),
+    }
+}
+
+async fn known(app: &App, name: &str) -> Result<Variable, ApiError> {
+    let found = app.store.variables_open(app.actions.key()?, &[name.to_owned()]).await;
+    let found = found.map_err(|error| ApiError::Unavailable(error.to_string()))?.pop();
+    found.ok_or_else(|| ApiError::NotFound(format!("variable {name}")))
+}
+
+async fn refused(app: &App, viewer: &Viewer, problem: String) -> Result<Response, ApiError> {
+    let html = page(app, viewer, ListQuery::default(), Some(problem)).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response())
+}
+
+async fn page(
+    app: &App,
+    viewer: &Viewer,
+    query: ListQuery,
+    problem: Option<String>,
+) -> Result<String, ApiError> {
+    let (now, t) = (clock::now(), viewer.t);
+    let offset = query.offset.max(0);
+    let wanted = TextFilter::containing(&query.key);
+    let found = app.store.variables(app.actions.key()?, &wanted, false, PAGE, offset).await;
+    let found = found.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+    let pager = Pager::new(offset, found.items.len(), found.total, PAGE, |offset| {
+        format!("{HERE}?key={}&offset={offset}", encode(&query.key))
+    });
+    let row = |it: Variable| VariableRow {
+        href: format!("{HERE}/{}", encode(&it.key)),
+        value: (!is_secret(&it.key)).then(|| cut(&it.value, VALUE_CHARS)),
+        is_cut: it.value.chars().count() > VALUE_CHARS,
+        description: it.description.unwrap_or_default(),
+        changed: Stamp::new(it.updated_at, now, t),
+        key: it.key,
+    };
+    let rows = found.items.into_iter().map(row).collect();
+    Ok(VariablesPage { frame: viewer.frame(), key: query.key, rows, pager, problem }.page())
+}

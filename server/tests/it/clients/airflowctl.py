@@ -1,0 +1,116 @@
+"""Airflow's own command, `airflowctl`, against a running server: what its commands did is read back.
+usage: airflowctl.py URL USER PASSWORD FOLDER
+"""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import time
+
+# This file's own name is the package's.
+del sys.path[0]
+
+import urllib3
+from airflowctl.__main__ import main
+
+URL, USER, PASSWORD = sys.argv[1:4]
+PLACE = pathlib.Path(tempfile.mkdtemp())
+
+
+def run(*arguments, status=0):
+    """Runs a command as a shell would, but for the seconds that each start takes; returns what it says."""
+    said, code = io.StringIO(), 0
+    sys.argv = ["airflowctl", *arguments]
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        except Exception as error:
+            print(error)
+            code = 1
+    assert (code == 0) == (status == 0), (arguments, code, said.getvalue())
+    return said.getvalue()
+
+
+def read(*arguments):
+    """Runs a command and returns its answer."""
+    said = run(*arguments, "--output", "json")
+    start = min(at for at in (said.find("["), said.find("{")) if at >= 0)
+    return json.loads(said[start:])
+
+
+def written(name, value):
+    path = PLACE / name
+    path.write_text(json.dumps(value))
+    return str(path)
+
+
+body = json.dumps({"username": USER, "password": PASSWORD})
+headers = {"Content-Type": "application/json"}
+answer = urllib3.request("POST", f"{URL}/auth/token/cli", body=body, headers=headers)
+os.environ["AIRFLOW_CLI_TOKEN"] = answer.json()["access_token"]
+run("auth", "login", "--api-url", URL, "--skip-keyring")
+run("version", "--remote")
+assert sorted(it["dag_id"] for it in read("dags", "list")) == ["idle", "shop"]
+run("dags", "pause", "idle")
+assert read("dags", "get", "idle")[0]["is_paused"] in (True, "True")
+run("dags", "unpause", "idle")
+assert read("dags", "get-details", "shop")[0]["catchup"] in (False, "False")
+assert len(read("dags", "list-version", "shop")) == 1
+assert len(read("dags", "list-import-errors")) == 1
+made = read("dags", "trigger", "idle", "--dag-run-id", "ctl", "--note", "by hand")
+assert made[0]["dag_run_id"] == "ctl", made
+end = time.monotonic() + 600
+while (found := read("dagrun", "get", "idle", "ctl")[0])["state"] not in ("success", "failed"):
+    assert time.monotonic() < end, found
+assert found["state"] == "success" and found["note"] == "by hand", found
+listed = read("dagrun", "list", "--dag-id", "idle", "--state", "success", "--limit", "5")
+listed = listed[0].get("dag_runs", listed) if isinstance(listed, list) else listed["dag_runs"]
+assert "ctl" in json.dumps(listed), listed
+made = read("dags", "trigger", "shop", "--dag-run-id", "ctl")
+while read("dagrun", "get", "shop", "ctl")[0]["state"] not in ("success", "failed"):
+    assert time.monotonic() < end, "the run of `shop` goes on"
+assert [it["key"] for it in read("xcom", "list", "shop", "ctl", "first")] == ["return_value"]
+assert "hello 12" in run("xcom", "get", "shop", "ctl", "first", "return_value", "--output", "json")
+run("dags", "get", "none", status=1)
+
+span = ["--dag-id", "idle", "--from-date", "2020-01-01T00:00:00Z", "--to-date", "2020-01-02T00:00:00Z"]
+made = read("backfill", "create", *span, "--max-active-runs", "1", "--reprocess-behavior", "none")[0]
+while not read("backfill", "get", str(made["id"]))[0]["completed_at"]:
+    assert time.monotonic() < end, "the backfill goes on"
+assert [it["id"] for it in read("backfill", "list", "idle")] == [made["id"]]
+run("backfill", "cancel", str(made["id"]), status=1)
+
+read("pools", "create", "--name", "narrow", "--slots", "2", "--description", "a door")
+assert int(read("pools", "get", "narrow")[0]["slots"]) == 2
+wide = {"name": "wide", "slots": 7, "description": "a gate", "include_deferred": False}
+run("pools", "import", written("pools.json", [wide]), "-a", "overwrite")
+assert sorted(it["name"] for it in read("pools", "list")) == ["narrow", "wide"]
+run("pools", "export", str(PLACE / "exported.json"))
+exported = json.loads((PLACE / "exported.json").read_text())
+assert sorted(it["name"] for it in exported) == ["narrow", "wide"], exported
+run("pools", "delete", "narrow")
+run("pools", "get", "narrow", status=1)
+
+read("variables", "create", "--key", "region", "--value", "north", "--description", "where")
+assert read("variables", "get", "region")[0]["value"] == "north"
+run("variables", "import", written("variables.json", {"limit": "3", "region": "south"}), "-a", "overwrite")
+assert read("variables", "get", "region")[0]["value"] == "south"
+assert sorted(it["key"] for it in read("variables", "list")) == ["limit", "region"]
+run("variables", "delete", "limit")
+
+sales = ["--connection-id", "sales", "--conn-type", "postgres", "--host", "db.example"]
+read("connections", "create", *sales, "--password", "hunter22")
+shown = run("connections", "get", "sales", "--output", "json")
+assert "db.example" in shown and "hunter22" not in shown, shown
+events = {"events": {"conn_type": "kafka", "host": "broker:9092"}}
+run("connections", "import", written("connections.json", events), "-a", "overwrite")
+found = sorted(it["connection_id"] for it in read("connections", "list"))
+assert found == ["events", "sales"], found
+run("connections", "delete", "sales")
+print("all as it should be")

@@ -1,0 +1,142 @@
+//! Who did what is on record, without secrets, and stays so.
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use subak_store::access::Role;
+use subak_testkit::peek;
+
+use super::site::{Site, request};
+
+/// The event logs that a query finds, each with its `extra` read.
+async fn events(site: &Site, query: &str) -> anyhow::Result<Vec<(String, Value, Value)>> {
+    let op = site.program(Role::Op).await?;
+    let answer = site.get(&op, &format!("/api/v2/eventLogs{query}")).await?.json();
+    let all = answer["event_logs"].as_array().expect("a list").iter();
+    let each = |it: &Value| {
+        let extra = serde_json::from_str(it["extra"].as_str().unwrap()).unwrap();
+        (it["event"].as_str().unwrap().to_owned(), it.clone(), extra)
+    };
+    Ok(all.map(each).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changes_something_is_on_record() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let op = site.program(Role::Op).await?;
+    let pool = json!({"name": "narrow", "slots": 2});
+    site.json(&op, Method::POST, "/api/v2/pools", &pool).await?;
+    let wider = json!({"pool": "narrow", "slots": 5});
+    site.json(&op, Method::PATCH, "/api/v2/pools/narrow", &wider).await?;
+    site.json(&op, Method::PATCH, "/api/v2/dags/shop", &json!({"is_paused": true})).await?;
+    let note = json!({"note": "looked at"});
+    site.json(&op, Method::PATCH, "/api/v2/dags/shop/dagRuns/good", &note).await?;
+    // Refused: nothing has changed.
+    site.json(&op, Method::PATCH, "/api/v2/pools/none", &wider).await?;
+    // Looked at only.
+    site.get(&op, "/api/v2/pools/narrow").await?;
+
+    let found = events(&site, "").await?;
+    let names: Vec<&str> = found.iter().map(|it| it.0.as_str()).collect();
+    assert_eq!(names, ["post_pool", "patch_pool", "patch_dag", "patch_dag_run"]);
+    let (_, record, extra) = &found[1];
+    assert_eq!(record["owner"], "op");
+    assert_eq!(extra["via"], "api");
+    assert_eq!(extra["subject"], "pool narrow");
+    assert_eq!(extra["before"]["slots"], 2);
+    assert_eq!(extra["after"]["slots"], 5);
+    assert_eq!(extra["request"], wider);
+    assert_eq!(found[2].2["before"], json!({"is_paused": false}));
+    assert_eq!(found[2].2["after"], json!({"is_paused": true}));
+    assert_eq!(found[3].1["dag_id"], "shop");
+    assert_eq!(found[3].1["run_id"], "good");
+    assert_eq!(found[3].2["after"]["note"], "looked at");
+
+    let of = async |query: &str| -> anyhow::Result<Vec<String>> {
+        Ok(events(&site, query).await?.into_iter().map(|it| it.0).collect())
+    };
+    assert_eq!(of("?dag_id=shop&order_by=-when").await?, ["patch_dag_run", "patch_dag"]);
+    assert_eq!(of("?included_events=post_pool&included_events=patch_dag").await?.len(), 2);
+    assert_eq!(of("?excluded_events=post_pool&limit=1").await?, ["patch_pool"]);
+    assert_eq!(of("?event_prefix_pattern=patch_&offset=2").await?, ["patch_dag_run"]);
+    assert_eq!(of("?owner=nobody").await?, [""; 0]);
+    assert_eq!(of("?before=2020-01-01T00:00:00Z").await?, [""; 0]);
+
+    let id = found[0].1["event_log_id"].as_i64().unwrap();
+    let one = site.get(&op, &format!("/api/v2/eventLogs/{id}")).await?;
+    assert_eq!(one.json(), found[0].1);
+    assert_eq!(site.get(&op, "/api/v2/eventLogs/999").await?.status, StatusCode::NOT_FOUND);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_on_record_with_their_user_and_no_secret_is() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let op = site.browser(Role::Op).await?;
+    let mut trigger = request(&op, &Method::POST, "/dags/shop/runs", &[])?;
+    let form = "conf=%7B%22most%22%3A3%2C%22api_token%22%3A%22hunter2%22%7D&note=by+hand";
+    trigger.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
+    *trigger.body_mut() = form.into();
+    let done = site.send(trigger).await?;
+    assert!(done.status().is_redirection() || done.status().is_client_error());
+    let connection = json!({"connection_id": "db", "conn_type": "postgres", "host": "db",
+                            "password": "hunter2", "extra": "{\"sslkey\": \"hunter2\"}"});
+    let program = site.program(Role::Op).await?;
+    site.json(&program, Method::POST, "/api/v2/connections", &connection).await?;
+    let variable = json!({"key": "api_token", "value": "hunter2"});
+    site.json(&program, Method::POST, "/api/v2/variables", &variable).await?;
+    site.json(&program, Method::DELETE, "/api/v2/variables/api_token", &json!(null)).await?;
+
+    let rows = peek::audit(&site.world.store).await?;
+    assert!(rows.iter().any(|(event, _)| event == "post_connection"), "{rows:?}");
+    assert!(rows.iter().any(|(event, _)| event == "delete_variable"), "{rows:?}");
+    for (event, text) in &rows {
+        assert!(!text.contains("hunter2"), "{event}: {text}");
+    }
+    let page = site.get(&op, "/audit?event=connection").await?;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text().contains("post_connection") && !page.text().contains("delete_variable"));
+    let viewer = site.browser(Role::Viewer).await?;
+    assert_eq!(site.get(&viewer, "/audit").await?.status, StatusCode::FORBIDDEN);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_ins_are_on_record_whoever_failed_too() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let password = secrecy::SecretString::from("correct horse battery");
+    site.world.store.user_create("ana", Some(&password), Role::User).await?;
+    let stranger = super::site::Sender::Stranger;
+    for (name, secret) in [("ana", "guess"), ("hunter2", "x"), ("ana", "correct horse battery")] {
+        let given = json!({"username": name, "password": secret});
+        site.json(&stranger, Method::POST, "/auth/token", &given).await?;
+    }
+    let found = events(&site, "").await?;
+    let told: Vec<(&str, &str)> =
+        found.iter().map(|it| (it.0.as_str(), it.1["owner"].as_str().unwrap())).collect();
+    // Who does not exist may have typed a password into the wrong field.
+    assert_eq!(
+        told,
+        [("sign_in_failed", "ana"), ("sign_in_failed", "(unknown)"), ("sign_in", "ana")]
+    );
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_database_keeps_its_records() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let op = site.program(Role::Op).await?;
+    let pool = json!({"name": "narrow", "slots": 2});
+    site.json(&op, Method::POST, "/api/v2/pools", &pool).await?;
+    let store = &site.world.store;
+    for sql in ["UPDATE audit SET username = 'eve'", "DELETE FROM audit", "TRUNCATE audit"] {
+        let refused = peek::meddle(store, sql).await.expect_err(sql);
+        assert!(format!("{refused:#}").contains("audit log"), "{refused:#}");
+    }
+    // What is over a year old may go.
+    let old = "INSERT INTO audit (at, username, via, event)
+               VALUES (now() - interval '401 days', 'eve', 'cli', 'patch_pool')";
+    peek::meddle(store, old).await?;
+    assert_eq!(store.audit_drop_old().await?, 1);
+    assert_eq!(events(&site, "").await?.len(), 1);
+    site.world.close().await
+}

@@ -1,0 +1,210 @@
+//! What people keep and manage by forms: pools, variables, connections, workers, several runs at once.
+
+use axum::http::{Method, StatusCode};
+use serde_json::json;
+use subak_store::access::Role;
+use subak_store::read::TextFilter;
+use subak_testkit::peek;
+
+use super::site::{Answer, Sender, Site, request};
+use crate::world::key;
+
+/// Sends a form from a page of this site.
+async fn post(site: &Site, sender: &Sender, path: &str, body: &str) -> anyhow::Result<Answer> {
+    let same = [("sec-fetch-site", "same-origin")];
+    let mut form = request(sender, &Method::POST, path, &same)?;
+    form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
+    *form.body_mut() = body.to_owned().into();
+    Answer::read(site.send(form).await?).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let op = site.browser(Role::Op).await?;
+    let store = &site.world.store;
+    let pool = async || -> anyhow::Result<Option<(i32, bool, String)>> {
+        let found = store.pools().await?.into_iter().find(|it| it.name == "wide");
+        Ok(found.map(|it| (it.slots, it.include_deferred, it.description)))
+    };
+    let made = post(&site, &op, "/pools", "name=wide&slots=8&description=The+warehouse").await?;
+    assert_eq!((made.status, made.header("location")), (StatusCode::SEE_OTHER, "/pools"));
+    assert_eq!(pool().await?, Some((8, false, "The warehouse".to_owned())));
+    let again = post(&site, &op, "/pools", "name=wide&slots=9").await?;
+    assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(again.text().contains("There is a pool wide already"), "{}", again.text());
+    let bad = post(&site, &op, "/pools", "name=a+b&slots=1").await?;
+    assert!(bad.text().contains("letters, digits"), "{}", bad.text());
+    post(&site, &op, "/pools/wide", "slots=-1&description=&include_deferred=true").await?;
+    assert_eq!(pool().await?, Some((-1, true, String::new())));
+    assert!(site.get(&op, "/pools").await?.text().contains("no limit"));
+    assert_eq!(post(&site, &op, "/pools/none", "slots=1").await?.status, StatusCode::NOT_FOUND);
+    post(&site, &op, "/pools/wide/delete", "").await?;
+    assert_eq!(pool().await?, None);
+    // Who may only look sees them, and no form.
+    let viewer = site.browser(Role::Viewer).await?;
+    let page = site.get(&viewer, "/pools").await?;
+    assert!(page.status == StatusCode::OK && !page.text().contains("action=\"/pools"));
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let op = site.browser(Role::Op).await?;
+    let value = async |name: &str| -> anyhow::Result<String> {
+        let all = site.world.store.variables(&key(), &TextFilter::default(), false, 50, 0).await?;
+        Ok(all.items.into_iter().find(|it| it.key == name).map(|it| it.value).unwrap_or_default())
+    };
+    post(&site, &op, "/variables", "key=region&value=eu&description=Where").await?;
+    post(&site, &op, "/variables", "key=api_token&value=hunter2").await?;
+    assert_eq!(value("api_token").await?, "hunter2");
+    let page = site.get(&op, "/variables").await?.text();
+    assert!(page.contains("<code>eu</code>") && !page.contains("hunter2"), "{page}");
+    // Left empty, a secret stays; another one becomes empty.
+    post(&site, &op, "/variables/api_token", "value=&description=New").await?;
+    post(&site, &op, "/variables/region", "value=").await?;
+    assert_eq!((value("api_token").await?, value("region").await?), ("hunter2".into(), "".into()));
+    let again = post(&site, &op, "/variables", "key=region&value=us").await?;
+    assert_eq!(
+        (again.status, value("region").await?),
+        (StatusCode::UNPROCESSABLE_ENTITY, "".into())
+    );
+    assert!(site.get(&op, "/variables?key=reg").await?.text().contains("region"));
+    post(&site, &op, "/variables/region/delete", "").await?;
+    let gone = post(&site, &op, "/variables/region/delete", "").await?;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    let records = site.get(&op, "/audit").await?.text();
+    assert!(records.contains("post_variable") && !records.contains("hunter2"), "{records}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_changed_without_its_secrets_being_shown() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let op = site.browser(Role::Op).await?;
+    let kept = async |id: &str| -> anyhow::Result<serde_json::Value> {
+        let opened = site.world.store.connections_open(&key(), &[id.to_owned()]).await?;
+        Ok(opened.into_iter().next().map(|it| it.1).unwrap_or_default())
+    };
+    let broker = "connection_id=broker&conn_type=kafka&host=a%3A9092&login=etl&password=hunter2\
+                  &extra=%7B%22security.protocol%22%3A%22SASL_PLAINTEXT%22%2C%22sasl.mechanism%22%3A%22PLAIN%22%2C\
+                  %22ssl.key.password%22%3A%22hunter3%22%7D";
+    let made = post(&site, &op, "/connections", broker).await?;
+    assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text());
+    let before = kept("broker").await?;
+    assert_eq!(before["password"], "hunter2");
+    let form = site.get(&op, "/connections/broker/edit").await?.text();
+    assert!(form.contains("value=\"a:9092\"") && form.contains("***"), "{form}");
+    assert!(!form.contains("hunter"), "{form}");
+    // As the form has it, with another server and no password.
+    let changed = "conn_type=kafka&host=b%3A9092&login=etl&password=&description=The+second\
+                   &extra=%7B%22security.protocol%22%3A%22SASL_PLAINTEXT%22%2C%22sasl.mechanism%22%3A%22PLAIN%22%2C\
+                   %22ssl.key.password%22%3A%22***%22%7D";
+    let answer = post(&site, &op, "/connections/broker", changed).await?;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    let mut expected = before;
+    expected["host"] = json!("b:9092");
+    assert_eq!(kept("broker").await?, expected);
+    let list = site.get(&op, "/connections").await?.text();
+    assert!(list.contains("b:9092") && list.contains("The second"), "{list}");
+    // What cannot be is refused, and shown again without what was typed as a secret.
+    let bad = "conn_type=postgres&host=db&port=99999&password=hunter4&extra=%7B%22a%22%3A%22hunter5%22%7D";
+    let refused = post(&site, &op, "/connections/broker", bad).await?;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text().contains("port is a number"), "{}", refused.text());
+    assert!(!refused.text().contains("hunter"), "{}", refused.text());
+    assert_eq!(kept("broker").await?, expected);
+    // Of an address that is a secret only a part is shown: it stays, too.
+    let hook = "connection_id=hook&conn_type=webhook&host=https%3A%2F%2Fhooks.example%2Fs3cret";
+    post(&site, &op, "/connections", hook).await?;
+    let form = site.get(&op, "/connections/hook/edit").await?.text();
+    assert!(!form.contains("s3cret") && form.contains("value=\"https://hooks.example\""), "{form}");
+    let same = "conn_type=webhook&host=https%3A%2F%2Fhooks.example&description=Alarms";
+    post(&site, &op, "/connections/hook", same).await?;
+    assert_eq!(kept("hook").await?["host"], "https://hooks.example/s3cret");
+    post(&site, &op, "/connections/hook/delete", "").await?;
+    assert!(!site.get(&op, "/connections").await?.text().contains("hooks.example"));
+    let records = site.get(&op, "/audit").await?.text();
+    assert!(records.contains("patch_connection") && !records.contains("hunter"), "{records}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let user = site.browser(Role::User).await?;
+    let page = site.get(&user, "/runs?dag=shop&state=failed").await?.text();
+    assert!(page.contains("/runs/bad\"") && !page.contains("/runs/good\""), "{page}");
+    let keys: Vec<&str> = page.split("name=\"pick\" value=\"").skip(1).collect();
+    let bad = keys[0].split('"').next().unwrap();
+    let all = site.get(&user, "/runs").await?.text();
+    let picks: Vec<&str> = all.split("name=\"pick\" value=\"").skip(1).collect();
+    let picks: Vec<&str> = picks.iter().map(|it| it.split('"').next().unwrap()).collect();
+    assert!(picks.len() > 1, "{all}");
+
+    // Nobody may act on what they may only see.
+    let viewer = site.browser(Role::Viewer).await?;
+    assert!(!site.get(&viewer, "/runs").await?.text().contains("name=\"pick\""));
+    let refused = post(&site, &viewer, "/runs", &format!("action=delete&pick={bad}")).await?;
+    assert!(refused.text().contains("No run was picked"), "{}", refused.text());
+    assert_eq!(site.get(&user, "/dags/shop/runs/bad").await?.status, StatusCode::OK);
+
+    let cleared = post(&site, &user, "/runs", &format!("action=clear_failed&pick={bad}")).await?;
+    assert!(cleared.text().contains("Done with 1 runs"), "{}", cleared.text());
+    // It goes on now: it cannot be deleted, the others can.
+    let form = picks.iter().map(|key| format!("&pick={key}")).collect::<String>();
+    let deleted = post(&site, &user, "/runs", &format!("action=delete{form}")).await?.text();
+    assert!(deleted.contains(&format!("Done with {} runs", picks.len() - 1)), "{deleted}");
+    assert!(deleted.contains("shop bad:"), "{deleted}");
+    assert_eq!(site.get(&user, "/dags/shop/runs/bad").await?.status, StatusCode::OK);
+    assert_eq!(site.get(&user, "/dags/shop/runs/good").await?.status, StatusCode::NOT_FOUND);
+    let op = site.browser(Role::Op).await?;
+    assert!(site.get(&op, "/audit").await?.text().contains("bulk_dag_runs"));
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_form_remembers_what_was_given_last() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let user = site.browser(Role::User).await?;
+    let form = async |query: &str| -> anyhow::Result<String> {
+        Ok(site.get(&user, &format!("/dags/shop/trigger{query}")).await?.text())
+    };
+    assert!(!form("").await?.contains("filled-from"));
+    let given = "param.input=june.csv&param.level=high&param.most=3&conf=%7B%22more%22%3A1%7D";
+    let started = post(&site, &user, "/dags/shop/runs", given).await?;
+    assert_eq!(started.status, StatusCode::SEE_OTHER, "{}", started.text());
+    let page = form("").await?;
+    for part in ["value=\"june.csv\"", "<option selected>high</option>", "value=\"3\"", "more"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(form("?defaults=true").await?.contains("value=\"sales.csv\""));
+    assert!(form("?from=good").await?.contains("Filled in as in good"));
+    // What others gave is theirs.
+    let other = site.browser(Role::Op).await?;
+    let theirs = site.get(&other, "/dags/shop/trigger").await?.text();
+    assert!(theirs.contains("value=\"sales.csv\""), "{theirs}");
+    let gone = site.get(&user, "/dags/shop/trigger?from=none").await?;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn home_shows_what_one_may_see() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let admin = site.browser(Role::Admin).await?;
+    // Its runs ended on a day that is long past, but for this.
+    peek::meddle(&site.world.store, "UPDATE run SET ended_at = now() WHERE state = 'failed'")
+        .await?;
+    let page = site.get(&admin, "/").await?.text();
+    for part in ["/dags/shop/runs/bad", "1 joined", "<b>1</b> <span>failed"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let nobody = site.browser(Role::None).await?;
+    let page = site.get(&nobody, "/").await?;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(!page.text().contains("shop") && !page.text().contains("joined"), "{}", page.text());
+    assert!(!site.get(&nobody, "/runs").await?.text().contains("shop"));
+    site.world.close().await
+}

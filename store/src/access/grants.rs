@@ -1,0 +1,98 @@
+//! What users may do with single DAGs, beside what their role allows everywhere.
+
+use std::collections::BTreeMap;
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Role, User};
+use crate::{Store, StoreError};
+
+/// DAGs that a user has grants for; a tag may mean many.
+const GRANTED_MOST: i64 = 10_000;
+
+/// A grant: a role for one DAG, or for all that have a tag.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Grant {
+    pub username: String,
+    pub role: String,
+    pub dag_id: Option<String>,
+    pub tag: Option<String>,
+}
+
+/// What a grant is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantOn {
+    Dag(String),
+    Tag(String),
+}
+
+impl GrantOn {
+    fn parts(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Self::Dag(dag_id) => (Some(dag_id), None),
+            Self::Tag(tag) => (None, Some(tag)),
+        }
+    }
+}
+
+impl Store {
+    /// The DAGs that a user has grants for, each with the highest role.
+    pub async fn granted_dags(&self, user: Uuid) -> Result<BTreeMap<String, Role>, StoreError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT d.dag_id, g.role FROM dag_grant g
+             JOIN dag d ON d.dag_id = g.dag_id OR d.tags @> ARRAY[g.tag]
+             WHERE g.user_id = $1 LIMIT $2",
+        )
+        .bind(user)
+        .bind(GRANTED_MOST)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut granted = BTreeMap::new();
+        for (dag_id, role) in rows {
+            let role = Role::parse(&role).unwrap_or(Role::None);
+            let highest = granted.entry(dag_id).or_insert(role);
+            *highest = role.max(*highest);
+        }
+        Ok(granted)
+    }
+
+    /// Gives a user a role for a DAG or a tag, in the place of the one that they had for it.
+    pub async fn grant_put(&self, user: &User, on: &GrantOn, role: Role) -> Result<(), StoreError> {
+        let (dag_id, tag) = on.parts();
+        sqlx::query(
+            "INSERT INTO dag_grant (user_id, role, dag_id, tag) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (user_id, dag_id, tag) DO UPDATE SET role = excluded.role",
+        )
+        .bind(user.user_id)
+        .bind(role.as_str())
+        .bind(dag_id)
+        .bind(tag)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes a grant away; false if there is none.
+    pub async fn grant_remove(&self, user: &User, on: &GrantOn) -> Result<bool, StoreError> {
+        let (dag_id, tag) = on.parts();
+        let done = sqlx::query(
+            "DELETE FROM dag_grant
+             WHERE user_id = $1 AND dag_id IS NOT DISTINCT FROM $2 AND tag IS NOT DISTINCT FROM $3",
+        )
+        .bind(user.user_id)
+        .bind(dag_id)
+        .bind(tag)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// All grants, by user.
+    pub async fn grant_list(&self) -> Result<Vec<Grant>, StoreError> {
+        let all = "SELECT u.username, g.role, g.dag_id, g.tag FROM dag_grant g
+                   JOIN app_user u USING (user_id)
+                   ORDER BY u.username, g.dag_id, g.tag LIMIT 10000";
+        Ok(sqlx::query_as(all).fetch_all(&self.pool).await?)
+    }
+}

@@ -1,0 +1,240 @@
+//! Task instances of many runs: those to which something has happened.
+
+use sqlx::{Postgres, QueryBuilder};
+use subak_core::dag::model::Task;
+use subak_core::ids::{RunKey, TaskId};
+use subak_core::state::TaskState;
+
+use super::bounds::{Bound, Times};
+use super::instances::{InstanceRecord, Row, current};
+use super::run_list::{self, RunFilter};
+use super::{COUNT_LIMIT, Page, RunRecord, TextFilter};
+use crate::{Store, StoreError};
+
+/// Which task instances; all conditions together, and those of `runs`.
+#[derive(Debug, Clone, Default)]
+pub struct InstanceFilter {
+    /// Any of these; empty: all. `None`: nothing has happened to it yet.
+    pub states: Vec<Option<TaskState>>,
+    pub task_id: Option<String>,
+    /// Any of these; empty: all.
+    pub task_ids: Vec<String>,
+    pub task_text: TextFilter,
+    /// Any of these; empty: all.
+    pub pools: Vec<String>,
+    pub pool_text: TextFilter,
+    /// Any of these; empty: all.
+    pub queues: Vec<String>,
+    pub queue_text: TextFilter,
+    /// Any of these; empty: all.
+    pub operators: Vec<String>,
+    pub operator_text: TextFilter,
+    /// Any of these; empty: all.
+    pub map_indexes: Vec<i32>,
+    /// Any of these; empty: all.
+    pub tries: Vec<i32>,
+    pub bounds: Vec<Bound>,
+    pub order: InstanceOrder,
+    pub descending: bool,
+}
+
+/// By what task instances are ordered; those alike, by run, task and map index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InstanceOrder {
+    #[default]
+    Key,
+    TaskId,
+    State,
+    Started,
+    Ended,
+    Duration,
+    MapIndex,
+    Try,
+    RunAfter,
+    LogicalDate,
+}
+
+#[derive(sqlx::FromRow)]
+struct ListRow {
+    run_key: i64,
+    task_id: String,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+const FROM: &str = concat!(
+    " FROM run r
+      JOIN dag d ON d.dag = r.dag
+      JOIN dag_version v ON v.dag = r.dag AND v.version = r.version
+      CROSS JOIN LATERAL (",
+    current!("r.run_key", "NULL::integer[]", "NULL::integer"),
+    ") AS i
+      JOIN dag_task t ON t.dag = r.dag AND t.task = i.task
+      WHERE true"
+);
+
+impl Store {
+    /// Returns a page of the task instances of these runs to which something has happened.
+    pub async fn instances_across(
+        &self,
+        runs: &RunFilter,
+        filter: &InstanceFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<(RunKey, InstanceRecord)>, StoreError> {
+        let mut query = QueryBuilder::new("SELECT r.run_key, t.task_id, i.*");
+        push_conditions(&mut query, runs, filter);
+        let direction = if filter.descending { " DESC NULLS LAST" } else { " ASC NULLS LAST" };
+        query.push(" ORDER BY ");
+        if let Some(column) = filter.order.column() {
+            query.push(column).push(direction).push(", ");
+        }
+        for (at, column) in ["r.run_key", "i.task", "i.map_index"].into_iter().enumerate() {
+            query.push(if at == 0 { "" } else { ", " }).push(column);
+            query.push(if filter.descending { " DESC" } else { " ASC" });
+        }
+        query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
+        let rows: Vec<ListRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
+        push_conditions(&mut count, runs, filter);
+        count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
+        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
+        let item = |it: ListRow| (RunKey(it.run_key), it.row.into_instance(TaskId(it.task_id)));
+        Ok(Page { items: rows.into_iter().map(item).collect(), total })
+    }
+}
+
+fn push_conditions(query: &mut QueryBuilder<Postgres>, runs: &RunFilter, filter: &InstanceFilter) {
+    query.push(FROM);
+    run_list::push_conditions(query, runs);
+    let mut any = |column: &str, of: &[String]| {
+        if !of.is_empty() {
+            query.push(" AND ").push(column).push(" = ANY(").push_bind(of.to_vec()).push(")");
+        }
+    };
+    let states: Vec<String> =
+        filter.states.iter().flatten().map(|state| state.as_str().to_owned()).collect();
+    any("i.state", &states);
+    any("t.task_id", &filter.task_id.clone().into_iter().collect::<Vec<_>>());
+    any("t.task_id", &filter.task_ids);
+    any(OF_POOL, &filter.pools);
+    any(OF_QUEUE, &filter.queues);
+    any(OF_OPERATOR, &filter.operators);
+    if !filter.states.is_empty() && states.is_empty() {
+        // What nothing has happened to is in no row.
+        query.push(" AND false");
+    }
+    filter.task_text.push(query, "t.task_id");
+    filter.pool_text.push(query, OF_POOL);
+    filter.queue_text.push(query, OF_QUEUE);
+    filter.operator_text.push(query, OF_OPERATOR);
+    for (column, of) in [("i.map_index", &filter.map_indexes), ("i.try_number", &filter.tries)] {
+        if !of.is_empty() {
+            query.push(" AND ").push(column).push(" = ANY(").push_bind(of.clone()).push(")");
+        }
+    }
+    for bound in &filter.bounds {
+        bound.push(query, "i");
+    }
+}
+
+/// What the task of an instance has in its version.
+macro_rules! of_task {
+    ($field:literal) => {
+        concat!(
+            "(SELECT it ->> '",
+            $field,
+            "' FROM jsonb_array_elements(v.canonical -> 'tasks') it
+              WHERE it ->> 'task_id' = t.task_id)"
+        )
+    };
+}
+const OF_POOL: &str = of_task!("pool");
+const OF_QUEUE: &str = of_task!("queue");
+const OF_OPERATOR: &str = of_task!("operator");
+
+impl InstanceOrder {
+    fn column(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Key => return None,
+            Self::TaskId => "t.task_id",
+            Self::State => "i.state",
+            Self::Started => "i.started_at",
+            Self::Ended => "i.ended_at",
+            Self::Duration => "(i.ended_at - i.started_at)",
+            Self::MapIndex => "i.map_index",
+            Self::Try => "i.try_number",
+            Self::RunAfter => "r.run_after",
+            Self::LogicalDate => "r.logical_date",
+        })
+    }
+}
+
+impl InstanceFilter {
+    /// Whether it is about an instance of a task of one run, which is in memory.
+    #[must_use]
+    pub fn takes(&self, run: &RunRecord, task: &Task, it: &InstanceRecord) -> bool {
+        let any = |of: &[String], value: &str| of.is_empty() || of.iter().any(|it| it == value);
+        let times = Times {
+            run_after: Some(run.run_after),
+            logical_date: run.logical_date,
+            started_at: it.started_at,
+            ended_at: it.ended_at,
+        };
+        let id = &task.task_id.0;
+        (self.states.is_empty() || self.states.contains(&it.state))
+            && self.task_id.as_ref().is_none_or(|wanted| wanted == id)
+            && any(&self.task_ids, id)
+            && self.task_text.takes(id)
+            && any(&self.pools, &task.pool)
+            && self.pool_text.takes(&task.pool)
+            && any(&self.queues, &task.queue)
+            && self.queue_text.takes(&task.queue)
+            && any(&self.operators, &task.operator)
+            && self.operator_text.takes(&task.operator)
+            && (self.map_indexes.is_empty() || self.map_indexes.contains(&it.map_index.0))
+            && (self.tries.is_empty() || self.tries.contains(&it.try_number))
+            && self.bounds.iter().all(|bound| bound.takes(times))
+    }
+
+    /// Orders instances of one run; by key they stay as they are.
+    pub fn order(&self, all: &mut [InstanceRecord]) {
+        use std::cmp::Ordering;
+        /// What is not there comes last.
+        fn some_first<T: Ord>(a: Option<T>, b: Option<T>, descending: bool) -> Ordering {
+            match (a, b) {
+                (Some(a), Some(b)) if descending => b.cmp(&a),
+                (Some(a), Some(b)) => a.cmp(&b),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            }
+        }
+        let down = self.descending;
+        let took =
+            |it: &InstanceRecord| it.ended_at.zip(it.started_at).map(|(end, start)| end - start);
+        match self.order {
+            InstanceOrder::Key | InstanceOrder::RunAfter | InstanceOrder::LogicalDate => {
+                if down {
+                    all.reverse();
+                }
+            }
+            InstanceOrder::TaskId => {
+                all.sort_by(|a, b| some_first(Some(&a.task_id.0), Some(&b.task_id.0), down));
+            }
+            InstanceOrder::State => all.sort_by(|a, b| {
+                let text = |it: &InstanceRecord| it.state.map(TaskState::as_str);
+                some_first(text(a), text(b), down)
+            }),
+            InstanceOrder::Started => {
+                all.sort_by(|a, b| some_first(a.started_at, b.started_at, down));
+            }
+            InstanceOrder::Ended => all.sort_by(|a, b| some_first(a.ended_at, b.ended_at, down)),
+            InstanceOrder::Duration => all.sort_by(|a, b| some_first(took(a), took(b), down)),
+            InstanceOrder::MapIndex => {
+                all.sort_by(|a, b| some_first(Some(a.map_index.0), Some(b.map_index.0), down));
+            }
+            InstanceOrder::Try => {
+                all.sort_by(|a, b| some_first(Some(a.try_number), Some(b.try_number), down));
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Runs of all DAGs: a list to search, and to act on several at once.
+
+use askama::Template;
+
+use crate::dag::RunRow;
+use crate::frame::Frame;
+use crate::pager::Pager;
+use crate::render;
+
+/// The list, the newest first.
+#[derive(Debug, Template)]
+#[template(path = "runs.html")]
+pub struct RunsPage<'a> {
+    pub frame: Frame<'a>,
+    pub filter: RunsFilter,
+    pub rows: Vec<RunsRow>,
+    pub pager: Pager,
+    /// What came of an action on several.
+    pub done: Option<String>,
+    /// What was refused, and why.
+    pub problems: Vec<String>,
+}
+
+/// What is looked for; empty: anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunsFilter {
+    pub dag: String,
+    pub run: String,
+    pub state: String,
+    pub kind: String,
+}
+
+/// A run, and whether it may be acted on.
+#[derive(Debug, Clone)]
+pub struct RunsRow {
+    pub dag_id: String,
+    pub dag_href: String,
+    /// What a form sends for it.
+    pub value: String,
+    pub can_act: bool,
+    pub run: RunRow,
+}
+
+/// States that can be asked for.
+pub const STATES: [&str; 4] = ["queued", "running", "success", "failed"];
+
+/// Run types that can be asked for.
+pub const TYPES: [&str; 5] =
+    ["scheduled", "manual", "backfill", "asset_triggered", "operator_triggered"];
+
+/// What can be done with several, as forms send it.
+pub const ACTIONS: [&str; 6] =
+    ["clear_failed", "clear", "mark_success", "mark_failed", "cancel", "delete"];
+
+impl RunsPage<'_> {
+    /// Whether any of them may be acted on.
+    fn can_act(&self) -> bool {
+        self.rows.iter().any(|row| row.can_act)
+    }
+
+    /// What an action is called.
+    fn label(&self, action: &str) -> &'static str {
+        let t = self.frame.t;
+        match action {
+            "clear_failed" => t.clear_failed,
+            "clear" => t.clear,
+            "mark_success" => t.mark_success,
+            "mark_failed" => t.mark_failed,
+            "cancel" => t.cancel,
+            _ => t.delete_run,
+        }
+    }
+
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}
