@@ -62,7 +62,6 @@ tasks:
         dob: dob.date
         age_at_ingestion: {{path: dob.age, type: integer}}
         picture_thumbnail_url: picture.thumbnail
-        raw_cleaned_data: $record
   check:
     operator: validate
     with:
@@ -95,7 +94,7 @@ tasks:
                 street_address: street_address, city: city, state: state, country: country, postcode: postcode,
                 phone_cleaned: phone_cleaned, cell_cleaned: cell_cleaned, dob_date: dob_date,
                 age_at_ingestion: age_at_ingestion, picture_thumbnail_url: picture_thumbnail_url,
-                raw_cleaned_data: raw_cleaned_data, dag_run_id: $run_id}}
+                raw_cleaned_data: $record, dag_run_id: $run_id}}
 """
 
 

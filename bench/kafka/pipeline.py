@@ -29,12 +29,16 @@ def row(value):
         email = user["email"].strip().lower()
         if not EMAIL.fullmatch(email):
             return None
-        return (user["login"]["uuid"], name["title"], name["first"].strip().title(),
-                name["last"].strip().title(), email, f"{street['number']} {street['name']}",
-                place["city"].strip(), place["state"], place["country"].strip(),
-                str(place["postcode"]), DIGITS.sub("", user["phone"]), DIGITS.sub("", user["cell"]),
-                user["dob"]["date"][:10], user["dob"]["age"], user["picture"]["thumbnail"],
-                value.decode(), "python")
+        clean = {
+            "user_uuid": user["login"]["uuid"], "title": name["title"],
+            "first_name": name["first"].strip().title(), "last_name": name["last"].strip().title(),
+            "email": email, "street_address": f"{street['number']} {street['name']}",
+            "city": place["city"].strip(), "state": place["state"], "country": place["country"].strip(),
+            "postcode": str(place["postcode"]), "phone_cleaned": DIGITS.sub("", user["phone"]),
+            "cell_cleaned": DIGITS.sub("", user["cell"]), "dob_date": user["dob"]["date"][:10],
+            "age_at_ingestion": user["dob"]["age"], "picture_thumbnail_url": user["picture"]["thumbnail"],
+        }
+        return (*clean.values(), json.dumps(clean), "python")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use subak_server::engine::EngineConfig;
+use subak_server::engine::{EngineConfig, Traces};
 use subak_server::{Certificate, Server, ServerConfig, WorkerListen};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::config::{KeySource, Metadata, machine_name};
 use crate::exit::{Ended, Outcome};
 use crate::oidc::Oidc;
 use crate::services::Services;
+use crate::telemetry;
 
 /// Runs a server. Any number of them may run on one metadata database.
 #[derive(Debug, Args)]
@@ -79,12 +80,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Returns the settings of a server's engine.
-    pub(crate) fn config(&self, server: String) -> EngineConfig {
+    pub(crate) fn config(&self, server: String, traces: Traces) -> EngineConfig {
         EngineConfig {
             server,
             lease: Duration::from_secs(self.lease_secs),
             keep_days: self.keep_days,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces,
         }
     }
 }
@@ -127,8 +129,10 @@ pub(crate) async fn run(options: Options) -> Outcome {
         }
         ListenAt::Tcp(address) => WorkerListen::Tcp { address, tls: certificate.clone() },
     };
+    let traces = telemetry::traces("subak-server")?;
+    let name = options.name.unwrap_or_else(machine_name);
     let config = ServerConfig {
-        engine: options.engine.config(options.name.unwrap_or_else(machine_name)),
+        engine: options.engine.config(name, traces.clone()),
         http: Some(options.listen),
         https: options.https,
         oidc: options.oidc.config()?,
@@ -139,6 +143,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
     services.spawn("the server", server.run(stop));
     let served = services.run(GRACE).await;
     store.close().await;
+    telemetry::end(traces).await;
     served?;
     Ok(Ended::Success)
 }

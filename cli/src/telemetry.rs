@@ -1,8 +1,9 @@
-//! Logs of the process itself: to standard error, for people or as JSON.
+//! Logs of the process itself: to standard error, for people or as JSON. And where its traces go.
 
 use std::io::{self, IsTerminal as _};
 
 use clap::{Args, ValueEnum};
+use subak_trace::Traces;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged, and how.
@@ -43,4 +44,15 @@ pub(crate) fn start(options: &Options, serves: bool) {
     if let Some(error) = problem {
         tracing::warn!(%error, "SUBAK_LOG cannot be read, logging at `{default}`");
     }
+}
+
+/// Where the traces of a service go, as `OTEL_EXPORTER_OTLP_ENDPOINT` says.
+pub(crate) fn traces(service: &str) -> anyhow::Result<Traces> {
+    Traces::from_env(service, env!("CARGO_PKG_VERSION")).map_err(anyhow::Error::msg)
+}
+
+/// Sends what is left of them.
+pub(crate) async fn end(traces: Traces) {
+    // It waits for its own thread.
+    let _ = tokio::task::spawn_blocking(move || traces.end()).await;
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::machine_name;
 use crate::exit::{Ended, Outcome};
 use crate::services::Services;
+use crate::telemetry;
 
 /// Runs a worker. It needs no access to the metadata database, only to a server.
 #[derive(Debug, Args)]
@@ -128,12 +129,16 @@ pub(crate) async fn run(options: Options) -> Outcome {
         None => std::env::var("SUBAK_JOIN_TOKEN").ok(),
     };
     config.storage_url = storage_url(&options.storage)?;
+    config.traces = telemetry::traces("subak-worker")?;
+    let traces = config.traces.clone();
     options.work.apply(&mut config);
     options.work.enter()?;
     let stop = CancellationToken::new();
     let mut services = Services::new(stop.clone())?;
     services.spawn("the worker", Worker::new(config).run(stop));
-    services.run(options.work.grace()).await?;
+    let worked = services.run(options.work.grace()).await;
+    telemetry::end(traces).await;
+    worked?;
     Ok(Ended::Success)
 }
 

@@ -381,6 +381,9 @@ pub struct Report {
     pub log: ::core::option::Option<LogChunk>,
     #[prost(message, repeated, tag = "13")]
     pub scans: ::prost::alloc::vec::Vec<ScanCount>,
+    /// JSON: the arguments once rendered, secrets masked, long ones cut; empty: no templates
+    #[prost(bytes = "vec", tag = "14")]
+    pub rendered: ::prost::alloc::vec::Vec<u8>,
 }
 /// Rows of another task's scan (files that lie where they lay), counted by reading all of it. Kept with
 /// that task's dataset.

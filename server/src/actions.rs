@@ -6,7 +6,7 @@ use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::read::InstanceRecord;
 use subak_store::{EncryptionKey, Store};
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tracing::error;
 
 use crate::engine::{
@@ -37,9 +37,9 @@ impl Actions {
         self.engine.core().key.as_deref().ok_or_else(|| ApiError::Unavailable(why.to_owned()))
     }
 
-    /// Runs of which something changed on this server; other servers' changes are not among them.
-    pub(crate) fn changes(&self) -> broadcast::Receiver<RunKey> {
-        self.engine.changes()
+    /// Tells when something of a run changed on this server; other servers' changes are not among them.
+    pub(crate) fn changes_of(&self, run: RunKey) -> watch::Receiver<()> {
+        self.engine.changes_of(run)
     }
 
     /// How far the running try of a task instance is, if its worker has said so here.

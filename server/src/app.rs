@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use subak_store::Store;
+use subak_trace::Traces;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::Actions;
@@ -48,6 +49,7 @@ pub struct App {
     pub(crate) cookie: SessionCookie,
     /// Sign-in by an identity provider.
     pub(crate) oidc: Option<Oidc>,
+    pub(crate) traces: Traces,
     /// Streams end when the server does.
     pub(crate) stop: CancellationToken,
 }
@@ -76,6 +78,7 @@ impl App {
             home: Arc::new(Fresh::new(LOOK_FRESH)),
             run_parts: Arc::new(Fresh::new(Duration::ZERO)),
             grids: Arc::new(Fresh::new(LOOK_FRESH)),
+            traces: engine.core.config.traces.clone(),
             store,
             actions: Actions::new(engine),
             logins: Arc::new(LoginLimits::default()),

@@ -30,6 +30,7 @@ pub mod router;
 pub mod selection;
 mod server;
 mod topics;
+mod traced;
 mod versions;
 
 pub use app::App;

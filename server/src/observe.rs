@@ -9,12 +9,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
+use subak_trace::Traces;
 use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, debug, error, info_span};
 use uuid::Uuid;
 
 use crate::counts::Answered;
 use crate::problem::ApiError;
+use crate::traced::Traced;
 
 /// An answer begins within this time; streams may go on.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -27,11 +29,12 @@ pub(crate) struct RequestId(pub(crate) String);
 
 /// Gives the request an id and a span, and turns a panic into an answer.
 pub(crate) async fn observe(
-    State(answered): State<Answered>,
+    State((answered, traces)): State<(Answered, Traces)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = Uuid::now_v7().to_string();
+    let traced = traces.is_on().then(|| Traced::new(&request));
     request.extensions_mut().insert(RequestId(id.clone()));
     // The path alone: a query may hold a sign-in link's secret.
     let span = info_span!("request", request.id = id, method = %request.method(),
@@ -44,6 +47,9 @@ pub(crate) async fn observe(
             ApiError::Internal.into_response()
         });
         answered.add(response.status().as_u16(), began.elapsed());
+        if let Some(traced) = traced {
+            traces.emit(traced.span(response.status()));
+        }
         debug!(
             status = response.status().as_u16(),
             duration_ms = began.elapsed().as_millis(),

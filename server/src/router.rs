@@ -134,7 +134,8 @@ fn routes() -> Routes {
 pub fn router(app: App) -> Router {
     let Routes { router, table, known } = routes();
     let gate = auth::Gate { app: app.clone(), table: Arc::new(table) };
-    let (https, answered) = (app.cookie.https, app.answered.clone());
+    let https = app.cookie.https;
+    let observed = (app.answered.clone(), app.traces.clone());
     router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -144,7 +145,7 @@ pub fn router(app: App) -> Router {
         .layer(CompressionLayer::new())
         .layer(from_fn(observe::time_limit))
         .layer(from_fn_with_state(https, observe::security_headers))
-        .layer(from_fn_with_state(answered, observe::observe))
+        .layer(from_fn_with_state(observed, observe::observe))
         .with_state(app)
 }
 

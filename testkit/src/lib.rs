@@ -4,6 +4,7 @@
 //! Nothing here is part of the product, and the judges share no code with what they judge.
 
 pub mod checker;
+pub mod collector;
 pub mod dag_gen;
 pub mod front;
 pub mod kafka;

@@ -33,6 +33,8 @@ pub struct TaskPage<'a> {
     pub note_action: Option<String>,
     /// Markup made by [`crate::settings::markup`].
     pub settings: String,
+    /// What the shown try made of its templates; markup, too. Empty: it has none.
+    pub rendered: String,
     pub upstream: Vec<Neighbour>,
     pub downstream: Vec<Neighbour>,
     pub xcoms: Vec<XComView>,

@@ -154,6 +154,7 @@ texts! {
     error: "Error", "Galat";
     exit_code: "exit code {}", "kode keluar {}";
     settings: "Settings", "Pengaturan";
+    rendered_fields: "Rendered fields", "Argumen setelah templat diisi";
     upstream: "Upstream", "Hulu";
     downstream: "Downstream", "Hilir";
     xcoms: "XComs", "XCom";

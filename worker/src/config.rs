@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use subak_core::dag::model::FEEDS;
+use subak_trace::Traces;
 
 /// Tasks without an end that a worker runs at once, unless its settings name their queue.
 pub const FEEDS_AT_ONCE: u32 = 16;
@@ -41,6 +42,8 @@ pub struct Config {
     pub grace: Duration,
     /// How long running tries may go on after the order to stop.
     pub drain: Duration,
+    /// Where the tries' spans go.
+    pub traces: Traces,
     /// The command that runs [`crate::keeper::main`].
     pub keeper: Vec<OsString>,
 }
@@ -69,6 +72,7 @@ impl Config {
             memory_bytes: 1 << 30,
             grace: Duration::from_secs(5),
             drain: Duration::from_secs(30),
+            traces: Traces::default(),
             keeper: std::env::current_exe()
                 .map(|program| vec![program.into(), "keeper".into()])
                 .unwrap_or_default(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use subak_task::{DatasetReader, FileAccess, Ledgers, ProcessGroups, TaskIdentity, Topics};
+use subak_trace::{Ids, Traces};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -28,6 +29,7 @@ pub(crate) struct Host {
     pub(crate) memory_per_try: usize,
     pub(crate) grace: Duration,
     pub(crate) clock: Clock,
+    pub(crate) traces: Traces,
     /// In the environment of every process, which is clean but for these.
     env: BTreeMap<String, String>,
     storage_url: String,
@@ -61,6 +63,7 @@ impl Host {
             memory_per_try,
             grace: config.grace,
             clock: Clock::start(),
+            traces: config.traces.clone(),
             env: shared_environment(mark),
             storage_url,
             scratch: config.state_folder.join("scratch"),
@@ -77,6 +80,10 @@ impl Host {
         set("SUBAK_TASK_ID", place.task_id.to_owned());
         set("SUBAK_TRY_NUMBER", place.try_number.to_string());
         set("SUBAK_MAP_INDEX", place.map_index.to_string());
+        if let Some(ids) = place.ids.filter(|_| self.traces.is_on()) {
+            // What the process sends is below its try.
+            set("TRACEPARENT", ids.traceparent());
+        }
         let dates = [
             ("SUBAK_LOGICAL_DATE", place.logical_date),
             ("SUBAK_DATA_INTERVAL_START", place.data_interval_start),
@@ -130,6 +137,7 @@ pub(crate) struct Place<'a> {
     pub(crate) logical_date: Option<DateTime<Utc>>,
     pub(crate) data_interval_start: Option<DateTime<Utc>>,
     pub(crate) data_interval_end: Option<DateTime<Utc>>,
+    pub(crate) ids: Option<Ids>,
 }
 
 fn shared_environment(mark: &str) -> BTreeMap<String, String> {

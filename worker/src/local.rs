@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -179,6 +179,7 @@ impl LocalRunner {
             ctx,
             log,
             templates: Some(this.context),
+            rendered: OnceLock::new(),
             timeout,
             stop,
             grace: self.host.grace,
@@ -226,6 +227,7 @@ impl LocalRunner {
             logical_date: context.logical_date,
             data_interval_start: context.data_interval_start,
             data_interval_end: context.data_interval_end,
+            ids: None,
         })
     }
 }

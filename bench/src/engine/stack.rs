@@ -45,6 +45,7 @@ impl Stack {
             lease: LEASE,
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: subak_server::engine::Traces::default(),
         };
         let store = processes.store.clone();
         let client = Engine::start(store, None, config, &mut tasks, stop.clone()).await?;

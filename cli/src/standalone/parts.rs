@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use subak_server::engine::Engine;
+use subak_server::engine::{Engine, Traces};
 use subak_server::{Server, ServerConfig, WorkerListen};
 use subak_store::{EncryptionKey, Storage, Store};
 use subak_worker::{Config, Worker};
@@ -17,6 +17,7 @@ use super::database::{Database, WAREHOUSE};
 use super::folder::DataFolder;
 use crate::config::{STORAGE_FOLDER, Standalone, machine_name};
 use crate::services::Services;
+use crate::telemetry;
 
 /// PostgreSQL, server and worker, all running.
 pub(crate) struct Parts {
@@ -25,6 +26,7 @@ pub(crate) struct Parts {
     services: Services,
     stop: CancellationToken,
     grace: Duration,
+    traces: Traces,
     engine: Engine,
     /// Of the pages.
     url: String,
@@ -47,8 +49,9 @@ impl Parts {
         keep_warehouse(&database, &key).await?;
 
         let (socket, temporary) = folder.socket()?;
+        let traces = telemetry::traces("subak")?;
         let config = ServerConfig {
-            engine: options.engine.config(machine_name()),
+            engine: options.engine.config(machine_name(), traces.clone()),
             http: Some(options.listen),
             https: false,
             oidc: None,
@@ -65,6 +68,7 @@ impl Parts {
         let servers = vec![format!("unix://{}", socket.display())];
         let mut worker = Config::new(&machine_name(), servers, folder.path().join("worker"));
         worker.storage_url = format!("file://{storage}/");
+        worker.traces = traces.clone();
         options.work.apply(&mut worker);
         options.work.enter()?;
         limit_files(&mut worker, folder.path())?;
@@ -76,7 +80,7 @@ impl Parts {
         folder.announce(&Standalone { database_url, url: url.clone() })?;
         let grace = options.work.grace();
         let _socket = temporary;
-        Ok(Self { folder, database, services, stop, grace, engine, url, dags, _socket })
+        Ok(Self { folder, database, services, stop, grace, traces, engine, url, dags, _socket })
     }
 
     /// What to print: how to reach everything, with a link that signs in once.
@@ -130,6 +134,7 @@ impl Parts {
         drop(self.engine);
         let served = self.services.run(self.grace).await;
         self.folder.retract();
+        telemetry::end(self.traces).await;
         self.database.stop().await?;
         served
     }

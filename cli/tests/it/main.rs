@@ -22,6 +22,7 @@ mod remote;
 mod retail;
 mod standalone;
 mod test_command;
+mod traces;
 
 use std::process::{Command, Output};
 

@@ -50,8 +50,14 @@ pub(crate) struct Standalone {
 impl Standalone {
     /// Starts it and waits until it has said all there is to say.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_with(folder: &Path, env: &[(&str, &str)]) -> Self {
         let since = Instant::now();
         let mut child = command(folder)
+            .envs(env.iter().copied())
             .args(["standalone", "--listen", "127.0.0.1:0", "--log", "warn"])
             .stdout(Stdio::piped())
             .spawn()

@@ -21,7 +21,7 @@ mod variables;
 pub(crate) use check::{Known, check};
 pub use context::{GROUP_KEY, PreviousRun, RunContext, XComKey, XComOf};
 pub use references::{References, references, references_of};
-pub use render::{RenderError, render, render_task};
+pub use render::{RenderError, has_templates, render, render_task};
 pub use value::is_true;
 
 /// Whether a text holds template syntax at all.

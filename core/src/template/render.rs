@@ -76,7 +76,9 @@ fn render_as(with: &Value, schema: &Value, context: &RunContext) -> Result<Value
     value(with, schema, &context.variables()).map_err(|error| error.of_missing(with, context))
 }
 
-fn has_templates(with: &Value) -> bool {
+/// Whether a text in `with` holds template syntax.
+#[must_use]
+pub fn has_templates(with: &Value) -> bool {
     match with {
         Value::String(text) => is_template(text),
         Value::Array(items) => items.iter().any(has_templates),

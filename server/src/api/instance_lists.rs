@@ -8,15 +8,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use subak_core::ids::{RunKey, TaskId};
+use subak_core::dag::model::Task;
+use subak_core::ids::{InstanceKey, RunKey, TaskId};
 use subak_core::state::TaskState;
 use subak_store::read::{
-    Bound, InstanceFilter, InstanceOrder, InstanceRecord, RunFilter, RunRecord, VersionRecord,
+    Bound, InstanceFilter, InstanceOrder, InstanceRecord, Page, RunFilter, RunRecord,
+    VersionRecord, Window,
 };
 
 use super::bounds::{BodyBounds, Bounds};
 use super::instances::{Collection, View, collection};
-use super::paging::{Cursors, List, Listing, present, text};
+use super::paging::{Cursors, List, Listing, Part, present, text};
 use super::run_lists::{EVERY, existing};
 use super::runs::find;
 use crate::app::App;
@@ -220,8 +222,13 @@ struct Meant<'a> {
 }
 
 impl Meant<'_> {
-    fn takes(&self, run: &RunRecord, version: &VersionRecord, it: &InstanceRecord) -> bool {
-        let Some(task) = version.model.task(&it.task_id) else { return false };
+    fn takes_run(&self, run: &RunRecord) -> bool {
+        self.runs.dag_text.takes(&run.dag_id)
+            && self.runs.run_text.takes(&run.run_id)
+            && (self.runs.versions.is_empty() || self.runs.versions.contains(&run.version))
+    }
+
+    fn takes_task(&self, task: &Task) -> bool {
         let in_group = self.group.is_none_or(|group| {
             let own = task.task_group.as_deref();
             own.is_some_and(|own| {
@@ -229,11 +236,13 @@ impl Meant<'_> {
             })
         });
         in_group
-            && (self.mapped.is_none() || !it.map_index.is_none())
-            && self.runs.dag_text.takes(&run.dag_id)
-            && self.runs.run_text.takes(&run.run_id)
-            && (self.runs.versions.is_empty() || self.runs.versions.contains(&run.version))
-            && self.filter.takes(run, task, it)
+            && self.mapped.is_none_or(|mapped| *mapped == task.task_id)
+            && self.filter.takes_task(task)
+    }
+
+    /// Until it is expanded, a mapped task has one instance that is of no index.
+    fn takes(&self, run: &RunRecord, it: &InstanceRecord) -> bool {
+        (self.mapped.is_none() || !it.map_index.is_none()) && self.filter.takes(run, it)
     }
 }
 
@@ -244,20 +253,47 @@ async fn of_run(
     meant: &Meant<'_>,
     listing: &Listing,
 ) -> Result<Collection, ApiError> {
+    if !meant.takes_run(run) {
+        return Ok(List::empty());
+    }
     let version = app.versions.of_run(run).await?;
-    let mut all = match meant.mapped {
-        Some(task) => app.store.instances_of(run, &version.record, task).await?,
-        None => app.store.instance_list(run, &version.record).await?,
-    };
-    all.retain(|it| meant.takes(run, &version.record, it));
-    meant.filter.order(&mut all);
-    let page = List::part(all, listing.part);
+    let page = page(app, run, &version.record, meant, listing).await?;
     let names = match meant.mapped {
         Some(_) => labels(app, run, &version.record, &page.items).await?,
         None => BTreeMap::new(),
     };
-    let Json(shown) = collection(app, run, &version.record, page.items).await?;
+    let keys: Vec<InstanceKey> = page.items.iter().map(|it| it.key(run.run_key)).collect();
+    let rendered = app.store.rendered_of(&keys).await?;
+    let Json(shown) = collection(app, run, &version.record, page.items, rendered).await?;
     Ok(List { total: page.total, ..shown.map(|view| view.labelled(&names)) })
+}
+
+/// The page alone is read, unless what is asked for can be told only of all.
+async fn page(
+    app: &App,
+    run: &RunRecord,
+    version: &VersionRecord,
+    meant: &Meant<'_>,
+    listing: &Listing,
+) -> Result<Page<InstanceRecord>, ApiError> {
+    let Part { limit, offset } = listing.part;
+    let descending = meant.filter.descending;
+    let window = if meant.filter.is_of_tasks() {
+        Window { limit, offset, descending }
+    } else {
+        Window { limit: i64::MAX, offset: 0, descending: false }
+    };
+    let takes_task = |task: &Task| meant.takes_task(task);
+    let mut page = app.store.instance_page(run, version, takes_task, window).await?;
+    let read = page.items.len();
+    page.items.retain(|it| meant.takes(run, it));
+    if !meant.filter.is_of_tasks() {
+        meant.filter.order(&mut page.items);
+        let List { items, total, .. } = List::part(page.items, listing.part);
+        return Ok(Page { items, total });
+    }
+    page.total -= i64::try_from(read - page.items.len()).unwrap_or(0);
+    Ok(page)
 }
 
 /// Task instances of many runs, those to which something has happened.
@@ -269,12 +305,14 @@ async fn across(
 ) -> Result<Collection, ApiError> {
     let part = listing.part;
     let page = app.store.instances_across(runs, filter, part.limit, part.offset).await?;
-    let mut keys: Vec<RunKey> = page.items.iter().map(|(run, _)| *run).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut notes = app.store.notes_of(&keys).await?;
+    let mut run_keys: Vec<RunKey> = page.items.iter().map(|(run, _)| *run).collect();
+    run_keys.sort_unstable();
+    run_keys.dedup();
+    let mut notes = app.store.notes_of(&run_keys).await?;
+    let keys: Vec<InstanceKey> = page.items.iter().map(|(run, it)| it.key(*run)).collect();
+    let mut rendered = app.store.rendered_of(&keys).await?;
     let mut known = BTreeMap::new();
-    for run in app.store.runs_of(&keys).await? {
+    for run in app.store.runs_of(&run_keys).await? {
         let version = app.versions.of_run(&run).await?;
         known.insert(run.run_key, (run, Arc::clone(&version)));
     }
@@ -282,7 +320,8 @@ async fn across(
     for (run, it) in page.items {
         let Some((run, version)) = known.get(&run) else { continue };
         let note = notes.remove(&(run.run_key, it.task, it.map_index.0));
-        views.extend(View::new(run, &version.record, it, note).ok());
+        let with = rendered.remove(&it.key(run.run_key));
+        views.extend(View::new(run, &version.record, it, note).ok().map(|it| it.rendered(with)));
     }
     let more = page.total == subak_store::read::COUNT_LIMIT;
     Ok(List { total: page.total, more, ..List::all(views) })

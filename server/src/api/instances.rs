@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use subak_core::dag::model::Task;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_core::state::TaskState;
+use subak_core::template::has_templates;
 use subak_store::read::{
-    Bound, Bounded, Edge, InstanceRecord, RunFilter, RunRecord, Side, VersionRecord,
+    Bound, Bounded, Edge, InstanceRecord, Rendered, RunFilter, RunRecord, Side, VersionRecord,
 };
 use uuid::Uuid;
 
@@ -171,7 +172,10 @@ pub(super) async fn get(
         note: it.note,
     });
     let note = app.store.task_notes(run.run_key).await?.remove(&(instance.task, map_index.0));
-    let view = View::new(&run, &version.record, instance, note)?.labelled(&labels);
+    let rendered = app.store.rendered_of(&[instance.key(run.run_key)]).await?.pop_first();
+    let view = View::new(&run, &version.record, instance, note)?
+        .labelled(&labels)
+        .rendered(rendered.map(|(_, with)| with));
     Ok(Json(View { progress, ..view }))
 }
 
@@ -272,7 +276,7 @@ impl ClearBody {
                 app.store.task_note_set(of, note, caller.name()).await?;
             }
         }
-        Ok(collection(app, &one.run, &one.version, all).await?.0)
+        Ok(collection(app, &one.run, &one.version, all, Rendered::new()).await?.0)
     }
 
     fn scope(&self) -> Scope {
@@ -311,18 +315,20 @@ impl ClearBody {
     }
 }
 
-/// Returns the collection of these instances, with their notes.
+/// Returns the collection of these instances, with their notes and what is known of their arguments.
 pub(super) async fn collection(
     app: &App,
     run: &RunRecord,
     version: &VersionRecord,
     instances: Vec<InstanceRecord>,
+    mut rendered: Rendered,
 ) -> Result<Json<Collection>, ApiError> {
     let mut notes = app.store.task_notes(run.run_key).await?;
     let mut views = Vec::with_capacity(instances.len());
     for it in instances {
         let note = notes.remove(&(it.task, it.map_index.0));
-        views.extend(View::new(run, version, it, note).ok());
+        let with = rendered.remove(&it.key(run.run_key));
+        views.extend(View::new(run, version, it, note).ok().map(|view| view.rendered(with)));
     }
     Ok(Json(List::all(views)))
 }
@@ -332,6 +338,14 @@ impl View {
     pub(super) fn labelled(self, labels: &BTreeMap<i32, String>) -> Self {
         let rendered_map_index = labels.get(&self.map_index).cloned();
         Self { rendered_map_index, ..self }
+    }
+
+    /// With the arguments that a try of it had.
+    pub(super) fn rendered(self, with: Option<Value>) -> Self {
+        match with {
+            Some(Value::Object(rendered_fields)) => Self { rendered_fields, ..self },
+            _ => self,
+        }
     }
 
     pub(super) fn new(
@@ -376,11 +390,19 @@ impl View {
             executor_config: "{}".to_owned(),
             note,
             rendered_map_index: None,
-            rendered_fields: Map::new(),
+            rendered_fields: written(task),
             trigger: None,
             triggerer_job: None,
             dag_version: DagVersionView::new(&run.dag_id, run.version, run.version_created_at),
             progress: None,
         })
+    }
+}
+
+/// Arguments without templates are what they are in the file.
+fn written(task: &Task) -> Map<String, Value> {
+    match &task.with {
+        Value::Object(with) if !has_templates(&task.with) => with.clone(),
+        _ => Map::new(),
     }
 }

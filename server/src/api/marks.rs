@@ -4,7 +4,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
-use subak_store::read::RunRecord;
+use subak_store::read::{Rendered, RunRecord};
 
 use super::instances::{Collection, collection};
 use super::mask::Mask;
@@ -156,7 +156,7 @@ async fn instances(
                 it.task_id.0 != task_id || named.is_none_or(|index| it.map_index == index);
             one.tasks.contains(&TaskNo(it.task)) && is_meant && wanted(it.state)
         });
-        all.append(collection(app, &one.run, &one.version, found).await?.0);
+        all.append(collection(app, &one.run, &one.version, found, Rendered::new()).await?.0);
     }
     Ok(Json(all))
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use subak_core::ids::{DagId, Instance, TaskNo};
 use subak_core::state::{RunState, TaskState};
-use subak_store::read::{InstanceRecord, RunRecord};
+use subak_store::read::{InstanceRecord, Rendered, RunRecord};
 use uuid::Uuid;
 
 use super::instances::{self, Collection};
@@ -229,7 +229,8 @@ pub(super) async fn clear(
         chosen.retain(|it| matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed)));
     }
     if body.dry_run {
-        let would = instances::collection(&app, &run, &version.record, chosen).await?;
+        let would =
+            instances::collection(&app, &run, &version.record, chosen, Rendered::new()).await?;
         return Ok(Either::One(would));
     }
     let at = |it: &InstanceRecord| Instance { task: TaskNo(it.task), map_index: it.map_index };

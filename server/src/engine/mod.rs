@@ -7,6 +7,7 @@ mod assign;
 mod backfill;
 mod caches;
 mod cancel;
+mod changes;
 mod clear;
 mod completion;
 mod creation;
@@ -22,6 +23,7 @@ mod progress;
 mod report;
 mod slots;
 mod tell;
+mod traced;
 mod within;
 mod work;
 
@@ -33,7 +35,7 @@ use chrono::{DateTime, Utc};
 use subak_core::ids::{DagId, InstanceKey, RunKey};
 use subak_store::engine::{EngineTx, HandedOver};
 use subak_store::{EncryptionKey, News, Store};
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +55,7 @@ pub use mark::{Mark, MarkError, Marked};
 pub use pools::PoolError;
 pub use progress::Progress;
 pub use report::{Answer, DatasetReport, LargeXCom, LogTail, Outcome, TryReport, XComReport};
+pub use subak_trace::Traces;
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -65,6 +68,8 @@ pub struct EngineConfig {
     pub keep_days: i32,
     /// A database that is silent for longer is taken for unreachable.
     pub answer_within: Duration,
+    /// Where the runs' spans go.
+    pub traces: Traces,
 }
 
 impl EngineConfig {
@@ -83,7 +88,7 @@ pub(crate) struct Core {
     pub(crate) progress: progress::Progresses,
     pub(crate) leases: leases::Leases,
     caches: caches::Caches,
-    changes: broadcast::Sender<RunKey>,
+    changes: changes::Changes,
     /// When the timers last went round, by the database's clock, in microseconds; 0: not yet.
     beat_micros: AtomicI64,
     /// Something slows the database down.
@@ -144,6 +149,7 @@ impl Engine {
             lease: Duration::MAX,
             keep_days: i32::MAX,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: Traces::default(),
         };
         let (engine, _) = Self::prepare(store, None, config, tasks, &stop).await?;
         Ok(engine)
@@ -170,7 +176,7 @@ impl Engine {
             sessions: Sessions::default(),
             backlog: Backlog::default(),
             key,
-            changes: broadcast::channel(4_096).0,
+            changes: changes::Changes::default(),
             beat_micros: AtomicI64::new(0),
             is_strained: AtomicBool::new(false),
             timers: Notify::new(),
@@ -201,7 +207,12 @@ impl Engine {
     /// channel, and looks at everything it shows.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<RunKey> {
-        self.core.changes.subscribe()
+        self.core.changes.all()
+    }
+
+    /// Tells of every change of one run through this server.
+    pub(crate) fn changes_of(&self, run: RunKey) -> watch::Receiver<()> {
+        self.core.changes.of(run)
     }
 
     /// Where ends of tries are handed in.
@@ -264,8 +275,7 @@ impl Engine {
 impl Core {
     /// Says that a run changed.
     pub(crate) fn changed(&self, run: RunKey) {
-        // An error means that nobody listens.
-        let _ = self.changes.send(run);
+        self.changes.tell(run);
     }
 
     /// Remembers how far a try is.
@@ -356,6 +366,7 @@ impl Core {
         if after.notices {
             self.notices.notify_one();
         }
+        self.trace(after.ended);
         for run in after.changed {
             self.changed(run);
         }

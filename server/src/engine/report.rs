@@ -28,6 +28,8 @@ pub struct TryReport {
     pub xcoms: Vec<XComReport>,
     pub datasets: Vec<DatasetReport>,
     pub rows_rejected: u64,
+    /// The arguments once rendered, as people see them; absent: the task has no templates.
+    pub rendered: Option<Value>,
     /// Rows of other tasks' scans that the try has counted: task id to rows.
     pub scans: Vec<(String, u64)>,
     /// Rejected records were sent ahead of this report.
@@ -113,6 +115,7 @@ impl TryReport {
             xcoms: Vec::new(),
             datasets: Vec::new(),
             rows_rejected: 0,
+            rendered: None,
             scans: Vec::new(),
             dead_letters: false,
             log: None,

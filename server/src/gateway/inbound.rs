@@ -363,6 +363,7 @@ fn try_report(report: proto::Report) -> Option<TryReport> {
             })
             .collect(),
         rows_rejected: report.rows_rejected,
+        rendered: (!report.rendered.is_empty()).then(|| json(&report.rendered)),
         scans: report.scans.into_iter().map(|scan| (scan.task_id, scan.rows)).collect(),
         dead_letters: report.dead_letter_chunks > 0,
         log: report.log.map(|log| LogTail {

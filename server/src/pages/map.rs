@@ -2,8 +2,10 @@
 
 use axum::response::Html;
 use serde::Deserialize;
+use subak_core::dag::model::Task;
+use subak_core::ids::TaskId;
 use subak_core::state::TaskState;
-use subak_store::read::{InstanceRecord, MapRecord};
+use subak_store::read::{InstanceRecord, MapRecord, Page, Window};
 use subak_web::Badge;
 use subak_web::map::{MapPage, StateLink};
 use subak_web::pager::Pager;
@@ -19,7 +21,7 @@ use crate::labels::labels;
 use crate::problem::ApiError;
 
 /// Instances of one page.
-const PAGE: usize = 100;
+const PAGE: i64 = 100;
 
 #[derive(Deserialize)]
 pub(super) struct MapQuery {
@@ -40,12 +42,8 @@ pub(super) async fn page(
     let (now, t) = (clock::now(), viewer.t);
     let (run, record) = (&look.run, &look.version.record);
     let wanted = query.state.as_deref();
-    let mut all = app.store.instances_of(run, record, &map.task_id).await?;
-    all.retain(|it| wanted.is_none_or(|wanted| word(it.state) == wanted));
-    let total = all.len();
     let offset = query.offset.max(0);
-    let from = usize::try_from(offset).unwrap_or(usize::MAX).min(total);
-    let shown: Vec<InstanceRecord> = all.drain(from..).take(PAGE).collect();
+    let Page { items: shown, total } = instances(app, look, &map.task_id, wanted, offset).await?;
     let labels = labels(app, run, record, &shown).await?;
     let href = url::task(&run.dag_id, &run.run_id, &map.task_id.0, -1);
     let of_state = |state: &str| format!("{href}?state={state}");
@@ -53,8 +51,6 @@ pub(super) async fn page(
         Some(state) => format!("{}&offset={offset}", of_state(&url::encode(state))),
         None => format!("{href}?offset={offset}"),
     };
-    let total = i64::try_from(total).unwrap_or(i64::MAX);
-    let size = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let named = |it: &InstanceRecord| {
         let row = row(run, &look.version, it, now, t);
         match labels.get(&it.map_index.0) {
@@ -79,11 +75,33 @@ pub(super) async fn page(
         progress: map_progress(map, t),
         states: states.collect(),
         rows: shown.iter().map(named).collect(),
-        pager: Pager::new(offset, shown.len(), total, size, address),
+        pager: Pager::new(offset, shown.len(), total, PAGE, address),
         can_clear: viewer.can_run() && map.state().is_some(),
         href: href.clone(),
     };
     Ok(Html(page.page()))
+}
+
+/// The instances that are shown: of all only these are read, but of one state all are.
+async fn instances(
+    app: &App,
+    look: &Look,
+    task_id: &TaskId,
+    wanted: Option<&str>,
+    offset: i64,
+) -> Result<Page<InstanceRecord>, ApiError> {
+    let (run, version) = (&look.run, &look.version.record);
+    let Some(wanted) = wanted else {
+        let window = Window { limit: PAGE, offset, descending: false };
+        let is_meant = |task: &Task| task.task_id == *task_id;
+        return Ok(app.store.instance_page(run, version, is_meant, window).await?);
+    };
+    let mut all = app.store.instances_of(run, version, task_id).await?;
+    all.retain(|it| word(it.state) == wanted);
+    let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
+    let from = usize::try_from(offset.min(total)).unwrap_or(usize::MAX);
+    let shown = all.drain(from..).take(usize::try_from(PAGE).unwrap_or(usize::MAX)).collect();
+    Ok(Page { items: shown, total })
 }
 
 fn word(state: Option<TaskState>) -> &'static str {

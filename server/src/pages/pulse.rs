@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use subak_core::ids::RunKey;
 use tokio::select;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// No more than ten looks a second, however fast a run changes. All who watch it look at the same
-/// instants, so that one look serves them all.
-const APART: Duration = Duration::from_millis(100);
+/// No more than four looks a second, however fast a run changes: more than people see, and the run
+/// itself wants the machine. All who watch it look at the same instants, so that one look serves them
+/// all.
+const APART: Duration = Duration::from_millis(250);
 /// Changes that another server made are seen this late at most.
 const SLOW: Duration = Duration::from_secs(2);
 /// A stream ends after this: the browser comes again, and shows who it is again.
@@ -30,8 +30,7 @@ fn next_tick(now: Instant) -> Instant {
 
 /// Beats when a run changed, and slowly otherwise.
 pub(super) struct Pulse {
-    run: RunKey,
-    changes: Receiver<RunKey>,
+    changes: watch::Receiver<()>,
     stop: CancellationToken,
     ends: Instant,
 }
@@ -39,7 +38,7 @@ pub(super) struct Pulse {
 impl Pulse {
     pub(super) fn of(app: &App, run: RunKey) -> Self {
         let now = Instant::now();
-        Self { run, changes: app.actions.changes(), stop: app.stop.clone(), ends: now + LIFE }
+        Self { changes: app.actions.changes_of(run), stop: app.stop.clone(), ends: now + LIFE }
     }
 
     /// Waits until it is time to look: what was seen before the instant does not count. `None`: the
@@ -62,18 +61,14 @@ impl Pulse {
             () = sleep_until(tick) => {}
         }
         // What happened until now is what the look will see.
-        while self.changes.try_recv().is_ok() {}
+        self.changes.mark_unchanged();
         Some(tick)
     }
 
     async fn changed(&mut self) {
-        loop {
-            match self.changes.recv().await {
-                Ok(run) if run != self.run => {}
-                // Too many to keep up with: one of them may be ours.
-                Ok(_) | Err(RecvError::Lagged(_)) => return,
-                Err(RecvError::Closed) => std::future::pending().await,
-            }
+        // Nobody tells any more: the server ends.
+        if self.changes.changed().await.is_err() {
+            std::future::pending().await
         }
     }
 }

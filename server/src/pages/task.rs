@@ -132,6 +132,7 @@ pub(super) async fn show(
             .can_run()
             .then(|| format!("{address}/note?map_index={}", it.map_index.0)),
         settings: settings(&look, &it.task_id),
+        rendered: rendered(&tries, shown),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
         xcoms: app
@@ -213,6 +214,13 @@ fn events_address(
         None => query.push_str(&format!("&seen={}", it.try_number)),
     }
     format!("{address}/events?{query}")
+}
+
+/// The arguments that a try had, as markup.
+fn rendered(tries: &[TryRecord], try_number: i32) -> String {
+    let of_try = tries.iter().rev().filter(|it| it.try_number == try_number);
+    let with = of_try.filter_map(|it| it.rendered.as_ref()).next();
+    with.map(subak_web::settings::markup).unwrap_or_default()
 }
 
 /// The task as its version has it, as markup.

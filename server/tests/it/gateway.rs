@@ -54,6 +54,7 @@ impl Place {
             lease: Duration::from_secs(60),
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: subak_server::engine::Traces::default(),
         };
         let config = ServerConfig {
             engine,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use subak_server::engine::{Answer, Engine, EngineConfig, Outcome};
+use subak_server::engine::{Answer, Engine, EngineConfig, Outcome, Traces};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,8 @@ async fn a_silent_network_holds_up_neither_results_nor_leases() -> anyhow::Resul
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
     let answer_within = Duration::from_secs(2);
     let server = "one".to_owned();
-    let config = EngineConfig { server, lease: LEASE, keep_days: 30, answer_within };
+    let traces = Traces::default();
+    let config = EngineConfig { server, lease: LEASE, keep_days: 30, answer_within, traces };
     let engine = Engine::start(behind, None, config, &mut tasks, stop.clone()).await?;
     // The test itself looks past the network.
     let world = World {

@@ -47,6 +47,7 @@ impl World {
             lease: LEASE,
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: subak_server::engine::Traces::default(),
         };
         let config = ServerConfig {
             engine,

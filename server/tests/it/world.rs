@@ -33,8 +33,7 @@ pub(crate) async fn save(store: &Store, text: &str) -> anyhow::Result<()> {
     anyhow::ensure!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
     for model in &parsed.dags {
         let hash = version::hash(model);
-        let new =
-            NewVersion { dag: model, hash: hash.as_bytes(), source: text, file: "test.yaml" };
+        let new = NewVersion { dag: model, hash: hash.as_bytes(), source: text, file: "test.yaml" };
         store.version_save(&new).await?;
     }
     Ok(())
@@ -176,6 +175,7 @@ pub(crate) async fn engine(
         keep_days: 30,
         // A busy database is not a silent one.
         answer_within: PATIENCE,
+        traces: subak_server::engine::Traces::default(),
     };
     Engine::start(store.clone(), Some(Arc::new(key())), config, tasks, stop.clone()).await
 }

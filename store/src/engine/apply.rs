@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::FromRow;
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{RunState, TaskState};
@@ -43,6 +44,8 @@ pub struct HistoryRow {
     pub queued_at: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
     pub rows_rejected: Option<i64>,
+    /// The arguments once rendered, as people see them.
+    pub rendered: Option<Value>,
     pub cause: Option<String>,
     pub error: Option<String>,
     /// The whole log (LZ4), where it is one small chunk.
@@ -139,16 +142,16 @@ statements! {
         ), history AS (
             INSERT INTO try_history
                 (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
-                 queued_at, started_at, ended_at, rows_rejected, cause, error, log)
+                 queued_at, started_at, ended_at, rows_rejected, cause, error, log, rendered)
             SELECT run_key, task, map_index, coalesce(token, nextval('fencing_token')),
                    state::task_state, try_number, resets, exit_code, session, queued_at, started_at,
-                   greatest(now(), started_at), rows_rejected, cause, error, log
+                   greatest(now(), started_at), rows_rejected, cause, error, log, rendered
             FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
                         $7::integer[], $8::integer[], $9::integer[], $10::bigint[],
                         $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::text[],
-                        $15::text[], $16::bytea[])
+                        $15::text[], $16::bytea[], $41::jsonb[])
                  AS h (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
-                       queued_at, started_at, rows_rejected, cause, error, log)
+                       queued_at, started_at, rows_rejected, cause, error, log, rendered)
         ), counted AS (
             UPDATE run
             SET state = u.state::run_state,
@@ -242,6 +245,7 @@ impl HistoryRow {
             queued_at: None,
             started_at: None,
             rows_rejected: None,
+            rendered: None,
             cause: None,
             error: None,
             log: None,
@@ -305,6 +309,7 @@ impl EngineTx<'_> {
             .bind(queues)
             .bind(priorities)
             .bind(line)
+            .bind(column(history, |h| h.rendered.clone()))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())

@@ -67,7 +67,7 @@ const FROM: &str = concat!(
       JOIN dag d ON d.dag = r.dag
       JOIN dag_version v ON v.dag = r.dag AND v.version = r.version
       CROSS JOIN LATERAL (",
-    current!("r.run_key", "NULL::integer[]", "NULL::integer"),
+    current!("r.run_key", "true"),
     ") AS i
       JOIN dag_task t ON t.dag = r.dag AND t.task = i.task
       WHERE true"
@@ -171,19 +171,24 @@ impl InstanceOrder {
 }
 
 impl InstanceFilter {
-    /// Whether it is about an instance of a task of one run, which is in memory.
+    /// Whether it and its order are about tasks alone: no instance has to be read to know which follow
+    /// each other.
     #[must_use]
-    pub fn takes(&self, run: &RunRecord, task: &Task, it: &InstanceRecord) -> bool {
+    pub fn is_of_tasks(&self) -> bool {
+        use InstanceOrder::{Key, LogicalDate, RunAfter};
+        self.states.is_empty()
+            && self.map_indexes.is_empty()
+            && self.tries.is_empty()
+            && self.bounds.is_empty()
+            && matches!(self.order, Key | RunAfter | LogicalDate)
+    }
+
+    /// Whether instances of a task may be meant.
+    #[must_use]
+    pub fn takes_task(&self, task: &Task) -> bool {
         let any = |of: &[String], value: &str| of.is_empty() || of.iter().any(|it| it == value);
-        let times = Times {
-            run_after: Some(run.run_after),
-            logical_date: run.logical_date,
-            started_at: it.started_at,
-            ended_at: it.ended_at,
-        };
         let id = &task.task_id.0;
-        (self.states.is_empty() || self.states.contains(&it.state))
-            && self.task_id.as_ref().is_none_or(|wanted| wanted == id)
+        self.task_id.as_ref().is_none_or(|wanted| wanted == id)
             && any(&self.task_ids, id)
             && self.task_text.takes(id)
             && any(&self.pools, &task.pool)
@@ -192,6 +197,18 @@ impl InstanceFilter {
             && self.queue_text.takes(&task.queue)
             && any(&self.operators, &task.operator)
             && self.operator_text.takes(&task.operator)
+    }
+
+    /// Whether an instance of such a task is meant, of one run, in memory.
+    #[must_use]
+    pub fn takes(&self, run: &RunRecord, it: &InstanceRecord) -> bool {
+        let times = Times {
+            run_after: Some(run.run_after),
+            logical_date: run.logical_date,
+            started_at: it.started_at,
+            ended_at: it.ended_at,
+        };
+        (self.states.is_empty() || self.states.contains(&it.state))
             && (self.map_indexes.is_empty() || self.map_indexes.contains(&it.map_index.0))
             && (self.tries.is_empty() || self.tries.contains(&it.try_number))
             && self.bounds.iter().all(|bound| bound.takes(times))

@@ -2,13 +2,14 @@
 //! page at a time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use subak_core::dag::model::Task;
 use subak_core::ids::{MapIndex, TaskId};
 use subak_core::state::TaskState;
 
-use super::instances::{InstanceRecord, Row};
+use super::instances::{EVERY_INDEX, InstanceRecord, Row};
 use super::{RunRecord, VersionRecord};
 use crate::{Store, StoreError};
 
@@ -112,8 +113,8 @@ impl Store {
     ) -> Result<Vec<InstanceRecord>, StoreError> {
         let Some(number) = version.numbers.get(task_id).copied() else { return Ok(Vec::new()) };
         let size = self.map_sizes(run, version).await?.get(&number).copied();
-        let rows = self.rows_of(run, number, None).await?;
-        Ok(filled(task_id, number, size, rows))
+        let rows = self.rows_of(run, Some(&[number]), EVERY_INDEX).await?;
+        Ok(filled(task_id, number, indexes(size), rows))
     }
 
     /// Returns one instance of a task of a run, if there is one of this map index.
@@ -127,36 +128,25 @@ impl Store {
         let Some(number) = version.numbers.get(task_id).copied() else { return Ok(None) };
         let is_in_version = version.model.task(task_id).is_some();
         let size = self.map_sizes(run, version).await?.get(&number).copied();
-        let indexes = size.map_or(-1..0, |size| 0..size);
-        if !is_in_version || !indexes.contains(&map_index.0) {
+        if !is_in_version || !indexes(size).contains(&map_index.0) {
             return Ok(None);
         }
-        let row = self.rows_of(run, number, Some(map_index)).await?.pop();
-        let untouched =
-            || InstanceRecord { map_index, ..InstanceRecord::untouched(task_id.clone(), number) };
-        Ok(Some(row.map_or_else(untouched, |row| row.into_instance(task_id.clone()))))
-    }
-
-    async fn rows_of(
-        &self,
-        run: &RunRecord,
-        task: i32,
-        map_index: Option<MapIndex>,
-    ) -> Result<Vec<Row>, StoreError> {
-        Ok(sqlx::query_as(super::instances::CURRENT)
-            .bind(run.run_key.0)
-            .bind(Some(vec![task]))
-            .bind(map_index.map(|index| index.0))
-            .fetch_all(&self.pool)
-            .await?)
+        let this = map_index.0;
+        let rows = self.rows_of(run, Some(&[number]), this..=this).await?;
+        Ok(filled(task_id, number, this..this + 1, rows).pop())
     }
 }
 
-/// The instances of a task as people see them: of an expanded one all of them, whatever has happened.
+/// The map indexes of a task; without a size it is not expanded.
+pub(super) fn indexes(size: Option<i32>) -> Range<i32> {
+    size.map_or(-1..0, |size| 0..size)
+}
+
+/// Instances of a task as people see them: one for each index, whatever has happened.
 pub(super) fn filled(
     task_id: &TaskId,
     number: i32,
-    size: Option<i32>,
+    indexes: Range<i32>,
     rows: Vec<Row>,
 ) -> Vec<InstanceRecord> {
     let mut by_index: BTreeMap<i32, InstanceRecord> =
@@ -165,7 +155,6 @@ pub(super) fn filled(
         map_index: MapIndex(index),
         ..InstanceRecord::untouched(task_id.clone(), number)
     };
-    let indexes = size.map_or(-1..0, |size| 0..size);
     indexes.map(|index| by_index.remove(&index).unwrap_or_else(|| untouched(index))).collect()
 }
 

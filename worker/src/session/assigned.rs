@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,12 +16,14 @@ use subak_core::variable::secret_parts;
 use subak_core::xcom::{self, KEPT_BYTES, MOST_BYTES};
 use subak_proto::{Assignment, Dataset, Outcome, Report, ScanCount, TryRef, XCom};
 use subak_task::{Connection, Pipeline, TaskContext, TaskIdentity, TaskOutput};
+use subak_trace::Traces;
 
 use tokio_util::sync::CancellationToken;
 
 use super::copies::Copied;
 use super::letters::LetterCount;
 use super::outbox::{Outbox, TryLine, packed};
+use super::traced;
 use crate::host::{Host, Place};
 use crate::large;
 use crate::log::{Chunk, Patterns, Shipper, TryLog, hidden};
@@ -38,6 +40,7 @@ pub(crate) struct Assigned {
     /// Large XComs that the templates name, not read yet.
     pub(crate) large: Vec<(XComKey, PathBuf)>,
     do_xcom_push: bool,
+    traces: Traces,
     /// Where it writes its own, if it returns a large one.
     object: Option<PathBuf>,
 }
@@ -86,6 +89,7 @@ pub(crate) fn assigned(
             logical_date: run.logical_date_micros.and_then(instant),
             data_interval_start: run.data_interval_start_micros.and_then(instant),
             data_interval_end: run.data_interval_end_micros.and_then(instant),
+            ids: traced::ids(&run.uuid, try_ref),
         })
     };
     let identity = TaskIdentity {
@@ -141,9 +145,11 @@ pub(crate) fn assigned(
     };
     let timeout =
         (assignment.timeout_micros > 0).then(|| Duration::from_micros(assignment.timeout_micros));
-    let this =
-        Try { task, ctx, log, templates, timeout, stop, grace: host.grace, clock: host.clock };
-    Ok(Assigned { try_ref, this, letters, large, do_xcom_push: assignment.do_xcom_push, object })
+    let (grace, clock) = (host.grace, host.clock);
+    let rendered = OnceLock::new();
+    let this = Try { task, ctx, log, templates, rendered, timeout, stop, grace, clock };
+    let (do_xcom_push, traces) = (assignment.do_xcom_push, host.traces.clone());
+    Ok(Assigned { try_ref, this, letters, large, do_xcom_push, traces, object })
 }
 
 fn instance(try_ref: TryRef) -> InstanceKey {
@@ -310,6 +316,11 @@ impl Assigned {
 
     /// Puts the end of the try into the words of the protocol.
     pub(crate) fn report(&self, ended: Ended) -> Report {
+        if self.traces.is_on()
+            && let Some(span) = traced::span(self, &ended)
+        {
+            self.traces.emit(span);
+        }
         let (outcome, output) = match ended.end {
             End::Success(output) => (Outcome::Success, output),
             End::Failed => (Outcome::Failed, TaskOutput::default()),
@@ -326,6 +337,11 @@ impl Assigned {
             function_ended_micros: ended.ended_micros,
             rows_rejected: output.rows_rejected,
             dead_letter_chunks: self.letters.sent(),
+            rendered: self
+                .this
+                .rendered
+                .get()
+                .map_or_else(Vec::new, |with| with.to_string().into()),
             ..Report::default()
         };
         report.set_outcome(outcome);

@@ -16,6 +16,7 @@ mod letters;
 mod outbox;
 mod outgoing;
 mod tls;
+mod traced;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! caught, the end put into words.
 
 mod prepared;
+mod rendered;
 mod run;
 mod stop;
 

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
 use subak_core::dag::model::Task;
-use subak_core::template::is_template;
+use subak_core::template::has_templates;
 use subak_task::ErasedOperator;
 
 use crate::registry::Registry;
@@ -33,15 +32,6 @@ impl PreparedTask {
     /// Whether the operator never waits.
     pub(crate) fn is_immediate(&self) -> bool {
         self.operator.as_ref().is_some_and(|operator| operator.immediate())
-    }
-}
-
-fn has_templates(value: &Value) -> bool {
-    match value {
-        Value::String(text) => is_template(text),
-        Value::Array(values) => values.iter().any(has_templates),
-        Value::Object(members) => members.values().any(has_templates),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -13,6 +13,7 @@ use subak_task::{ErrorClass, LogSink, TaskContext, TaskError, TaskOutput};
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
+use super::rendered::shown_arguments;
 use super::{PreparedTask, StopCause, StopOrder};
 use crate::clock::Clock;
 use crate::log::TryLog;
@@ -32,6 +33,8 @@ pub(crate) struct Try {
     pub(crate) log: Arc<TryLog>,
     /// What templates see; needed only where the task has some.
     pub(crate) templates: Option<RunContext>,
+    /// The arguments as people see them, once they are rendered.
+    pub(crate) rendered: OnceLock<Value>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) stop: Arc<StopOrder>,
     /// Between TERM and KILL.
@@ -63,7 +66,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Success(_) => "success",
             Self::Failed | Self::FailedPermanently => "failed",
@@ -185,7 +188,10 @@ fn templates(this: &Try) -> Result<&RunContext, TaskError> {
 }
 
 fn rendered(this: &Try) -> Result<Value, TaskError> {
-    template::render_task(&this.task.task, templates(this)?).map_err(TaskError::permanent)
+    let with = template::render_task(&this.task.task, templates(this)?);
+    let with = with.map_err(TaskError::permanent)?;
+    this.rendered.get_or_init(|| shown_arguments(&with, this.log.patterns()));
+    Ok(with)
 }
 
 fn judge(

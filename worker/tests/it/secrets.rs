@@ -64,6 +64,9 @@ async fn a_value_is_handed_on_as_it_is_and_shown_without_secrets() {
     assert_eq!(report.outcome(), Outcome::Success, "{}", report.error);
     assert!(call.log(2).contains("it is ***@db"), "{}", call.log(2));
     assert_eq!(report.xcoms[0].shown, br#""it is ***@db""#);
+    let rendered: Value = serde_json::from_slice(&report.rendered).unwrap();
+    assert_eq!(rendered["env"]["URL"], "pg://me:***@db");
+    assert!(!rendered.to_string().contains("hunter22"), "{rendered}");
     call.keep_log(2, report.log_chunks);
     call.answer(2, Answer::Accepted);
     worker.end().await.unwrap();

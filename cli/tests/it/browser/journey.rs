@@ -10,11 +10,11 @@ use crate::standalone;
 
 impl Scene {
     /// Says yes to whatever a page asks.
-    fn sure(&self) {
+    pub(super) fn sure(&self) {
         self.browser.script("window.confirm = () => true");
     }
 
-    fn fill(&self, field: &str, text: &str) {
+    pub(super) fn fill(&self, field: &str, text: &str) {
         let set =
             format!("const it = document.querySelector('{field}'); it.value = ''; it.focus()");
         self.browser.script(&set);

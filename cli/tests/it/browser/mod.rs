@@ -3,14 +3,16 @@
 mod dags;
 mod driver;
 mod journey;
+mod letters;
 mod pictures;
 
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::Instant;
 
 use crate::standalone::{self, Standalone};
-use driver::{Browser, ENTER, TAB};
+use driver::{Browser, ENTER, PATIENCE, TAB};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery";
@@ -25,8 +27,12 @@ struct Scene {
 
 impl Scene {
     fn set() -> Self {
+        Self::at(dags::place())
+    }
+
+    /// In a folder that has its DAG files.
+    fn at(place: TempDir) -> Self {
         let browser = Browser::start();
-        let place = dags::place();
         let subak = Standalone::start(place.path());
         let url = subak.said().split_whitespace().skip_while(|word| *word != "pages").nth(1);
         let url = url.unwrap().to_owned();
@@ -45,6 +51,18 @@ impl Scene {
 
     fn open(&self, path: &str) {
         self.browser.open(&format!("{}{path}", self.url));
+    }
+
+    /// Looks at a page that is not live until it shows what is waited for.
+    fn open_until(&self, path: &str, expression: &str) {
+        let began = Instant::now();
+        loop {
+            self.open(path);
+            if self.browser.script(&format!("return Boolean({expression})")) == true {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "`{expression}` at {path}: {}", self.text());
+        }
     }
 
     /// Signs in by the form, with the keyboard alone.

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use subak_testkit::stack::{Database, Stack};
 
-use super::{runs, stack, topic};
+use super::{runs, stack, stack_of, topic};
 
 const DAG: &str = "orders";
 
@@ -33,6 +33,13 @@ async fn position(stack: &Stack) -> Result<i64> {
 async fn goes_on(stack: &Stack) -> Result<()> {
     let from = position(stack).await?;
     stack.until("the feed to go on", async || Ok(position(stack).await? > from + 100)).await
+}
+
+/// Runs a command that succeeds.
+async fn asked(stack: &Stack, command: &[&str]) -> Result<()> {
+    let output = stack.subak(command).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// What is in the topic now: how many records, and that none is missing.
@@ -66,8 +73,7 @@ async fn a_feed_yields_and_goes_on() -> Result<()> {
 
     // Paused: it ends well, and nothing follows.
     let metadata = stack.metadata();
-    let paused = stack.subak(&["dags", "pause", DAG]).await?;
-    ensure!(paused.status.success(), "{}", String::from_utf8_lossy(&paused.stderr));
+    asked(&stack, &["dags", "pause", DAG]).await?;
     stack
         .until("the pause", async || Ok(runs(&stack, DAG).await? == ["success", "success"]))
         .await?;
@@ -76,8 +82,7 @@ async fn a_feed_yields_and_goes_on() -> Result<()> {
     // Every yield is a checkpoint: nothing was sent twice.
     assert_eq!((count, position(&stack).await?), (sent, sent));
 
-    let resumed = stack.subak(&["dags", "unpause", DAG]).await?;
-    ensure!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    asked(&stack, &["dags", "unpause", DAG]).await?;
     goes_on(&stack).await?;
 
     // Killed: another try of the same run goes on; at least once.
@@ -88,8 +93,7 @@ async fn a_feed_yields_and_goes_on() -> Result<()> {
     assert_eq!(runs(&stack, DAG).await?, ["success", "success", "running"]);
 
     let run = metadata.texts("SELECT run_id FROM run WHERE state = 'running'").await?.remove(0);
-    let cancelled = stack.subak(&["runs", "cancel", DAG, &run]).await?;
-    ensure!(cancelled.status.success(), "{}", String::from_utf8_lossy(&cancelled.stderr));
+    asked(&stack, &["runs", "cancel", DAG, &run]).await?;
     // A cancel is not a yield: the run has failed, and the next one begins after a rest.
     stack
         .until("the cancel", async || {
@@ -98,8 +102,56 @@ async fn a_feed_yields_and_goes_on() -> Result<()> {
         })
         .await?;
     goes_on(&stack).await?;
+    // What is still on its way is in one partition, and not in another: nothing is sent while they are
+    // looked at.
+    asked(&stack, &["dags", "pause", DAG]).await?;
+    stack
+        .until("the last pause", async || {
+            Ok(runs(&stack, DAG).await?.iter().all(|state| state != "running"))
+        })
+        .await?;
     let count = all_there(&stack, &warehouse, "two").await?;
     ensure!(count >= sent, "{count} of {sent}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_leaves_a_drained_worker_for_another() -> Result<()> {
+    let (mut stack, broker) = stack_of(2, 1).await?;
+    let topic = topic(broker, "orders", 2).await?;
+    let warehouse = stack.add_database("warehouse").await?;
+    stack.add_dag("drain", &drain(&topic)).await?;
+    stack.add_dag(DAG, &endless(&topic, 400)).await?;
+    goes_on(&stack).await?;
+
+    let held = "SELECT s.worker FROM live l JOIN worker_session s USING (session)";
+    let worker = stack.metadata().texts(held).await?.remove(0);
+    asked(&stack, &["workers", "drain", &worker]).await?;
+    stack
+        .until("the next run", async || Ok(runs(&stack, DAG).await? == ["success", "running"]))
+        .await?;
+    goes_on(&stack).await?;
+    let other = stack.metadata().texts(held).await?;
+    ensure!(other != [worker.as_str()], "{worker} is drained and goes on");
+
+    // The drained one has nothing left to do.
+    let mut process = stack.take_worker(usize::from(worker == "worker-1"));
+    let mut status = None;
+    stack
+        .until("the drained worker to end", async || {
+            status = process.ended()?;
+            Ok(status.is_some())
+        })
+        .await?;
+    assert!(status.is_some_and(|status| status.success()), "{status:?} {}", process.log_tail());
+
+    asked(&stack, &["dags", "pause", DAG]).await?;
+    stack
+        .until("the pause", async || Ok(runs(&stack, DAG).await? == ["success", "success"]))
+        .await?;
+    // It left at a checkpoint: nothing was sent twice, nothing is missing.
+    let sent = position(&stack).await?;
+    assert_eq!(all_there(&stack, &warehouse, "one").await?, sent);
     Ok(())
 }
 

@@ -13,11 +13,16 @@ use subak_testkit::stack::{Stack, StackOptions};
 
 /// An installation with a connection `kafka_main`. Its worker has this many ordinary slots.
 async fn stack(slots: u32) -> Result<(Stack, &'static Broker)> {
+    stack_of(1, slots).await
+}
+
+/// The same with several workers.
+async fn stack_of(workers: usize, slots: u32) -> Result<(Stack, &'static Broker)> {
     let broker = broker().await?;
     let stack = Stack::start(StackOptions {
         binary: env!("CARGO_BIN_EXE_subak").into(),
         servers: 1,
-        workers: 1,
+        workers,
         slots: Some(slots),
         lease_secs: 2,
     })

@@ -195,6 +195,7 @@ fn history(
         started_at: live.started_at,
         rows_rejected: (report.rows_rejected > 0)
             .then(|| i64::try_from(report.rows_rejected).unwrap_or(i64::MAX)),
+        rendered: report.rendered.clone(),
         cause: cause.map(str::to_owned),
         error: report.error.clone(),
         log: inline_log(report).map(<[u8]>::to_vec),

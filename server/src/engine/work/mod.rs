@@ -63,6 +63,8 @@ pub(super) struct After {
     pub(super) timer: bool,
     /// Somebody is to be told of an end.
     pub(super) notices: bool,
+    /// Runs that ended.
+    pub(super) ended: Vec<RunKey>,
 }
 
 impl<'e> Work<'e> {
@@ -222,6 +224,7 @@ impl<'e> Work<'e> {
             work.finish();
             let (before, now) = (&work.before, &work.locked);
             if !before.state.is_final() && now.state.is_final() {
+                self.after.ended.push(now.key);
                 let load = match now.backfill {
                     Some(backfill) => backfills.entry(backfill).or_default(),
                     None => loads.entry(now.dag).or_default(),

@@ -55,6 +55,7 @@ impl Served {
             lease: LEASE,
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: subak_server::engine::Traces::default(),
         };
         let config = ServerConfig {
             engine,

@@ -210,6 +210,7 @@ fn report(assignment: &Assignment) -> TryReport {
             }],
             datasets: vec![dataset()],
             rows_rejected: 2,
+            rendered: Some(json!({"path": "/data/2026-01-01/sales.csv", "header": true})),
             log: Some(log(b"opening sales.csv\n3 rows\n")),
             ..bare(Outcome::Success, None)
         },

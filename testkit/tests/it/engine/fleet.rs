@@ -112,6 +112,7 @@ impl Fleet {
             lease: LEASE,
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: subak_server::engine::Traces::default(),
         };
         let stop = self.stop.clone();
         let engine =

@@ -62,6 +62,7 @@ impl World {
             lease: Duration::from_secs(3_600),
             keep_days: 30,
             answer_within: EngineConfig::ANSWER_WITHIN,
+            traces: subak_server::engine::Traces::default(),
         };
         let mut loops = JoinSet::new();
         let stop = CancellationToken::new();
