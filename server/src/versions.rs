@@ -10,6 +10,8 @@ use subak_web::graph::{Layout, layout};
 
 /// How many versions are kept; the one used longest ago goes first.
 const KEPT: usize = 64;
+/// And so many bytes of their files.
+const KEPT_BYTES: usize = 2 << 20;
 
 /// A version with the layout of its graph.
 pub(crate) struct Version {
@@ -38,11 +40,14 @@ impl Version {
 pub(crate) struct Versions {
     store: Store,
     kept: Mutex<VecDeque<Arc<Version>>>,
+    /// One is read at a time: many who open a run at once want the same, and a large one in memory is
+    /// fifty times its file.
+    reads: tokio::sync::Mutex<()>,
 }
 
 impl Versions {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, kept: Mutex::default() }
+        Self { store, kept: Mutex::default(), reads: tokio::sync::Mutex::default() }
     }
 
     /// Returns the version that a run is pinned to.
@@ -55,6 +60,10 @@ impl Versions {
         if let Some(known) = self.known(dag, version) {
             return Ok(known);
         }
+        let _reads = self.reads.lock().await;
+        if let Some(known) = self.known(dag, version) {
+            return Ok(known);
+        }
         let record =
             self.store.version_get(dag, version).await?.ok_or_else(|| StoreError::Corrupt {
                 what: format!("version {version} of DAG {dag}"),
@@ -63,7 +72,12 @@ impl Versions {
         let made = Arc::new(Version { record, layout: OnceLock::new(), plan: OnceLock::new() });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front(made.clone());
-        kept.truncate(KEPT);
+        let bytes = |kept: &VecDeque<Arc<Version>>| -> usize {
+            kept.iter().map(|it| it.record.source.len()).sum()
+        };
+        while kept.len() > KEPT || kept.len() > 1 && bytes(&kept) > KEPT_BYTES {
+            kept.pop_back();
+        }
         Ok(made)
     }
 

@@ -48,16 +48,19 @@ pub(super) async fn events(
     viewer: Viewer,
     Path(dag_id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    grid(&app, &dag_id, viewer.t).await?;
+    look(&app, &dag_id, viewer.t).await?;
     let (stop, t) = (app.stop.clone(), viewer.t);
     Ok(watch(stop, move || {
         let (app, dag_id) = (app.clone(), dag_id.clone());
-        async move {
-            // One look serves all who watch the DAG.
-            let part = app.grids.get((dag_id.clone(), t.language), || part(&app, &dag_id, t)).await;
-            part.ok_or(ApiError::DagNotFound(dag_id))
-        }
+        async move { look(&app, &dag_id, t).await }
     }))
+}
+
+/// One look serves all who watch the DAG.
+async fn look(app: &App, dag_id: &str, t: &'static Text) -> Result<Part, ApiError> {
+    let ask = || part(app, dag_id, t);
+    let seen = app.grids.get((dag_id.to_owned(), t.language), ask).await;
+    seen.ok_or_else(|| ApiError::DagNotFound(dag_id.to_owned()))
 }
 
 async fn part(app: &App, dag_id: &str, t: &'static Text) -> Option<Part> {

@@ -41,13 +41,14 @@ impl Pulse {
         Self { changes: app.actions.changes_of(run), stop: app.stop.clone(), ends: now + LIFE }
     }
 
-    /// Waits until it is time to look: what was seen before the instant does not count. `None`: the
-    /// stream is over.
-    pub(super) async fn beat(&mut self) -> Option<Instant> {
+    /// Rests, then waits until it is time to look: what was seen before the instant does not count.
+    /// `None`: the stream is over.
+    pub(super) async fn beat(&mut self, rest: Duration) -> Option<Instant> {
         if self.stop.is_cancelled() || Instant::now() >= self.ends {
             return None;
         }
         let stop = self.stop.clone();
+        stop.run_until_cancelled(sleep(rest)).await?;
         select! {
             biased;
             () = stop.cancelled() => return None,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Form;
 use axum::extract::State;
@@ -21,6 +22,7 @@ use super::pulse::Pulse;
 use super::run_actions::RunAction;
 use super::run_live::run_live;
 use super::viewer::Viewer;
+use super::watch::rest;
 use crate::api::checked;
 use crate::app::App;
 use crate::clock;
@@ -105,6 +107,8 @@ struct Watch {
     /// What was seen before does not count.
     since: Instant,
     print: Option<u64>,
+    /// Bytes of the last part.
+    sent: usize,
 }
 
 impl Watch {
@@ -126,20 +130,25 @@ pub(super) async fn events(
     viewer: Viewer,
     Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let run = Look::at(&app, &dag_id, &run_id).await?.run;
+    let run = app.store.run_get(&dag_id, &run_id).await?;
+    let run = run.ok_or(ApiError::RunNotFound { dag_id, run_id })?;
     // Listens before it looks again, so that no change is missed.
     let pulse = Pulse::of(&app, run.run_key);
-    let watch = Watch { app, viewer, run, pulse, since: Instant::now(), print: None };
+    let (since, print, sent) = (Instant::now(), None, 0);
+    let watch = Watch { app, viewer, run, pulse, since, print, sent };
     let stream = unfold(watch, |mut watch| async move {
+        if watch.sent > 0 {
+            watch.since = watch.pulse.beat(rest(watch.sent)).await?;
+        }
         loop {
             if let Some(part) = watch.part().await
                 && watch.print != Some(part.print)
             {
-                watch.print = Some(part.print);
+                (watch.print, watch.sent) = (Some(part.print), part.markup.len());
                 let event = Event::default().data(&part.markup);
                 return Some((Ok(event), watch));
             }
-            watch.since = watch.pulse.beat().await?;
+            watch.since = watch.pulse.beat(Duration::ZERO).await?;
         }
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))

@@ -1,6 +1,7 @@
 //! The stream of a task instance's page: new lines of its log, and its state.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -86,7 +87,7 @@ pub(super) async fn events(
             if let Ok(Some(event)) = watch.look().await {
                 return Some((Ok(event), watch));
             }
-            watch.pulse.beat().await?;
+            watch.pulse.beat(Duration::ZERO).await?;
         }
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
