@@ -317,13 +317,12 @@ def measure(standalone, bootstrap, records, work):
     rows.unlink()
     words = standalone.psql
     dsn = f"host={words[words.index('-h') + 1]} port={words[words.index('-p') + 1]} user={words[words.index('-U') + 1]} dbname={words[-1]}"
-    some = records // 5
     for how in ("execute_values", "copy"):
         standalone.sql(TABLE.format("users_python"))
         began = time.monotonic()
         script = str(Path(__file__).with_name("pipeline.py"))
-        subprocess.run([sys.executable, script, bootstrap, TOPIC, str(some), dsn, "users_python", how], check=True)
-        rate[f"python {how}"] = some / (time.monotonic() - began)
+        subprocess.run([sys.executable, script, bootstrap, TOPIC, str(records), dsn, "users_python", how], check=True)
+        rate[f"python {how}"] = records / (time.monotonic() - began)
     rate["idle memory"] = idle
     late = delays(standalone, bootstrap)
     rate["p50"], rate["p95"] = late[len(late) // 2], late[len(late) * 95 // 100]

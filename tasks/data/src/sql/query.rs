@@ -16,7 +16,8 @@ use futures::StreamExt;
 use serde_json::Value;
 use subak_core::operators::data::Step;
 use subak_task::{DatasetRef, DatasetStats, ScanCounts, TaskContext};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::explain;
 use super::steps;
@@ -28,6 +29,9 @@ use crate::runtime::threads;
 
 /// Consumers of memory that an error names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN;
+
+/// Batches of a part that wait to be written.
+const AHEAD: usize = 2;
 
 /// A query and what it needs.
 pub(crate) struct Query {
@@ -155,14 +159,39 @@ fn provenance(tables: &Tables) -> Vec<Value> {
     all
 }
 
+/// Writes on a thread of its own, while the next batches are computed.
 async fn write(
     mut stream: SendableRecordBatchStream,
     mut writer: PartWriter,
 ) -> Result<Part, DataError> {
+    let (sender, mut batches) = mpsc::channel(AHEAD);
+    let writing = spawn_blocking(move || {
+        while let Some(batch) = batches.blocking_recv() {
+            writer.write(&batch)?;
+        }
+        // Not finished here: the query may have been given up.
+        Ok(writer)
+    });
     while let Some(batch) = stream.next().await {
-        writer.write(&batch?)?;
+        match batch {
+            Ok(batch) => {
+                // Nobody takes it any more: a write has failed.
+                if sender.send(batch).await.is_err() {
+                    break;
+                }
+            }
+            Err(error) => {
+                // What has failed changes no file any more once that is said.
+                drop(sender);
+                let _ = writing.await;
+                return Err(error.into());
+            }
+        }
     }
-    writer.finish()
+    drop(sender);
+    let written: Result<PartWriter, DataError> =
+        writing.await.map_err(|error| DataError::permanent(format!("writing failed: {error}")))?;
+    written?.finish()
 }
 
 /// Says whether the result's rows are in the order of the input's: nothing in the plan mixes them.
