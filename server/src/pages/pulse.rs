@@ -69,7 +69,7 @@ impl Pulse {
     async fn changed(&mut self) {
         // Nobody tells any more: the server ends.
         if self.changes.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -44,9 +44,7 @@ where
     let stream = unfold((look, None, Duration::ZERO), move |(look, mut print, rests)| {
         let stop = stop.clone();
         async move {
-            if stop.run_until_cancelled(sleep(rests)).await.is_none() {
-                return None;
-            }
+            stop.run_until_cancelled(sleep(rests)).await?;
             loop {
                 // A database that is away for a moment: the next look may see it.
                 if let Ok(part) = look().await

@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn long_arguments_are_cut_and_secrets_hidden_first() {
-        let patterns = Patterns::new(["hunter22-hunter22"].into_iter());
+        let patterns = Patterns::new(["hunter22-hunter22"]);
         let long = "é".repeat(MOST_CHARS - 5) + "hunter22-hunter22";
         let list: Vec<u32> = (0..5_000).collect();
         let shown = shown_arguments(&json!({"a": long, "b": [1, "x"], "c": list}), &patterns);
