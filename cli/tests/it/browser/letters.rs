@@ -44,14 +44,14 @@ fn what_was_rejected_is_mended_and_goes_through() {
 
     // Mended: the server reads the file by itself, and its newest version is what a replay takes.
     fs::write(&file, PRICES.replace("on_bad_row:", "null_values: [n/a], on_bad_row:")).unwrap();
-    scene.open_until("/dags/prices/versions", "document.body.innerText.includes('null_values')");
+    scene.open_until("/dags/prices/versions", "document.querySelectorAll('table tbody tr').length === 2");
     scene.open("/dead-letters?dag=prices&reason=n%2Fa");
     scene.sure();
     browser.click("form.replay button");
     browser.until("document.querySelector('#run-state.s-success')");
     let run = browser.script("return location.pathname").as_str().unwrap().to_owned();
     scene.open(&format!("{run}/tasks/load"));
-    browser.until("document.querySelector('.xcoms')?.innerText.includes('\"rows_loaded\": 2')");
+    browser.until("document.querySelector('.xcoms')?.innerText.includes('\"rows\": 2')");
     scene.open("/dead-letters?dag=prices");
     let states = "return [...document.querySelectorAll('table.letters .badge')].map(it => it.innerText).sort().join()";
     browser.until("document.querySelectorAll('table.letters tbody tr').length === 3");
