@@ -7,6 +7,8 @@ source scripts/tools.sh
 step "build"
 cargo build --workspace --all-targets --locked
 step "tests"
+# Most of a test is waiting for servers: twice as many as there are cores keep these busy.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
