@@ -24,6 +24,10 @@ PLACES = [("Denpasar", "Bali", "Indonesia"), ("Jakarta", "DKI Jakarta", "Indones
           ("Lyon", "Rhône", "France"), ("Köln", "NRW", "Germany"), ("Accra", "Greater Accra", "Ghana")]
 STREETS = ["Jalan Merdeka", "Rue Victor Hugo", "Hauptstraße", "High Street"]
 
+# Answers that hold no user, each kind in its turn.
+BODIES = [("utf8", b"\xff\xfe{\"results\":[]}"), ("html", b"<html>maintenance</html>"),
+          ("cut", b"{\"results\": ["), ("error", b"{\"error\": \"none\"}"), ("array", b"[1, 2")]
+
 
 class Users:
     """The users of a seed, one after the other, and what is known of those that were sent."""
@@ -48,8 +52,8 @@ class Users:
                 if self.asked % 17 == 5:
                     return 429, {"Retry-After": "0"}, b""
                 if self.asked % 13 == 7:
-                    body = self.random.choice([b"<html>maintenance</html>", b"\xff\xfe{\"results\":[]}", b"{\"results\": [", b"[1, 2", b"{\"error\": \"none\"}"])
-                    return 200, {}, self.note(body, "answer")
+                    bad, body = BODIES[self.asked // 13 % len(BODIES)]
+                    return 200, {}, self.note(body, bad)
             records = [self.record() for _ in range(left)]
             return 200, {}, b"{\"results\":[" + b",".join(records) + b"]}"
 

@@ -158,6 +158,18 @@ async fn show(options: Show) -> Outcome {
         }
         table.print()?;
     }
+    let groups = look.groups();
+    if !groups.is_empty() {
+        output::line("")?;
+        let mut table = Table::new(&["consumer group", "partition", "committed", "lag"]);
+        for row in groups {
+            table.row(row);
+        }
+        table.print()?;
+    }
+    if let Some(missing) = &look.groups_missing {
+        output::line(missing)?;
+    }
     if !look.records.is_empty() {
         output::line("")?;
         output.list(&look.records)?;

@@ -1,6 +1,8 @@
 //! What brokers tell of topics, as workers and servers speak of it. What a broker cannot tell is left
 //! out, and said to be missing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A topic in the list of a connection's.
@@ -30,6 +32,20 @@ pub struct TopicMarks {
     pub name: String,
     /// None: there is no such topic.
     pub partitions: Vec<PartitionMarks>,
+    /// The consumer groups that have committed offsets of it, by name: whoever reads it, not only us.
+    #[serde(default)]
+    pub groups: Vec<GroupMarks>,
+    /// Why there may be more groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_missing: Option<String>,
+}
+
+/// How far a consumer group is in a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMarks {
+    pub group: String,
+    /// By partition: the offset that the group reads next.
+    pub committed: BTreeMap<i32, i64>,
 }
 
 /// How far a partition goes.
@@ -90,7 +106,7 @@ pub struct Content {
     pub size_bytes: u64,
 }
 
-/// How far a pipeline lags behind a partition.
+/// How far a pipeline or a group lags behind a partition.
 #[must_use]
 pub fn lag(high: Option<i64>, position: Option<i64>) -> Option<i64> {
     Some((high? - position?).max(0))

@@ -13,7 +13,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig as _;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
@@ -255,6 +255,25 @@ impl Broker {
             Ok(())
         };
         tokio::task::spawn_blocking(producing).await?
+    }
+
+    /// Commits an offset of a partition for a consumer group, as a reader of somebody else's does.
+    pub async fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> anyhow::Result<()> {
+        let mut config = self.config();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        let committing = move || -> anyhow::Result<()> {
+            let consumer = BaseConsumer::<DefaultConsumerContext>::from_config(&config)?;
+            Ok(consumer.commit(&list, CommitMode::Sync)?)
+        };
+        tokio::task::spawn_blocking(committing).await?
     }
 
     /// Every record of a topic that is there now, as key and value, partition by partition.

@@ -250,6 +250,8 @@ texts! {
     offsets: "Offsets", "Offset";
     leader: "Leader", "Pemimpin";
     in_sync: "In sync", "Sinkron";
+    consumer_group: "Consumer group", "Grup konsumen";
+    consumer_groups: "Consumer groups", "Grup konsumen";
     positions: "Positions", "Posisi";
     position_read: "Read up to", "Dibaca sampai";
     position_loaded: "Loaded up to", "Dimuat sampai";

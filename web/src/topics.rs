@@ -69,6 +69,10 @@ pub struct TopicPage<'a> {
     pub partitions: Vec<PartitionRow>,
     pub positions: Vec<PositionRow>,
     pub pipelines: Vec<PipelineRow>,
+    /// Consumer groups and partitions.
+    pub groups: Vec<GroupRow>,
+    /// Why there may be more groups.
+    pub groups_missing: Option<String>,
     pub records: Vec<RecordRow>,
     /// Why there may be more records.
     pub records_missing: Option<String>,
@@ -95,6 +99,15 @@ pub struct PositionRow {
     pub partition: i32,
     pub position: String,
     pub loaded: String,
+}
+
+/// How far a consumer group is in a partition.
+#[derive(Debug, Clone)]
+pub struct GroupRow {
+    pub group: String,
+    pub partition: i32,
+    pub committed: String,
+    pub lag: String,
 }
 
 /// A record.

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use subak_core::topic::{Content, PartitionMarks, TopicHead, TopicLook, TopicRecord, lag};
+use subak_core::topic::{
+    Content, GroupMarks, PartitionMarks, TopicHead, TopicLook, TopicRecord, lag,
+};
 use subak_store::read::PipelineRecord;
 
 use crate::output::Row;
@@ -45,6 +47,25 @@ pub(super) struct Look {
     /// Why there may be more records.
     pub(super) missing: Option<String>,
     pipelines: Vec<Pipeline>,
+    #[serde(default)]
+    groups: Vec<Group>,
+    /// Why there may be more groups.
+    #[serde(default)]
+    pub(super) groups_missing: Option<String>,
+}
+
+/// A consumer group, as brokers know it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Group {
+    group: String,
+    partitions: Vec<GroupPartition>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct GroupPartition {
+    partition: i32,
+    committed_offset: i64,
+    lag: Option<i64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -133,12 +154,25 @@ impl Look {
         let own = readers.iter().filter(|it| it.topic == look.marks.name);
         Self {
             pipelines: own.map(|it| Pipeline::new(it, parts)).collect(),
+            groups: look.marks.groups.iter().map(|it| Group::new(it, parts)).collect(),
+            groups_missing: look.marks.groups_missing.clone(),
             partitions: parts.iter().map(Partition::from).collect(),
             records: look.records.iter().map(Record::from).collect(),
             cluster: look.cluster,
             missing: look.missing,
             topic: look.marks.name,
         }
+    }
+
+    /// How far each consumer group is with each partition.
+    pub(super) fn groups(&self) -> Vec<[String; 4]> {
+        let row = |group: &Group, it: &GroupPartition| {
+            let (partition, committed) =
+                (it.partition.to_string(), it.committed_offset.to_string());
+            [group.group.clone(), partition, committed, known(it.lag)]
+        };
+        let of = |it: &Group| it.partitions.iter().map(|part| row(it, part)).collect::<Vec<_>>();
+        self.groups.iter().flat_map(of).collect()
     }
 
     /// How far each reader is with each partition.
@@ -154,6 +188,18 @@ impl Look {
         };
         let of = |it: &Pipeline| it.partitions.iter().map(|lag| row(it, lag)).collect::<Vec<_>>();
         self.pipelines.iter().flat_map(of).collect()
+    }
+}
+
+impl Group {
+    fn new(marks: &GroupMarks, partitions: &[PartitionMarks]) -> Self {
+        let of = |(partition, committed): (&i32, &i64)| {
+            let marks = partitions.iter().find(|it| it.partition == *partition);
+            let lag = lag(marks.and_then(|it| it.high), Some(*committed));
+            GroupPartition { partition: *partition, committed_offset: *committed, lag }
+        };
+        let partitions = marks.committed.iter().map(of).collect();
+        Self { group: marks.group.clone(), partitions }
     }
 }
 

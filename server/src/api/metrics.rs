@@ -115,6 +115,21 @@ impl Text {
         self.of_partitions("subak_topic_high_watermark", about, lags, |part| part.high);
         let about = "The offset up to which a pipeline has read, or is reading.";
         self.of_partitions("subak_topic_position", about, lags, |part| part.position);
+        let about = "Offsets that a consumer group of such a topic has not read yet, whoever it belongs to.";
+        self.family("subak_group_lag", "gauge", about);
+        for it in &lags.groups {
+            for part in &it.partitions {
+                let Some(lag) = part.lag else { continue };
+                let partition = part.partition.to_string();
+                let labels = [
+                    ("connection", &*it.connection),
+                    ("group", &it.group),
+                    ("topic", &it.topic),
+                    ("partition", &partition),
+                ];
+                self.sample("subak_group_lag", &labels, lag);
+            }
+        }
         let about = "Ranges that are not in all of their sinks.";
         self.family("subak_topic_open_ranges", "gauge", about);
         for it in &lags.pipelines {

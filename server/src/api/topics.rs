@@ -9,7 +9,7 @@ use super::paging::Listing;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
-use crate::topics::{PartitionLag, PipelineLag, RECORDS_MOST};
+use crate::topics::{GroupLag, GroupPartition, PartitionLag, PipelineLag, RECORDS_MOST};
 
 /// Records that are shown if nobody says how many.
 const RECORDS: u32 = 20;
@@ -83,6 +83,28 @@ pub(super) struct Look {
     /// Why there may be more records.
     missing: Option<String>,
     pipelines: Vec<PipelineView>,
+    /// The consumer groups that have committed offsets of it, whoever they belong to.
+    groups: Vec<GroupView>,
+    /// Why there may be more groups.
+    groups_missing: Option<String>,
+}
+
+/// A consumer group, as brokers know it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConsumerGroup")]
+struct GroupView {
+    group: String,
+    /// Offsets of all its partitions together that it has not read yet.
+    lag: Option<i64>,
+    partitions: Vec<GroupPartitionView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConsumerGroupPartition")]
+struct GroupPartitionView {
+    partition: i32,
+    committed_offset: i64,
+    lag: Option<i64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -171,6 +193,8 @@ pub(super) async fn get(
         cluster: look.cluster.clone(),
         partitions: look.marks.partitions.iter().map(PartitionView::from).collect(),
         missing: look.missing.clone(),
+        groups: GroupLag::of(&connection_id, &look.marks).iter().map(GroupView::from).collect(),
+        groups_missing: look.marks.groups_missing.clone(),
         records: look
             .records
             .iter()
@@ -235,6 +259,21 @@ impl From<&PipelineLag> for PipelineView {
             open_ranges: it.record.open_ranges,
             partitions: it.partitions.iter().map(lag).collect(),
             missing: it.missing.clone(),
+        }
+    }
+}
+
+impl From<&GroupLag> for GroupView {
+    fn from(it: &GroupLag) -> Self {
+        let part = |it: &GroupPartition| GroupPartitionView {
+            partition: it.partition,
+            committed_offset: it.committed,
+            lag: it.lag,
+        };
+        Self {
+            group: it.group.clone(),
+            lag: it.total(),
+            partitions: it.partitions.iter().map(part).collect(),
         }
     }
 }

@@ -4,11 +4,12 @@ use axum::extract::State;
 use axum::response::Html;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use subak_core::topic::{Content, PartitionMarks, TopicRecord};
+use subak_core::topic::{Content, PartitionMarks, TopicMarks, TopicRecord};
 use subak_web::format::{Stamp, bytes, count};
 use subak_web::text::Text;
 use subak_web::topics::{
-    PartitionRow, PipelineRow, PositionRow, Reader, RecordRow, TopicPage, TopicRow, TopicsPage,
+    GroupRow, PartitionRow, PipelineRow, PositionRow, Reader, RecordRow, TopicPage, TopicRow,
+    TopicsPage,
 };
 use subak_web::url;
 
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
-use crate::topics::{PartitionLag, PipelineLag};
+use crate::topics::{GroupLag, PartitionLag, PipelineLag};
 
 /// Records that the page of a topic shows.
 const RECORDS: u32 = 20;
@@ -112,6 +113,8 @@ pub(super) async fn show(
             .flat_map(|it| it.partitions.iter().map(|part| position(it, part, t)))
             .collect(),
         pipelines: readers.iter().map(|it| pipeline(it, t)).collect(),
+        groups: Vec::new(),
+        groups_missing: None,
         records: Vec::new(),
         records_missing: None,
         missing: None,
@@ -120,6 +123,8 @@ pub(super) async fn show(
         Err(why) => page.missing = Some(why.clone()),
         Ok(look) => {
             page.partitions = look.marks.partitions.iter().map(|it| partition(it, t)).collect();
+            page.groups = groups(&look.marks, t);
+            page.groups_missing.clone_from(&look.marks.groups_missing);
             page.records = look.records.iter().map(|it| record(it, now, t)).collect();
             page.records_missing.clone_from(&look.missing);
         }
@@ -158,6 +163,19 @@ fn position(it: &PipelineLag, part: &PartitionLag, t: &Text) -> PositionRow {
         position: offset(part.position, t),
         loaded: offset(part.loaded, t),
     }
+}
+
+fn groups(marks: &TopicMarks, t: &Text) -> Vec<GroupRow> {
+    let groups = GroupLag::of("", marks);
+    let rows = groups.iter().flat_map(|it| {
+        it.partitions.iter().map(|part| GroupRow {
+            group: it.group.clone(),
+            partition: part.partition,
+            committed: offset(Some(part.committed), t),
+            lag: offset(part.lag, t),
+        })
+    });
+    rows.collect()
 }
 
 fn partition(it: &PartitionMarks, t: &Text) -> PartitionRow {

@@ -8,7 +8,7 @@ use subak_core::topic::{ClusterMarks, PartitionMarks, lag};
 use subak_store::StoreError;
 use subak_store::read::PipelineRecord;
 
-use super::{Answer, Topics};
+use super::{Answer, GroupLag, Topics};
 
 /// Connections that are asked at once at most.
 const CONNECTIONS_MOST: usize = 32;
@@ -17,6 +17,8 @@ const CONNECTIONS_MOST: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct Lags {
     pub(crate) pipelines: Vec<PipelineLag>,
+    /// Whoever else reads their topics, and what observers are told of ours.
+    pub(crate) groups: Vec<GroupLag>,
     /// Whether the brokers of a connection were heard; if not, why.
     pub(crate) heard: BTreeMap<String, Option<String>>,
 }
@@ -122,7 +124,13 @@ impl Topics {
         let heard = |(id, answer): (&String, &Answer<ClusterMarks>)| {
             (id.clone(), answer.as_ref().as_ref().err().cloned())
         };
+        let groups =
+            marks.iter().filter_map(|(id, answer)| Some((id, answer.as_ref().as_ref().ok()?)));
+        let groups = groups
+            .flat_map(|(id, marks)| marks.topics.iter().flat_map(|topic| GroupLag::of(id, topic)))
+            .collect();
         Arc::new(Lags {
+            groups,
             heard: marks.iter().map(heard).collect(),
             pipelines: pipelines
                 .into_iter()
@@ -169,8 +177,12 @@ mod tests {
             high: Some(*high),
             missing: None,
         };
-        let topic =
-            TopicMarks { name: "orders".into(), partitions: parts.iter().map(part).collect() };
+        let topic = TopicMarks {
+            name: "orders".into(),
+            partitions: parts.iter().map(part).collect(),
+            groups: Vec::new(),
+            groups_missing: None,
+        };
         Arc::new(Ok(ClusterMarks { cluster: Some("c".into()), topics: vec![topic] }))
     }
 

@@ -2,6 +2,7 @@
 //! some seconds and asked for once however many want them, so that pages and scrapers cost brokers
 //! nothing.
 
+mod groups;
 mod lag;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use subak_proto::{Marks, TopicLook as LookRequest, Topics as HeadsRequest, reque
 use subak_store::Store;
 use tracing::warn;
 
+pub(crate) use self::groups::{GroupLag, GroupPartition};
 pub(crate) use self::lag::{Lags, PartitionLag, PipelineLag};
 use crate::engine::Engine;
 use crate::fresh::Fresh;

@@ -57,7 +57,9 @@ fn marks(partition: i32, low: i64, high: i64) -> Value {
 
 /// A worker's answer to what it is asked; the kind of the question besides.
 fn answer(kind: &Kind) -> (&'static str, Value) {
-    let orders = json!({"name": "orders", "partitions": [marks(0, 0, 200), marks(1, 0, 7)]});
+    let billing = json!({"group": "billing", "committed": {"0": 150, "1": 7}});
+    let orders = json!({"name": "orders", "partitions": [marks(0, 0, 200), marks(1, 0, 7)],
+                        "groups": [billing]});
     match kind {
         Kind::Topics(_) => {
             let heads = json!([
@@ -152,6 +154,7 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
         format!("subak_topic_lag{} 7", of(1)),
         format!("subak_topic_high_watermark{} 200", of(0)),
         format!("subak_topic_position{} 160", of(0)),
+        "subak_group_lag{connection=\"broker\",group=\"billing\",topic=\"orders\",partition=\"0\"} 50".to_owned(),
         "subak_topic_open_ranges{dag_id=\"drain\",task_id=\"read\"} 1".to_owned(),
         "subak_kafka_heard{connection=\"broker\"} 1".to_owned(),
         "subak_workers 1".to_owned(),
@@ -176,12 +179,16 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
     let (_, told) = get(app.clone(), token.clone(), "/api/v2/topics/broker/orders").await?;
     let told: Value = serde_json::from_str(&told)?;
     assert_eq!(told["partitions"][0]["high_watermark"], 200);
+    let billing = &told["groups"][0];
+    assert_eq!((&billing["group"], &billing["lag"]), (&json!("billing"), &json!(50)));
+    assert_eq!(billing["partitions"][0]["committed_offset"], 150);
     assert_eq!(told["records"][0]["value"]["text"], "{\"id\": 1}");
     assert_eq!(told["records"][0]["timestamp"], "1970-01-01T00:00:01Z");
     let (_, page) = get(app.clone(), token.clone(), "/topics").await?;
     assert!(page.contains("107 behind") && page.contains(">other</a>"), "{page}");
     let (_, page) = get(app.clone(), token.clone(), "/topics/broker/orders").await?;
     assert!(page.contains("{&#34;id&#34;: 1}") && page.contains("7 behind"), "{page}");
+    assert!(page.contains("<td>billing</td>"), "{page}");
     questions.close();
     let mut seen = Vec::new();
     while let Some(kind) = questions.recv().await {

@@ -7,6 +7,7 @@ mod consume;
 mod export;
 mod failure;
 mod feed;
+mod groups;
 mod mock;
 mod pool;
 mod produce;

@@ -94,7 +94,17 @@ impl Target {
         )
     }
 
+    /// A consumer that asks for the offsets of a group, and is not kept: others' groups come and go.
+    pub(crate) fn member(&self, group: &str) -> Result<Client, TaskError> {
+        Lent::new(&self.reading(group, &[])).map_err(|error| self.misconfigured(error))
+    }
+
     fn reader(&self, group: &str, defaults: &[(&str, &str)]) -> Result<Client, TaskError> {
+        let config = self.reading(group, defaults);
+        Lent::new(&config).map(Lent::keeping).map_err(|error| self.misconfigured(error))
+    }
+
+    fn reading(&self, group: &str, defaults: &[(&str, &str)]) -> ClientConfig {
         let mut config = self.config(defaults);
         config.set("group.id", group);
         config.set("enable.auto.commit", "false");
@@ -102,7 +112,7 @@ impl Target {
         config.set("auto.offset.reset", "error");
         config.set("enable.partition.eof", "true");
         config.set("isolation.level", "read_committed");
-        Lent::new(&config).map(Lent::keeping).map_err(|error| self.misconfigured(error))
+        config
     }
 
     /// A producer whose records count one by one; `idempotent`: a broker that is asked again takes a

@@ -14,8 +14,8 @@ use subak_core::topic::{
 };
 use subak_task::{Connection, TaskError};
 
-use crate::mock;
 use crate::target::{Client, Target};
+use crate::{groups, mock};
 
 /// Topics in one answer: what is beyond is counted.
 const TOPICS_MOST: usize = 1_000;
@@ -28,9 +28,9 @@ const SHOWN_BYTES: usize = 2 << 10;
 const POLL: Duration = Duration::from_millis(50);
 
 /// Who asks brokers, and until when.
-struct Asking {
-    target: Target,
-    client: Client,
+pub(crate) struct Asking {
+    pub(crate) target: Target,
+    pub(crate) client: Client,
     until: Instant,
 }
 
@@ -48,7 +48,8 @@ pub async fn marks(
     asking(connection, patience, move |asking| {
         let mut left = PARTITIONS_MOST;
         let found = topics.iter().map(|topic| asking.marks(topic, &mut left));
-        let topics = found.collect::<Result<_, _>>()?;
+        let mut topics = found.collect::<Result<Vec<_>, _>>()?;
+        groups::find(asking, &mut topics);
         Ok(ClusterMarks { cluster: asking.cluster(), topics })
     })
     .await
@@ -62,10 +63,11 @@ pub async fn look(
     patience: Duration,
 ) -> Result<TopicLook, TaskError> {
     asking(connection, patience, move |asking| {
-        let marks = asking.marks(&topic, &mut PARTITIONS_MOST.clone())?;
+        let mut marks = asking.marks(&topic, &mut PARTITIONS_MOST.clone())?;
         if marks.partitions.is_empty() {
             return Err(TaskError::permanent(format!("{} has no topic `{topic}`", asking.target)));
         }
+        groups::find(asking, std::slice::from_mut(&mut marks));
         let (records, missing) = asking.latest(&marks, records.min(RECORDS_MOST))?;
         Ok(TopicLook { cluster: asking.cluster(), marks, records, missing })
     })
@@ -88,11 +90,11 @@ async fn asking<T: Send + 'static>(
 
 impl Asking {
     /// What is left of the time; never nothing, so that a broker's word is heard.
-    fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
     }
 
-    fn failure(&self, error: &KafkaError) -> TaskError {
+    pub(crate) fn failure(&self, error: &KafkaError) -> TaskError {
         self.target.failure(error, &self.client)
     }
 
@@ -131,7 +133,8 @@ impl Asking {
             })
             .collect();
         partitions.sort_by_key(|it| it.partition);
-        Ok(TopicMarks { name: name.to_owned(), partitions })
+        let (name, groups) = (name.to_owned(), Vec::new());
+        Ok(TopicMarks { name, partitions, groups, groups_missing: None })
     }
 
     fn partition(&self, topic: &str, it: &MetadataPartition, is_asked: bool) -> PartitionMarks {

@@ -17,6 +17,26 @@ use super::{shipped, stack, topic};
 /// Records that the API has.
 const RECORDS: usize = 3_000;
 
+/// All that may be wrong with a record or with an answer.
+const KINDS: [&str; 16] = [
+    "first",
+    "last",
+    "email",
+    "email_form",
+    "city",
+    "country",
+    "blank",
+    "missing",
+    "two",
+    "list",
+    "text",
+    "utf8",
+    "html",
+    "cut",
+    "error",
+    "array",
+];
+
 /// The columns of `users` that a record decides about.
 const COLUMNS: &str = "user_uuid, title, first_name, last_name, email, street_address, city, state, country, \
                        postcode, phone_cleaned, cell_cleaned, dob_date, age_at_ingestion, picture_thumbnail_url";
@@ -86,13 +106,16 @@ fn reasons(bad: &str) -> &'static [&'static str] {
     match bad {
         "first" | "blank" => &["first_name"],
         "last" => &["last_name"],
-        "email" | "email_form" => &["email"],
+        "email" => &["email: is empty"],
+        "email_form" => &["email"],
         "city" => &["city"],
         "country" => &["country"],
         "missing" => &["city", "country"],
         "two" => &["last_name", "city"],
         "list" | "text" => &["no JSON object"],
-        _ => &[""],
+        "utf8" | "html" | "cut" | "array" => &["JSON"],
+        "error" => &["first_name", "last_name", "email", "city", "country"],
+        other => panic!("what is wrong with `{other}`?"),
     }
 }
 
@@ -130,7 +153,7 @@ async fn users_are_loaded_and_all_else_is_a_dead_letter() -> Result<()> {
     for dag in ["clean_users", "load_users", "produce_users"] {
         let text = shipped(&format!("user_registration/{dag}.yaml"), &topics)?;
         let text =
-            text.replace("interval: 10s", "interval: 0.1s").replace("results=10", "results=100");
+            text.replace("interval: 10s", "interval: 50ms").replace("results=10", "results=40");
         // Only when this test says so.
         let text = text.replace("\"*/5 * * * *\"", "null").replace("start_date: 2026-01-01\n", "");
         stack.add_dag(dag, &text).await?;
@@ -174,6 +197,10 @@ async fn users_are_loaded_and_all_else_is_a_dead_letter() -> Result<()> {
 async fn rejected(stack: &Stack, sent: &[Sent]) -> Result<()> {
     let letters = subak_testkit::peek::dead_letters(&stack.store).await?;
     let bad: Vec<&Sent> = sent.iter().filter(|sent| sent.bad.is_some()).collect();
+    for kind in KINDS {
+        ensure!(bad.iter().any(|sent| sent.bad.as_deref() == Some(kind)), "no `{kind}` was sent");
+    }
+    ensure!(sent.iter().any(|sent| sent.raw.len() > 1_000_000), "no value of 1 MB was sent");
     ensure!(
         letters.len() == bad.len(),
         "{} dead letters of {} bad records",

@@ -127,6 +127,8 @@ async fn topics_are_listed_and_shown_with_their_lag() -> Result<()> {
     broker.produce(&world.topic, records(0..40)).await?;
     world.succeed().await?;
     broker.produce(&world.topic, records(40..43)).await?;
+    // Somebody else reads it, too.
+    broker.commit("billing", &world.topic, 0, 11).await?;
     let asked = async |arguments: &[&str]| {
         let output = world.stack.subak(&[&["topics"], arguments].concat()).await?;
         ensure!(output.status.success(), "{}", stderr(&output));
@@ -136,7 +138,12 @@ async fn topics_are_listed_and_shown_with_their_lag() -> Result<()> {
     let row = list.lines().find(|line| line.contains(&world.topic)).unwrap_or_default();
     assert!(row.ends_with("1           1       drain.read"), "{list}");
     let shown = asked(&["show", "broker", &world.topic, "--records", "2"]).await?;
-    for part in ["drain.read  0          40    40      3", "0:42  ", "name 41"] {
+    for part in [
+        "drain.read  0          40    40      3",
+        "billing         0          11         32",
+        "0:42  ",
+        "name 41",
+    ] {
         assert!(shown.contains(part), "no `{part}` in {shown}");
     }
     assert!(!shown.contains("name 40"), "{shown}");
