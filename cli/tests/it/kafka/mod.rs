@@ -6,6 +6,7 @@ mod ledger;
 mod life;
 mod loads;
 mod mock;
+mod options;
 mod produce;
 mod refused;
 mod replays;
