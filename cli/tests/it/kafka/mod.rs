@@ -10,6 +10,7 @@ mod options;
 mod produce;
 mod refused;
 mod replays;
+mod script;
 mod topics;
 mod world;
 
