@@ -79,6 +79,8 @@ group.initial.rebalance.delay.ms=0
 # A killed broker is let in again only after its former session.
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
+# What can be compacted is so at once, not after 15 seconds.
+log.cleaner.backoff.ms=100
 auto.create.topics.enable=false
 message.max.bytes=4194304
 END

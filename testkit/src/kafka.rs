@@ -2,6 +2,7 @@
 
 mod secured;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig as _;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, DefaultConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -59,6 +60,8 @@ pub struct NewRecord {
     pub value: Option<Vec<u8>>,
     /// Milliseconds since the Unix epoch.
     pub timestamp: Option<i64>,
+    /// Names and values, in order; a name may come again.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// The broker of this test process: that of `KAFKA_BOOTSTRAP`, or one that is started.
@@ -307,6 +310,29 @@ impl Broker {
         .await?
     }
 
+    /// The offsets that a consumer group has committed of a topic, by partition.
+    pub async fn committed(&self, group: &str, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
+        let mut config = self.config();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let topic = topic.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let consumer = BaseConsumer::<DefaultConsumerContext>::from_config(&config)?;
+            let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE)?;
+            let mut wanted = TopicPartitionList::new();
+            for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+                wanted.add_partition(&topic, partition.id());
+            }
+            let committed = consumer.committed_offsets(wanted, PATIENCE)?;
+            let elements = committed.elements();
+            let offsets = elements.iter().filter_map(|element| match element.offset() {
+                Offset::Offset(offset) => Some((element.partition(), offset)),
+                _ => None,
+            });
+            Ok(offsets.collect())
+        })
+        .await?
+    }
+
     /// The broker tells of a topic a moment after it was made.
     async fn topic_appears(&self, name: &str, partitions: i32) -> anyhow::Result<()> {
         let (admin, name) = (self.admin()?, name.to_owned());
@@ -350,6 +376,7 @@ fn send(producer: &BaseProducer, topic: &str, record: &NewRecord) -> anyhow::Res
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         message.timestamp = record.timestamp;
+        message.headers = headers(record);
         match producer.send(message) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
@@ -358,6 +385,14 @@ fn send(producer: &BaseProducer, topic: &str, record: &NewRecord) -> anyhow::Res
             Err((error, _)) => return Err(error.into()),
         }
     }
+}
+
+fn headers(record: &NewRecord) -> Option<OwnedHeaders> {
+    let add = |headers: OwnedHeaders, (key, value): &(String, Option<Vec<u8>>)| {
+        headers.insert(Header { key, value: value.as_deref() })
+    };
+    let size = record.headers.len();
+    (size > 0).then(|| record.headers.iter().fold(OwnedHeaders::new_with_capacity(size), add))
 }
 
 impl Own {

@@ -58,8 +58,8 @@ pub struct KafkaConsume {
     /// The character between two fields of a CSV record.
     #[serde(default = "comma")]
     pub delimiter: char,
-    /// Where the first range begins: `earliest`, `latest`, or an instant such as
-    /// `2026-11-01T00:00:00Z`.
+    /// Where the first range begins: `earliest`, `latest` (the topic's end at the first run, which
+    /// reads nothing), or an instant such as `2026-11-01T00:00:00Z`.
     #[serde(default)]
     pub start: Start,
     /// Offsets that a range spans at most: at least as many as it has records.

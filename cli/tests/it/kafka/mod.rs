@@ -6,9 +6,11 @@ mod ledger;
 mod life;
 mod loads;
 mod mock;
+mod options;
 mod produce;
 mod refused;
 mod replays;
+mod script;
 mod topics;
 mod world;
 

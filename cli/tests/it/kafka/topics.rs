@@ -1,7 +1,7 @@
 //! Topics as they are in life: compacted, transactional, expired, made anew, widened.
 
 use anyhow::{Result, ensure};
-use subak_testkit::kafka::{NewRecord, broker};
+use subak_testkit::kafka::{Broker, NewRecord, broker};
 
 use crate::{stderr, stdout};
 
@@ -51,28 +51,74 @@ async fn aborted_records_are_not_read_and_marks_of_transactions_are_no_records()
     Ok(())
 }
 
+/// Compacted as soon as a segment is closed, which the first record of a later second does.
+const COMPACTED: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.ms", "100"),
+    ("min.cleanable.dirty.ratio", "0.01"),
+    ("max.compaction.lag.ms", "100"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compacted_topic_has_holes_and_tombstones() -> Result<()> {
     let broker = broker().await?;
-    let config = [
-        ("cleanup.policy", "compact"),
-        ("segment.bytes", "1048576"),
-        ("segment.ms", "100"),
-        ("min.cleanable.dirty.ratio", "0.01"),
-        ("max.compaction.lag.ms", "100"),
-    ];
-    let wanted = Wanted { about: "compact", config: &config, ..Wanted::default() };
+    let wanted = Wanted {
+        about: "compact",
+        config: &COMPACTED,
+        consume: "max_messages: 45",
+        ..Wanted::default()
+    };
     let mut world = World::new(broker, &wanted).await?;
-    broker.produce(&world.topic, (0..50).map(|id| keyed("same", Some(id)))).await?;
+    let at = |second: i64| {
+        let timestamp = Some(1_767_225_600_000 + second * 1_000);
+        move |record: NewRecord| NewRecord { timestamp, ..record }
+    };
+    broker.produce(&world.topic, (0..50).map(|id| keyed("same", Some(id))).map(at(0))).await?;
     let last = [keyed("gone", None), keyed("other", Some(50))];
-    broker.produce(&world.topic, last).await?;
+    broker.produce(&world.topic, last.map(at(1))).await?;
+    let (same, gone) = (("same", r#"{"id": 49}"#), ("gone", ""));
+    compacted(broker, &world, &[same, gone, ("other", r#"{"id": 50}"#)]).await?;
+    // The first range lies in a hole, and moves the ledger all the same.
     world.succeed().await?;
-    // However far compaction is by now: the last ones of their keys are there, and nothing twice.
-    let rows = world.number("SELECT count(*) FROM record").await?;
-    world.check(rows).await?;
-    assert_eq!(world.number("SELECT count(*) FROM record WHERE id IN (49, 50)").await?, 2);
+    assert_eq!(world.ledger().await?, "0:45");
+    let ended = world.succeed().await?;
+    let told = log(&world, &ended.run_id).await?;
+    assert!(told.contains("3 records read") && told.contains("1 tombstones left out"), "{told}");
     assert_eq!(world.ledger().await?, "0:52");
+    assert_eq!(world.number("SELECT count(*) FROM record WHERE id IN (49, 50)").await?, 2);
+    world.check(2).await?;
+    world.find_nothing().await?;
+
+    // The record that was read last is compacted away: the topic is the same all the same.
+    for (second, key, id) in [(2, "other", 51), (3, "more", 52)] {
+        broker.produce(&world.topic, [keyed(key, Some(id))].map(at(second))).await?;
+    }
+    compacted(broker, &world, &[same, gone, ("other", r#"{"id": 51}"#), ("more", r#"{"id": 52}"#)])
+        .await?;
+    let ended = world.succeed().await?;
+    let told = log(&world, &ended.run_id).await?;
+    assert!(told.contains("the record read last is not there any more"), "{told}");
+    world.check(4).await?;
+    assert_eq!(world.ledger().await?, "0:54");
     world.find_nothing().await
+}
+
+/// Waits until a topic has these keys and values, and no others.
+async fn compacted(broker: &Broker, world: &World, left: &[(&str, &str)]) -> Result<()> {
+    let is_compacted = async || {
+        let records = broker.records(&world.topic).await?;
+        let found: Vec<(&str, &str)> =
+            records.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        ensure!(found == left, "{found:?}");
+        anyhow::Ok(true)
+    };
+    world.stack.until("the topic to be compacted", is_compacted).await
+}
+
+/// What the task that reads has said in a run.
+async fn log(world: &World, run_id: &str) -> Result<String> {
+    let arguments = ["runs", "logs", super::world::DAG, run_id, "--task", "read"];
+    Ok(stdout(&world.stack.subak(&arguments).await?))
 }
 
 #[tokio::test(flavor = "multi_thread")]

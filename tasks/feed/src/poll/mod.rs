@@ -58,7 +58,15 @@ impl Poll<'_> {
         let life = Life::new(self.ctx);
         let began = Instant::now();
         let mut failed = 0;
-        let mut next = began + self.left_of_interval().await?;
+        let left = self.left_of_interval().await?;
+        if !left.is_zero() {
+            self.ctx.log(format!(
+                "{} was asked less than an interval ago: asking again in {:.1} s",
+                self.client,
+                left.as_secs_f64()
+            ));
+        }
+        let mut next = began + left;
         while life.sleep_until(next).await? == Next::GoOn {
             let now = Instant::now();
             match self.poll(began).await {

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use subak_core::operators::kafka::KafkaConsume;
-use subak_core::range::{Answer, Operation, Origin, Range, SinkPositions};
+use subak_core::operators::kafka::{KafkaConsume, Start};
+use subak_core::range::{Answer, Operation, Origin, Partition, Range, SinkPositions};
 use subak_task::{LedgerTopic, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
 
 use self::plan::{Before, Limits};
@@ -106,6 +106,12 @@ impl Consume {
                 answer => answer,
             };
             match answer {
+                Answer::Range { range, sinks, .. }
+                    if !range.partitions.iter().any(Partition::moves) =>
+                {
+                    self.begin(&range, sinks).await?;
+                    return Err(self.nothing());
+                }
                 Answer::Range { range, sinks, origin, skipped } => {
                     self.check_sinks(&range, &sinks)?;
                     self.check_skips(&range, skipped)?;
@@ -158,14 +164,29 @@ impl Consume {
         let topic = Arc::clone(topic);
         let (cluster, name) = (topic.cluster.clone(), self.params.topic.clone());
         let limits = Limits::new(&self.params, before.last.as_ref());
+        // Where a pipeline of `latest` begins is recorded as a range without records: the next look would
+        // find a later end, and leave out what is before it.
+        let begins = self.params.start == Start::Latest && !before.has_begun();
         let partitions = self.blocking(move |this| topic.next(this, before, &limits)).await?;
-        if partitions.iter().all(|part| part.from >= part.to && part.from == part.after) {
+        let is_empty =
+            partitions.iter().all(|part| part.from >= part.to && part.from == part.after);
+        if is_empty && !begins {
             let positions = partitions.iter().map(|part| (part.partition, part.from));
             return Ok(Cut::Nothing(positions.collect()));
         }
         let sinks = self.ctx.pipeline.sinks.iter().map(|sink| sink.task_id.clone()).collect();
         let cut = Operation::Cut { newest, cluster, topic: name, partitions, sinks };
         self.ask(cut).await.map(|answer| Cut::Range(Box::new(answer)))
+    }
+
+    /// Is done with a range without records, which only says where the pipeline begins.
+    async fn begin(&self, range: &Range, sinks: Vec<String>) -> Result<(), TaskError> {
+        for sink in sinks {
+            self.ask(Operation::Commit { range: range.id, sink }).await?;
+        }
+        let topic = &range.topic;
+        self.ctx.log(format!("topic {topic} is read from its present end on (start: latest)"));
+        Ok(())
     }
 
     fn say(&self, range: &Range, origin: Origin) {

@@ -82,7 +82,7 @@ impl Before {
     }
 
     /// Whether the pipeline has read anything, so that partitions unknown to it were added.
-    fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         !self.positions.is_empty()
     }
 }

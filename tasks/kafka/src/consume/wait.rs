@@ -60,7 +60,7 @@ impl Consume {
         }
     }
 
-    fn nothing(&self) -> TaskError {
+    pub(super) fn nothing(&self) -> TaskError {
         TaskError::skip(format!("topic {} has no new records", self.params.topic))
     }
 

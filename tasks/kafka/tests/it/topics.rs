@@ -19,6 +19,7 @@ fn record(partition: i32, key: &str, value: Option<&[u8]>, timestamp: i64) -> Ne
         key: Some(key.into()),
         value: value.map(<[u8]>::to_vec),
         timestamp: Some(timestamp),
+        ..NewRecord::default()
     }
 }
 
