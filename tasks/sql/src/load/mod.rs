@@ -7,6 +7,7 @@ mod input;
 mod ledger;
 mod mapping;
 pub(crate) mod offsets;
+mod tables;
 mod transaction;
 mod upsert;
 
