@@ -1,5 +1,5 @@
-//! What goes wrong on the way from a topic to a table: a clear error with its cause, the range kept, nothing lost, and
-//! a retry that succeeds once it is mended.
+//! What goes wrong on the way from a topic to a table: a clear error with its cause, the range kept,
+//! nothing lost, and a retry that succeeds once it is mended.
 
 use anyhow::{Result, ensure};
 use subak_testkit::kafka::{
