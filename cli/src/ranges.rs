@@ -1,9 +1,12 @@
 //! `subak ranges`: which parts of topics were read, and which loads have them.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 use clap::Subcommand;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use subak_core::range::Partition;
 use subak_server::replay::{WantedRange, replay_range};
 use subak_store::{NewAudit, RangeRow, Store};
 
@@ -17,8 +20,8 @@ use crate::runs::with_engine;
 /// Shows which offsets of topics were read, and settles what became of them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Lists ranges, the newest first: those that are not in all of their loads, or with --dag all of a
-    /// DAG's.
+    /// Lists ranges with their offsets, the newest first: those that are not in all of their loads, or
+    /// with --dag all of a DAG's.
     #[command(after_help = "\
 Examples:
   subak ranges list
@@ -83,11 +86,24 @@ struct Range {
     topic: String,
     state: String,
     dag_run_id: Option<String>,
+    partitions: Vec<Part>,
     /// Null: not read yet.
     records: Option<i64>,
+    rejected: Option<i64>,
+    filtered: Option<i64>,
     loads: Vec<String>,
     committed: Vec<String>,
+    /// Rows by load.
+    loaded: BTreeMap<String, i64>,
     dag_version: Option<i32>,
+}
+
+/// Offsets of a partition: that of the first record, and the one behind the last.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    partition: i32,
+    from_offset: i64,
+    to_offset: i64,
 }
 
 #[derive(Deserialize)]
@@ -103,28 +119,70 @@ struct Replayed {
 }
 
 impl Row for Range {
-    const HEADING: &'static [&'static str] =
-        &["id", "dag", "task", "range", "topic", "state", "records", "run", "loads", "committed"];
+    const HEADING: &'static [&'static str] = &[
+        "id",
+        "dag",
+        "task",
+        "range",
+        "topic",
+        "offsets",
+        "state",
+        "records",
+        "rejected",
+        "filtered",
+        "run",
+        "loads",
+        "committed",
+        "rows",
+    ];
 
     fn cells(&self) -> Vec<String> {
+        let some = |count: Option<i64>| match count {
+            None | Some(0) => String::new(),
+            Some(count) => count.to_string(),
+        };
+        let rows = self.loaded.iter().map(|(load, rows)| format!("{load}: {rows}"));
         vec![
             self.range_id.to_string(),
             self.dag_id.clone(),
             self.task_id.clone(),
             self.sequence.to_string(),
             self.topic.clone(),
+            offsets(&self.partitions),
             self.state.clone(),
             self.records.map_or_else(|| "not read".to_owned(), |records| records.to_string()),
+            some(self.rejected),
+            some(self.filtered),
             self.dag_run_id.clone().unwrap_or_default(),
             self.loads.join(", "),
             self.committed.join(", "),
+            rows.collect::<Vec<_>>().join(", "),
         ]
+    }
+}
+
+/// `0: 5–9, 1: 0–4`, of the first few partitions.
+fn offsets(parts: &[Part]) -> String {
+    const SHOWN: usize = 4;
+    let shown = parts.iter().take(SHOWN);
+    let shown =
+        shown.map(|part| format!("{}: {}–{}", part.partition, part.from_offset, part.to_offset));
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match parts.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more partitions"),
     }
 }
 
 impl From<RangeRow> for Range {
     fn from(row: RangeRow) -> Self {
+        let part = |part: &Partition| Part {
+            partition: part.partition,
+            from_offset: part.from,
+            to_offset: part.to,
+        };
         Self {
+            partitions: row.parts().map(part).collect(),
             range_id: row.id,
             dag_id: row.dag_id,
             task_id: row.task_id,
@@ -133,8 +191,11 @@ impl From<RangeRow> for Range {
             state: row.state,
             dag_run_id: row.run_id,
             records: row.records,
+            rejected: row.rejected,
+            filtered: row.filtered,
             loads: row.sinks,
             committed: row.committed,
+            loaded: row.loaded,
             dag_version: row.version,
         }
     }

@@ -113,10 +113,23 @@ pub enum Operation {
         partitions: Vec<Partition>,
         sinks: Vec<String>,
     },
-    /// All records of a range were read.
-    Read { range: i64, partitions: Vec<Partition>, records: i64, bytes: i64, rejected: i64 },
-    /// A sink has committed a range.
-    Commit { range: i64, sink: String },
+    /// All records of a range were read; some of them were rejected or left out.
+    Read {
+        range: i64,
+        partitions: Vec<Partition>,
+        records: i64,
+        bytes: i64,
+        rejected: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filtered: Option<i64>,
+    },
+    /// A sink has committed a range, as so many rows, if that is known.
+    Commit {
+        range: i64,
+        sink: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<i64>,
+    },
     /// Which range before this one is not in a sink yet? With `partitions` only one with records of
     /// these counts.
     Waits {
@@ -148,8 +161,14 @@ pub enum Answer {
     /// which is to be done about first.
     Skipped { range: Range, sinks: Vec<String>, run_id: String },
     /// To [`Operation::Take`]: a sink has a range by another version of the DAG than the run's, which
-    /// is the one that finishes it.
-    Begun { range: Range, version: i32, run_id: Option<String> },
+    /// is the one that finishes it; `open` are the sinks that lack it.
+    Begun {
+        range: Range,
+        version: i32,
+        run_id: Option<String>,
+        #[serde(default)]
+        open: Vec<String>,
+    },
     /// To [`Operation::Take`]: there is none to read; the newest one of the same topic, and whether
     /// somebody still works on it or on one before it.
     None { newest: i64, last: Option<Range>, is_active: bool },
@@ -302,6 +321,11 @@ mod tests {
         let take = Operation::Take { cluster, topic, sinks, may_skip };
         let text = serde_json::to_string(&take).unwrap();
         assert_eq!(serde_json::from_str::<Operation>(&text).unwrap(), take);
+        // As a worker of an earlier release says it.
+        let commit = r#"{"commit":{"range":7,"sink":"load"}}"#;
+        let sink = "load".to_owned();
+        let expected = Operation::Commit { range: 7, sink, rows: None };
+        assert_eq!(serde_json::from_str::<Operation>(commit).unwrap(), expected);
         let answer = Answer::Range {
             range: range(&[(0, 1, 2)]),
             sinks: vec![],

@@ -1,6 +1,8 @@
 //! What becomes of ranges beside being read and loaded: they are listed, given up, released, loaded
 //! once more, and dropped in the end.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use sqlx::FromRow;
 use subak_core::letter::{REPLAY_CLUSTER, REPLAYED_RANGES};
@@ -24,9 +26,26 @@ pub struct RangeRow {
     pub run_id: Option<String>,
     pub sinks: Vec<String>,
     pub committed: Vec<String>,
+    /// Every partition that the topic had.
+    #[sqlx(json)]
+    pub partitions: Vec<Partition>,
+    /// Records that were read, once all of them were; of these those that did not fit, and those that
+    /// were left out because they have no value.
     pub records: Option<i64>,
+    pub rejected: Option<i64>,
+    pub filtered: Option<i64>,
+    /// Rows that sinks have because of it, of those that told.
+    #[sqlx(json)]
+    pub loaded: BTreeMap<String, i64>,
     /// Of the DAG, once a sink has it.
     pub version: Option<i32>,
+}
+
+impl RangeRow {
+    /// The parts by which it moves a ledger: those with records, or with a gap.
+    pub fn parts(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter().filter(|part| part.moves())
+    }
 }
 
 /// A range that may be loaded once more.
@@ -42,7 +61,7 @@ pub struct PastRange {
 
 const LISTED: &str = "
     SELECT r.id, dag.dag_id, t.task_id, r.sequence, r.topic, r.state, run.run_id, r.sinks,
-           r.committed, r.records, r.version
+           r.committed, r.partitions, r.records, r.rejected, r.filtered, r.loaded, r.version
     FROM topic_range AS r
     JOIN dag ON dag.dag = r.dag
     JOIN dag_task AS t ON t.dag = r.dag AND t.task = r.task

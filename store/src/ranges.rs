@@ -110,7 +110,8 @@ statements! {
         RETURNING id";
 
     Points READ = "
-        UPDATE topic_range SET partitions = $2, records = $3, bytes = $4, rejected = $5, read_at = now()
+        UPDATE topic_range
+        SET partitions = $2, records = $3, bytes = $4, rejected = $5, filtered = $7, read_at = now()
         WHERE id = $1 AND run_key = $6";
 
     Points COMMIT = "
@@ -123,6 +124,11 @@ statements! {
                                                    WHERE run.run_key = topic_range.run_key)) END,
             ended_at = CASE WHEN sinks <@ (committed || $2::text) THEN now() END
         WHERE id = $1 AND dag = $3 AND state = 'open'";
+
+    /// What a load tells of its rows comes late where a reader has found the range in the sink before.
+    Points LOADED = "
+        UPDATE topic_range SET loaded = loaded || jsonb_build_object($2::text, $4::bigint)
+        WHERE id = $1 AND dag = $3 AND $2::text = ANY (committed) AND loaded -> $2::text IS NULL";
 
     /// A run that works on an earlier range that a sink lacks, and whether there is such a range at all.
     Points WAITS = "
@@ -165,7 +171,7 @@ impl Store {
                 let cut = NewRange { newest, cluster, topic, partitions, sinks };
                 cut_in_tx(&mut tx, &holder, cut).await?
             }
-            Operation::Read { range, partitions, records, bytes, rejected } => {
+            Operation::Read { range, partitions, records, bytes, rejected, filtered } => {
                 sqlx::query(READ)
                     .bind(range)
                     .bind(Json(&partitions))
@@ -173,12 +179,22 @@ impl Store {
                     .bind(bytes)
                     .bind(rejected)
                     .bind(holder.run_key)
+                    .bind(filtered)
                     .execute(&mut *tx)
                     .await?;
                 Answer::Done
             }
-            Operation::Commit { range, sink } => {
+            Operation::Commit { range, sink, rows } => {
                 commit_in_tx(&mut tx, holder.dag, range, &sink).await?;
+                if let Some(rows) = rows {
+                    sqlx::query(LOADED)
+                        .bind(range)
+                        .bind(&sink)
+                        .bind(holder.dag)
+                        .bind(rows)
+                        .execute(&mut *tx)
+                        .await?;
+                }
                 Answer::Done
             }
             Operation::Waits { range, sink, partitions } => {
@@ -260,15 +276,16 @@ async fn take_in_tx(
 async fn left_in_tx(
     db: &mut PgConnection,
     holder: &Holder,
-    range: Row,
+    mut range: Row,
     may_skip: &[String],
 ) -> Result<Answer, StoreError> {
     let left: Left = sqlx::query_as(LEFT_BY).bind(range.id).fetch_one(&mut *db).await?;
+    // Whoever has it may be gone from the DAG; who lacks it may not.
+    range.sinks.retain(|sink| !left.committed.contains(sink));
+    let open = range.sinks.clone();
     if let Some(version) = left.version.filter(|version| *version != holder.version) {
-        return Ok(Answer::Begun { range: range.range()?, version, run_id: left.run_id });
+        return Ok(Answer::Begun { range: range.range()?, version, run_id: left.run_id, open });
     }
-    let open = range.sinks.iter().filter(|sink| !left.committed.contains(sink));
-    let open: Vec<&String> = open.collect();
     let skipped: Vec<String> = sqlx::query_scalar(SKIPPED_BY)
         .bind(holder.dag)
         .bind(left.run_key)

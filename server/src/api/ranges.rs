@@ -1,12 +1,16 @@
 //! Ranges of topics: which offsets were read by which run, and which loads have them. Airflow has none:
 //! ours, beside its resources.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use subak_core::range::Partition;
 use subak_store::RangeRow;
 
 use crate::app::App;
+use crate::audit::Trail;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::NoContent;
@@ -46,11 +50,31 @@ struct View {
     /// `open`, `committed`, `abandoned`.
     state: String,
     dag_run_id: Option<String>,
-    /// Null: not read yet.
+    /// Those without a record are left out, unless records before it were lost.
+    partitions: Vec<Part>,
+    /// That were read; null: not all of them yet.
     records: Option<i64>,
+    /// Of these those that did not fit, skipped or kept as dead letters.
+    rejected: Option<i64>,
+    /// Of these those that were left out, such as tombstones.
+    filtered: Option<i64>,
     loads: Vec<String>,
     committed: Vec<String>,
+    /// Rows that a load has because of the range, if it has told: of several ranges at once it does
+    /// not know.
+    loaded: BTreeMap<String, i64>,
     dag_version: Option<i32>,
+}
+
+/// A range's part of a partition.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RangePartition")]
+struct Part {
+    partition: i32,
+    /// Of the first record.
+    from_offset: i64,
+    /// Behind the last record.
+    to_offset: i64,
 }
 
 /// A run that loads a range once more.
@@ -79,12 +103,14 @@ pub(super) async fn list(
 pub(super) async fn replay(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path(id): Path<String>,
 ) -> Result<Json<Replayed>, ApiError> {
     let id = number(&id)?;
     let user = Some(caller.name().to_owned());
     let wanted = WantedRange { id, triggered_by: "rest_api", user };
     let (dag_id, dag_run_id) = app.actions.replay_range(&app.store, &wanted).await?;
+    trail.run(&dag_id, &dag_run_id);
     Ok(Json(Replayed { dag_id, dag_run_id }))
 }
 
@@ -127,7 +153,13 @@ fn number(id: &str) -> Result<i64, ApiError> {
 
 impl From<RangeRow> for View {
     fn from(row: RangeRow) -> Self {
+        let part = |part: &Partition| Part {
+            partition: part.partition,
+            from_offset: part.from,
+            to_offset: part.to,
+        };
         Self {
+            partitions: row.parts().map(part).collect(),
             range_id: row.id,
             dag_id: row.dag_id,
             task_id: row.task_id,
@@ -136,8 +168,11 @@ impl From<RangeRow> for View {
             state: row.state,
             dag_run_id: row.run_id,
             records: row.records,
+            rejected: row.rejected,
+            filtered: row.filtered,
             loads: row.sinks,
             committed: row.committed,
+            loaded: row.loaded,
             dag_version: row.version,
         }
     }

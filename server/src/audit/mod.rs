@@ -32,6 +32,8 @@ pub(crate) struct Trail(Arc<Mutex<Change>>);
 struct Change {
     before: Option<Value>,
     after: Option<Value>,
+    /// A DAG and a run of it.
+    run: Option<(String, String)>,
 }
 
 /// A record that is made when its request has succeeded.
@@ -49,6 +51,11 @@ impl Trail {
     /// How things are now. Never with secrets.
     pub(crate) fn after(&self, value: impl Serialize) {
         self.change().after = serde_json::to_value(value).ok();
+    }
+
+    /// The run that it was about, where the path does not name it.
+    pub(crate) fn run(&self, dag_id: &str, run_id: &str) {
+        self.change().run = Some((dag_id.to_owned(), run_id.to_owned()));
     }
 
     fn change(&self) -> std::sync::MutexGuard<'_, Change> {
@@ -100,6 +107,9 @@ impl Pending {
         }
         let change = std::mem::take(&mut *self.trail.change());
         (self.audit.before, self.audit.after) = (change.before, change.after);
+        if let Some((dag_id, run_id)) = change.run {
+            (self.audit.dag_id, self.audit.run_id) = (Some(dag_id), Some(run_id));
+        }
         // The change is made: that it is not on record is for the operator to know.
         if let Err(error) = store.audit_add(&self.audit).await {
             let NewAudit { event, username, .. } = &self.audit;

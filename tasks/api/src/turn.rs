@@ -116,10 +116,10 @@ impl RangeRef {
         }
     }
 
-    /// Tells the server that the range is in the sink. The next reader finds it out by itself, if no
-    /// server hears it.
-    pub async fn tell_committed(&self, sink: &str, ctx: &TaskContext) {
-        let commit = Operation::Commit { range: self.range, sink: sink.to_owned() };
+    /// Tells the server that the range is in the sink, as so many rows, if that is known. The next
+    /// reader finds out by itself that it is, if no server hears it.
+    pub async fn tell_committed(&self, sink: &str, rows: Option<i64>, ctx: &TaskContext) {
+        let commit = Operation::Commit { range: self.range, sink: sink.to_owned(), rows };
         let told = timeout(TELL, ctx.pipeline.ranges.ask(commit)).await;
         if !matches!(told, Ok(Ok(_))) {
             ctx.log("no server has noted that the range is committed: the ledger has it");

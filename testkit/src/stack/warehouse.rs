@@ -45,6 +45,12 @@ impl Stack {
     /// Makes a database, and a connection of its name to it.
     pub async fn add_database(&self, name: &str) -> anyhow::Result<Database> {
         self.postgres.create_database(name).await?;
+        self.connect_as(name, subak_postgres::SUPERUSER).await?;
+        Ok(Database(PgPool::connect_with(self.postgres.connect_options(name)).await?))
+    }
+
+    /// Makes the connection to the database of its name, or makes it anew, for this role.
+    pub async fn connect_as(&self, name: &str, role: &str) -> anyhow::Result<()> {
         let socket = self.postgres.socket_dir().display().to_string();
         let port = self.postgres.port().to_string();
         self.add_connection(&[
@@ -54,12 +60,11 @@ impl Stack {
             "--port",
             &port,
             "--login",
-            subak_postgres::SUPERUSER,
+            role,
             "--database",
             name,
         ])
-        .await?;
-        Ok(Database(PgPool::connect_with(self.postgres.connect_options(name)).await?))
+        .await
     }
 
     /// Makes a connection to a broker.

@@ -1,6 +1,7 @@
 //! The life of a range: loads that are skipped, versions that begin it, and loading it once more.
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 use subak_testkit::kafka::broker;
 
 use super::world::{DAG, LOAD, Wanted, World, records};
@@ -93,11 +94,67 @@ async fn a_range_is_finished_by_the_version_that_began_it() -> Result<()> {
     world.stack.replace_dag(DAG, &world.dag("max_messages: 8", "retries: 0", &loads)).await?;
     let refused = world.run().await?;
     let id = refused.errors.rsplit("subak ranges release ").next().unwrap_or_default().to_owned();
-    let released = world.stack.subak(&["ranges", "release", id.trim_matches(['`', '\n'])]).await?;
+    let id = id.trim_matches(['`', '\n']);
+    let released = world.stack.subak(&["ranges", "release", id]).await?;
     ensure!(released.status.success(), "{released:?} {refused:#?}");
+    assert_eq!(world.settled().await?, [format!("release_range cli drain read range {id}")]);
     world.succeed().await?;
     assert_eq!(world.number("SELECT count(*) FROM later").await?, 15);
     world.check(15).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_load_that_is_gone_lacks_is_given_up_and_the_pipeline_goes_on() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "gone", ..Wanted::default() }).await?;
+    let second = LOAD.replace("  load:", "  also:").replace("table: record", "table: never");
+    let both = world.dag("", "retries: 0", &format!("{LOAD}{second}"));
+    world.stack.replace_dag(DAG, &both).await?;
+    broker.produce(&world.topic, records(0..10)).await?;
+    let begun = world.run().await?;
+    ensure!(begun.errors.contains("`never` does not exist"), "{begun:#?}");
+    let listed = world.stack.subak(&["ranges", "list", "--json"]).await?;
+    let listed: Value = serde_json::from_slice(&listed.stdout)?;
+    let part = json!([{"partition": 0, "from_offset": 0, "to_offset": 10}]);
+    let range = &listed[0];
+    assert_eq!((&range["partitions"], &range["loads"]), (&part, &json!(["load", "also"])));
+    let counts = ["records", "rejected", "filtered"].map(|count| range[count].as_i64());
+    assert_eq!((counts, &range["loaded"]), ([Some(10), Some(0), Some(0)], &json!({"load": 10})));
+
+    world.stack.replace_dag(DAG, &world.dag("", "retries: 0", LOAD)).await?;
+    broker.produce(&world.topic, records(10..15)).await?;
+    let refused = world.run().await?;
+    ensure!(refused.tasks == ["load upstream_failed", "read failed"], "{refused:#?}");
+    let gone = format!("subak ranges abandon {} also", range["range_id"]);
+    ensure!(refused.errors.contains(&gone), "no `{gone}` in {refused:#?}");
+    let gone: Vec<&str> = gone.split(' ').skip(1).collect();
+    let given_up = world.stack.subak(&gone).await?;
+    ensure!(given_up.status.success(), "{given_up:?}");
+    world.succeed().await?;
+    world.check(15).await?;
+
+    // A range as a whole: its records come in the next one.
+    world.warehouse.run("ALTER TABLE record RENAME TO away").await?;
+    broker.produce(&world.topic, records(15..20)).await?;
+    let failed = world.run().await?;
+    ensure!(failed.tasks == ["load failed", "read success"], "{failed:#?}");
+    world.warehouse.run("ALTER TABLE away RENAME TO record").await?;
+    let id = "SELECT id::text FROM topic_range WHERE state = 'open'";
+    let id = world.stack.metadata().texts(id).await?.remove(0);
+    let listed = stdout(&world.stack.subak(&["ranges", "list"]).await?);
+    ensure!(listed.contains("0: 15–20"), "{listed}");
+    for is_open in [true, false] {
+        let given_up = world.stack.subak(&["ranges", "abandon", &id]).await?;
+        ensure!(given_up.status.success() == is_open, "{given_up:?}");
+    }
+    world.succeed().await?;
+    world.check(20).await?;
+    assert_eq!(world.ranges().await?, ["committed", "committed", "abandoned", "committed"]);
+    assert_eq!(world.ledger().await?, "0:20");
+    let first = format!("abandon_range cli drain read range {}, load also", range["range_id"]);
+    let second = format!("abandon_range cli drain read range {id}");
+    assert_eq!(world.settled().await?, [first, second]);
+    world.find_nothing().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,6 +186,7 @@ async fn a_range_is_loaded_once_more_on_request() -> Result<()> {
     world.warehouse.run("UPDATE record SET name = 'spoilt'").await?;
     let again = world.stack.subak(&["ranges", "replay", &id, "--wait"]).await?;
     ensure!(again.status.success(), "{again:?}");
+    assert_eq!(world.settled().await?, [format!("replay_range cli drain range {id}")]);
     // That range alone: what was lost of another one stays so.
     world.check(19).await?;
     assert_eq!(world.number("SELECT count(*) FROM record WHERE name = 'spoilt'").await?, 9);

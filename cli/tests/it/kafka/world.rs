@@ -152,6 +152,13 @@ impl World {
         self.stack.metadata().texts("SELECT state FROM topic_range ORDER BY sequence").await
     }
 
+    /// What the audit log has of ranges, the oldest first.
+    pub(super) async fn settled(&self) -> Result<Vec<String>> {
+        let records = "SELECT concat_ws(' ', event, via, dag_id, task_id, subject) FROM audit
+                       WHERE event LIKE '%range' ORDER BY audit_id";
+        self.stack.metadata().texts(records).await
+    }
+
     /// Every record of the table is there once, and these many.
     pub(super) async fn check(&self, expected: i64) -> Result<()> {
         let rows = self.number("SELECT count(*) FROM record").await?;

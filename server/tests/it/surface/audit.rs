@@ -8,7 +8,10 @@ use subak_testkit::peek;
 use super::site::{Site, request};
 
 /// The event logs that a query finds, each with its `extra` read.
-async fn events(site: &Site, query: &str) -> anyhow::Result<Vec<(String, Value, Value)>> {
+pub(super) async fn events(
+    site: &Site,
+    query: &str,
+) -> anyhow::Result<Vec<(String, Value, Value)>> {
     let op = site.program(Role::Op).await?;
     let answer = site.get(&op, &format!("/api/v2/eventLogs{query}")).await?.json();
     let all = answer["event_logs"].as_array().expect("a list").iter();

@@ -9,6 +9,7 @@ mod hostile;
 mod manage;
 mod markup;
 mod pages;
+mod ranges;
 pub(crate) mod site;
 mod sizes;
 mod steady;

@@ -17,7 +17,7 @@ impl Consume {
         sinks.map(|sink| sink.task_id.clone()).collect()
     }
 
-    /// A range of a sink that the DAG no longer has would stay open for ever.
+    /// A range of a sink that the DAG no longer has would stay open for ever, whatever version runs.
     pub(super) fn check_sinks(&self, range: &Range, sinks: &[String]) -> Result<(), TaskError> {
         let has = |sink: &String| self.ctx.pipeline.sinks.iter().any(|it| it.task_id == *sink);
         match sinks.iter().find(|sink| !has(sink)) {
@@ -63,7 +63,9 @@ impl Consume {
         let shown = self.reference(range);
         for sink in pipeline.sinks.iter().filter(|sink| skipped.contains(&sink.task_id)) {
             pipeline.ledgers.pass(sink, &shown, &self.ctx).await?;
-            let commit = Operation::Commit { range: range.id, sink: sink.task_id.clone() };
+            // Of a pipeline without a load nobody counts what became of the rows.
+            let rows = (sink.task_id != self.ctx.identity.task_id).then_some(0);
+            let commit = Operation::Commit { range: range.id, sink: sink.task_id.clone(), rows };
             self.ask(commit).await?;
             let records = range.records.unwrap_or_else(|| range.span());
             self.ctx.log(match sink.task_id == self.ctx.identity.task_id {

@@ -121,7 +121,8 @@ impl Consume {
                 Answer::Skipped { range, sinks, run_id } => {
                     self.pass(&range, &sinks, &run_id).await?;
                 }
-                Answer::Begun { range, version, run_id } => {
+                Answer::Begun { range, version, run_id, open } => {
+                    self.check_sinks(&range, &open)?;
                     return Err(self.begun(&range, version, run_id));
                 }
                 // Another try was quicker.
@@ -231,6 +232,7 @@ impl Consume {
             records: count(totals.records),
             bytes: count(totals.bytes),
             rejected: count(totals.rejected),
+            filtered: Some(count(totals.tombstones)),
         })
         .await?;
         self.ctx.log(totals.to_string());

@@ -50,8 +50,13 @@ impl Operator for KafkaProduceOperator {
         };
         let written = ctx.cancel.run_until_cancelled(working).await;
         let written = written.unwrap_or_else(|| Err(TaskError::cancelled()))?;
+        // Records of several ranges are not told apart.
+        let rows = match written {
+            Written::Now(records) if produce.ranges.len() == 1 => i64::try_from(records).ok(),
+            Written::Now(_) | Written::Earlier => None,
+        };
         for range in &produce.ranges {
-            range.tell_committed(&ctx.identity.task_id, ctx).await;
+            range.tell_committed(&ctx.identity.task_id, rows, ctx).await;
         }
         let topic = &produce.params.topic;
         ctx.log(match written {

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use subak_core::operators::sql::LoadMode;
 use subak_task::{TaskContext, TaskError, TaskIdentity};
 
+use crate::load::tables::{self, LedgerTable};
 use crate::name::Identifier;
 use crate::target::Target;
 
@@ -89,25 +90,6 @@ impl Ledger {
             target: target.clone(),
             identity: TaskIdentity::clone(&ctx.identity),
         })
-    }
-
-    /// Creates the table unless it exists, in a transaction of its own.
-    pub(crate) async fn ensure(&self, db: &mut PgConnection) -> Result<(), TaskError> {
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(self.table())
-            .fetch_one(&mut *db)
-            .await
-            .map_err(|error| self.refused(error))?;
-        if exists {
-            return Ok(());
-        }
-        // Several statements in one message are one transaction; the lock ends with it.
-        let create = format!("SELECT pg_advisory_xact_lock({CREATE_LOCK}); {}", self.ddl());
-        sqlx::raw_sql(AssertSqlSafe(create))
-            .execute(db)
-            .await
-            .map_err(|error| self.refused(error))?;
-        Ok(())
     }
 
     /// Claims the load in the open transaction, or returns what an earlier try did.
@@ -246,9 +228,9 @@ impl Ledger {
         format!("{}.subak_loads", self.schema)
     }
 
-    /// The statement that creates the table, for us or for the administrator.
-    fn ddl(&self) -> String {
-        format!(
+    /// What is to be created before the first load.
+    pub(crate) fn definition(&self) -> LedgerTable {
+        let ddl = format!(
             "CREATE TABLE IF NOT EXISTS {} (
     installation  text        NOT NULL,
     run_uuid      text        NOT NULL,
@@ -268,24 +250,17 @@ impl Ledger {
     PRIMARY KEY (installation, run_uuid, task_id, map_index, resets)
 );",
             self.table()
-        )
+        );
+        LedgerTable {
+            name: self.table(),
+            ddl,
+            purpose: "in `subak_loads` which loads it has, so that none happens twice",
+            lock: CREATE_LOCK,
+        }
     }
 
-    /// Tells an administrator what to run where the right is missing.
     fn refused(&self, error: sqlx::Error) -> TaskError {
-        let code = error.as_database_error().and_then(|error| error.code().map(String::from));
-        let failure = self.target.failure(error);
-        match code.as_deref() {
-            Some("42501" | "3F000") => TaskError::permanent(format!(
-                "{}\nPostgreSQL keeps in `subak_loads` which loads it has, so that none happens \
-                 twice. Let somebody with the right run:\n\n{}\nGRANT SELECT, INSERT, UPDATE ON {} \
-                 TO the user of the connection;",
-                failure.message,
-                self.ddl(),
-                self.table()
-            )),
-            _ => failure,
-        }
+        tables::refused(&self.target, &[self.definition()], error)
     }
 }
 

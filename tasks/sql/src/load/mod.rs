@@ -7,6 +7,7 @@ mod input;
 mod ledger;
 mod mapping;
 pub(crate) mod offsets;
+mod tables;
 mod transaction;
 mod upsert;
 
@@ -78,8 +79,9 @@ impl Operator for PostgresLoadOperator {
                 load.ranges.iter().map(RangeRef::to_string).collect::<Vec<_>>().join(", ")
             )),
         }
+        let rows = load.rows_of_range(&loaded);
         for range in &load.ranges {
-            range.tell_committed(&ctx.identity.task_id, ctx).await;
+            range.tell_committed(&ctx.identity.task_id, rows, ctx).await;
         }
         Ok(output(&loaded))
     }
@@ -130,6 +132,13 @@ impl<'a> Load<'a> {
             target,
             ctx,
         })
+    }
+
+    /// The rows that the table has of the load's one range: those of several are not told apart, and of
+    /// one that another run has loaded they are not known here.
+    fn rows_of_range(&self, loaded: &Loaded) -> Option<i64> {
+        let is_known = self.ranges.len() == 1 && loaded.earlier != Some(Earlier::Range);
+        is_known.then_some(loaded.rows_loaded)
     }
 
     /// Commits. If the answer is lost, the ledger says whether the rows are there.

@@ -13,6 +13,7 @@ use subak_task::{
     LedgerName, LedgerTopic, Positions, RangeRef, TaskContext, TaskError, TaskIdentity,
 };
 
+use crate::load::tables::{self, LedgerTable};
 use crate::name::Identifier;
 use crate::target::Target;
 
@@ -47,20 +48,7 @@ impl Offsets {
 
     /// Creates the table unless it exists, in a transaction of its own.
     pub(crate) async fn ensure(&self, db: &mut PgConnection) -> Result<(), TaskError> {
-        if self.exists(db).await? {
-            return Ok(());
-        }
-        let create = format!("SELECT pg_advisory_xact_lock({CREATE_LOCK}); {}", self.ddl());
-        let created = sqlx::raw_sql(AssertSqlSafe(create)).execute(db).await;
-        created.map(drop).map_err(|error| self.refused(error))
-    }
-
-    async fn exists(&self, db: &mut PgConnection) -> Result<bool, TaskError> {
-        sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(self.table())
-            .fetch_one(db)
-            .await
-            .map_err(|error| self.refused(error))
+        tables::ensure(db, &self.target, &[self.definition()]).await
     }
 
     /// The next offset by partition; none if nothing was loaded yet.
@@ -69,7 +57,8 @@ impl Offsets {
         db: &mut PgConnection,
         topic: &LedgerTopic,
     ) -> Result<BTreeMap<i32, i64>, TaskError> {
-        if !self.exists(db).await? {
+        let exists = tables::exists(db, &self.definition()).await;
+        if !exists.map_err(|error| self.refused(error))? {
             return Ok(BTreeMap::new());
         }
         let read = format!(
@@ -201,9 +190,9 @@ impl Offsets {
         format!("{}.subak_offsets", self.schema)
     }
 
-    /// The statement that creates the table, for us or for the administrator.
-    fn ddl(&self) -> String {
-        format!(
+    /// What is to be created before the first range.
+    pub(crate) fn definition(&self) -> LedgerTable {
+        let ddl = format!(
             "CREATE TABLE IF NOT EXISTS {} (
     installation text        NOT NULL,
     dag_id       text        NOT NULL,
@@ -218,24 +207,17 @@ impl Offsets {
     PRIMARY KEY (installation, dag_id, consume_task, load_task, cluster, topic, partition)
 );",
             self.table()
-        )
+        );
+        LedgerTable {
+            name: self.table(),
+            ddl,
+            purpose: "in `subak_offsets` how far it has a topic, so that no record is loaded twice",
+            lock: CREATE_LOCK,
+        }
     }
 
-    /// Tells an administrator what to run where the right is missing.
     fn refused(&self, error: sqlx::Error) -> TaskError {
-        let code = error.as_database_error().and_then(|error| error.code().map(String::from));
-        let failure = self.target.failure(error);
-        match code.as_deref() {
-            Some("42501" | "3F000") => TaskError::permanent(format!(
-                "{}\nPostgreSQL keeps in `subak_offsets` how far it has a topic, so that no record is \
-                 loaded twice. Let somebody with the right run:\n\n{}\nGRANT SELECT, INSERT, UPDATE ON \
-                 {} TO the user of the connection;",
-                failure.message,
-                self.ddl(),
-                self.table()
-            )),
-            _ => failure,
-        }
+        tables::refused(&self.target, &[self.definition()], error)
     }
 }
 

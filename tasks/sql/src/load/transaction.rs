@@ -15,16 +15,13 @@ use crate::load::copy_in::Copied;
 use crate::load::input::Input;
 use crate::load::ledger::{Earlier, Loaded, mode_name};
 use crate::load::mapping::Pair;
-use crate::load::{Load, copy_in, mapping, upsert};
+use crate::load::{Load, copy_in, mapping, tables, upsert};
 use crate::name::{self, Identifier, did_you_mean};
 
 impl Load<'_> {
     /// Loads the rows in a transaction that is left open, or finds that an earlier try did.
     pub(crate) async fn in_transaction(&self, db: &mut PgConnection) -> Result<Loaded, TaskError> {
-        self.ledger.ensure(db).await?;
-        if !self.ranges.is_empty() {
-            self.offsets.ensure(db).await?;
-        }
+        self.make_ledgers(db).await?;
         for range in &self.ranges {
             self.offsets.await_turn(db, range, self.ctx).await?;
         }
@@ -67,6 +64,15 @@ impl Load<'_> {
         }
         self.ledger.record_in_tx(db, &loaded, &self.dataset.provenance).await?;
         Ok(loaded)
+    }
+
+    /// Creates what is missing of the ledgers' tables; one error tells of all.
+    async fn make_ledgers(&self, db: &mut PgConnection) -> Result<(), TaskError> {
+        let mut needed = vec![self.ledger.definition()];
+        if !self.ranges.is_empty() {
+            needed.push(self.offsets.definition());
+        }
+        tables::ensure(db, &self.target, &needed).await
     }
 
     /// Locks the positions of the dataset's ranges; returns whether all of them are here already.

@@ -1,0 +1,94 @@
+//! Ranges are shown with their offsets and counts, and who settles one is on record.
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use subak_store::access::Role;
+use subak_testkit::peek;
+
+use super::audit::events;
+use super::site::Site;
+
+const DRAIN: &str = "
+dag_id: drain
+tasks:
+  read:
+    operator: kafka.consume
+    with: {connection: broker, topic: orders, columns: {id: id}}
+  load:
+    operator: postgres.load
+    with: {connection: shop, input: '{{ tasks.read.output }}', table: record, mode: upsert, key: [id]}
+";
+
+/// The first range is loaded, the second one was not read yet. Of partition 1 nothing was read, and of
+/// partition 2 records were lost.
+const RANGES: &str = r#"
+INSERT INTO topic_range (dag, task, sequence, cluster, topic, partitions, has_gap, sinks, committed,
+                         state, run_key, records, rejected, filtered, loaded)
+SELECT k.dag, k.task, v.sequence, 'c-1', 'orders', v.partitions::jsonb, false, '{load}', v.committed::text[],
+       v.state, 0, v.records, v.rejected, v.filtered, v.loaded::jsonb
+FROM dag_task k
+CROSS JOIN (VALUES
+    (1, '[{"partition": 0, "after": 0, "from": 0, "to": 100, "last": {"offset": 99, "timestamp": 1, "hash": 2}},
+          {"partition": 1, "after": 7, "from": 7, "to": 7},
+          {"partition": 2, "after": 3, "from": 5, "to": 5}]',
+     '{load}', 'committed', 98, 3, 5, '{"load": 90}'),
+    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', NULL, NULL, NULL, '{}')
+) AS v (sequence, partitions, committed, state, records, rejected, filtered, loaded)
+WHERE k.task_id = 'read'
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.dags(DRAIN).await?;
+    peek::meddle(&site.world.store, RANGES).await?;
+    let op = site.program(Role::Op).await?;
+    let listed = site.get(&op, "/api/v2/ranges?dag_id=drain").await?.json();
+    let of = |sequence: i64| {
+        let all = listed["ranges"].as_array().unwrap();
+        all.iter().find(|range| range["sequence"] == sequence).unwrap().clone()
+    };
+    let (loaded, open) = (of(1), of(2));
+    let part = |partition: i32, from: i64, to: i64| json!({"partition": partition, "from_offset": from, "to_offset": to});
+    let expected = json!({
+        "range_id": loaded["range_id"], "dag_id": "drain", "task_id": "read", "sequence": 1,
+        "topic": "orders", "state": "committed", "dag_run_id": null,
+        "partitions": [part(0, 0, 100), part(2, 5, 5)],
+        "records": 98, "rejected": 3, "filtered": 5, "loads": ["load"], "committed": ["load"],
+        "loaded": {"load": 90}, "dag_version": null,
+    });
+    assert_eq!(loaded, expected);
+    assert_eq!(open["partitions"], json!([part(0, 100, 160)]));
+    assert_eq!((&open["records"], &open["loaded"]), (&Value::Null, &json!({})));
+
+    let act = async |range: &Value, what: &str| {
+        let path = format!("/api/v2/ranges/{}/{what}", range["range_id"]);
+        site.json(&op, Method::POST, &path, &json!(null)).await
+    };
+    assert_eq!(act(&open, "replay").await?.status, StatusCode::CONFLICT);
+    assert_eq!(act(&open, "release").await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(act(&open, "abandon?load=other").await?.status, StatusCode::NOT_FOUND);
+    assert_eq!(act(&open, "abandon?load=load").await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(act(&open, "abandon").await?.status, StatusCode::NOT_FOUND);
+    let again = act(&loaded, "replay").await?;
+    assert_eq!(again.status, StatusCode::OK);
+    let run_id = again.json()["dag_run_id"].clone();
+
+    // Only what was done.
+    let (first, second) = (&loaded["range_id"], &open["range_id"]);
+    let told: Vec<Value> = events(&site, "?dag_id=drain")
+        .await?
+        .iter()
+        .map(|(event, record, extra)| {
+            let (who, via) = (&record["owner"], &extra["via"]);
+            json!([event, who, via, extra["subject"], record["task_id"], record["run_id"]])
+        })
+        .collect();
+    let expected = [
+        json!(["release_range", "op", "api", format!("range {second}"), "read", null]),
+        json!(["abandon_range", "op", "api", format!("range {second}, load load"), "read", null]),
+        json!(["replay_range", "op", "api", format!("range {first}"), null, run_id]),
+    ];
+    assert_eq!(told, expected);
+    site.world.close().await
+}
