@@ -44,7 +44,10 @@ fn what_was_rejected_is_mended_and_goes_through() {
 
     // Mended: the server reads the file by itself, and its newest version is what a replay takes.
     fs::write(&file, PRICES.replace("on_bad_row:", "null_values: [n/a], on_bad_row:")).unwrap();
-    scene.open_until("/dags/prices/versions", "document.querySelectorAll('table tbody tr').length === 2");
+    scene.open_until(
+        "/dags/prices/versions",
+        "document.querySelectorAll('table tbody tr').length === 2",
+    );
     scene.open("/dead-letters?dag=prices&reason=n%2Fa");
     scene.sure();
     browser.click("form.replay button");
