@@ -13,19 +13,19 @@ const SLICE: i64 = 5_000;
 /// Of the next settled ones, those of which neither the run nor the one that replayed them is kept: a run
 /// that is cleared asks for its dead letters again. What never became visible belonged to a lost try.
 const DROP: &str = "
-    WITH some AS MATERIALIZED (
+    WITH settled AS MATERIALIZED (
         SELECT id, run_key, replay FROM dead_letter
         WHERE id > $1 AND (state <> 'open' OR NOT visible)
         ORDER BY id LIMIT $2
     ), gone AS (
-        DELETE FROM dead_letter AS l USING some AS s
+        DELETE FROM dead_letter AS l USING settled AS s
         WHERE l.id = s.id
           AND NOT EXISTS (SELECT FROM run WHERE run.run_key = s.run_key)
           AND NOT EXISTS (SELECT FROM topic_range AS r JOIN run ON run.run_key = r.run_key
                           WHERE r.id = s.replay)
         RETURNING l.id
     )
-    SELECT (SELECT max(id) FROM some), (SELECT count(*) FROM gone)";
+    SELECT (SELECT max(id) FROM settled), (SELECT count(*) FROM gone)";
 
 impl Store {
     /// Dismisses the open dead letters of those asked for; returns how many. Those that a replay has, and
