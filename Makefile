@@ -37,6 +37,6 @@ soak: ## the tests that have counts, with high ones; takes hours, can be stopped
 	@scripts/setup.sh test
 	@scripts/soak.sh
 
-bench: ## measures the engine and the retail pipeline
+bench: ## measures the engine, the retail pipeline, and Kafka into PostgreSQL beside other ways
 	@scripts/setup.sh test
 	@scripts/bench.sh

@@ -120,6 +120,8 @@ impl ClassifyForPeople for serde_json::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -141,6 +143,39 @@ mod tests {
         });
         assert_eq!(url, expected);
         assert!(subak_core::connection::check(&url).is_ok());
+    }
+
+    #[test]
+    fn docker_compose_has_every_connection_that_our_dags_name() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let compose = std::fs::read_to_string(root.join("docker-compose.yml")).unwrap();
+        let defined = compose.lines().filter_map(|line| {
+            let (name, value) = line.trim().strip_prefix("SUBAK_CONN_")?.split_once(": ")?;
+            assert!(subak_core::connection::check(&parse(value).unwrap()).is_ok(), "{line}");
+            Some(name.to_lowercase())
+        });
+        let defined: BTreeSet<String> = defined.collect();
+
+        let (mut folders, mut named) = (vec![root.join("dags")], BTreeSet::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|it| it == "yaml") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let parsed = subak_core::dag::parse(&path.display().to_string(), &text);
+                    assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
+                    let tasks = parsed.dags.into_iter().flat_map(|dag| dag.tasks);
+                    named.extend(tasks.flat_map(|task| task.connections));
+                }
+            }
+        }
+        for name in ["warehouse", "kafka_main", "users_api"] {
+            assert!(named.contains(name), "{named:?}");
+        }
+        let missing: Vec<_> = named.difference(&defined).collect();
+        assert!(missing.is_empty(), "docker-compose.yml lacks SUBAK_CONN_… of {missing:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod auth;
 mod clock;
 pub mod connections;
 mod counts;
+pub mod dismiss;
 mod dispatch;
 pub mod engine;
 mod explain;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use subak_store::StoreError;
 use tracing::{error, warn};
 
+use crate::dismiss::DismissError;
 use crate::selection::SelectError;
 
 /// What went wrong, as the caller is told.
@@ -157,6 +158,18 @@ impl From<SelectError> for ApiError {
             SelectError::NoTask(task) => Self::TaskNotFound(task),
             SelectError::NoDate | SelectError::TooMany => Self::Conflict(error.to_string()),
             SelectError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DismissError> for ApiError {
+    fn from(error: DismissError) -> Self {
+        match error {
+            DismissError::All => {
+                Self::Invalid(vec![FieldProblem::body("dead_letter_ids", error.to_string())])
+            }
+            DismissError::Nothing(why) => Self::Conflict(why),
+            DismissError::Store(error) => error.into(),
         }
     }
 }

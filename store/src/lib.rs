@@ -10,6 +10,7 @@ mod dag_removal;
 mod dags;
 pub mod engine;
 mod error;
+mod letter_ends;
 mod log_append;
 pub mod mutation;
 mod news;

@@ -46,6 +46,8 @@ pub struct NotReplayable {
     /// A run takes them now.
     pub taken: i64,
     pub taken_by: Option<String>,
+    /// The replay's range.
+    pub taken_range: Option<i64>,
     /// What came beside them is not loaded yet.
     pub unsettled: i64,
     /// Only their beginning was kept.
@@ -120,7 +122,7 @@ statements! {
 }
 
 /// Of records that were rejected when what came beside them was not loaded: they are read anew with it.
-const UNSETTLED: &str = "
+pub(crate) const UNSETTLED: &str = "
     (EXISTS (SELECT FROM topic_range AS g WHERE g.id = l.range_id AND g.state = 'open')
      OR EXISTS (SELECT FROM topic_range AS g
                 WHERE g.run_key = l.run_key AND g.dag = l.dag AND g.replay_run IS NOT NULL
@@ -131,7 +133,8 @@ const ACTIVE: &str = "
     EXISTS (SELECT FROM run WHERE run.dag = r.dag AND run.run_id = r.replay_run
             AND run.state IN ('queued', 'running'))";
 
-const FROM: &str = "
+/// All that count, with their DAGs (`d`), tasks (`t`) and runs (`r`).
+pub(crate) const FROM: &str = "
     FROM dead_letter l
     JOIN dag d ON d.dag = l.dag
     JOIN dag_task t ON t.dag = l.dag AND t.task = l.task
@@ -274,7 +277,8 @@ impl Store {
                     count(*) FILTER (WHERE l.state = 'superseded') AS superseded,
                     count(*) FILTER (WHERE l.state = 'dismissed') AS dismissed,
                     count(*) FILTER (WHERE l.state = 'open' AND l.replay IS NOT NULL) AS taken,
-                    max(b.replay_run) FILTER (WHERE l.state = 'open') AS taken_by,",
+                    max(b.replay_run) FILTER (WHERE l.state = 'open') AS taken_by,
+                    max(b.id) FILTER (WHERE l.state = 'open') AS taken_range,",
         );
         query.push(" count(*) FILTER (WHERE ").push(open).push(" AND ").push(UNSETTLED);
         query.push(") AS unsettled, count(*) FILTER (WHERE ").push(open);
@@ -350,7 +354,9 @@ async fn new_in_tx(
     .fetch_one(&mut *db)
     .await?;
     let mut query = QueryBuilder::new("UPDATE dead_letter SET replay = ");
-    query.push_bind(id).push(" WHERE id IN (SELECT l.id").push(FROM);
+    // The state is asked for twice: one may be dismissed while this waits for its row.
+    query.push_bind(id).push(" WHERE state = 'open' AND replay IS NULL AND id IN (SELECT l.id");
+    query.push(FROM);
     push_group(&mut query, group, filter);
     query.push(" AND l.state = 'open' AND l.replay IS NULL AND octet_length(l.raw) < ");
     query.push_bind(record_bytes_most()).push(" AND NOT ").push(UNSETTLED);

@@ -23,7 +23,7 @@ pub struct LettersPage<'a> {
     pub rows: Vec<LetterRow>,
     pub pager: Pager,
     /// Some of them are open, and the viewer may start runs.
-    pub can_replay: bool,
+    pub can_act: bool,
 }
 
 /// What is looked for; empty: anything.
@@ -72,8 +72,8 @@ pub struct LetterPage<'a> {
     /// The dead letter that it was before, and the one that it became.
     pub replay_of: Option<(String, String)>,
     pub replayed_as: Option<(String, String)>,
-    /// Its id, where it can be replayed.
-    pub replay_id: Option<i64>,
+    /// Its id, where it can be replayed or dismissed.
+    pub open_id: Option<i64>,
     pub reasons: Vec<String>,
     pub record: RecordView,
 }
@@ -92,6 +92,12 @@ impl LetterFilter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it asks for some of those that are open, not for all.
+    #[must_use]
+    pub fn chooses(&self) -> bool {
+        [&self.dag, &self.run, &self.task, &self.reason].iter().any(|text| !text.trim().is_empty())
     }
 }
 

@@ -217,6 +217,9 @@ texts! {
     replay_of: "Rejected before", "Ditolak sebelumnya";
     replayed_as: "Rejected again", "Ditolak lagi";
     state_dismissed: "dismissed", "diabaikan";
+    dismiss: "Dismiss", "Abaikan";
+    dismiss_these: "Dismiss open ones", "Abaikan yang terbuka";
+    dismiss_sure: "Dismiss these records? They are not put through again, and go with their runs.", "Abaikan rekaman ini? Rekaman tidak diproses lagi, dan hilang bersama run-nya.";
 
     connections: "Connections", "Koneksi";
     connection: "Connection", "Koneksi";

@@ -1,5 +1,6 @@
 //! `subak deadletters`: records that tasks rejected.
 
+mod dismiss;
 mod export;
 mod list;
 mod replay;
@@ -13,12 +14,13 @@ use subak_store::read::LetterFilter;
 
 use crate::exit::Outcome;
 
-/// Lists, shows and exports records that tasks rejected, and puts them through again.
+/// Lists, shows and exports records that tasks rejected, puts them through again or dismisses them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
     Replay(replay::Options),
+    Dismiss(dismiss::Options),
     Export(export::Options),
 }
 
@@ -27,6 +29,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::List(options) => list::run(options).await,
         Command::Show(options) => show::run(options).await,
         Command::Replay(options) => replay::run(options).await,
+        Command::Dismiss(options) => dismiss::run(options).await,
         Command::Export(options) => export::run(options).await,
     }
 }

@@ -200,5 +200,27 @@ async fn rows_of_a_file_go_through_again_and_no_others() -> Result<()> {
     let said = stderr(&refused);
     assert!(said.contains("task `load` replaces all that it wrote before"), "{said}");
     assert_eq!(warehouse.texts(rows).await?, loaded);
+
+    // What is never right is dismissed, and neither replayed nor dismissed again.
+    assert_eq!(
+        asked(&stack, &["dismiss", "--dag", "sales", "--reason", "integer"]).await?,
+        "1 dismissed\n"
+    );
+    for (again, said) in [
+        (
+            ["dismiss", "--dag", "sales"],
+            "nothing is open to be dismissed: 3 replayed already; 1 dismissed",
+        ),
+        (
+            ["replay", "--dag", "sales"],
+            "nothing is open to be replayed: 3 replayed already; 1 dismissed",
+        ),
+    ] {
+        let refused = stack.subak(&[&["deadletters"], &again[..]].concat()).await?;
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains(said), "{}", stderr(&refused));
+    }
+    let all = stack.subak(&["deadletters", "dismiss"]).await?;
+    assert!(stderr(&all).contains("say which: by ids, or by --dag"), "{}", stderr(&all));
     Ok(())
 }

@@ -10,7 +10,9 @@ use subak_store::read::{LETTER_STATES, LetterFilter, LetterRecord};
 
 use super::paging::{List, Listed, Listing};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::auth::Caller;
+use crate::dismiss;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{Started, Wanted};
@@ -36,6 +38,25 @@ pub(super) struct ReplayBody {
     reason: Option<String>,
     /// Of the runs that take them.
     conf: Option<Map<String, Value>>,
+}
+
+/// Which dead letters are dismissed; all conditions together, and at least one.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DismissBody {
+    #[serde(default)]
+    dead_letter_ids: Vec<i64>,
+    dag_id: Option<String>,
+    dag_run_id: Option<String>,
+    task_id: Option<String>,
+    reason: Option<String>,
+}
+
+/// How many were dismissed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLettersDismissed")]
+pub(super) struct Dismissed {
+    dead_letters: u64,
 }
 
 /// A run that takes dead letters.
@@ -170,6 +191,25 @@ pub(super) async fn replay(
         dead_letters: it.letters,
     };
     Ok(Json(Replays { replays: started.into_iter().map(view).collect() }))
+}
+
+/// Dismisses those that are open: they are not put through, and go with their runs.
+pub(super) async fn dismiss(
+    State(app): State<App>,
+    trail: Trail,
+    Json(body): Json<DismissBody>,
+) -> Result<Json<Dismissed>, ApiError> {
+    let filter = LetterFilter {
+        dag_id: body.dag_id,
+        run_id: body.dag_run_id,
+        task_id: body.task_id,
+        reason: body.reason,
+        state: None,
+        ids: body.dead_letter_ids,
+    };
+    let dismissed = Dismissed { dead_letters: dismiss::dismiss(&app.store, &filter).await? };
+    trail.after(&dismissed);
+    Ok(Json(dismissed))
 }
 
 impl From<LetterRecord> for View {

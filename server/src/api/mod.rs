@@ -253,4 +253,5 @@ fn ours(all: Operations) -> Operations {
         .viewer("/api/v2/deadLetters", dead_letters::list)
         .viewer("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
         .role(Role::User, Method::POST, "/api/v2/deadLetters/replay", dead_letters::replay)
+        .role(Role::User, Method::POST, "/api/v2/deadLetters/dismiss", dead_letters::dismiss)
 }

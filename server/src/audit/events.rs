@@ -27,6 +27,7 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("POST", "/variables/{variable_key}/delete", "delete_variable"),
     ("POST", "/workers/{worker}/drain", "drain_worker"),
     ("POST", "/dead-letters/replay", "replay_dead_letters"),
+    ("POST", "/dead-letters/dismiss", "dismiss_dead_letters"),
     ("POST", "/users", "post_user"),
     ("POST", "/users/{username}/role", "patch_user"),
     ("POST", "/users/{username}/grant", "post_grant"),
@@ -76,6 +77,7 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("DELETE", "/api/v2/pools/{pool_name}", "delete_pool"),
     ("POST", "/api/v2/ranges/{range_id}/replay", "replay_range"),
     ("POST", "/api/v2/deadLetters/replay", "replay_dead_letters"),
+    ("POST", "/api/v2/deadLetters/dismiss", "dismiss_dead_letters"),
 ];
 
 /// What changes something and writes its record itself, or changes nothing.

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::json;
 use subak_store::read::{LetterFilter, LetterRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, bytes};
@@ -15,7 +16,9 @@ use subak_web::url::{self, encode};
 
 use super::viewer::Viewer;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::clock;
+use crate::dismiss;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 use crate::replay::Wanted;
@@ -67,7 +70,7 @@ pub(super) async fn list(
     let has_open = page.items.iter().any(|letter| letter.state == "open");
     let view = LettersPage {
         frame: viewer.frame(),
-        can_replay: viewer.can_run() && has_open,
+        can_act: viewer.can_run() && has_open,
         rows: page.items.into_iter().map(|letter| row(letter, now, t)).collect(),
         pager,
         filter: letters::LetterFilter {
@@ -81,8 +84,9 @@ pub(super) async fn list(
     Ok(Html(view.page()))
 }
 
+/// Which ones a form is about.
 #[derive(Deserialize)]
-pub(super) struct Replay {
+pub(super) struct Chosen {
     #[serde(default)]
     dag: String,
     #[serde(default)]
@@ -99,18 +103,10 @@ pub(super) struct Replay {
 pub(super) async fn replay(
     State(app): State<App>,
     viewer: Viewer,
-    Form(given): Form<Replay>,
+    Form(chosen): Form<Chosen>,
 ) -> Result<Redirect, ApiError> {
-    let text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let wanted = Wanted {
-        filter: LetterFilter {
-            dag_id: text(given.dag),
-            run_id: text(given.run),
-            task_id: text(given.task),
-            reason: text(given.reason),
-            state: None,
-            ids: given.id.into_iter().collect(),
-        },
+        filter: chosen.filter(),
         triggered_by: "ui",
         user: Some(viewer.name().to_owned()),
         conf: serde_json::Map::new(),
@@ -120,6 +116,21 @@ pub(super) async fn replay(
         [one] => Redirect::to(&url::run(&one.dag_id, &one.run_id)),
         _ => Redirect::to("/dead-letters"),
     })
+}
+
+/// Dismisses what a filter finds, and shows that one, or the list without them.
+pub(super) async fn dismiss(
+    State(app): State<App>,
+    trail: Trail,
+    Form(chosen): Form<Chosen>,
+) -> Result<Redirect, ApiError> {
+    let to = match chosen.id {
+        Some(id) => url::letter(id),
+        None => chosen.href(),
+    };
+    let dismissed = dismiss::dismiss(&app.store, &chosen.filter()).await?;
+    trail.after(json!({"dead_letters": dismissed}));
+    Ok(Redirect::to(&to))
 }
 
 pub(super) async fn show(
@@ -149,12 +160,33 @@ pub(super) async fn show(
             .map(|run| (run.clone(), url::run(&letter.dag_id, run))),
         replay_of: letter.replay_of.map(|id| (id.to_string(), url::letter(id))),
         replayed_as: letter.replayed_as.map(|id| (id.to_string(), url::letter(id))),
-        replay_id: (viewer.can_run() && letter.state == "open").then_some(letter.id),
+        open_id: (viewer.can_run() && letter.state == "open").then_some(letter.id),
         reasons,
         record: RecordView::new(&record, t),
         dag_id: letter.dag_id,
     };
     Ok(Html(page.page()))
+}
+
+impl Chosen {
+    fn filter(self) -> LetterFilter {
+        let text = |text: String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        LetterFilter {
+            dag_id: text(self.dag),
+            run_id: text(self.run),
+            task_id: text(self.task),
+            reason: text(self.reason),
+            state: None,
+            ids: self.id.into_iter().collect(),
+        }
+    }
+
+    /// The list of them.
+    fn href(&self) -> String {
+        let [dag, run, task, reason] =
+            [&self.dag, &self.run, &self.task, &self.reason].map(|it| encode(it));
+        format!("/dead-letters?dag={dag}&run={run}&task={task}&reason={reason}")
+    }
 }
 
 fn row(letter: LetterRecord, now: DateTime<Utc>, t: &'static Text) -> LetterRow {

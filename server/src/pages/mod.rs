@@ -110,6 +110,7 @@ fn overall(routes: Routes) -> Routes {
         .viewer("/dead-letters", dead_letters::list)
         .viewer("/dead-letters/{dead_letter_id}", dead_letters::show)
         .role(Role::User, Method::POST, "/dead-letters/replay", dead_letters::replay)
+        .role(Role::User, Method::POST, "/dead-letters/dismiss", dead_letters::dismiss)
 }
 
 /// Connections, pools and variables.

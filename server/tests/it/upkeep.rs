@@ -2,6 +2,7 @@
 
 use chrono::{Days, NaiveDate};
 use subak_server::engine::Outcome;
+use subak_store::read::LetterFilter;
 use subak_testkit::{peek, poke};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -152,6 +153,58 @@ async fn runs_of_continuous_dags_are_kept_for_a_day() -> anyhow::Result<()> {
     assert_eq!(store.ranges_drop().await?, 1);
     let ranges = "SELECT string_agg(sequence::text, ' ') FROM topic_range";
     assert_eq!(peek::text(&store, ranges).await?.as_deref(), Some("2"));
+    Ok(())
+}
+
+/// A run of forty days ago and one of today, with dead letters of every state; the last of the old run was
+/// replayed by that of today.
+const LETTERS: &str = "
+    INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
+                     tasks_open, started_at, ended_at)
+    SELECT ((now() AT TIME ZONE 'UTC')::date - days - DATE '1970-01-01')::bigint * (1::bigint << 40) + 1,
+           gen_random_uuid(), dag, version, 'of-' || days, 'manual', 'test', 'success', now(), 0, now(),
+           now()
+    FROM dag CROSS JOIN unnest(ARRAY[40, 0]) AS days;
+    INSERT INTO topic_range (dag, task, sequence, cluster, topic, partitions, has_gap, sinks, run_key,
+                             state, replay_run)
+    SELECT dag, 1, 1, 'subak', 'dead letters', '[]', false, '{}', run_key, 'committed', run_id
+    FROM run WHERE run_id = 'of-0';
+    INSERT INTO dead_letter (dag, task, source, partition, position, reasons, raw, run_key, map_index,
+                             token, visible, state, replay)
+    SELECT run.dag, t.task, 'orders', 0, n, '[]', 'record', run.run_key, -1, n, visible, l.state, r.id
+    FROM (VALUES (40, 1, 'open', true, false), (40, 2, 'replayed', true, false),
+                 (40, 3, 'dismissed', true, false), (40, 4, 'superseded', true, false),
+                 (40, 5, 'open', false, false), (40, 6, 'replayed', true, true),
+                 (0, 7, 'dismissed', true, false), (0, 8, 'open', true, false))
+         AS l (days, n, state, visible, is_by_today)
+    JOIN run ON run.run_id = 'of-' || days
+    JOIN dag_task AS t ON t.dag = run.dag
+    LEFT JOIN topic_range AS r ON is_by_today;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_dead_letters_outlive_their_run_and_settled_ones_go_with_it() -> anyhow::Result<()> {
+    let store = subak_testkit::postgres::database().await?.store;
+    save(&store, "{dag_id: kept, tasks: {a: {operator: noop}}}").await?;
+    let day = peek::now(&store).await?.date_naive() - Days::new(40);
+    peek::meddle(&store, &format!("SELECT partitions_make('{day}'); {LETTERS}")).await?;
+    let left = "SELECT string_agg(position::text, ' ' ORDER BY position) FROM dead_letter";
+    assert_eq!(store.letters_drop().await?, 0, "their runs are kept");
+    assert!(store.day_drop(day).await?);
+    assert_eq!(store.letters_drop().await?, 4);
+    assert_eq!(store.letters_drop().await?, 0);
+    assert_eq!(peek::text(&store, left).await?.as_deref(), Some("1 6 7 8"));
+
+    // What is open can still be read whole, and goes once it is settled.
+    let open = LetterFilter { state: Some("open".to_owned()), ..LetterFilter::default() };
+    let listed = store.letter_list(&open, 10, 0).await?.items;
+    let orphan = listed.iter().find(|letter| letter.run_id.is_none()).unwrap();
+    let (_, record) = store.letter_get(orphan.id).await?.unwrap();
+    assert_eq!((orphan.position, &*record), (1, &b"record"[..]));
+    let this = LetterFilter { ids: vec![orphan.id], ..LetterFilter::default() };
+    assert_eq!(store.letters_dismiss(&this).await?, 1);
+    assert_eq!(store.letters_dismiss(&this).await?, 0);
+    assert_eq!(store.letters_drop().await?, 1);
+    assert_eq!(peek::text(&store, left).await?.as_deref(), Some("6 7 8"));
     Ok(())
 }
 

@@ -30,7 +30,7 @@ pub struct LetterRecord {
     pub state: String,
     /// The run that takes it again, or did.
     pub replay_run_id: Option<String>,
-    /// The dead letter that the record was before it was rejected again.
+    /// The dead letter that the record was before it was rejected again, as long as that is kept.
     pub replay_of: Option<i64>,
     /// What became of it, where it was rejected again.
     pub replayed_as: Option<i64>,
@@ -62,7 +62,7 @@ const LETTERS: &str = "
            l.source, l.partition, l.position, l.range_id IS NOT NULL AS is_of_topic, l.reasons,
            octet_length(l.raw)::bigint AS size_bytes, l.state,
            (SELECT b.replay_run FROM topic_range b WHERE b.id = l.replay) AS replay_run_id,
-           nullif(l.replay_of, 0) AS replay_of,
+           (SELECT o.id FROM dead_letter o WHERE o.id = l.replay_of) AS replay_of,
            (SELECT max(a.id) FROM topic_range b
             JOIN dead_letter a ON a.run_key = b.run_key AND a.replay_of = l.id AND a.visible
             WHERE b.id = l.replay) AS replayed_as,

@@ -70,6 +70,7 @@ async fn round(core: &Core) {
     done("retention", within(STEP_WITHIN, days_drop(core)).await);
     done("brief runs", within(STEP_WITHIN, brief_drop(core)).await);
     done("ranges", within(STEP_WITHIN, ranges_drop(core)).await);
+    done("dead letters", within(STEP_WITHIN, letters_drop(core)).await);
     done("storage", within(STEP_WITHIN, storage_sweep(core)).await);
     let forgotten = async { Ok(core.store.sessions_forget().await?) };
     done("sessions", within(STEP_WITHIN, forgotten).await);
@@ -106,6 +107,14 @@ async fn ranges_drop(core: &Core) -> anyhow::Result<()> {
     let dropped = core.store.ranges_drop().await?;
     if dropped > 0 {
         info!(ranges = dropped, "ranges of topics were dropped, as their runs were");
+    }
+    Ok(())
+}
+
+async fn letters_drop(core: &Core) -> anyhow::Result<()> {
+    let dropped = core.store.letters_drop().await?;
+    if dropped > 0 {
+        info!(dead_letters = dropped, "settled dead letters were dropped, as their runs were");
     }
     Ok(())
 }

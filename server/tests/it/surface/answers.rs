@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use subak_store::access::Role;
+use subak_testkit::peek;
 
 use super::site::{Answer, Sender, Site, request};
 use super::steady;
@@ -314,6 +315,49 @@ async fn dead_letters() -> anyhow::Result<()> {
     check!("replay-refused", replay(json!({"dag_id": "shop", "task_id": "extract"})).await?);
     let wrong = replay(json!({"dead_letter_id": 1})).await?;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_dismissed_by_people_who_say_which() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let (user, letters) = (site.program(Role::User).await?, "/api/v2/deadLetters");
+    let post = async |what: &str, body: Value| {
+        site.json(&user, Method::POST, &format!("{letters}/{what}"), &body).await
+    };
+    assert_eq!(post("dismiss", json!({})).await?.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let chosen = json!({"dag_id": "shop", "dag_run_id": "good", "reason": "e-mail"});
+    assert_eq!(post("dismiss", chosen.clone()).await?.json(), json!({"dead_letters": 1}));
+    let again = post("dismiss", chosen).await?;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let said = "nothing is open to be dismissed: 1 dismissed already";
+    assert_eq!(again.json()["detail"], said);
+    let replayed = post("replay", json!({"dead_letter_ids": [1]})).await?;
+    assert_eq!(replayed.json()["detail"], "nothing is open to be replayed: 1 dismissed");
+
+    // On the page, one of them.
+    let browser = site.browser(Role::User).await?;
+    let dismiss = async |form: &'static str| -> anyhow::Result<Answer> {
+        let mut asked = request(&browser, &Method::POST, "/dead-letters/dismiss", &[])?;
+        let kind = "application/x-www-form-urlencoded".parse()?;
+        asked.headers_mut().insert("content-type", kind);
+        *asked.body_mut() = form.into();
+        Answer::read(site.send(asked).await?).await
+    };
+    let nothing_named = "dag=&run=&task=+&reason=";
+    assert_eq!(dismiss(nothing_named).await?.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(site.get(&browser, "/dead-letters/3").await?.text().contains("/dismiss\""));
+    assert_eq!(dismiss("id=3").await?.header("location"), "/dead-letters/3");
+    assert!(!site.get(&browser, "/dead-letters/3").await?.text().contains("/dismiss\""));
+
+    // One that was not accepted is none, and the other one is as it was.
+    let states = site.get(&user, letters).await?.json();
+    let states: Vec<_> = states["dead_letters"].as_array().unwrap().iter().collect();
+    let states: Vec<_> = states.iter().map(|it| it["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["open", "dismissed", "dismissed"]);
+    let records = peek::audit(&site.world.store).await?;
+    let told = records.iter().filter(|(event, _)| event == "dismiss_dead_letters").count();
+    assert_eq!(told, 2, "{records:?}");
     site.world.close().await
 }
 

@@ -1,0 +1,80 @@
+//! `subak deadletters dismiss`.
+
+use anyhow::bail;
+use clap::Args;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::json;
+use subak_server::dismiss::dismiss;
+use subak_store::read::LetterFilter;
+use subak_store::{NewAudit, Store};
+
+use super::Filter;
+use crate::audit;
+use crate::exit::{Ended, Outcome};
+use crate::output;
+use crate::place::{At, Place};
+use crate::remote::Server;
+
+/// Dismisses rejected records: they are not put through any more.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Only those that are open are dismissed. They can be looked at and exported until their run is dropped,
+and are dropped then; open ones are kept for as long as they are open.
+
+Examples:
+  subak deadletters dismiss 17 18 19
+  subak deadletters dismiss --dag user_registration --reason 'not an e-mail address'")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filter: Filter,
+    /// As `subak deadletters list` shows them; left out: all that the options name.
+    ids: Vec<i64>,
+}
+
+#[derive(Deserialize)]
+struct Dismissed {
+    dead_letters: u64,
+}
+
+pub(crate) async fn run(options: Options) -> Outcome {
+    if options.ids.is_empty() && options.filter.is_empty() {
+        bail!("say which: by ids, or by --dag, --run, --task or --reason");
+    }
+    let dismissed = match &options.place.open().await? {
+        At::Database(store) => here(store, &options).await?,
+        At::Server(server) => elsewhere(server, &options).await?,
+    };
+    output::line(format!("{dismissed} dismissed"))?;
+    Ok(Ended::Success)
+}
+
+async fn here(store: &Store, options: &Options) -> anyhow::Result<u64> {
+    let filter =
+        LetterFilter { ids: options.ids.clone(), ..options.filter.clone().checked(store).await? };
+    let dismissed = dismiss(store, &filter).await?;
+    let of = NewAudit {
+        dag_id: filter.dag_id,
+        run_id: filter.run_id,
+        task_id: filter.task_id,
+        extra: Some(json!({
+            "dead_letters": dismissed,
+            "dead_letter_ids": filter.ids,
+            "reason": filter.reason,
+        })),
+        ..audit::by("dismiss_dead_letters")
+    };
+    store.audit_add(&of).await?;
+    Ok(dismissed)
+}
+
+async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<u64> {
+    let mut body = json!({"dead_letter_ids": options.ids});
+    for (name, value) in options.filter.query() {
+        body[name] = json!(value);
+    }
+    let done: Dismissed = server.change(Method::POST, &["deadLetters", "dismiss"], &body).await?;
+    Ok(done.dead_letters)
+}
