@@ -78,6 +78,7 @@ impl Filter {
             reason: self.reason,
             state: None,
             ids: Vec::new(),
+            within: None,
         })
     }
 }

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use subak_store::access::Role;
 use subak_store::read::{LetterFilter, LetterRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, bytes};
@@ -53,6 +54,7 @@ pub(super) async fn list(
         reason: given(&query.reason),
         state: given(&query.state),
         ids: Vec::new(),
+        within: viewer.sight(),
     };
     let offset = query.offset.max(0);
     let page = app.store.letter_list(&filter, PAGE, offset).await?;
@@ -110,6 +112,7 @@ pub(super) async fn replay(
             reason: text(given.reason),
             state: None,
             ids: given.id.into_iter().collect(),
+            within: None,
         },
         triggered_by: "ui",
         user: Some(viewer.name().to_owned()),
@@ -130,7 +133,9 @@ pub(super) async fn show(
     let (now, t) = (clock::now(), viewer.t);
     let not_found = || ApiError::NotFound(format!("dead-letters/{id}"));
     let number = id.parse().map_err(|_| not_found())?;
-    let (letter, record) = app.store.letter_get(number).await?.ok_or_else(not_found)?;
+    let found = app.store.letter_get(number).await?;
+    let seen = found.filter(|(letter, _)| viewer.may_with(&letter.dag_id, Role::Viewer));
+    let (letter, record) = seen.ok_or_else(not_found)?;
     let reasons = letter.reasons().map(str::to_owned).collect();
     let page = LetterPage {
         frame: viewer.frame(),
