@@ -135,7 +135,7 @@ async fn run(command: Command) -> exit::Outcome {
         Command::Worker(options) => worker::run(*options).await,
         Command::Keeper => Ok(exit::Ended::Success),
         Command::Login(options) => remote::login::run(*options).await,
-        Command::Logout(options) => remote::logout::run(options),
+        Command::Logout(options) => remote::logout::run(options).await,
         Command::Dags(command) => dags::run(command).await,
         Command::Runs(command) => runs::run(command).await,
         Command::Explain(options) => explain::run(options).await,

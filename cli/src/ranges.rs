@@ -215,7 +215,7 @@ async fn list(place: &Place, dag: Option<&str>, output: Output) -> Outcome {
         At::Database(store) => {
             let rows = match dag {
                 Some(dag) => store.ranges_of(dag).await?,
-                None => store.ranges_open().await?,
+                None => store.ranges_open(None).await?,
             };
             rows.into_iter().map(Range::from).collect()
         }

@@ -28,7 +28,8 @@ pub enum Access {
     Public,
     /// Who is signed in with this role or a higher one; where the route names a DAG, for that DAG.
     Role(Role),
-    /// Who is signed in: each sees what they may see.
+    /// Who is signed in: each sees what they may see. Where the route names a DAG, who may see that; by `~`
+    /// all those that one may see.
     Sighted,
 }
 

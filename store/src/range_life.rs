@@ -68,10 +68,16 @@ const LISTED: &str = "
     LEFT JOIN run ON run.run_key = r.run_key";
 
 impl Store {
-    /// Ranges that are not in all of their sinks, the newest first.
-    pub async fn ranges_open(&self) -> Result<Vec<RangeRow>, StoreError> {
-        let open = format!("{LISTED} WHERE r.state = 'open' ORDER BY r.id DESC LIMIT 1000");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(open)).fetch_all(&self.pool).await?)
+    /// Ranges that are not in all of their sinks, the newest first; of these DAGs, or (`None`) of any.
+    pub async fn ranges_open(
+        &self,
+        within: Option<&[String]>,
+    ) -> Result<Vec<RangeRow>, StoreError> {
+        let open = format!(
+            "{LISTED} WHERE r.state = 'open' AND ($1::text[] IS NULL OR dag.dag_id = ANY ($1))
+             ORDER BY r.id DESC LIMIT 1000"
+        );
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(open)).bind(within).fetch_all(&self.pool).await?)
     }
 
     /// The ranges of a DAG that are kept, whatever became of them, the newest first.

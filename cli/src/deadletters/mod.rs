@@ -81,6 +81,7 @@ impl Filter {
             reason: self.reason,
             state: None,
             ids: Vec::new(),
+            within: None,
         })
     }
 }

@@ -27,7 +27,7 @@ Examples:
   subak login subak.example.org --token-stdin < token.txt     a token of the page behind your name
   subak login https://subak.internal --cacert authority.pem
 
-The token is kept in ~/.config/subak/servers.json, which nobody else can read; `subak logout` forgets it.
+The token is kept in ~/.config/subak/servers.json, which nobody else can read; `subak logout` ends it.
 Whoever signs in by an identity provider has no password here: make a token on the page behind your name.")]
 pub(crate) struct Options {
     /// Address of the server's pages; left out: `SUBAK_SERVER`, or it is asked for.

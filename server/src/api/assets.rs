@@ -16,6 +16,7 @@ use super::paging::{List, Listed, Listing, text};
 use super::time;
 use crate::app::App;
 use crate::audit::Trail;
+use crate::auth::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::{ApiError, FieldProblem};
 
@@ -145,6 +146,7 @@ impl Listed for EventView {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
@@ -153,6 +155,7 @@ pub(super) async fn list(
         name: text(query.name_pattern, query.name_prefix_pattern),
         uri: text(query.uri_pattern, query.uri_prefix_pattern),
         dag_ids: query.dag_ids,
+        within: caller.sight(),
         only_active: query.only_active.unwrap_or(true),
         order,
         descending,
@@ -163,6 +166,7 @@ pub(super) async fn list(
 
 pub(super) async fn events(
     State(app): State<App>,
+    caller: Caller,
     listing: Listing,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<List<EventView>>, ApiError> {
@@ -172,6 +176,7 @@ pub(super) async fn events(
         id: None,
         asset_id: query.asset_id,
         dag_id: query.source_dag_id,
+        within: caller.sight(),
         task_id: query.source_task_id,
         run_id: query.source_run_id,
         map_index: query.source_map_index,

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use subak_core::hex;
+use subak_store::access::Role;
 use subak_store::read::{LETTER_STATES, LetterFilter, LetterRecord};
 
 use super::paging::{List, Listed, Listing};
@@ -121,6 +122,7 @@ pub(super) struct Whole {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
@@ -129,10 +131,10 @@ pub(super) async fn list(
         let msg = format!("`{bad}` is not one of `{}`", LETTER_STATES.join("`, `"));
         return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
     }
-    if let Some(dag_id) = &query.dag_id
-        && app.store.dag_get(dag_id).await?.is_none()
-    {
-        return Err(ApiError::DagNotFound(dag_id.clone()));
+    if let Some(dag_id) = &query.dag_id {
+        caller.must(dag_id, Role::Viewer)?;
+        let known = app.store.dag_get(dag_id).await?;
+        known.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
     }
     let filter = LetterFilter {
         dag_id: query.dag_id,
@@ -141,6 +143,7 @@ pub(super) async fn list(
         reason: query.reason,
         state: query.state,
         ids: Vec::new(),
+        within: caller.sight(),
     };
     let page = app.store.letter_list(&filter, part.limit, part.offset).await?;
     Ok(Json(List::of(page)))
@@ -148,11 +151,14 @@ pub(super) async fn list(
 
 pub(super) async fn get(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Whole>, ApiError> {
     let not_found = || ApiError::NotFound(format!("deadLetters/{id}"));
     let number = id.parse().map_err(|_| not_found())?;
-    let (letter, record) = app.store.letter_get(number).await?.ok_or_else(not_found)?;
+    let found = app.store.letter_get(number).await?;
+    let seen = found.filter(|(letter, _)| caller.may_with(&letter.dag_id, Role::Viewer));
+    let (letter, record) = seen.ok_or_else(not_found)?;
     let (text, hex) = match String::from_utf8(record) {
         Ok(text) => (Some(text), None),
         Err(bytes) => (None, Some(hex::encode(bytes.as_bytes()))),
@@ -172,6 +178,7 @@ pub(super) async fn replay(
         reason: body.reason,
         state: None,
         ids: body.dead_letter_ids,
+        within: None,
     };
     if filter.is_empty() {
         let msg = "say which: by ids, or by DAG, run, task or reason";

@@ -22,6 +22,7 @@ use super::paging::{Cursors, List, Listing, Part, present, text};
 use super::run_lists::{EVERY, existing};
 use super::runs::find;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::labels::labels;
 use crate::problem::{ApiError, FieldProblem};
@@ -98,6 +99,7 @@ pub(super) struct BatchBody {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Path((dag_id, run_id)): Path<(String, String)>,
     listing: Listing,
     Bounds(bounds): Bounds,
@@ -117,6 +119,7 @@ pub(super) async fn list(
             return Err(wrong("task_group_id", "needs one DAG and one run in the path"));
         }
         runs.dag_id = existing(&app, dag_id).await?;
+        runs.within = caller.sight();
         runs.run_id = Some(run_id).filter(|run_id| run_id != EVERY);
         across(&app, &runs, &filter, &listing).await?
     } else {
@@ -150,6 +153,7 @@ pub(super) async fn list_mapped(
 /// The list, asked for by a body; in the path stand `~` and `~`.
 pub(super) async fn batch(
     State(app): State<App>,
+    caller: Caller,
     Path((dag_id, run_id)): Path<(String, String)>,
     Json(body): Json<BatchBody>,
 ) -> Result<Json<Collection>, ApiError> {
@@ -172,6 +176,7 @@ pub(super) async fn batch(
     };
     let runs = RunFilter {
         dag_ids: body.dag_ids.unwrap_or_default(),
+        within: caller.sight(),
         run_ids: body.dag_run_ids.unwrap_or_default(),
         ..RunFilter::default()
     };

@@ -72,7 +72,7 @@ impl Operations {
         Self(self.0.operation(Access::Sighted, Method::GET, path, None, handler))
     }
 
-    /// Of somebody signed in: the handler knows the DAG, and asks whether they may.
+    /// Of somebody signed in: the handler knows the DAGs, and asks whether they may.
     fn asking<H, T>(self, method: Method, path: &'static str, handler: H) -> Self
     where
         H: Handler<T, App> + Described<T>,
@@ -103,14 +103,14 @@ pub(crate) fn routes(routes: Routes) -> Routes {
     let all = Operations(routes)
         .public(Method::GET, "/api/v2/version", monitor::version)
         .public(Method::GET, "/api/v2/monitor/health", monitor::health)
-        .viewer("/api/v2/openapi.json", document::get)
-        .viewer("/api/v2/schemas/dag.json", sources::schema)
+        .role(Role::None, Method::GET, "/api/v2/openapi.json", document::get)
+        .role(Role::None, Method::GET, "/api/v2/schemas/dag.json", sources::schema)
         .viewer("/api/v2/importErrors", import_errors::list)
         .viewer("/api/v2/importErrors/{import_error_id}", import_errors::get)
         .role(Role::Op, Method::GET, "/api/v2/eventLogs", event_logs::list)
         .role(Role::Op, Method::GET, "/api/v2/eventLogs/{event_log_id}", event_logs::get)
-        .viewer("/api/v2/dagStats", stats::dags)
-        .viewer("/api/v2/dagTags", stats::tags);
+        .sighted("/api/v2/dagStats", stats::dags)
+        .sighted("/api/v2/dagTags", stats::tags);
     ours(assets(backfills(task_instances(runs(dags(kept(all))))))).0
 }
 
@@ -170,9 +170,9 @@ fn kept(all: Operations) -> Operations {
 
 fn runs(all: Operations) -> Operations {
     let one = "/api/v2/dags/{dag_id}/dagRuns/{run_id}";
-    all.viewer("/api/v2/dags/{dag_id}/dagRuns", run_lists::list)
+    all.sighted("/api/v2/dags/{dag_id}/dagRuns", run_lists::list)
         .role(Role::User, Method::POST, "/api/v2/dags/{dag_id}/dagRuns", runs::trigger)
-        .role(Role::Viewer, Method::POST, "/api/v2/dags/{dag_id}/dagRuns/list", run_lists::batch)
+        .asking(Method::POST, "/api/v2/dags/{dag_id}/dagRuns/list", run_lists::batch)
         .viewer(one, runs::get)
         .role(Role::User, Method::PATCH, one, runs::patch)
         .role(Role::User, Method::DELETE, one, runs::delete)
@@ -189,8 +189,8 @@ fn task_instances(all: Operations) -> Operations {
     }
     let (user, patch) = (Role::User, Method::PATCH);
     all.role(user, Method::POST, "/api/v2/dags/{dag_id}/clearTaskInstances", instances::clear)
-        .viewer(below!(""), instance_lists::list)
-        .role(Role::Viewer, Method::POST, below!("/list"), instance_lists::batch)
+        .sighted(below!(""), instance_lists::list)
+        .asking(Method::POST, below!("/list"), instance_lists::batch)
         .viewer(below!("/{task_id}"), instances::get)
         .role(user, patch.clone(), below!("/{task_id}"), marks::patch)
         .role(user, patch.clone(), below!("/{task_id}/dry_run"), marks::dry_run)
@@ -204,7 +204,7 @@ fn task_instances(all: Operations) -> Operations {
         .viewer(below!("/{task_id}/{map_index}/tries"), tries::list_mapped)
         .viewer(below!("/{task_id}/{map_index}/tries/{task_try_number}"), tries::get_mapped)
         .viewer(below!("/{task_id}/logs/{try_number}"), logs::get)
-        .viewer(below!("/{task_id}/xcomEntries"), xcoms::list)
+        .sighted(below!("/{task_id}/xcomEntries"), xcoms::list)
         .viewer(below!("/{task_id}/xcomEntries/{key}"), xcoms::get)
         .viewer(below!("/{task_id}/datasets"), datasets::list)
         .viewer(below!("/{task_id}/datasets/{dataset}/rows"), datasets::rows)
@@ -212,10 +212,11 @@ fn task_instances(all: Operations) -> Operations {
 
 /// What tasks read and make.
 fn assets(all: Operations) -> Operations {
-    all.viewer("/api/v2/assets", assets::list).viewer("/api/v2/assets/events", assets::events).role(
+    let events = "/api/v2/assets/events";
+    all.sighted("/api/v2/assets", assets::list).sighted(events, assets::events).role(
         Role::User,
         Method::POST,
-        "/api/v2/assets/events",
+        events,
         assets::create_event,
     )
 }
@@ -245,13 +246,13 @@ fn backfills(all: Operations) -> Operations {
 fn ours(all: Operations) -> Operations {
     all.viewer("/api/v2/topics", topics::list)
         .viewer("/api/v2/topics/{connection_id}/{topic}", topics::get)
-        .viewer("/api/v2/pipelines", topics::lags)
-        .viewer("/api/v2/ranges", ranges::list)
+        .sighted("/api/v2/pipelines", topics::lags)
+        .sighted("/api/v2/ranges", ranges::list)
         .role(Role::User, Method::POST, "/api/v2/ranges/{range_id}/replay", ranges::replay)
         .role(Role::Op, Method::POST, "/api/v2/ranges/{range_id}/abandon", ranges::abandon)
         .role(Role::Op, Method::POST, "/api/v2/ranges/{range_id}/release", ranges::release)
-        .viewer("/api/v2/deadLetters", dead_letters::list)
-        .viewer("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
+        .sighted("/api/v2/deadLetters", dead_letters::list)
+        .sighted("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
         .role(Role::User, Method::POST, "/api/v2/deadLetters/replay", dead_letters::replay)
         .role(Role::User, Method::POST, "/api/v2/deadLetters/dismiss", dead_letters::dismiss)
 }

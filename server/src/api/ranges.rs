@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_core::range::Partition;
 use subak_store::RangeRow;
+use subak_store::access::Role;
 
 use crate::app::App;
 use crate::audit::Trail;
@@ -19,7 +20,7 @@ use crate::replay::WantedRange;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
-    /// Left out: those of all DAGs that are not in every load.
+    /// Left out: those of all DAGs that one may see that are not in every load.
     dag_id: Option<String>,
 }
 
@@ -87,14 +88,18 @@ pub(super) struct Replayed {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Collection>, ApiError> {
     let ranges = match query.dag_id {
-        Some(dag_id) if app.store.dag_get(&dag_id).await?.is_none() => {
-            return Err(ApiError::DagNotFound(dag_id));
+        Some(dag_id) => {
+            caller.must(&dag_id, Role::Viewer)?;
+            if app.store.dag_get(&dag_id).await?.is_none() {
+                return Err(ApiError::DagNotFound(dag_id));
+            }
+            app.store.ranges_of(&dag_id).await?
         }
-        Some(dag_id) => app.store.ranges_of(&dag_id).await?,
-        None => app.store.ranges_open().await?,
+        None => app.store.ranges_open(caller.sight().as_deref()).await?,
     };
     let ranges: Vec<View> = ranges.into_iter().map(View::from).collect();
     Ok(Json(Collection { total_entries: ranges.len(), ranges }))

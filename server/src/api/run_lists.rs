@@ -12,10 +12,11 @@ use super::bounds::{BodyBounds, Bounds};
 use super::paging::{Cursors, List, Listing, present, text};
 use super::runs::View;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
-/// Airflow's path parameter for "all".
+/// Airflow's path parameter for "all": of DAGs those that one may see.
 pub(super) const EVERY: &str = "~";
 
 /// What runs are ordered by.
@@ -73,6 +74,7 @@ pub(super) struct BatchBody {
 
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Path(dag_id): Path<String>,
     listing: Listing,
     Bounds(bounds): Bounds,
@@ -82,6 +84,7 @@ pub(super) async fn list(
     let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
     let filter = RunFilter {
         dag_id: existing(&app, dag_id).await?,
+        within: caller.sight(),
         dag_text: text(query.dag_id_pattern, query.dag_id_prefix_pattern),
         run_text: text(query.run_id_pattern, query.run_id_prefix_pattern),
         user_text: text(
@@ -106,6 +109,7 @@ pub(super) async fn list(
 /// The list, asked for by a body; in the path stands `~`.
 pub(super) async fn batch(
     State(app): State<App>,
+    caller: Caller,
     Path(dag_id): Path<String>,
     Json(body): Json<BatchBody>,
 ) -> Result<Json<List<View>>, ApiError> {
@@ -119,6 +123,7 @@ pub(super) async fn batch(
     let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
     let filter = RunFilter {
         dag_ids: body.dag_ids.unwrap_or_default(),
+        within: caller.sight(),
         bounds: body.bounds.read()?,
         conf: body.conf_contains,
         states,

@@ -10,6 +10,7 @@ use subak_core::state::RunState;
 use super::paging::{List, Listed, Listing, text};
 use super::states;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Query};
 use crate::problem::ApiError;
 
@@ -56,13 +57,15 @@ pub(super) struct TagsQuery {
     tag_name_prefix_pattern: Option<String>,
 }
 
-/// Runs by state, of the DAGs that are named or of all of them.
+/// Runs by state, of the DAGs that are named or of all of them, as far as the caller may see them.
 pub(super) async fn dags(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<StatsQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let mut all: BTreeMap<String, Vec<(RunState, i64)>> = BTreeMap::new();
-    for (dag_id, state, count) in app.store.run_counts(&query.dag_ids).await? {
+    let sight = caller.sight();
+    for (dag_id, state, count) in app.store.run_counts(&query.dag_ids, sight.as_deref()).await? {
         all.entry(dag_id).or_default().push((state, count));
     }
     let view = |(dag_id, known): (String, Vec<(RunState, i64)>)| {
@@ -80,13 +83,14 @@ pub(super) async fn dags(
     Ok(Json(List::all(all.into_iter().map(view).collect())))
 }
 
-/// The tags of DAGs.
+/// The tags of the DAGs that the caller may see.
 pub(super) async fn tags(
     State(app): State<App>,
+    caller: Caller,
     listing: Listing,
     Query(query): Query<TagsQuery>,
 ) -> Result<Json<List<Tag>>, ApiError> {
-    let mut all = app.store.tags().await?;
+    let mut all = app.store.tags(caller.sight().as_deref()).await?;
     let wanted = text(query.tag_name_pattern, query.tag_name_prefix_pattern);
     all.retain(|tag| wanted.takes(tag));
     if listing.descending(&["name"])? {

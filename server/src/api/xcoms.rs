@@ -13,6 +13,7 @@ use super::paging::{List, Listed, Listing, text};
 use super::run_lists::{EVERY, existing};
 use super::runs::find;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
@@ -75,6 +76,7 @@ impl Listed for View {
 /// What task instances handed on; in place of DAG, run and task `~` is all of them.
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     listing: Listing,
     Bounds(bounds): Bounds,
@@ -88,6 +90,7 @@ pub(super) async fn list(
     }
     let runs = RunFilter {
         dag_id: existing(&app, dag_id).await?,
+        within: caller.sight(),
         run_id: Some(run_id).filter(|it| it != EVERY),
         dag_text: text(query.dag_display_name_pattern, query.dag_display_name_prefix_pattern),
         run_text: text(query.run_id_pattern, query.run_id_prefix_pattern),

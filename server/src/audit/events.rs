@@ -3,6 +3,7 @@
 /// Method, route and event of everything that changes something.
 pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("POST", "/sign-out", "sign_out"),
+    ("DELETE", "/auth/token", "delete_token"),
     // pages
     ("POST", "/dags/{dag_id}/pause", "patch_dag"),
     ("POST", "/dags/{dag_id}/runs", "trigger_dag_run"),

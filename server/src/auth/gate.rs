@@ -61,18 +61,20 @@ impl Gate {
             return Ok(());
         }
         let mut caller = caller.ok_or(ApiError::SignInNeeded)?;
-        if let Some(Access::Role(needed)) = access {
-            if let Some(dag_id) = dag_of(request).await {
-                caller.turn_to(&dag_id);
-                // Whoever may not see a DAG does not learn that there is one.
-                if !caller.may(Role::Viewer) {
-                    return Err(ApiError::DagNotFound(dag_id));
-                }
+        if access.is_some()
+            && let Some(dag_id) = dag_of(request).await
+        {
+            caller.turn_to(&dag_id);
+            // Whoever may not see a DAG does not learn that there is one.
+            if !caller.may(Role::Viewer) {
+                return Err(ApiError::DagNotFound(dag_id));
             }
-            if !caller.may(needed) {
-                let has = caller.role().as_str();
-                return Err(ApiError::NotAllowed { needed: needed.as_str(), has });
-            }
+        }
+        if let Some(Access::Role(needed)) = access
+            && !caller.may(needed)
+        {
+            let has = caller.role().as_str();
+            return Err(ApiError::NotAllowed { needed: needed.as_str(), has });
         }
         // Where no route is, a signed-in caller learns so.
         request.extensions.insert(caller);
@@ -98,14 +100,16 @@ impl Gate {
     }
 }
 
-/// The DAG that the request's path names; `~` means all.
+/// The DAG that the request's path names. `~` is none of them: a list of those that one may see, or, where
+/// the route wants a role, of all.
 async fn dag_of(request: &mut Parts) -> Option<String> {
     let params = RawPathParams::from_request_parts(request, &()).await.ok()?;
     let dag_id = params.iter().find(|(name, _)| *name == "dag_id")?.1;
     (dag_id != "~").then(|| dag_id.to_owned())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token of a request.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -39,6 +39,7 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::None, Method::POST, "/sign-out", sign_in::sign_out)
         .operation(Access::Public, Method::POST, "/auth/token", None, token::create)
         .operation(Access::Public, Method::POST, "/auth/token/cli", None, token::create)
+        .operation(Access::Role(Role::None), Method::DELETE, "/auth/token", None, token::revoke)
 }
 
 /// Reads a password into what does not print it.

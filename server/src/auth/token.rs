@@ -1,17 +1,21 @@
-//! `POST /auth/token`: a name and a password for an API token, in Airflow's shape.
+//! `POST /auth/token`: a name and a password for an API token, in Airflow's shape. `DELETE` ends the one
+//! that asks for it.
 
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRequest, Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::gate::bearer;
 use super::sign_in::{Peer, check_password};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::extract::Json;
-use crate::openapi::{Created, Operation, Schemas, Taken};
+use crate::openapi::{Created, NoContent, Operation, Schemas, Taken};
 use crate::problem::{ApiError, FieldProblem};
 
 /// A token is good for a day, as Airflow's are, unless it is asked for longer.
@@ -59,6 +63,22 @@ pub(super) async fn create(
     let user = check_password(&app, &username, &password, address, "api").await?;
     let secret = app.store.api_token_create(&user, name, None, Some(DAY * days)).await?;
     Ok(Created(Json(Token { access_token: secret.expose().to_owned() })))
+}
+
+/// Ends the token of the request, at once and for everybody who has it. Airflow has no such thing.
+pub(super) async fn revoke(
+    State(app): State<App>,
+    trail: Trail,
+    headers: HeaderMap,
+) -> Result<NoContent, ApiError> {
+    let Some(token) = bearer(&headers) else {
+        let why = "there is no token to end: a browser's session ends by signing out";
+        return Err(ApiError::Conflict(why.to_owned()));
+    };
+    // It was good a moment ago: somebody else has ended it.
+    let name = app.store.api_token_end(token).await?.ok_or(ApiError::SignInNeeded)?;
+    trail.before(json!({"name": name}));
+    Ok(NoContent)
 }
 
 /// A name and a password, as JSON or as a form, as Airflow has it.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::http::Method;
 use serde_json::{Map, Value, json};
+use subak_store::access::Role;
 
 use super::operation::{Answer, Operation, Parameter, Schemas};
 use crate::router::{Access, Known};
@@ -58,6 +59,7 @@ fn described(it: &Known, name: &str, operation: Operation) -> Value {
     let role = match it.access {
         Access::Public => "everybody",
         Access::Sighted => "any: each sees the DAGs that they may see",
+        Access::Role(Role::None) => "any",
         Access::Role(role) => role.as_str(),
     };
     let mut value = json!({

@@ -6,6 +6,7 @@ use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
+use subak_store::access::Role;
 use subak_store::read::{LetterFilter, LetterRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, bytes};
@@ -56,6 +57,7 @@ pub(super) async fn list(
         reason: given(&query.reason),
         state: given(&query.state),
         ids: Vec::new(),
+        within: viewer.sight(),
     };
     let offset = query.offset.max(0);
     let page = app.store.letter_list(&filter, PAGE, offset).await?;
@@ -141,7 +143,9 @@ pub(super) async fn show(
     let (now, t) = (clock::now(), viewer.t);
     let not_found = || ApiError::NotFound(format!("dead-letters/{id}"));
     let number = id.parse().map_err(|_| not_found())?;
-    let (letter, record) = app.store.letter_get(number).await?.ok_or_else(not_found)?;
+    let found = app.store.letter_get(number).await?;
+    let seen = found.filter(|(letter, _)| viewer.may_with(&letter.dag_id, Role::Viewer));
+    let (letter, record) = seen.ok_or_else(not_found)?;
     let reasons = letter.reasons().map(str::to_owned).collect();
     let page = LetterPage {
         frame: viewer.frame(),
@@ -178,6 +182,7 @@ impl Chosen {
             reason: text(self.reason),
             state: None,
             ids: self.id.into_iter().collect(),
+            within: None,
         }
     }
 

@@ -86,7 +86,7 @@ fn overall(routes: Routes) -> Routes {
     routes
         .public(Method::GET, "/assets/{hash}/{name}", assets::get)
         .public(Method::GET, "/docs/errors/{kind}", errors::explain)
-        .viewer("/docs/api", api::show)
+        .role(Role::None, Method::GET, "/docs/api", api::show)
         .sighted("/", home::show)
         .sighted("/home/events", home::events)
         .sighted("/runs", runs::list)
@@ -107,8 +107,8 @@ fn overall(routes: Routes) -> Routes {
         .role(Role::None, Method::POST, "/tokens/{token_id}/revoke", accounts::token_revoke)
         .viewer("/topics", topics::list)
         .viewer("/topics/{connection_id}/{topic}", topics::show)
-        .viewer("/dead-letters", dead_letters::list)
-        .viewer("/dead-letters/{dead_letter_id}", dead_letters::show)
+        .sighted("/dead-letters", dead_letters::list)
+        .sighted("/dead-letters/{dead_letter_id}", dead_letters::show)
         .role(Role::User, Method::POST, "/dead-letters/replay", dead_letters::replay)
         .role(Role::User, Method::POST, "/dead-letters/dismiss", dead_letters::dismiss)
 }

@@ -133,13 +133,8 @@ async fn find(
     offset: i64,
 ) -> Result<Page<RunRecord>, ApiError> {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let sight = viewer.sight();
-    // No DAG named would mean all of them.
-    if sight.as_ref().is_some_and(Vec::is_empty) {
-        return Ok(Page { items: Vec::new(), total: 0 });
-    }
     let filter = RunFilter {
-        dag_ids: sight.unwrap_or_default(),
+        within: viewer.sight(),
         dag_text: TextFilter::containing(query.dag.trim()),
         run_text: TextFilter::containing(query.run.trim()),
         states: given(&query.state).into_iter().collect(),

@@ -106,4 +106,10 @@ impl Store {
         let user = user.map(|it| it.user_id);
         Ok(sqlx::query_scalar(gone).bind(token).bind(user).fetch_optional(&self.pool).await?)
     }
+
+    /// Ends the token that this is, and returns its name; `None` if it is none.
+    pub async fn api_token_end(&self, token: &str) -> Result<Option<String>, StoreError> {
+        let gone = "DELETE FROM api_token WHERE hash = $1 RETURNING name";
+        Ok(sqlx::query_scalar(gone).bind(secret::hash(token)).fetch_optional(&self.pool).await?)
+    }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
-use super::{COUNT_LIMIT, Page, Side, TextFilter, from_json};
+use super::{COUNT_LIMIT, Page, Side, TextFilter, from_json, push_within};
 use crate::{Store, StoreError};
 
 /// An asset.
@@ -42,6 +42,9 @@ pub struct AssetFilter {
     pub uri: TextFilter,
     /// Those that a task of one of these reads or makes; none named: any.
     pub dag_ids: Vec<String>,
+    /// Those that a task of one of these reads or makes, with the tasks and events of these alone;
+    /// `None`: of any.
+    pub within: Option<Vec<String>>,
     /// Those that a task of a DAG whose file is there reads or makes.
     pub only_active: bool,
     pub order: AssetOrder,
@@ -81,6 +84,8 @@ pub struct AssetEventFilter {
     pub id: Option<i64>,
     pub asset_id: Option<i64>,
     pub dag_id: Option<String>,
+    /// Those of these DAGs, and those of no DAG whose asset one of these reads or makes; `None`: of any.
+    pub within: Option<Vec<String>>,
     pub task_id: Option<String>,
     pub run_id: Option<String>,
     pub map_index: Option<i32>,
@@ -116,7 +121,9 @@ struct Row {
     tasks: Value,
 }
 
-const ASSETS: &str = "
+/// Up to whose tasks are told, up to whose event is the last one, and the rest.
+const ASSETS: [&str; 3] = [
+    "
     SELECT a.asset AS id, a.name, a.uri, a.asset_group, a.extra, a.created_at, a.updated_at,
            last.event, last.created_at AS event_at,
            coalesce((
@@ -127,14 +134,18 @@ const ASSETS: &str = "
                FROM asset_reference r
                JOIN dag d ON d.dag = r.dag AND NOT d.is_stale
                JOIN dag_task t ON t.dag = r.dag AND t.task = r.task
-               WHERE r.asset = a.asset
+               WHERE r.asset = a.asset",
+    "
            ), '[]') AS tasks
     FROM asset a
     LEFT JOIN LATERAL (
         SELECT e.event, e.created_at FROM asset_event e
-        WHERE e.asset = a.asset ORDER BY e.event DESC LIMIT 1
+        WHERE e.asset = a.asset",
+    "
+        ORDER BY e.event DESC LIMIT 1
     ) AS last ON true
-    WHERE true";
+    WHERE true",
+];
 
 const EVENTS: &str = "
     SELECT e.event AS id, e.asset AS asset_id, a.name, a.uri, a.asset_group, e.extra, e.dag_id,
@@ -143,10 +154,24 @@ const EVENTS: &str = "
     WHERE true";
 
 impl AssetFilter {
+    fn query(&self) -> QueryBuilder<Postgres> {
+        let [tasks, last, rest] = ASSETS;
+        let mut query = QueryBuilder::new(tasks);
+        push_within(&mut query, "d.dag_id", self.within.as_deref());
+        query.push(last);
+        if let Some(within) = &self.within {
+            query.push(" AND (e.dag_id IS NULL OR e.dag_id = ANY(").push_bind(within.clone());
+            query.push("))");
+        }
+        query.push(rest);
+        self.push(&mut query);
+        query
+    }
+
     fn push(&self, query: &mut QueryBuilder<Postgres>) {
         self.name.push(query, "a.name");
         self.uri.push(query, "a.uri");
-        if !self.only_active && self.dag_ids.is_empty() {
+        if !self.only_active && self.dag_ids.is_empty() && self.within.is_none() {
             return;
         }
         query.push(
@@ -159,6 +184,7 @@ impl AssetFilter {
         if !self.dag_ids.is_empty() {
             query.push(" AND d.dag_id = ANY(").push_bind(self.dag_ids.clone()).push(")");
         }
+        push_within(query, "d.dag_id", self.within.as_deref());
         query.push(")");
     }
 }
@@ -192,6 +218,15 @@ impl AssetEventFilter {
                 query.push(column).push_bind(wanted.clone());
             }
         }
+        if let Some(within) = &self.within {
+            query.push(" AND (e.dag_id = ANY(").push_bind(within.clone()).push(
+                ") OR e.dag_id IS NULL AND EXISTS (
+                    SELECT FROM asset_reference r JOIN dag d ON d.dag = r.dag
+                    WHERE r.asset = e.asset",
+            );
+            push_within(query, "d.dag_id", Some(within));
+            query.push("))");
+        }
         if let Some(map_index) = self.map_index {
             query.push(" AND e.map_index = ").push_bind(map_index);
         }
@@ -222,8 +257,7 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Page<AssetRecord>, StoreError> {
-        let mut query = QueryBuilder::new(ASSETS);
-        filter.push(&mut query);
+        let mut query = filter.query();
         push_part(&mut query, [filter.order.column(), "a.asset"], filter.descending);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{FromRow, QueryBuilder};
 use subak_core::ids::RunKey;
 
-use super::{COUNT_LIMIT, Page};
+use super::{COUNT_LIMIT, Page, push_within};
 use crate::{Store, StoreError};
 
 /// A backfill.
@@ -48,9 +48,7 @@ impl BackfillFilter {
         if let Some(dag_id) = &self.dag_id {
             query.push(" AND d.dag_id = ").push_bind(dag_id.clone());
         }
-        if let Some(within) = &self.within {
-            query.push(" AND d.dag_id = ANY(").push_bind(within.clone()).push(")");
-        }
+        push_within(query, "d.dag_id", self.within.as_deref());
     }
 }
 

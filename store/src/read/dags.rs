@@ -8,7 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 use subak_core::dag::model::Dag;
 use subak_core::state::RunState;
 
-use super::{Page, TextFilter, from_json};
+use super::{Page, TextFilter, from_json, push_within};
 use crate::{Store, StoreError};
 
 /// A DAG as lists show it.
@@ -284,9 +284,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
         );
         query.push_bind(filter.owners.clone()).push("))");
     }
-    if let Some(only) = &filter.only {
-        query.push(" AND d.dag_id = ANY (").push_bind(only.clone()).push(")");
-    }
+    push_within(query, "d.dag_id", filter.only.as_deref());
     if let Some(paused) = filter.paused {
         query.push(" AND d.is_paused = ").push_bind(paused);
     }

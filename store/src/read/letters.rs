@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
-use super::{COUNT_LIMIT, Page, anywhere};
+use super::{COUNT_LIMIT, Page, anywhere, push_within};
 use crate::{Store, StoreError};
 
 /// A dead letter, without its record.
@@ -49,6 +49,8 @@ pub struct LetterFilter {
     pub state: Option<String>,
     /// Only these; empty: all.
     pub ids: Vec<i64>,
+    /// Those of these DAGs; `None`: of any.
+    pub within: Option<Vec<String>>,
 }
 
 /// Every state that a dead letter can be in.
@@ -159,6 +161,7 @@ pub(crate) fn push_letter_conditions(query: &mut QueryBuilder<Postgres>, filter:
     if !filter.ids.is_empty() {
         query.push(" AND l.id = ANY(").push_bind(filter.ids.clone()).push(")");
     }
+    push_within(query, "d.dag_id", filter.within.as_deref());
     let columns = [
         (" AND d.dag_id = ", &filter.dag_id),
         (" AND r.run_id = ", &filter.run_id),

@@ -73,6 +73,17 @@ fn from_json<T: serde::de::DeserializeOwned>(
         .map_err(|source| crate::StoreError::Corrupt { what: what(), source })
 }
 
+/// Adds that a column is one of these; `None`: any. Of an empty list nothing is.
+fn push_within(
+    query: &mut sqlx::QueryBuilder<sqlx::Postgres>,
+    column: &str,
+    within: Option<&[String]>,
+) {
+    if let Some(within) = within {
+        query.push(" AND ").push(column).push(" = ANY(").push_bind(within).push(")");
+    }
+}
+
 /// A pattern for LIKE that finds `text` anywhere, with nothing in it special.
 pub(crate) fn anywhere(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");

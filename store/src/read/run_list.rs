@@ -5,7 +5,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::bounds::Bound;
 use super::runs::{RUNS, RunRecord, RunRow};
-use super::{COUNT_LIMIT, Page, TextFilter};
+use super::{COUNT_LIMIT, Page, TextFilter, push_within};
 use crate::{Store, StoreError};
 
 /// Which runs; all conditions together.
@@ -14,6 +14,8 @@ pub struct RunFilter {
     pub dag_id: Option<String>,
     /// Any of these; empty: all.
     pub dag_ids: Vec<String>,
+    /// Those of these DAGs; `None`: of any.
+    pub within: Option<Vec<String>>,
     pub dag_text: TextFilter,
     pub run_id: Option<String>,
     /// Any of these; empty: all.
@@ -219,6 +221,7 @@ pub(super) fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFi
     if !filter.run_ids.is_empty() {
         query.push(" AND r.run_id = ANY(").push_bind(filter.run_ids.clone()).push(")");
     }
+    push_within(query, "d.dag_id", filter.within.as_deref());
     filter.dag_text.push(query, "d.dag_id");
     filter.run_text.push(query, "r.run_id");
     filter.user_text.push(query, "r.triggered_user");

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::json;
 use subak_testkit::front::Front;
 
 use super::{Far, at_home, with_input};
@@ -39,11 +40,18 @@ fn a_token_is_kept_for_its_user_alone_and_forgotten() {
     let refused = with_input(login, "subak_api_made_up\n");
     assert!(stderr(&refused).contains("does not take this token"), "{}", stderr(&refused));
 
+    // It is not ended by whoever brought it.
+    let mut logout = at_home(elsewhere.path());
+    let brought = logout.args(["logout", &far.url]).output().unwrap();
+    assert!(stdout(&brought).contains("it is still good: revoke it"), "{}", stderr(&brought));
+    assert!(stdout(&asked(&token)).contains("greeting"), "{}", stderr(&asked(&token)));
+
     // Others may not read it.
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(far.bad(&["dags", "list"]).contains("chmod 600"));
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(far.good(&["logout"]).contains("its token is forgotten"));
+    assert!(far.good(&["logout"]).contains("its token is worth nothing any more"));
+    assert!(stderr(&asked(&token)).contains("does not take the token in SUBAK_TOKEN"));
     assert!(far.bad(&["dags", "list"]).contains("say `subak login"));
     assert!(far.bad(&["logout"]).contains("nobody has signed in at"));
 
@@ -75,6 +83,24 @@ fn a_server_that_cannot_be_reached_is_one_clear_error() {
     let open = asked("http://subak.example.org");
     assert!(open.contains("is not encrypted") && open.contains("--allow-http"), "{open}");
     assert!(asked("ftp://subak.example.org").contains("use https://"));
+
+    // Whoever signs out there is told that the token goes on.
+    let url = format!("http://{free}");
+    let file = home.path().join("subak/servers.json");
+    let token = "subak_api_kept";
+    let kept = json!({ (url.as_str()): {
+        "username": "ana", "token": token, "expires_at": "2999-01-02T03:04:05Z", "cacert": null,
+    } });
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, kept.to_string()).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let left = at_home(home.path()).args(["logout", &url]).output().unwrap();
+    assert_eq!(left.status.code(), Some(0), "{}", stderr(&left));
+    let told = stdout(&left);
+    assert!(told.contains("is removed here") && told.contains("cannot be reached"), "{told}");
+    assert!(told.contains("still good until 2999-01-02"), "{told}");
+    assert!(!told.contains(token), "{told}");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains(token));
 }
 
 #[test]

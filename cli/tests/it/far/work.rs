@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Far, PASSWORD, with_input};
-use crate::{stderr, stdout};
+use crate::{standalone, stderr, stdout};
 
 #[test]
 fn a_person_runs_and_mends_a_dag_on_another_server() {
@@ -127,5 +127,22 @@ fn what_a_server_refuses_is_told() {
     let again = far.command(&["login", "--username", "vera", "--password-stdin"]);
     assert!(with_input(again, &format!("{PASSWORD}\n")).status.success());
     assert!(far.good(&["dags", "list"]).contains("greeting"));
+
+    // Who may see one DAG is shown what belongs to it.
+    for dag in ["greeting", "broken"] {
+        let run = far.subak.subak(&["runs", "trigger", dag, "--run-id", "near"]);
+        assert!(run.status.success(), "{}", stderr(&run));
+    }
+    let mut add = standalone::command(far.subak.folder());
+    add.args(["users", "add", "lina", "--role", "none", "--password-stdin"]);
+    assert!(with_input(add, &format!("{PASSWORD}\n")).status.success());
+    let granted = far.subak.subak(&["users", "grant", "lina", "viewer", "--dag", "greeting"]);
+    assert!(granted.status.success(), "{}", stderr(&granted));
+    far.login("lina");
+    for command in [&["runs", "list"][..], &["dags", "list"]] {
+        let list = far.good(command);
+        assert!(list.contains("greeting") && !list.contains("broken"), "{list}");
+    }
+    assert!(far.bad(&["runs", "list", "broken"]).contains("`broken` does not exist"));
     assert_eq!(far.subak.stop(), Some(0));
 }

@@ -42,7 +42,7 @@ const IDLE: &str = "{dag_id: idle, tasks: {rest: {operator: noop}}}";
 
 /// Rejected records of `extract` of the run `good`: of a topic, with a secret; of a file; one that is
 /// no text; and one of a try whose result was not accepted.
-const LETTERS: &str = r#"
+pub(crate) const LETTERS: &str = r#"
 INSERT INTO dead_letter (dag, task, source, partition, position, reasons, raw, shown, range_id, visible,
                          run_key, map_index, token)
 SELECT run.dag, h.task, v.*, h.run_key, h.map_index, h.token
@@ -172,7 +172,7 @@ impl Site {
     }
 
     /// Starts a worker that prints, hands on and fails as the runs' names say.
-    async fn work(&self) -> anyhow::Result<()> {
+    pub(crate) async fn work(&self) -> anyhow::Result<()> {
         let mut worker = self.world.worker(2).await?;
         tokio::spawn(async move {
             loop {
