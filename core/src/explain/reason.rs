@@ -107,6 +107,8 @@ pub enum Reason {
         instances: i32,
         made: i32,
         ended: i32,
+        /// Each waits for the upstreams of its own index.
+        each: bool,
     },
     /// An instance that is not made yet: its task has as many as may be active.
     NotMade {
@@ -235,7 +237,11 @@ impl Reason {
             Self::RunTimeout { at } => {
                 format!("dagrun_timeout: its run is cancelled at {}", instant(*at))
             }
-            Self::Instances { instances, made, ended } => format!(
+            Self::Instances { instances, ended, each: true, .. } => format!(
+                "it is in a mapped group: {ended} of {instances} instances have ended; each waits for \
+                 the upstreams of its own index"
+            ),
+            Self::Instances { instances, made, ended, each: false } => format!(
                 "it is mapped: {ended} of {instances} instances have ended, {} are ready or run, {} \
                  are not made yet",
                 (made - ended).max(0),

@@ -54,7 +54,12 @@ impl Look<'_> {
         let mut reasons = Vec::new();
         let waits = self.facts.past.as_ref().is_some_and(|past| past.waits);
         if let Some(reason) = self.of_map().filter(|_| !waits) {
-            return vec![(true, reason), (false, self.let_run())];
+            let mut reasons = vec![(true, reason)];
+            // What is judged index by index has no upstreams as a whole.
+            if !(self.is_judged_alone() && self.facts.at.map_index.is_none()) {
+                reasons.push((false, self.let_run()));
+            }
+            return reasons;
         }
         let counts = self.counts();
         let verdict = match self.task.starts_with_run() {
@@ -98,11 +103,13 @@ impl Look<'_> {
     fn of_map(&self) -> Option<Reason> {
         let known = self.facts.shape.of(self.task.no);
         let (instances, made, ended) = (known.instances?, self.facts.made, known.ended);
-        if made == 0 && ended == 0 {
-            return None;
+        let each = self.is_judged_alone();
+        if self.facts.at.map_index.is_none() && (each || made > 0 || ended > 0) {
+            return Some(Reason::Instances { instances, made, ended, each });
         }
-        if self.facts.at.map_index.is_none() {
-            return Some(Reason::Instances { instances, made, ended });
+        // One that follows others index by index is made once these let it run.
+        if each || (made == 0 && ended == 0) {
+            return None;
         }
         Some(Reason::NotMade {
             instances,

@@ -27,6 +27,14 @@ tasks:
   last: {operator: noop, depends_on: [each]}
 ";
 
+const PAIRS: &str = "
+dag_id: pairs
+task_groups: {g: {expand: {x: [a, b]}}}
+tasks:
+  one: {operator: noop, task_group: g}
+  two: {operator: noop, task_group: g, depends_on: [one]}
+";
+
 async fn record(world: &World, run: RunKey) -> anyhow::Result<RunRecord> {
     let runs = world.store.run_list(&RunFilter::default(), 10, 0).await?.items;
     Ok(runs.into_iter().find(|it| it.run_key == run).unwrap())
@@ -159,5 +167,44 @@ async fn each_instance_of_a_mapped_task_is_explained_by_itself() -> anyhow::Resu
     assert_eq!(instance(&world, run, 2).await?.0, Outlook::Ended);
     let never = told_of(&world, run, "each", MapIndex(3)).await?;
     assert_eq!(never.outlook, Outlook::WillNotRun, "{never:?}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_in_a_mapped_group_is_explained_by_its_own_index() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(PAIRS).await?;
+    let mut hands = world.hands(2).await?;
+    let run = world.trigger("pairs").await?;
+    let (one, other) = (hands.given("g.one").await, hands.given("g.one").await);
+    let (ahead, behind) = (one.fence.instance.map_index, other.fence.instance.map_index);
+    hands.end(&one, Outcome::Success).await;
+    let two = hands.given("g.two").await;
+    assert_eq!(two.fence.instance.map_index, ahead);
+    hands.end(&two, Outcome::Success).await;
+
+    // A sibling has ended, and has nothing to do with what this one waits for.
+    let told_now = told_of(&world, run, "g.two", behind).await?;
+    assert_eq!(told_now.outlook, Outlook::Waits, "{told_now:?}");
+    let waits = format!(
+        "all_success: waits for 1 of 1 upstreams (0 succeeded, 0 failed, 0 skipped, \
+         0 upstream_failed, 0 removed): g.one[{}] running",
+        behind.0
+    );
+    assert_eq!(told_now.summary, waits);
+    let told_now = told_of(&world, run, "g.two", ahead).await?;
+    assert_eq!(told_now.outlook, Outlook::Ended, "{told_now:?}");
+    let had = |it: &Explanation, why: &str| it.reasons.iter().any(|it| it.text.starts_with(why));
+    assert!(had(&told_now, "all_success: may run (1 succeeded, 0 failed"), "{told_now:?}");
+    let whole = told(&world, run, "g.two").await?;
+    let sum = "it is in a mapped group: 1 of 2 instances have ended; each waits for the upstreams of \
+               its own index";
+    assert_eq!((whole.outlook, &*whole.summary), (Outlook::Waits, sum));
+
+    hands.end(&other, Outcome::Failed(TryEnd::Permanent)).await;
+    assert_eq!(world.ended(run).await?, "failed");
+    let told_now = told_of(&world, run, "g.two", behind).await?;
+    let why = "all_success: ends as upstream_failed (0 succeeded, 1 failed";
+    assert!(had(&told_now, why), "{told_now:?}");
     world.close().await
 }
