@@ -173,6 +173,7 @@ impl Look<'_> {
                 run_type: run.run_type.clone(),
                 triggered_by: run.triggered_by.clone(),
                 triggered_user: run.triggered_user.clone(),
+                run_after: run.run_after,
             };
         }
         self.rule()

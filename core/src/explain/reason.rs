@@ -36,6 +36,7 @@ pub enum Reason {
         run_type: String,
         triggered_by: String,
         triggered_user: Option<String>,
+        run_after: DateTime<Utc>,
     },
     /// `depends_on_past`, `wait_for_downstream`.
     Past {
@@ -87,6 +88,12 @@ pub enum Reason {
     Paused {
         cause: Option<String>,
     },
+    /// Its run was asked for later.
+    RunAfter {
+        at: DateTime<Utc>,
+    },
+    /// Not a wait: what there is of the DAG goes on, and nothing new is made.
+    FileGone,
     MaxActiveRuns {
         limit: i32,
         active: i32,
@@ -194,11 +201,15 @@ impl Reason {
                 guards - seen,
                 listed(tasks, *more)
             ),
-            Self::StartsWithRun { run_id, run_type, triggered_by, triggered_user } => {
+            Self::StartsWithRun { run_id, run_type, triggered_by, triggered_user, run_after } => {
                 let by = triggered_user.as_ref().map_or_else(String::new, |it| format!(" ({it})"));
+                let due = match run_type.as_str() {
+                    "manual" => String::new(),
+                    _ => format!(", due at {}", instant(*run_after)),
+                };
                 format!(
                     "starts with its run `{run_id}`, a {run_type} one, triggered by \
-                     {triggered_by}{by}: it waits for no upstream"
+                     {triggered_by}{by}{due}: it waits for no upstream"
                 )
             }
             Self::Past { run_before, with_downstream, tasks } => {
@@ -226,6 +237,12 @@ impl Reason {
             Self::Paused { cause: Some(cause) } => {
                 format!("the DAG is paused: {cause}; its queued runs start once it goes on")
             }
+            Self::RunAfter { at } => {
+                format!("run_after: its run was asked for later, and is due at {}", instant(*at))
+            }
+            Self::FileGone => "the DAG's file is gone: its runs go on with the version that they \
+                               have, and no new ones are made"
+                .to_owned(),
             Self::MaxActiveRuns { limit, active, ahead } => format!(
                 "max_active_runs: {active} of {limit} runs of the DAG are active; {} before its run",
                 waiting(*ahead)

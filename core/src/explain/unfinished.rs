@@ -30,6 +30,7 @@ impl Look<'_> {
         reasons.push((false, self.let_run()));
         reasons.extend(self.cancelled().map(|reason| (false, reason)));
         reasons.extend(self.deadline().map(|reason| (false, reason)));
+        reasons.extend(self.file_gone().map(|reason| (false, reason)));
         reasons
     }
 
@@ -46,6 +47,7 @@ impl Look<'_> {
             ended => reasons.push((true, Reason::RunEnded { state: ended })),
         }
         reasons.extend(self.deadline().map(|reason| (false, reason)));
+        reasons.extend(self.file_gone().map(|reason| (false, reason)));
         reasons
     }
 
@@ -171,10 +173,12 @@ impl Look<'_> {
     fn run_waits(&self) -> Vec<Reason> {
         let (dag, run) = (&self.facts.dag, &self.facts.run);
         let mut reasons = Vec::new();
+        reasons.extend(run.waits_until.map(|at| Reason::RunAfter { at }));
         if dag.is_paused {
             reasons.push(Reason::Paused { cause: dag.pause_cause.clone() });
         }
-        if dag.runs_active >= dag.max_active_runs || run.runs_ahead > 0 {
+        let is_due = run.waits_until.is_none();
+        if is_due && (dag.runs_active >= dag.max_active_runs || run.runs_ahead > 0) {
             let (limit, active) = (dag.max_active_runs, dag.runs_active);
             reasons.push(Reason::MaxActiveRuns { limit, active, ahead: run.runs_ahead });
         }
@@ -187,6 +191,10 @@ impl Look<'_> {
     fn cancelled(&self) -> Option<Reason> {
         let cause = self.facts.run.cancelled.clone()?;
         Some(Reason::Cancelled { cause })
+    }
+
+    fn file_gone(&self) -> Option<Reason> {
+        (self.facts.dag.is_stale && !self.facts.run.state.is_final()).then_some(Reason::FileGone)
     }
 
     fn deadline(&self) -> Option<Reason> {

@@ -28,12 +28,13 @@ const DAG_AND_RUN: &str = "
            d.is_stale, coalesce(b.max_active_runs, d.max_active_runs) AS max_active_runs,
            coalesce(b.runs_active, l.runs_active, 0) AS runs_active,
            r.tasks_active, r.tasks_held, r.deadline_at,
+           r.run_after, r.waits_until,
            CASE WHEN r.cancelled_at IS NOT NULL THEN coalesce(r.cancel_cause, 'cancelled') END
                AS cancelled,
            (SELECT count(*) FROM (
                 SELECT FROM run q
                 WHERE q.dag = r.dag AND q.state = 'queued'
-                  AND q.backfill IS NOT DISTINCT FROM r.backfill
+                  AND q.backfill IS NOT DISTINCT FROM r.backfill AND q.waits_until IS NULL
                   AND coalesce(q.backfill_place, q.run_key) < coalesce(r.backfill_place, r.run_key)
                 LIMIT $2
             ) AS ahead) AS runs_ahead,
@@ -167,6 +168,8 @@ struct DagAndRunRow {
     tasks_active: i32,
     tasks_held: i32,
     deadline_at: Option<DateTime<Utc>>,
+    run_after: DateTime<Utc>,
+    waits_until: Option<DateTime<Utc>>,
     cancelled: Option<String>,
     runs_ahead: i64,
     rest: bool,
@@ -468,6 +471,8 @@ impl DagAndRunRow {
             tasks_held: self.tasks_held,
             runs_ahead: self.runs_ahead,
             deadline_at: self.deadline_at,
+            run_after: self.run_after,
+            waits_until: self.waits_until,
         }
     }
 
