@@ -84,11 +84,12 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// The oldest runs of a DAG that have not ended.
+    /// The oldest runs of a DAG that have not ended and are due.
     pub async fn runs_unfinished(&self, dag: i32, most: i64) -> Result<Vec<RunKey>, StoreError> {
         let keys: Vec<i64> = sqlx::query_scalar(
             "SELECT run_key FROM run
              WHERE dag = $1 AND state IN ('queued', 'running') AND cancelled_at IS NULL
+               AND waits_until IS NULL
              ORDER BY run_key LIMIT $2",
         )
         .bind(dag)

@@ -1,4 +1,4 @@
-//! What is due: retries, deadlines of runs, schedules, the outbox. Found by plain reads; whoever
+//! What is due: retries, deadlines of runs, runs that wait for their time, schedules, the outbox. Found by plain reads; whoever
 //! acts on a row locks its run first and looks again.
 
 use chrono::{DateTime, Utc};
@@ -35,6 +35,8 @@ statements! {
                      (SELECT due_at FROM outbox ORDER BY due_at LIMIT 1),
                      (SELECT deadline_at FROM run
                       WHERE deadline_at IS NOT NULL ORDER BY deadline_at LIMIT 1),
+                     (SELECT waits_until FROM run
+                      WHERE waits_until IS NOT NULL ORDER BY waits_until LIMIT 1),
                      (SELECT schedule_due_at FROM dag
                       WHERE schedule_due_at IS NOT NULL AND NOT is_paused AND NOT is_stale
                       ORDER BY schedule_due_at LIMIT 1)) AS due_at";
@@ -45,6 +47,9 @@ statements! {
 
     Due DEADLINES_DUE = "
         SELECT run_key FROM run WHERE deadline_at <= now() ORDER BY deadline_at LIMIT $1";
+
+    Due WAITS_OVER = "
+        SELECT run_key FROM run WHERE waits_until <= now() ORDER BY waits_until LIMIT $1";
 
     Due OUTBOX_PEEK = "
         SELECT id, kind, run_key, dag, payload FROM outbox WHERE due_at <= now()
@@ -90,6 +95,13 @@ impl Store {
     pub async fn deadlines_due(&self, most: i64) -> Result<Vec<RunKey>, StoreError> {
         let rows: Vec<(i64,)> =
             sqlx::query_as(DEADLINES_DUE).bind(most).fetch_all(&self.engine).await?;
+        Ok(rows.into_iter().map(|(key,)| RunKey(key)).collect())
+    }
+
+    /// Queued runs whose time has come.
+    pub async fn runs_due(&self, most: i64) -> Result<Vec<RunKey>, StoreError> {
+        let rows: Vec<(i64,)> =
+            sqlx::query_as(WAITS_OVER).bind(most).fetch_all(&self.engine).await?;
         Ok(rows.into_iter().map(|(key,)| RunKey(key)).collect())
     }
 }

@@ -43,6 +43,14 @@ pub async fn deadline_over(store: &Store, run: RunKey) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A run that was asked for later is due after so long.
+pub async fn due_after(store: &Store, run: RunKey, wait_secs: f64) -> anyhow::Result<()> {
+    let sql = "UPDATE run SET waits_until = now() + $2 * interval '1 second'
+               WHERE run_key = $1 AND waits_until IS NOT NULL";
+    sqlx::query(sql).bind(run.0).bind(wait_secs).execute(store.pool()).await?;
+    Ok(())
+}
+
 /// The partition with a run's history was dropped, as retention drops it.
 pub async fn history_gone(store: &Store, run: RunKey) -> anyhow::Result<()> {
     sqlx::query("DELETE FROM try_history WHERE run_key = $1")

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::{stderr, stdout, subak};
+use subak_core::dag::{self, version};
+use subak_store::NewVersion;
+
+use crate::{clean, stderr, stdout, subak};
 
 const GOOD: &str = "\
 dag_id: good
@@ -64,4 +67,43 @@ fn without_a_database_the_message_says_what_to_do() {
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
     assert!(text.contains("`subak standalone`") && text.contains("SUBAK_DATABASE_URL"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn diff_shows_what_differs_between_two_versions() {
+    let database = subak_testkit::database().await.unwrap();
+    for source in [GOOD, &GOOD.replace("echo hello", "echo bye")] {
+        let model = dag::parse("good.yaml", source).dags.remove(0);
+        let hash = version::hash(&model);
+        let new = NewVersion { dag: &model, hash: hash.as_bytes(), source, file: "good.yaml" };
+        database.store.version_save(&new).await.unwrap();
+    }
+    let diff = |arguments: &[&str]| {
+        let mut command = clean();
+        command.args(["dags", "diff"]).args(arguments).env("SUBAK_DATABASE_URL", &database.url);
+        command.output().unwrap()
+    };
+    let newest = diff(&["good"]);
+    assert_eq!(newest.status.code(), Some(0), "{}", stderr(&newest));
+    let lines = "\
+--- good version 1
++++ good version 2
+@@ -1,3 +1,3 @@
+ dag_id: good
+ tasks:
+-  hello: {operator: bash, with: {command: echo hello}}
++  hello: {operator: bash, with: {command: echo bye}}
+";
+    assert_eq!(stdout(&newest), lines);
+    assert!(
+        stdout(&diff(&["good", "2", "1"]))
+            .contains("\n+  hello: {operator: bash, with: {command: echo hello}}")
+    );
+    assert_eq!(
+        stdout(&diff(&["good", "1", "1"])),
+        "the sources of versions 1 and 1 are the same\n"
+    );
+    let missing = diff(&["good", "1", "7"]);
+    assert_eq!(missing.status.code(), Some(1), "{}", stdout(&missing));
+    assert_eq!(diff(&["bad"]).status.code(), Some(1));
 }

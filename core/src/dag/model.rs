@@ -272,6 +272,9 @@ pub struct Task {
     /// It also waits for the tasks right below it in the run before.
     #[serde(default, skip_serializing_if = "is_default")]
     pub wait_for_downstream: bool,
+    /// It runs all the same if no run before had it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignore_first_depends_on_past: bool,
     /// The full id of the innermost group that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_group: Option<String>,
@@ -377,6 +380,7 @@ impl Task {
             when: None,
             depends_on_past: false,
             wait_for_downstream: false,
+            ignore_first_depends_on_past: false,
             task_group: None,
             expand: None,
             continuous: false,

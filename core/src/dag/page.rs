@@ -89,9 +89,10 @@ impl Page {
             | "retry" => Self::Retries,
             "dagrun_timeout" | "execution_timeout" => Self::Timeouts,
             "on_failure" | "on_success" | "on_retry" | "connection" | "to" => Self::Notices,
-            "depends_on_past" | "wait_for_downstream" | "max_consecutive_failed_dag_runs" => {
-                Self::Past
-            }
+            "depends_on_past"
+            | "wait_for_downstream"
+            | "ignore_first_depends_on_past"
+            | "max_consecutive_failed_dag_runs" => Self::Past,
             "fail_fast" | "setup" | "teardown" | "setups" | "on_failure_fail_dagrun" => {
                 Self::Setups
             }

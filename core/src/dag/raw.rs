@@ -203,6 +203,8 @@ pub(crate) struct Controls {
     pub depends_on_past: Option<bool>,
     /// Whether it also waits for the tasks right below it in the run before.
     pub wait_for_downstream: Option<bool>,
+    /// Whether the task does not wait for the run before if no run yet had it; false if absent.
+    pub ignore_first_depends_on_past: Option<bool>,
 }
 
 pub(crate) const CONTROL_KEYS: &[&str] = &[
@@ -228,6 +230,7 @@ pub(crate) const CONTROL_KEYS: &[&str] = &[
     "do_xcom_push",
     "depends_on_past",
     "wait_for_downstream",
+    "ignore_first_depends_on_past",
 ];
 
 impl Controls {
@@ -261,6 +264,9 @@ impl Controls {
             do_xcom_push: self.do_xcom_push.or(other.do_xcom_push),
             depends_on_past: self.depends_on_past.or(other.depends_on_past),
             wait_for_downstream: self.wait_for_downstream.or(other.wait_for_downstream),
+            ignore_first_depends_on_past: self
+                .ignore_first_depends_on_past
+                .or(other.ignore_first_depends_on_past),
         }
     }
 }

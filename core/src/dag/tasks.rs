@@ -565,6 +565,7 @@ fn task(
         do_xcom_push: controls.do_xcom_push.unwrap_or(true),
         depends_on_past: controls.depends_on_past.unwrap_or(false),
         wait_for_downstream: controls.wait_for_downstream.unwrap_or(false),
+        ignore_first_depends_on_past: controls.ignore_first_depends_on_past.unwrap_or(false),
         ..plain
     }
 }

@@ -94,6 +94,8 @@ pub struct PlanTask {
     pub is_empty: bool,
     /// What of the run before it waits for.
     pub past: Past,
+    /// It waits for nothing where no run before had it.
+    pub ignores_first: bool,
     /// In the next run something may wait for its end.
     pub is_past: bool,
 }
@@ -442,6 +444,7 @@ impl PlanTask {
                 (false, true) => Past::Itself,
                 (false, false) => Past::Nothing,
             },
+            ignores_first: task.ignore_first_depends_on_past,
             is_past: false,
         }
     }

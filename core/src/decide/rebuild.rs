@@ -123,6 +123,15 @@ impl Shape {
         task.counts_each_index() && self.instances(task.no).is_some()
     }
 
+    /// What is judged for an instance: itself, or all of its task at once.
+    #[must_use]
+    pub fn judged_for(&self, task: &PlanTask, at: Instance) -> Instance {
+        match self.judges_each(task) {
+            true => at,
+            false => Instance::single(task.no),
+        }
+    }
+
     /// What of a task is judged: itself, or each of its instances.
     fn judged(&self, task: &PlanTask) -> Vec<Instance> {
         match self.judges_each(task) {

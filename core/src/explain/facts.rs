@@ -42,6 +42,7 @@ pub struct Facts {
 pub struct DagFacts {
     pub is_paused: bool,
     pub pause_cause: Option<String>,
+    /// Its file is gone.
     pub is_stale: bool,
     pub max_active_runs: i32,
     pub runs_active: i32,
@@ -62,6 +63,9 @@ pub struct RunFacts {
     pub runs_ahead: i64,
     /// It is cancelled then (`dagrun_timeout`).
     pub deadline_at: Option<DateTime<Utc>>,
+    pub run_after: DateTime<Utc>,
+    /// It is queued, and not due before.
+    pub waits_until: Option<DateTime<Utc>>,
 }
 
 /// A row of what is ready, runs or waits on a timer.

@@ -108,18 +108,27 @@ impl Look<'_> {
             .iter()
             .filter_map(|other| Some(Ended::new(other.at, other.state.to_final()?)));
         let deltas = Deltas::of(self.plan, &self.facts.shape, ended);
-        // Those of a mapped task are its own, whichever instance is asked for.
-        let at = Instance::single(self.facts.at.task);
+        let at = self.facts.shape.judged_for(self.task, self.facts.at);
         let own = deltas.joins.into_iter().chain(deltas.singles).find(|d| d.at == at);
-        own.map_or(
-            UpstreamCounts {
-                needed: self.task.needed,
-                setups: self.task.setups,
-                guards: self.task.guards,
-                ..UpstreamCounts::default()
+        own.map_or_else(
+            || {
+                let none = UpstreamCounts::default();
+                self.facts.shape.complete(self.plan, self.task, at.map_index, none)
             },
             |delta| delta.counts,
         )
+    }
+
+    /// Whether it is judged by itself, not with the other instances of its task.
+    fn is_judged_alone(&self) -> bool {
+        self.facts.shape.judges_each(self.task)
+    }
+
+    /// Whether another instance is one that this one waits for: of a task that it follows index by
+    /// index only its own.
+    fn follows(&self, other: Instance) -> bool {
+        let by_index = self.is_judged_alone() && self.task.by_index.contains(&other.task);
+        !by_index || other.map_index.is_none() || other.map_index == self.facts.at.map_index
     }
 
     /// What its rule says, with the upstreams that matter.
@@ -134,10 +143,12 @@ impl Look<'_> {
     fn neighbours(&self, tasks: &[TaskNo]) -> Vec<Neighbour> {
         let mut open = Vec::new();
         for no in tasks {
-            let mut known =
-                self.facts.others.iter().filter(|other| other.at.task == *no).peekable();
+            let own = |other: &&OtherFacts| other.at.task == *no && self.follows(other.at);
+            let mut known = self.facts.others.iter().filter(own).peekable();
             if known.peek().is_none() {
-                open.push(Neighbour::new(self.name(*no), MapIndex::NONE, None));
+                let by_index = self.is_judged_alone() && self.task.by_index.contains(no);
+                let index = if by_index { self.facts.at.map_index } else { MapIndex::NONE };
+                open.push(Neighbour::new(self.name(*no), index, None));
             }
             for other in known.filter(|other| other.state != TaskState::Success) {
                 open.push(Neighbour::new(self.name(*no), other.at.map_index, Some(other.state)));
@@ -162,6 +173,7 @@ impl Look<'_> {
                 run_type: run.run_type.clone(),
                 triggered_by: run.triggered_by.clone(),
                 triggered_user: run.triggered_user.clone(),
+                run_after: run.run_after,
             };
         }
         self.rule()

@@ -36,6 +36,7 @@ pub enum Reason {
         run_type: String,
         triggered_by: String,
         triggered_user: Option<String>,
+        run_after: DateTime<Utc>,
     },
     /// `depends_on_past`, `wait_for_downstream`.
     Past {
@@ -87,6 +88,12 @@ pub enum Reason {
     Paused {
         cause: Option<String>,
     },
+    /// Its run was asked for later.
+    RunAfter {
+        at: DateTime<Utc>,
+    },
+    /// Not a wait: what there is of the DAG goes on, and nothing new is made.
+    FileGone,
     MaxActiveRuns {
         limit: i32,
         active: i32,
@@ -107,6 +114,8 @@ pub enum Reason {
         instances: i32,
         made: i32,
         ended: i32,
+        /// Each waits for the upstreams of its own index.
+        each: bool,
     },
     /// An instance that is not made yet: its task has as many as may be active.
     NotMade {
@@ -192,11 +201,15 @@ impl Reason {
                 guards - seen,
                 listed(tasks, *more)
             ),
-            Self::StartsWithRun { run_id, run_type, triggered_by, triggered_user } => {
+            Self::StartsWithRun { run_id, run_type, triggered_by, triggered_user, run_after } => {
                 let by = triggered_user.as_ref().map_or_else(String::new, |it| format!(" ({it})"));
+                let due = match run_type.as_str() {
+                    "manual" => String::new(),
+                    _ => format!(", due at {}", instant(*run_after)),
+                };
                 format!(
                     "starts with its run `{run_id}`, a {run_type} one, triggered by \
-                     {triggered_by}{by}: it waits for no upstream"
+                     {triggered_by}{by}{due}: it waits for no upstream"
                 )
             }
             Self::Past { run_before, with_downstream, tasks } => {
@@ -224,6 +237,12 @@ impl Reason {
             Self::Paused { cause: Some(cause) } => {
                 format!("the DAG is paused: {cause}; its queued runs start once it goes on")
             }
+            Self::RunAfter { at } => {
+                format!("run_after: its run was asked for later, and is due at {}", instant(*at))
+            }
+            Self::FileGone => "the DAG's file is gone: its runs go on with the version that they \
+                               have, and no new ones are made"
+                .to_owned(),
             Self::MaxActiveRuns { limit, active, ahead } => format!(
                 "max_active_runs: {active} of {limit} runs of the DAG are active; {} before its run",
                 waiting(*ahead)
@@ -235,7 +254,11 @@ impl Reason {
             Self::RunTimeout { at } => {
                 format!("dagrun_timeout: its run is cancelled at {}", instant(*at))
             }
-            Self::Instances { instances, made, ended } => format!(
+            Self::Instances { instances, ended, each: true, .. } => format!(
+                "it is in a mapped group: {ended} of {instances} instances have ended; each waits for \
+                 the upstreams of its own index"
+            ),
+            Self::Instances { instances, made, ended, each: false } => format!(
                 "it is mapped: {ended} of {instances} instances have ended, {} are ready or run, {} \
                  are not made yet",
                 (made - ended).max(0),

@@ -33,6 +33,8 @@ fn facts(at: i32) -> Facts {
             tasks_held: 0,
             runs_ahead: 0,
             deadline_at: None,
+            run_after: instant(),
+            waits_until: None,
         },
         live: None,
         ended: None,
@@ -137,6 +139,17 @@ fn a_run_that_waits_says_for_what() {
             "max_active_runs: 2 of 2 runs of the DAG are active; 1 waits before its run",
         ],
     );
+    facts.run.waits_until = Some(instant());
+    facts.dag = DagFacts { max_active_runs: 2, is_stale: true, ..DagFacts::default() };
+    check(
+        &plan,
+        &facts,
+        Outlook::Waits,
+        &["run_after: its run was asked for later, and is due at 2026-11-20 01:02:03 UTC"],
+    );
+    let told = explain(&plan, &facts).unwrap();
+    assert!(told.reasons.iter().any(|it| it.reason == Reason::FileGone && !it.holds), "{told:?}");
+    facts.dag.is_stale = false;
     facts.run.state = RunState::Failed;
     check(&plan, &facts, Outlook::WillNotRun, &["its run has ended without it: failed"]);
 }
@@ -214,6 +227,20 @@ fn the_run_before_is_told_of() {
     let past = "depends_on_past: in the run before, `zero`, it must have succeeded or been skipped \
                 (a failed)";
     check(&plan, &facts, Outlook::Waits, &[past]);
+}
+
+#[test]
+fn a_run_of_the_schedule_says_when_it_was_due() {
+    let plan = plan(vec![task("a", &[])]);
+    let mut facts = facts(0);
+    facts.run.run_type = "scheduled".to_owned();
+    facts.run.triggered_by = "timetable".to_owned();
+    facts.run.triggered_user = None;
+    facts.live = Some(live(TaskState::Running));
+    let told = explain(&plan, &facts).unwrap();
+    let why = "starts with its run `one`, a scheduled one, triggered by timetable, due at \
+               2026-11-20 01:02:03 UTC: it waits for no upstream";
+    assert!(told.reasons.iter().any(|it| it.text == why), "{told:?}");
 }
 
 #[test]

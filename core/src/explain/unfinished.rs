@@ -30,6 +30,7 @@ impl Look<'_> {
         reasons.push((false, self.let_run()));
         reasons.extend(self.cancelled().map(|reason| (false, reason)));
         reasons.extend(self.deadline().map(|reason| (false, reason)));
+        reasons.extend(self.file_gone().map(|reason| (false, reason)));
         reasons
     }
 
@@ -46,6 +47,7 @@ impl Look<'_> {
             ended => reasons.push((true, Reason::RunEnded { state: ended })),
         }
         reasons.extend(self.deadline().map(|reason| (false, reason)));
+        reasons.extend(self.file_gone().map(|reason| (false, reason)));
         reasons
     }
 
@@ -54,7 +56,12 @@ impl Look<'_> {
         let mut reasons = Vec::new();
         let waits = self.facts.past.as_ref().is_some_and(|past| past.waits);
         if let Some(reason) = self.of_map().filter(|_| !waits) {
-            return vec![(true, reason), (false, self.let_run())];
+            let mut reasons = vec![(true, reason)];
+            // What is judged index by index has no upstreams as a whole.
+            if !(self.is_judged_alone() && self.facts.at.map_index.is_none()) {
+                reasons.push((false, self.let_run()));
+            }
+            return reasons;
         }
         let counts = self.counts();
         let verdict = match self.task.starts_with_run() {
@@ -98,11 +105,13 @@ impl Look<'_> {
     fn of_map(&self) -> Option<Reason> {
         let known = self.facts.shape.of(self.task.no);
         let (instances, made, ended) = (known.instances?, self.facts.made, known.ended);
-        if made == 0 && ended == 0 {
-            return None;
+        let each = self.is_judged_alone();
+        if self.facts.at.map_index.is_none() && (each || made > 0 || ended > 0) {
+            return Some(Reason::Instances { instances, made, ended, each });
         }
-        if self.facts.at.map_index.is_none() {
-            return Some(Reason::Instances { instances, made, ended });
+        // One that follows others index by index is made once these let it run.
+        if each || (made == 0 && ended == 0) {
+            return None;
         }
         Some(Reason::NotMade {
             instances,
@@ -164,10 +173,12 @@ impl Look<'_> {
     fn run_waits(&self) -> Vec<Reason> {
         let (dag, run) = (&self.facts.dag, &self.facts.run);
         let mut reasons = Vec::new();
+        reasons.extend(run.waits_until.map(|at| Reason::RunAfter { at }));
         if dag.is_paused {
             reasons.push(Reason::Paused { cause: dag.pause_cause.clone() });
         }
-        if dag.runs_active >= dag.max_active_runs || run.runs_ahead > 0 {
+        let is_due = run.waits_until.is_none();
+        if is_due && (dag.runs_active >= dag.max_active_runs || run.runs_ahead > 0) {
             let (limit, active) = (dag.max_active_runs, dag.runs_active);
             reasons.push(Reason::MaxActiveRuns { limit, active, ahead: run.runs_ahead });
         }
@@ -180,6 +191,10 @@ impl Look<'_> {
     fn cancelled(&self) -> Option<Reason> {
         let cause = self.facts.run.cancelled.clone()?;
         Some(Reason::Cancelled { cause })
+    }
+
+    fn file_gone(&self) -> Option<Reason> {
+        (self.facts.dag.is_stale && !self.facts.run.state.is_final()).then_some(Reason::FileGone)
     }
 
     fn deadline(&self) -> Option<Reason> {

@@ -78,7 +78,7 @@ fn syntax(text: &str, error: &minijinja::Error) -> Problem {
 }
 
 /// Variables of Airflow 2 that Airflow 3 took away, and what to write instead.
-const REMOVED: &[(&str, &str)] = &[
+pub(super) const REMOVED: &[(&str, &str)] = &[
     ("execution_date", "logical_date"),
     ("next_execution_date", "data_interval_end"),
     ("prev_execution_date", "data_interval_start"),

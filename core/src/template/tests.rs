@@ -400,3 +400,21 @@ fn the_last_successful_run_has_dates_or_none() {
     assert!(references(&json!("{{ prev_start_date_success }}")).previous);
     assert!(!references(&json!("{{ ds }}")).previous);
 }
+
+#[test]
+fn each_variable_that_airflow_removed_says_what_to_write_and_that_is_accepted() {
+    let problems = |expression: &str| -> Vec<String> {
+        let env = format!("{{X: '{{{{ {expression} }}}}'}}");
+        let text = format!(
+            "dag_id: x\ntasks:\n  a: {{operator: bash, with: {{command: 'true', env: {env}}}}}\n"
+        );
+        let parsed = crate::dag::parse("x.yaml", &text);
+        parsed.diagnostics.into_iter().map(|it| it.message).collect()
+    };
+    for (name, instead) in super::check::REMOVED {
+        let found = problems(name);
+        let says = format!("{name:?} was removed in Airflow 3: write {{{{ {instead} }}}}");
+        assert!(found.len() == 1 && found[0].contains(&says), "{name}: {found:?}");
+        assert_eq!(problems(instead), [""; 0], "{instead}");
+    }
+}

@@ -3,8 +3,10 @@
 use subak_core::decide::TryEnd;
 use subak_core::explain::{Explanation, Outlook, explain};
 use subak_core::ids::{DagId, Instance, MapIndex, RunKey};
-use subak_server::engine::Outcome;
+use subak_core::state::RunState;
+use subak_server::engine::{Outcome, Trigger};
 use subak_store::read::{RunFilter, RunRecord};
+use subak_testkit::peek;
 
 use crate::world::World;
 
@@ -25,6 +27,23 @@ max_active_tasks: 2
 tasks:
   each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {N: b}, {N: c}]}}
   last: {operator: noop, depends_on: [each]}
+";
+
+const PAIRS: &str = "
+dag_id: pairs
+task_groups: {g: {expand: {x: [a, b]}}}
+tasks:
+  one: {operator: noop, task_group: g}
+  two: {operator: noop, task_group: g, depends_on: [one]}
+";
+
+const PAST: &str = "
+dag_id: past
+tasks:
+  a: {operator: noop, depends_on_past: true}
+  b: {operator: noop, depends_on: [a], wait_for_downstream: true}
+  c: {operator: noop, depends_on: [b]}
+  each: {operator: bash, with: {command: 'true'}, depends_on_past: true, expand: {env: [{N: a}, {N: b}]}}
 ";
 
 async fn record(world: &World, run: RunKey) -> anyhow::Result<RunRecord> {
@@ -159,5 +178,106 @@ async fn each_instance_of_a_mapped_task_is_explained_by_itself() -> anyhow::Resu
     assert_eq!(instance(&world, run, 2).await?.0, Outlook::Ended);
     let never = told_of(&world, run, "each", MapIndex(3)).await?;
     assert_eq!(never.outlook, Outlook::WillNotRun, "{never:?}");
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_in_a_mapped_group_is_explained_by_its_own_index() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(PAIRS).await?;
+    let mut hands = world.hands(2).await?;
+    let run = world.trigger("pairs").await?;
+    let (one, other) = (hands.given("g.one").await, hands.given("g.one").await);
+    let (ahead, behind) = (one.fence.instance.map_index, other.fence.instance.map_index);
+    hands.end(&one, Outcome::Success).await;
+    let two = hands.given("g.two").await;
+    assert_eq!(two.fence.instance.map_index, ahead);
+    hands.end(&two, Outcome::Success).await;
+
+    // A sibling has ended, and has nothing to do with what this one waits for.
+    let told_now = told_of(&world, run, "g.two", behind).await?;
+    assert_eq!(told_now.outlook, Outlook::Waits, "{told_now:?}");
+    let waits = format!(
+        "all_success: waits for 1 of 1 upstreams (0 succeeded, 0 failed, 0 skipped, \
+         0 upstream_failed, 0 removed): g.one[{}] running",
+        behind.0
+    );
+    assert_eq!(told_now.summary, waits);
+    let told_now = told_of(&world, run, "g.two", ahead).await?;
+    assert_eq!(told_now.outlook, Outlook::Ended, "{told_now:?}");
+    let had = |it: &Explanation, why: &str| it.reasons.iter().any(|it| it.text.starts_with(why));
+    assert!(had(&told_now, "all_success: may run (1 succeeded, 0 failed"), "{told_now:?}");
+    let whole = told(&world, run, "g.two").await?;
+    let sum = "it is in a mapped group: 1 of 2 instances have ended; each waits for the upstreams of \
+               its own index";
+    assert_eq!((whole.outlook, &*whole.summary), (Outlook::Waits, sum));
+
+    hands.end(&other, Outcome::Failed(TryEnd::Permanent)).await;
+    assert_eq!(world.ended(run).await?, "failed");
+    let told_now = told_of(&world, run, "g.two", behind).await?;
+    let why = "all_success: ends as upstream_failed (0 succeeded, 1 failed";
+    assert!(had(&told_now, why), "{told_now:?}");
+    world.close().await
+}
+
+/// A run by hand of this day of November.
+async fn run_of(world: &World, dag: &str, day: u32) -> anyhow::Result<RunKey> {
+    let date = format!("2026-11-{day:02}T00:00:00Z").parse()?;
+    let manual = Trigger::manual(DagId::from(dag), "test", serde_json::Value::Null);
+    let trigger = Trigger { logical_date: Some(date), run_after: Some(date), ..manual };
+    Ok(world.engine.run_trigger(trigger).await?.run)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_task_waits_for_in_the_run_before_is_told() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(PAST).await?;
+    let mut hands = world.hands(8).await?;
+    let first = run_of(&world, "past", 1).await?;
+    let a = hands.given("a").await;
+    let (good, bad) = (hands.given("each").await, hands.given("each").await);
+    let second = run_of(&world, "past", 2).await?;
+    let past = |key: &str, tasks: &str| {
+        format!(
+            "{key}: in the run before, `manual__2026-11-01T00:00:00+00:00`, it must have succeeded \
+             or been skipped ({tasks})"
+        )
+    };
+    waits(&world, second, "a", &past("depends_on_past", "a running")).await?;
+    waits(&world, second, "each", &past("depends_on_past", "each running")).await?;
+    hands.end(&good, Outcome::Success).await;
+    hands.end(&bad, Outcome::Failed(TryEnd::Permanent)).await;
+    let failed = past("depends_on_past", "each failed");
+    waits(&world, second, "each", &failed).await?;
+    let one = told_of(&world, second, "each", MapIndex(1)).await?;
+    assert_eq!((one.outlook, one.summary), (Outlook::Waits, failed));
+
+    hands.end(&a, Outcome::Success).await;
+    let below = hands.given("b").await;
+    assert_eq!(below.fence.instance.run, first);
+    let again = hands.given("a").await;
+    assert_eq!(again.fence.instance.run, second);
+    hands.end(&again, Outcome::Success).await;
+    let key = "wait_for_downstream";
+    waits(&world, second, "b", &past(key, "b running, c has not run")).await?;
+    hands.end(&below, Outcome::Success).await;
+    hands.given("c").await;
+    waits(&world, second, "b", &past(key, "b success, c running")).await?;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_not_due_says_so_and_so_does_a_dag_without_a_file() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags("{dag_id: later, tasks: {a: {operator: noop}}}").await?;
+    let at = peek::now(&world.store).await? + chrono::TimeDelta::hours(1);
+    let manual = Trigger::manual(DagId::from("later"), "test", serde_json::Value::Null);
+    let asked = world.engine.run_trigger(Trigger { run_after: Some(at), ..manual }).await?;
+    assert_eq!(asked.state, RunState::Queued);
+    waits(&world, asked.run, "a", "run_after: its run was asked for later, and is due at").await?;
+    world.store.dags_mark_stale(&[]).await?;
+    let told = told(&world, asked.run, "a").await?;
+    let gone = "the DAG's file is gone: its runs go on with the version that they have";
+    assert!(told.reasons.iter().any(|it| it.text.starts_with(gone) && !it.holds), "{told:?}");
     world.close().await
 }

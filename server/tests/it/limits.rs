@@ -71,6 +71,35 @@ async fn runs_of_a_paused_dag_wait_until_it_goes_on() -> anyhow::Result<()> {
     world.close().await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_waits_for_a_worker_of_its_queue_while_others_are_free() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world
+        .dags(
+            "
+dag_id: queues
+tasks:
+  a: {operator: noop, queue: left}
+  b: {operator: noop, queue: right}
+  c: {operator: noop, queue: left, depends_on: [b]}
+",
+        )
+        .await?;
+    let (mut left, mut right) =
+        (world.hands_of("left", 1).await?, world.hands_of("right", 1).await?);
+    let run = world.trigger("queues").await?;
+    let a = left.given("a").await;
+    let b = right.given("b").await;
+    right.end(&b, Outcome::Success).await;
+    world.live(run, &["a running", "c queued"]).await?;
+    left.end(&a, Outcome::Success).await;
+    let c = left.given("c").await;
+    left.end(&c, Outcome::Success).await;
+    assert_eq!(world.ended(run).await?, "success");
+    assert!(left.unasked().is_empty() && right.unasked().is_empty());
+    world.close().await
+}
+
 async fn states(world: &World, runs: &[RunKey]) -> anyhow::Result<Vec<String>> {
     let mut states = Vec::new();
     for run in runs {

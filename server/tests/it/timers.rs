@@ -1,7 +1,9 @@
 //! What time does: retries with their delays, deadlines of runs, timeouts of tries.
 
 use subak_core::decide::TryEnd;
-use subak_server::engine::{Answer, Outcome};
+use subak_core::ids::DagId;
+use subak_core::state::RunState;
+use subak_server::engine::{Answer, Outcome, Trigger};
 use subak_testkit::{peek, poke};
 
 use crate::world::World;
@@ -76,5 +78,45 @@ tasks:
     assert_eq!(world.ended(run).await?, "failed");
     assert_eq!(world.states(run).await?, ["a failed", "b skipped"]);
     other.close().await?;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_asked_for_later_waits_for_its_time_and_holds_nobody_up() -> anyhow::Result<()>
+{
+    let world = World::new().await?;
+    world.dags("{dag_id: later, max_active_runs: 1, tasks: {a: {operator: noop}}}").await?;
+    let mut hands = world.hands(2).await?;
+    let now = peek::now(&world.store).await?;
+    let asked = async |hours: i64| {
+        let manual = Trigger::manual(DagId::from("later"), "test", serde_json::Value::Null);
+        let run_after = Some(now + chrono::TimeDelta::hours(hours));
+        let asked = world.engine.run_trigger(Trigger { run_after, ..manual }).await?;
+        anyhow::ensure!(asked.state == RunState::Queued, "{asked:?}");
+        anyhow::Ok(asked.run)
+    };
+    let (later, never) = (asked(1).await?, asked(2).await?);
+    let at_once = world.trigger("later").await?;
+    let a = hands.given("a").await;
+    assert_eq!(a.fence.instance.run, at_once);
+
+    // One that is cancelled before its time was never counted.
+    world.engine.run_cancel(never, "cancelled").await?;
+    assert_eq!(world.ended(never).await?, "failed");
+    // Once it is due it waits for its turn, as others do.
+    poke::due_after(&world.store, later, 0.2).await?;
+    world.engine.timers_wake();
+    let loads = "SELECT runs_active || ' ' || runs_queued FROM dag_load";
+    let is = async |load: &str| {
+        anyhow::Ok(peek::text(&world.store, loads).await?.as_deref() == Some(load))
+    };
+    world.until("its turn to count", async || is("1 1").await).await?;
+    assert!(hands.unasked().is_empty(), "{:?}", hands.unasked());
+    hands.end(&a, Outcome::Success).await;
+    let a = hands.given("a").await;
+    assert_eq!(a.fence.instance.run, later);
+    hands.end(&a, Outcome::Success).await;
+    assert_eq!(world.ended(later).await?, "success");
+    assert!(is("0 0").await?);
     world.close().await
 }

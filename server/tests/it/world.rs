@@ -86,6 +86,11 @@ impl World {
         Ok(Hands::new(self.worker(slots).await?))
     }
 
+    /// The same, of a queue of its own.
+    pub(crate) async fn hands_of(&self, queue: &str, slots: u32) -> anyhow::Result<Hands> {
+        Ok(Hands::new(self.engine.join(queue, &[(queue, slots)], LONG_LEASE).await?))
+    }
+
     /// Waits until the run has ended, and returns its state.
     pub(crate) async fn ended(&self, run: RunKey) -> anyhow::Result<String> {
         self.until("the run to end", async || {

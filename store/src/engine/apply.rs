@@ -158,7 +158,8 @@ statements! {
                 tasks_open = u.tasks_open, tasks_active = u.tasks_active, tasks_held = u.tasks_held,
                 leaves_failed = u.leaves_failed, has_resets = u.has_resets,
                 ended_at = CASE WHEN u.state IN ('success', 'failed') THEN coalesce(run.ended_at, now()) END,
-                deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END
+                deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END,
+                waits_until = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.waits_until END
             FROM unnest($17::bigint[], $18::text[], $19::integer[], $20::integer[], $21::integer[],
                         $22::integer[], $32::boolean[])
                  AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed, has_resets)

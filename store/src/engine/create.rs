@@ -36,6 +36,8 @@ pub struct NewRun {
     pub tasks_held: i32,
     /// The backfill that makes it, and its turn there.
     pub backfill: Option<(i64, i32)>,
+    /// It is not due before.
+    pub waits_until: Option<DateTime<Utc>>,
 }
 
 /// How many runs of a DAG are there, its row locked.
@@ -59,20 +61,23 @@ statements! {
         INSERT INTO run
             (run_key, uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
              logical_date, data_interval_start, data_interval_end, run_after, conf, note, started_at,
-             deadline_at, tasks_open, tasks_active, tasks_held, backfill, backfill_place)
+             deadline_at, tasks_open, tasks_active, tasks_held, backfill, backfill_place,
+             waits_until)
         SELECT (((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint << 40) + nextval('run_key'),
                uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state::run_state,
                logical_date, data_interval_start, data_interval_end, run_after, conf, note,
                CASE WHEN state = 'running' THEN now() END,
                CASE WHEN state = 'running' THEN now() + timeout_micros * interval '1 microsecond' END,
-               tasks_open, tasks_active, tasks_held, backfill, backfill_place
+               tasks_open, tasks_active, tasks_held, backfill, backfill_place, waits_until
         FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[],
                     $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
                     $12::timestamptz[], $13::jsonb[], $14::text[], $15::bigint[], $16::integer[],
-                    $17::integer[], $18::integer[], $19::bigint[], $20::integer[])
+                    $17::integer[], $18::integer[], $19::bigint[], $20::integer[],
+                    $21::timestamptz[])
              AS r (uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
                    logical_date, data_interval_start, data_interval_end, run_after, conf, note,
-                   timeout_micros, tasks_open, tasks_active, tasks_held, backfill, backfill_place)
+                   timeout_micros, tasks_open, tasks_active, tasks_held, backfill, backfill_place,
+                   waits_until)
         ON CONFLICT DO NOTHING
         RETURNING uuid, run_key";
 
@@ -97,8 +102,14 @@ statements! {
     Points RUNS_QUEUED_LOCK = "
         SELECT run_key FROM run
         WHERE dag = $1 AND state = 'queued' AND backfill IS NULL AND cancelled_at IS NULL
+          AND waits_until IS NULL
         ORDER BY run_key LIMIT $2
         FOR NO KEY UPDATE SKIP LOCKED";
+
+    Points RUNS_DUE = "
+        UPDATE run SET waits_until = NULL
+        FROM unnest($1::bigint[]) AS r (run_key)
+        WHERE run.run_key = r.run_key";
 
     Points RUNS_START = "
         UPDATE run
@@ -178,6 +189,7 @@ impl EngineTx<'_> {
             .bind(column(runs, |r| r.tasks_held))
             .bind(column(runs, |r| r.backfill.map(|(backfill, _)| backfill)))
             .bind(column(runs, |r| r.backfill.map(|(_, place)| place)))
+            .bind(column(runs, |r| r.waits_until))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().map(|(uuid, key)| (uuid, RunKey(key))).collect())
@@ -193,6 +205,13 @@ impl EngineTx<'_> {
         let rows: Vec<(i64,)> =
             sqlx::query_as(RUNS_QUEUED_LOCK).bind(dag).bind(most).fetch_all(&mut *self.tx).await?;
         Ok(rows.into_iter().map(|(key,)| QueuedRun { key: RunKey(key) }).collect())
+    }
+
+    /// Locked runs have come to their time: they wait for their turn from now on.
+    pub async fn runs_due(&mut self, runs: &[RunKey]) -> Result<(), StoreError> {
+        let keys = column(runs, |key| key.0);
+        sqlx::query(RUNS_DUE).bind(keys).execute(&mut *self.tx).await?;
+        Ok(())
     }
 
     /// Marks locked queued runs as running, with their deadline from now.

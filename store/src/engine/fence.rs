@@ -24,6 +24,8 @@ pub struct LockedRun {
     pub has_resets: bool,
     /// The backfill that it counts for; `None`: it counts for its DAG.
     pub backfill: Option<i64>,
+    /// It is not due yet, and does not count for its DAG.
+    pub waits: bool,
 }
 
 /// What names a try: the instance, and who may end it.
@@ -89,6 +91,7 @@ struct LockedRunRow {
     leaves_failed: i32,
     has_resets: bool,
     backfill: Option<i64>,
+    waits: bool,
 }
 
 #[derive(FromRow)]
@@ -119,7 +122,7 @@ statements! {
     Points RUNS_LOCK = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill
+               r.backfill, r.waits_until IS NOT NULL AS waits
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
@@ -129,7 +132,7 @@ statements! {
     Points RUNS_LOCK_FREE = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill
+               r.backfill, r.waits_until IS NOT NULL AS waits
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
@@ -315,6 +318,7 @@ impl From<LockedRunRow> for LockedRun {
             leaves_failed: row.leaves_failed,
             has_resets: row.has_resets,
             backfill: row.backfill,
+            waits: row.waits,
         }
     }
 }

@@ -60,6 +60,13 @@ statements! {
             ORDER BY b.logical_date DESC LIMIT 1
         ) AS before
         WHERE run.run_key = $1";
+
+    /// Of all runs of an earlier logical date than run `$1`. Asked only of a DAG that has just got a task
+    /// which depends on the past.
+    Points VERSIONS_BEFORE = "
+        SELECT DISTINCT b.version
+        FROM run JOIN run AS b ON b.dag = run.dag AND b.logical_date < run.logical_date
+        WHERE run.run_key = $1";
 }
 
 impl EngineTx<'_> {
@@ -126,6 +133,13 @@ impl EngineTx<'_> {
             .fetch_optional(&mut *self.tx)
             .await?;
         Ok(row.map(|(run, version)| (RunKey(run), version)))
+    }
+
+    /// The versions of all runs of an earlier logical date.
+    pub async fn versions_before(&mut self, run: RunKey) -> Result<Vec<i32>, StoreError> {
+        let rows: Vec<(i32,)> =
+            sqlx::query_as(VERSIONS_BEFORE).bind(run.0).fetch_all(&mut *self.tx).await?;
+        Ok(rows.into_iter().map(|(version,)| version).collect())
     }
 }
 

@@ -28,12 +28,13 @@ const DAG_AND_RUN: &str = "
            d.is_stale, coalesce(b.max_active_runs, d.max_active_runs) AS max_active_runs,
            coalesce(b.runs_active, l.runs_active, 0) AS runs_active,
            r.tasks_active, r.tasks_held, r.deadline_at,
+           r.run_after, r.waits_until,
            CASE WHEN r.cancelled_at IS NOT NULL THEN coalesce(r.cancel_cause, 'cancelled') END
                AS cancelled,
            (SELECT count(*) FROM (
                 SELECT FROM run q
                 WHERE q.dag = r.dag AND q.state = 'queued'
-                  AND q.backfill IS NOT DISTINCT FROM r.backfill
+                  AND q.backfill IS NOT DISTINCT FROM r.backfill AND q.waits_until IS NULL
                   AND coalesce(q.backfill_place, q.run_key) < coalesce(r.backfill_place, r.run_key)
                 LIMIT $2
             ) AS ahead) AS runs_ahead,
@@ -85,16 +86,19 @@ const ENDED: &str = "
 
 const JOIN: &str = "SELECT * FROM join_state WHERE run_key = $1 AND task = $2 AND map_index = $3";
 
-/// What tasks of a run are now. $1 run, $2 tasks, $3 limit.
+/// What tasks of a run are now. $1 run, $2 tasks, $3 limit, $4 those of which only one instance, or the
+/// task that is not expanded, matters, $5 that instance's map index.
 const OTHERS: &str = "
     SELECT l.task, l.map_index, l.state::text AS state FROM live l
     WHERE l.run_key = $1 AND l.task = ANY ($2)
+      AND (l.task <> ALL ($4) OR l.map_index IN (-1, $5))
     UNION ALL
     SELECT * FROM (
         SELECT DISTINCT ON (h.task, h.map_index) h.task, h.map_index, h.state::text AS state
         FROM try_history h
         LEFT JOIN task_reset x USING (run_key, task, map_index)
         WHERE h.run_key = $1 AND h.task = ANY ($2)
+          AND (h.task <> ALL ($4) OR h.map_index IN (-1, $5))
           AND h.state IN ('success', 'failed', 'skipped', 'upstream_failed', 'removed')
           AND h.token > coalesce(x.token, -1)
           AND NOT EXISTS (SELECT FROM live l WHERE l.run_key = $1 AND l.task = h.task
@@ -164,6 +168,8 @@ struct DagAndRunRow {
     tasks_active: i32,
     tasks_held: i32,
     deadline_at: Option<DateTime<Utc>>,
+    run_after: DateTime<Utc>,
+    waits_until: Option<DateTime<Utc>>,
     cancelled: Option<String>,
     runs_ahead: i64,
     rest: bool,
@@ -243,14 +249,17 @@ impl Store {
                 queue = Some(self.explain_queue(key, &live.queue).await?);
             }
         }
+        let (shape, made) = self.shape(run.run_key, plan).await?;
+        // The rule of a mapped task is judged once, for all of its instances, unless it follows others
+        // index by index.
+        let judged = shape.judged_for(task, at);
         let join: Option<JoinSqlRow> = sqlx::query_as(JOIN)
             .bind(key.run.0)
             .bind(key.task.0)
-            // The rule of a mapped task is judged once, for all of its instances.
-            .bind(MapIndex::NONE.0)
+            .bind(judged.map_index.0)
             .fetch_optional(&self.pool)
             .await?;
-        let (shape, made) = self.shape(run.run_key, plan).await?;
+        let around_it = Around::of(plan, task, judged.map_index);
         let is_open = live.is_none() && ended.is_none();
         Ok(Some(Facts {
             at,
@@ -260,7 +269,7 @@ impl Store {
             live: live.map(LiveRow::into_facts),
             ended: ended.map(EndRow::into_facts),
             join: join.map(JoinSqlRow::into_counts),
-            others: self.explain_others(run.run_key, &around_of(plan, task)).await?,
+            others: self.explain_others(run.run_key, &around_it).await?,
             shape,
             made: made.get(&at.task).copied().unwrap_or(0),
             against: self.explain_against(key).await?,
@@ -295,13 +304,15 @@ impl Store {
     async fn explain_others(
         &self,
         run: RunKey,
-        tasks: &[TaskNo],
+        around: &Around,
     ) -> Result<Vec<OtherFacts>, StoreError> {
-        let numbers: Vec<i32> = tasks.iter().map(|task| task.0).collect();
+        let numbers = |tasks: &[TaskNo]| Vec::from_iter(tasks.iter().map(|task| task.0));
         let rows: Vec<(i32, i32, String)> = sqlx::query_as(OTHERS)
             .bind(run.0)
-            .bind(numbers)
+            .bind(numbers(&around.tasks))
             .bind(OTHERS_MOST)
+            .bind(numbers(&around.by_index))
+            .bind(around.index.0)
             .fetch_all(&self.pool)
             .await?;
         let other = |(task, map_index, state): (i32, i32, String)| {
@@ -358,7 +369,8 @@ impl Store {
             // What is below and was not in the run before does not count.
             tasks.extend(task.downstream.iter().copied().filter(had));
         }
-        let there = self.explain_others(RunKey(before), &tasks).await?;
+        let around = Around { tasks, by_index: Vec::new(), index: MapIndex::NONE };
+        let there = self.explain_others(RunKey(before), &around).await?;
         let (shape, _) = self.shape(RunKey(before), plan).await?;
         // Of a mapped task the first that is not as it must be, or has not begun.
         let state = |no: TaskNo| {
@@ -369,7 +381,7 @@ impl Store {
             let all = usize::try_from(shape.instances(no).unwrap_or(1)).unwrap_or(usize::MAX);
             bad.or_else(|| if states.clone().count() < all { None } else { states.next() })
         };
-        let tasks = tasks.into_iter().map(|no| (no, state(no))).collect();
+        let tasks = around.tasks.iter().map(|no| (*no, state(*no))).collect();
         Ok(PastFacts { run_id: Some(run_id), tasks, waits })
     }
 
@@ -428,10 +440,22 @@ impl Store {
     }
 }
 
-/// Its upstreams, and what guards it.
-fn around_of(plan: &Plan, task: &PlanTask) -> Vec<TaskNo> {
-    let guards = plan.tasks().filter(|guard| guard.watchers.contains(&task.no));
-    task.upstream.iter().copied().chain(guards.map(|guard| guard.no)).collect()
+/// Tasks whose states matter.
+struct Around {
+    tasks: Vec<TaskNo>,
+    /// Those of them that matter only by this index.
+    by_index: Vec<TaskNo>,
+    index: MapIndex,
+}
+
+impl Around {
+    /// Its upstreams, and what guards it.
+    fn of(plan: &Plan, task: &PlanTask, index: MapIndex) -> Self {
+        let guards = plan.tasks().filter(|guard| guard.watchers.contains(&task.no));
+        let tasks = task.upstream.iter().copied().chain(guards.map(|guard| guard.no)).collect();
+        let by_index = if index.is_none() { Vec::new() } else { task.by_index.clone() };
+        Self { tasks, by_index, index }
+    }
 }
 
 impl DagAndRunRow {
@@ -447,6 +471,8 @@ impl DagAndRunRow {
             tasks_held: self.tasks_held,
             runs_ahead: self.runs_ahead,
             deadline_at: self.deadline_at,
+            run_after: self.run_after,
+            waits_until: self.waits_until,
         }
     }
 

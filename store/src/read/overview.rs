@@ -177,6 +177,7 @@ impl Store {
              LEFT JOIN LATERAL (
                  SELECT run_after FROM run
                  WHERE run.dag = d.dag AND run.state = 'queued' AND coalesce(l.runs_queued, 0) > 0
+                   AND run.waits_until IS NULL
                  ORDER BY run_key LIMIT 1
              ) q ON true
              WHERE NOT d.is_paused AND NOT d.is_stale

@@ -22,6 +22,24 @@ fn weighs_each_downstream_task_once() {
 }
 
 #[test]
+fn weighs_each_upstream_task_once_and_each_task_by_its_own_rule() {
+    let mut diamond = vec![
+        task("start", &[]),
+        task("left", &["start"]),
+        task("right", &["start"]),
+        task("end", &["left", "right"]),
+    ];
+    diamond[0].priority_weight = 10;
+    diamond.iter_mut().for_each(|task| task.weight_rule = WeightRule::Upstream);
+    let weights =
+        |tasks: Vec<Task>| -> Vec<i32> { plan(tasks).tasks().map(|task| task.priority).collect() };
+    assert_eq!(weights(diamond.clone()), [10, 11, 11, 13]);
+    diamond[1].weight_rule = WeightRule::Downstream;
+    diamond[2].weight_rule = WeightRule::Absolute;
+    assert_eq!(weights(diamond), [10, 2, 1, 13]);
+}
+
+#[test]
 fn weights_do_not_overflow() {
     let mut chain = vec![task("a", &[]), task("b", &["a"])];
     chain.iter_mut().for_each(|task| task.priority_weight = i32::MAX);

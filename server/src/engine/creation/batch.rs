@@ -9,7 +9,7 @@ use subak_core::decide::Plan;
 use subak_core::ids::{DagId, RunKey, check_run_id};
 use subak_core::state::RunState;
 use subak_core::text;
-use subak_store::engine::{EngineSession, EngineTx};
+use subak_store::engine::{EngineSession, EngineTx, NewRun};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -177,7 +177,7 @@ async fn insert(
         now += TimeDelta::microseconds(1);
         let (dag, version) = pending.version.expect("set with the plan");
         let left = room.entry(dag).or_default();
-        let starts = *left > 0;
+        let starts = *left > 0 && pending.trigger.waits_until(now).is_none();
         *left -= i32::from(starts);
         new.push(pending.new_run(dag, version, plan, starts, now));
     }
@@ -191,7 +191,8 @@ async fn insert(
             load.0 += 1;
             locked.push(run.locked(*key));
         } else {
-            load.1 += 1;
+            // One that is not due yet holds nobody up.
+            load.1 += i32::from(run.waits_until.is_none());
         }
         core.caches.remember(run.facts(*key), plan.clone());
         let triggered = Triggered { run: *key, run_id: run.run_id.clone(), state: run.state };
@@ -201,7 +202,8 @@ async fn insert(
     let started: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
     let mut work = Work::new(core, &mut tx, locked).await?;
     settle_started(&mut work, &mut tx, &started).await?;
-    work.after.timer |= new.iter().any(|run| run.timeout_micros.is_some());
+    let timed = |run: &NewRun| run.timeout_micros.is_some() || run.waits_until.is_some();
+    work.after.timer |= new.iter().any(timed);
     Ok((made, finish(tx, work).await?))
 }
 

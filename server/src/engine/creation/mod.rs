@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Core, Engine};
 use batch::Pending;
 pub(super) use batch::check_conf;
-pub(super) use queued::start_queued;
+pub(super) use queued::{come_due, start_queued};
 pub use request::{Trigger, TriggerError, Triggered};
 pub(super) use row::new_run;
 
@@ -33,7 +33,8 @@ pub(super) struct Creations {
 }
 
 impl Engine {
-    /// Makes a run; it starts at once unless its DAG is paused or has `max_active_runs` already.
+    /// Makes a run; it starts at once unless it is asked for later, its DAG is paused or has
+    /// `max_active_runs` already.
     pub async fn run_trigger(&self, trigger: Trigger) -> Result<Triggered, TriggerError> {
         let (reply, answer) = oneshot::channel();
         let stopped = || TriggerError::Internal(anyhow::anyhow!("the server is stopping"));

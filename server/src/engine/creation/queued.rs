@@ -1,4 +1,7 @@
-//! Starts runs that waited for `max_active_runs`: their DAG's, or their backfill's.
+//! Starts runs that waited for `max_active_runs`: their DAG's, or their backfill's. A run that was asked
+//! for later comes to its time first, and waits for its turn from then on.
+
+use std::collections::BTreeMap;
 
 use subak_core::ids::RunKey;
 use subak_core::state::RunState;
@@ -30,6 +33,32 @@ pub(in crate::engine) async fn start_queued(core: &Core, dag: i32) -> anyhow::Re
         }
     }
     Ok(())
+}
+
+/// Lets runs whose time has come wait for their turn; those that somebody else holds come at the next
+/// look. Returns whether there was one.
+pub(in crate::engine) async fn come_due(core: &Core, runs: Vec<RunKey>) -> anyhow::Result<bool> {
+    let Some(after) = core.within(count_due(core, &runs)).await? else { return Ok(false) };
+    core.committed(after).await;
+    Ok(true)
+}
+
+async fn count_due(core: &Core, runs: &[RunKey]) -> anyhow::Result<Option<After>> {
+    let mut tx = core.store.engine_begin().await?;
+    let mut due = tx.runs_lock_free(runs).await?;
+    due.retain(|run| run.waits);
+    if due.is_empty() {
+        return Ok(None);
+    }
+    tx.runs_due(&due.iter().map(|run| run.key).collect::<Vec<_>>()).await?;
+    let mut loads: BTreeMap<i32, i32> = BTreeMap::new();
+    for run in &due {
+        *loads.entry(run.dag).or_default() += 1;
+    }
+    let loads: Vec<_> = loads.into_iter().map(|(dag, queued)| (dag, 0, queued)).collect();
+    let dags_waiting = tx.dag_loads_add(&loads).await?;
+    tx.commit().await?;
+    Ok(Some(After { dags_waiting, ..After::default() }))
 }
 
 async fn start_of_dag(core: &Core, dag: i32) -> anyhow::Result<Option<After>> {

@@ -18,7 +18,7 @@ pub struct Trigger {
     pub user: Option<String>,
     pub logical_date: Option<DateTime<Utc>>,
     pub data_interval: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Left out: now.
+    /// Left out: now. A manual run waits for it.
     pub run_after: Option<DateTime<Utc>>,
     /// A JSON object.
     pub conf: Value,
@@ -80,6 +80,12 @@ impl Trigger {
             conf,
             note: None,
         }
+    }
+
+    /// Until when the run waits, before it waits for its turn: somebody asked for it to be later. What a
+    /// schedule makes is due already.
+    pub(super) fn waits_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.run_after.filter(|at| self.run_type == RunType::Manual && *at > now)
     }
 
     pub(super) fn is_unnamed(&self) -> bool {

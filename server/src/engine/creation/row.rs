@@ -75,6 +75,7 @@ pub(in crate::engine) fn new_run(
         tasks_active: 0,
         tasks_held: 0,
         backfill: None,
+        waits_until: trigger.waits_until(now),
     }
 }
 
@@ -99,6 +100,7 @@ impl Made for NewRun {
             leaves_failed: 0,
             has_resets: false,
             backfill: self.backfill.map(|(backfill, _)| backfill),
+            waits: self.waits_until.is_some(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Sleeps to the earliest due timer of any kind, then takes what is due: retries, deadlines of runs,
-//! schedules, the outbox.
+//! Sleeps to the earliest due timer of any kind, then takes what is due: retries, deadlines of runs, runs
+//! that wait for their time, schedules, the outbox.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::{cron, outbox};
+use crate::engine::creation::come_due;
 use crate::engine::work::Work;
 use crate::engine::{CancelError, Core, Engine, cancel};
 
@@ -65,6 +66,10 @@ async fn tick(engine: &Engine) -> anyhow::Result<Duration> {
             Ok(()) | Err(CancelError::Ended(_) | CancelError::NotFound) => Ok(true),
             Err(CancelError::Internal(error)) => Err(error),
         });
+    }
+    let later = core.asked(core.store.runs_due(MOST)).await?;
+    if !later.is_empty() {
+        look.note(come_due(core, later).await);
     }
     let schedules = cron::look(engine, None).await;
     let wait = schedules.as_ref().copied().unwrap_or_default();

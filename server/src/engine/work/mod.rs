@@ -230,6 +230,8 @@ impl<'e> Work<'e> {
                     None => loads.entry(now.dag).or_default(),
                 };
                 match before.state {
+                    // It was not due yet, and is counted nowhere.
+                    RunState::Queued if before.waits => {}
                     RunState::Queued => load.1 -= 1,
                     _ => load.0 -= 1,
                 }

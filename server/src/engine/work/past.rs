@@ -61,7 +61,8 @@ impl Work<'_> {
             Some((before, version)) => {
                 let had = self.core.caches.plan(dag, version).await?;
                 let good = ended_well(tx, before, &needed(&plan, &waits)).await?;
-                Some(RunBefore { good, had })
+                let firsts = self.firsts(tx, run, &had, &waits).await?;
+                Some(RunBefore { good, had, firsts })
             }
             None => None,
         };
@@ -93,6 +94,30 @@ impl Work<'_> {
             }
         }
         Ok(tx.past_gone(dag, run, &gone).await?)
+    }
+
+    /// Tasks that wait, do not want to where they are the first, and were in no run before.
+    async fn firsts(
+        &mut self,
+        tx: &mut EngineTx<'_>,
+        run: RunKey,
+        had: &Plan,
+        waits: &[PastWait],
+    ) -> anyhow::Result<BTreeSet<TaskNo>> {
+        let work = self.run(run);
+        let (dag, plan) = (work.locked.dag, work.plan.clone());
+        let ignores = |no: &TaskNo| {
+            had.task(*no).is_none() && plan.task(*no).is_some_and(|task| task.ignores_first)
+        };
+        let mut firsts: BTreeSet<TaskNo> =
+            waits.iter().map(|wait| wait.key.task).filter(ignores).collect();
+        if !firsts.is_empty() {
+            for version in tx.versions_before(run).await? {
+                let had = self.core.caches.plan(dag, version).await?;
+                firsts.retain(|no| had.task(*no).is_none());
+            }
+        }
+        Ok(firsts)
     }
 }
 
@@ -145,12 +170,18 @@ struct RunBefore {
     good: BTreeSet<TaskNo>,
     /// Its version.
     had: Arc<Plan>,
+    /// Tasks that no run before had, and that do not wait then.
+    firsts: BTreeSet<TaskNo>,
 }
 
-/// Whether the run before lets a task run. A task that it did not have does not run, as in Airflow; one
-/// below it that the run before did not have does not count.
+/// Whether the run before lets a task run. A task that it did not have does not run, as in Airflow, unless
+/// it says so (`ignore_first_depends_on_past`) and no run at all had it; one below it that the run before did
+/// not have does not count.
 fn lets_run(plan: &Plan, task: TaskNo, before: &RunBefore) -> bool {
     let Some(task) = plan.task(task) else { return false };
+    if before.firsts.contains(&task.no) {
+        return true;
+    }
     let below = match task.past {
         Past::WithDownstream => task.downstream.as_slice(),
         Past::Itself | Past::Nothing => &[],

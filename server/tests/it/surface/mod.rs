@@ -2,6 +2,7 @@
 
 mod answers;
 mod audit;
+mod clears;
 mod doors;
 mod grants;
 mod headers;

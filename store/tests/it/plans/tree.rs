@@ -21,7 +21,7 @@ const GROWING: [&str; 9] = [
 ];
 
 /// Indexes that timers are read from, the earliest first.
-const TIMERS: [&str; 3] = ["live_due", "outbox_due", "run_deadline"];
+const TIMERS: [&str; 4] = ["live_due", "outbox_due", "run_deadline", "run_waits"];
 
 /// The plan that the engine's sessions keep for a statement.
 pub(super) async fn generic_plan(
