@@ -6,6 +6,7 @@ mod doors;
 mod grants;
 mod headers;
 mod hostile;
+mod lists;
 mod manage;
 mod markup;
 mod pages;
