@@ -52,6 +52,8 @@ pub(super) struct ListQuery {
     #[serde(default)]
     queue: Vec<String>,
     #[serde(default)]
+    executor: Vec<String>,
+    #[serde(default)]
     operator: Vec<String>,
     #[serde(default)]
     version_number: Vec<i32>,
@@ -86,6 +88,7 @@ pub(super) struct BatchBody {
     state: Option<Vec<Option<String>>>,
     pool: Option<Vec<String>>,
     queue: Option<Vec<String>>,
+    executor: Option<Vec<String>>,
     #[serde(default)]
     #[schemars(range(min = 0))]
     page_offset: i64,
@@ -168,6 +171,7 @@ pub(super) async fn batch(
         task_ids: body.task_ids.unwrap_or_default(),
         pools: body.pool.unwrap_or_default(),
         queues: body.queue.unwrap_or_default(),
+        executors: body.executor.unwrap_or_default(),
         bounds: body.bounds.read()?,
         order,
         descending,
@@ -197,6 +201,7 @@ impl ListQuery {
             pool_text: text(self.pool_name_pattern, self.pool_name_prefix_pattern),
             queues: self.queue,
             queue_text: text(self.queue_name_pattern, self.queue_name_prefix_pattern),
+            executors: self.executor,
             operators: self.operator,
             operator_text: text(self.operator_name_pattern, self.operator_name_prefix_pattern),
             map_indexes: self.map_index,

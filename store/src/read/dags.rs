@@ -8,6 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 use subak_core::dag::model::Dag;
 use subak_core::state::RunState;
 
+use super::bounds::Bound;
 use super::{Page, TextFilter, from_json};
 use crate::{Store, StoreError};
 
@@ -56,6 +57,8 @@ pub struct DagFilter {
     pub last_state: Option<RunState>,
     /// It has runs in any of these states.
     pub run_states: Vec<String>,
+    /// Of the newest run that has started.
+    pub newest_run: Vec<Bound>,
     /// Only these; `None`: all.
     pub only: Option<Vec<String>>,
     /// Also those whose file is gone.
@@ -301,6 +304,18 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
     if !filter.run_states.is_empty() {
         query.push(" AND EXISTS (SELECT FROM run r WHERE r.dag = d.dag AND r.state::text = ANY(");
         query.push_bind(filter.run_states.clone()).push("))");
+    }
+    if !filter.newest_run.is_empty() {
+        query.push(
+            " AND EXISTS (SELECT FROM (
+                SELECT * FROM run WHERE run.dag = d.dag AND run.started_at IS NOT NULL
+                ORDER BY run.run_key DESC LIMIT 1
+              ) r WHERE true",
+        );
+        for bound in &filter.newest_run {
+            bound.push(query, "r");
+        }
+        query.push(")");
     }
     if !filter.with_stale {
         query.push(" AND NOT d.is_stale");

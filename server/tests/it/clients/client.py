@@ -127,7 +127,16 @@ def dags(client):
     assert dag.get_dags(tags=["retail", "none"], tags_match_mode="all").total_entries == 0
     assert dag.get_dags(last_dag_run_state=models.DagRunState.FAILED).total_entries == 0
     assert dag.get_dags(paused=True).total_entries == 0
-    refused(422, dag.get_dags, is_favorite=True)
+    assert dag.get_dags(is_favorite=False, has_asset_schedule=False).total_entries == 2
+    for nowhere in (
+        {"is_favorite": True},
+        {"has_asset_schedule": True},
+        {"asset_dependency": "s3"},
+        {"bundle_name": "dags"},
+        {"bundle_version": "1"},
+    ):
+        assert dag.get_dags(**nowhere).total_entries == 0, nowhere
+    refused(422, dag.get_dags, timetable_type=["airflow.timetables.simple.NullTimetable"])
     paused = dag.patch_dag(DAG, models.DAGPatchBody(is_paused=True), update_mask=["is_paused"])
     assert paused.is_paused and dag.get_dag(DAG).is_paused
     assert not dag.patch_dag(DAG, models.DAGPatchBody(is_paused=False)).is_paused
@@ -142,6 +151,9 @@ def dags(client):
     assert "dag_id: shop" in source.content, source
     versions = api.DagVersionApi(client).get_dag_versions(DAG)
     assert [it.version_number for it in versions.dag_versions] == [1]
+    of_bundle = {"bundle_name": "dags", "bundle_version": "1"}
+    assert api.DagVersionApi(client).get_dag_versions(DAG, **of_bundle).total_entries == 0
+    assert api.ImportErrorApi(client).get_import_errors(bundle_name="dags").total_entries == 0
     errors = api.ImportErrorApi(client).get_import_errors()
     assert errors.total_entries == 1 and "broken.yaml" in errors.import_errors[0].filename
 
@@ -275,9 +287,17 @@ def filters(client):
     assert of(duration_gt=100000) == [] and len(of(duration_gte=0)) == 6
     assert of(order_by=["-run_id"], limit=2) == ["idle_4", "idle_3"]
     refused(422, run.get_dag_runs, "~", order_by=["conf"])
+    # What no run has is of none.
+    assert of(bundle_version="1") == [] and of(consuming_asset_pattern="s3") == []
+    assert of(partition_key_pattern="a") == [] and of(partition_key_prefix_pattern="a") == []
+    assert of(partition_date_gte=year) == [] and of(partition_date_lte=year) == []
     # What is not built is refused, not passed over.
-    problem = refused(422, run.get_dag_runs, "~", bundle_version="1")
-    assert problem["detail"][0]["loc"] == ["query", "bundle_version"], problem
+    problem = refused(422, run.get_dag_runs, "~", updated_at_gte=year)
+    assert problem["detail"][0]["loc"] == ["query", "updated_at_gte"], problem
+    dag = api.DAGApi(client)
+    within = lambda **named: [it.dag_id for it in dag.get_dags(order_by=["dag_id"], **named).dags]
+    assert within(dag_run_start_date_gte=year, dag_run_end_date_gt=year) == ["idle", DAG]
+    assert within(dag_run_start_date_lt=year) == [] and within(dag_run_end_date_lte=year) == []
 
     body = models.DAGRunsBatchBody(dag_ids=[DAG], states=["failed"], end_date_gt=year)
     assert ids(run.get_list_dag_runs_batch("~", body)) == [RUN]
@@ -292,12 +312,18 @@ def filters(client):
     assert len(of(run_id_prefix_pattern="idle")) == 5 and of(pool=["none"]) == []
     assert of(map_index=[1]) == [("each", 1)] and of(try_number=[9]) == []
     assert of(start_date_lt=year) == [] and of(queue=["none"]) == []
+    assert of(executor=["LocalExecutor"]) == []
     assert of(task_display_name_pattern="las") == [("last", -1)]
     within = lambda **named: names(task.get_task_instances(DAG, RUN, **named))
     assert within(operator=["noop"], order_by=["-task_id"]) == [("last", -1), ("first", -1)]
     assert within(map_index=[0], start_date_gte=year) == [("each", 0)]
+    assert within(executor=["LocalExecutor"]) == []
+    for pattern in ("rendered_map_index_pattern", "rendered_map_index_prefix_pattern"):
+        refused(422, task.get_task_instances, DAG, RUN, **{pattern: "a"})
     body = models.TaskInstancesBatchBody(dag_ids=[DAG], state=["success"], page_limit=10)
     assert names(task.get_task_instances_batch("~", "~", body)) == [("first", -1), ("each", 0)]
+    body = models.TaskInstancesBatchBody(dag_ids=[DAG], executor=["LocalExecutor"])
+    assert names(task.get_task_instances_batch("~", "~", body)) == []
 
 
 def assets(client):
