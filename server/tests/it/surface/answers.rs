@@ -318,6 +318,25 @@ async fn dead_letters() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_built_says_so_by_its_name() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let all = subak_server::router::not_built();
+    assert!(all.iter().any(|(_, _, name)| *name == "get_plugins"), "{all:?}");
+    for (method, path, name) in all {
+        let asked = request(&viewer, &method, &super::doors::address(path), &[])?;
+        let answer = Answer::read(site.send(asked).await?).await?;
+        let what = format!("{method} {path}: {}", answer.text());
+        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{what}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
+        let problem = answer.json();
+        assert_eq!(problem["type"], "/docs/errors/not-built", "{what}");
+        assert!(problem["detail"].as_str().unwrap().contains(&format!("`{name}`")), "{what}");
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn errors_say_what_and_where() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let viewer = site.program(Role::Viewer).await?;
