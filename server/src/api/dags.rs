@@ -283,7 +283,7 @@ impl From<DagRecord> for View {
             max_active_tasks: dag.head.max_active_tasks,
             max_active_runs: dag.head.max_active_runs,
             max_consecutive_failed_dag_runs: dag.head.max_consecutive_failed_dag_runs,
-            has_task_concurrency_limits: false,
+            has_task_concurrency_limits: dag.has_task_limits,
             has_import_errors: dag.has_import_error,
             next_dagrun_logical_date: dag.next_interval_start,
             next_dagrun_data_interval_start: dag.next_interval_start,

@@ -7,7 +7,7 @@ use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{Rendered, RunRecord};
 
 use super::instances::{Collection, collection};
-use super::mask::Mask;
+use super::mask::{Mask, clearable};
 use super::runs::find;
 use crate::app::App;
 use crate::auth::Caller;
@@ -31,7 +31,9 @@ pub(super) struct PatchQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     new_state: Option<String>,
-    note: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    note: Option<Option<String>>,
     #[serde(default)]
     include_upstream: bool,
     #[serde(default)]
@@ -68,7 +70,8 @@ pub(super) async fn patch(
         let task = TaskNo(task?);
         let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
         let of = InstanceKey { run: run.run_key, task, map_index };
-        app.store.task_note_set(of, checked(note)?, caller.name()).await?;
+        let note = checked(note.as_deref().unwrap_or_default())?;
+        app.store.task_note_set(of, note, caller.name()).await?;
     }
     instances(&app, &selected, (&task_id, named), |_| true).await
 }

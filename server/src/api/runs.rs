@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::instances::{self, Collection};
 use super::marks::checked;
-use super::mask::Mask;
+use super::mask::{Mask, clearable};
 use super::paging::Listed;
 use super::{states, time};
 use crate::app::App;
@@ -97,7 +97,9 @@ pub(super) struct TriggerBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     state: Option<String>,
-    note: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    note: Option<Option<String>>,
 }
 
 /// Airflow's `DAGRunClearBody`.
@@ -193,6 +195,7 @@ pub(super) async fn patch(
         }
     }
     if let Some(note) = &body.note {
+        let note = note.as_deref().unwrap_or_default();
         app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
     let run = find(&app, &dag_id, &run_id).await?;

@@ -36,6 +36,8 @@ pub struct DagRecord {
     pub head: Dag,
     pub owners: Vec<String>,
     pub task_count: i64,
+    /// A task has a limit of its own (`max_active_tis_per_dag`, `max_active_tis_per_dagrun`).
+    pub has_task_limits: bool,
     pub runs_active: i64,
 }
 
@@ -128,6 +130,7 @@ struct DagRow {
     head: Value,
     owners: Vec<String>,
     task_count: i64,
+    has_task_limits: bool,
     runs_active: i64,
     total: i64,
 }
@@ -146,6 +149,9 @@ const SHOWN: &str = "
            ARRAY(SELECT DISTINCT t ->> 'owner' FROM jsonb_array_elements(v.canonical -> 'tasks') t
                  WHERE t ->> 'owner' IS NOT NULL ORDER BY 1) AS owners,
            jsonb_array_length(v.canonical -> 'tasks')::bigint AS task_count,
+           EXISTS (SELECT FROM jsonb_array_elements(v.canonical -> 'tasks') t
+                   WHERE t ->> 'max_active_tis_per_dag' IS NOT NULL
+                      OR t ->> 'max_active_tis_per_dagrun' IS NOT NULL) AS has_task_limits,
            coalesce(l.runs_active, 0)::bigint AS runs_active,
            d.total
     FROM wanted d
@@ -342,6 +348,7 @@ impl DagRow {
             head,
             owners: self.owners,
             task_count: self.task_count,
+            has_task_limits: self.has_task_limits,
             runs_active: self.runs_active,
         })
     }

@@ -154,6 +154,54 @@ async fn what_people_mark_note_and_delete() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn null_clears_and_what_is_left_out_stays() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let op = site.program(Role::Op).await?;
+    let runs = "/api/v2/dags/shop/dagRuns/good";
+    let pool = json!({"name": "narrow", "slots": 2, "description": "a door"});
+    site.json(&op, Method::POST, "/api/v2/pools", &pool).await?;
+    let variable = json!({"key": "region", "value": "eu", "description": "where"});
+    site.json(&op, Method::POST, "/api/v2/variables", &variable).await?;
+    let instance = format!("{runs}/taskInstances/load");
+    site.json(&op, Method::PATCH, &instance, &json!({"note": "seen to"})).await?;
+    // Path, field, the rest of a body, what stands there, and what null makes of it.
+    for (path, field, rest, known, cleared) in [
+        (runs, "note", json!({}), "a good day", Value::Null),
+        (instance.as_str(), "note", json!({}), "seen to", Value::Null),
+        ("/api/v2/pools/narrow", "description", json!({"slots": 3}), "a door", json!("")),
+        (
+            "/api/v2/variables/region",
+            "description",
+            json!({"key": "region", "value": "us"}),
+            "where",
+            Value::Null,
+        ),
+    ] {
+        let mut null = rest.clone();
+        null[field] = Value::Null;
+        // Left out, and not named: it stays.
+        for (query, body, expected) in [
+            (format!("?update_mask={field}"), &rest, json!(known)),
+            (String::new(), &rest, json!(known)),
+            (format!("?update_mask={field}"), &null, cleared),
+        ] {
+            let path = format!("{path}{query}");
+            let answer = site.json(&op, Method::PATCH, &path, body).await?;
+            assert_eq!(answer.status, StatusCode::OK, "{path} {body}: {}", answer.text());
+            let shown = site.get(&op, path.split('?').next().unwrap()).await?.json();
+            assert_eq!(shown[field], expected, "{path} {body}");
+        }
+    }
+    let limited = "{dag_id: limited, tasks: {a: {operator: noop, max_active_tis_per_dag: 1}}}";
+    site.world.dags(limited).await?;
+    for (dag, has) in [("limited", true), ("shop", false)] {
+        let dag = site.get(&op, &format!("/api/v2/dags/{dag}")).await?.json();
+        assert_eq!(dag["has_task_concurrency_limits"], has, "{dag}");
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn variables() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let op = site.program(Role::Op).await?;
