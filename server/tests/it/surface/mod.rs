@@ -10,6 +10,7 @@ mod lists;
 mod manage;
 mod markup;
 mod pages;
+mod sessions;
 pub(crate) mod site;
 mod sizes;
 mod steady;
