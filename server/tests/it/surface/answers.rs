@@ -64,6 +64,41 @@ async fn anybody_may_ask_for_version_and_health_and_a_token() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_cannot_be_read_has_no_beat_and_a_silent_database_is_unhealthy()
+-> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.beating().await?;
+    let health = async || -> anyhow::Result<Value> {
+        Ok(site.get(&Sender::Stranger, "/api/v2/monitor/health").await?.json())
+    };
+    let place = tempfile::tempdir()?;
+    let files = place.path().join("dags");
+    std::fs::create_dir(&files)?;
+    let mut folder = subak_server::Folder::new(site.world.engine.clone(), files.clone());
+    folder.look().await?;
+    let first = health().await?["dag_processor"].clone();
+    assert_eq!(first["status"], "healthy");
+    folder.look().await?;
+    let second = health().await?["dag_processor"].clone();
+    let beat = |it: &Value| -> chrono::DateTime<chrono::Utc> {
+        it["latest_dag_processor_heartbeat"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(beat(&second) > beat(&first), "{first} {second}");
+    std::fs::remove_dir(&files)?;
+    folder.look().await.unwrap_err();
+    assert_eq!(health().await?["dag_processor"], second);
+
+    // Nobody is given a connection any more; that all come back is not waited for.
+    drop(site.world.store.pool().close());
+    let silent = health().await?;
+    for part in ["metadatabase", "scheduler", "triggerer", "dag_processor"] {
+        assert_eq!(silent[part]["status"], "unhealthy", "{silent}");
+    }
+    site.world.kill().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dags() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let op = site.program(Role::Op).await?;
