@@ -230,8 +230,11 @@ pub(super) async fn patch(
 /// Deletes a DAG whose file is gone, with its runs. One whose file is there would come back.
 pub(super) async fn delete(
     State(app): State<App>,
+    trail: Trail,
     Path(dag_id): Path<String>,
 ) -> Result<Json<Option<String>>, ApiError> {
+    let DagRecord { file, version, is_paused, .. } = find(&app, &dag_id).await?;
+    trail.before(json!({"file": file, "version": version, "is_paused": is_paused}));
     let why = match app.store.dag_delete(&dag_id).await? {
         None => return Ok(Json(None)),
         Some(Kept::Unknown) => return Err(ApiError::DagNotFound(dag_id)),

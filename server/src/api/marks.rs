@@ -6,7 +6,7 @@ use serde::Deserialize;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{Rendered, RunRecord};
 
-use super::instances::{Collection, collection};
+use super::instances::{Collection, collection, recorded};
 use super::mask::{Mask, clearable};
 use super::runs::find;
 use crate::app::App;
@@ -54,7 +54,12 @@ pub(super) async fn patch(
     let body = body.masked(query.update_mask)?;
     let (run, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
     let named = body.instance(query.map_index)?;
-    if let Some(mark) = body.mark()? {
+    let mark = body.mark()?;
+    if mark.is_some() {
+        let Json(before) = instances(&app, &selected, (&task_id, named), |_| true).await?;
+        caller.trail.before(recorded(&before));
+    }
+    if let Some(mark) = mark {
         for one in &selected {
             let instances = instances_of(one, &task_id, named);
             if !instances.is_empty() {
@@ -73,7 +78,11 @@ pub(super) async fn patch(
         let note = checked(note.as_deref().unwrap_or_default())?;
         app.store.task_note_set(of, note, caller.name()).await?;
     }
-    instances(&app, &selected, (&task_id, named), |_| true).await
+    let Json(after) = instances(&app, &selected, (&task_id, named), |_| true).await?;
+    if mark.is_some() {
+        caller.trail.after(recorded(&after));
+    }
+    Ok(Json(after))
 }
 
 /// What a mark would change.
