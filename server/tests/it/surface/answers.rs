@@ -1,5 +1,7 @@
 //! The REST API's answers, in Airflow's shapes; the snapshots are the contract.
 
+use std::collections::BTreeSet;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use subak_store::access::Role;
@@ -397,6 +399,26 @@ async fn dead_letters() -> anyhow::Result<()> {
     check!("replay-refused", replay(json!({"dag_id": "shop", "task_id": "extract"})).await?);
     let wrong = replay(json!({"dead_letter_id": 1})).await?;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_that_are_served_are_those_that_are_documented() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.beating().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let served = site.get(&viewer, "/metrics").await?.text();
+    let served: BTreeSet<&str> =
+        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let document = include_str!("../../../../docs/metrics.md");
+    let first_column = |line: &'static str| line.strip_prefix("| `")?.split('|').next();
+    let documented: BTreeSet<&str> = document
+        .lines()
+        .filter_map(first_column)
+        .flat_map(|names| names.split([',', ' ', '`']).filter(|name| !name.is_empty()))
+        .collect();
+    assert!(documented.len() > 10, "{documented:?}");
+    assert_eq!(served, documented);
     site.world.close().await
 }
 
