@@ -137,7 +137,11 @@ async fn set(options: Set) -> Outcome {
             store.audit_add(&audit::about("patch_variable", format!("variable {name}"))).await?;
         }
         At::Server(server) => {
-            let body = json!({"key": name, "value": value, "description": description});
+            let mut body = json!({"key": name, "value": value});
+            // Null would remove the one that it has.
+            if let Some(text) = description {
+                body["description"] = json!(text);
+            }
             server.put("variables", &name, &body, &body).await?;
         }
     }

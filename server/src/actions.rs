@@ -19,6 +19,11 @@ use crate::replay::{self, ReplayError};
 /// Loops that have not gone round for this long are stuck: they never sleep longer than 5 s.
 const STUCK_AFTER: TimeDelta = TimeDelta::seconds(30);
 
+/// Whether a loop that last went round at `beat` is not stuck.
+pub(crate) fn is_recent(beat: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    now - beat < STUCK_AFTER
+}
+
 /// The engine's handle for people.
 #[derive(Clone)]
 pub(crate) struct Actions {
@@ -56,7 +61,12 @@ impl Actions {
 
     /// Whether the engine's loops go round.
     pub(crate) fn is_progressing(&self, now: DateTime<Utc>) -> bool {
-        self.last_beat().is_some_and(|beat| now - beat < STUCK_AFTER)
+        self.last_beat().is_some_and(|beat| is_recent(beat, now))
+    }
+
+    /// When this server last looked through its folder of DAG files; `None`: it has none.
+    pub(crate) fn folder_beat(&self) -> Option<DateTime<Utc>> {
+        self.engine.folder_beat()
     }
 
     /// Whether something slows the metadata database down.

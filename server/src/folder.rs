@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -12,6 +13,7 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::clock;
 use crate::engine::{Engine, first_tick};
 
 /// A change is seen this late at most.
@@ -99,6 +101,8 @@ impl Folder {
         if changed || self.files.values().any(|known| !known.saved) {
             self.save().await?;
         }
+        let now = clock::now().timestamp_micros();
+        self.engine.core.folder_micros.store(now, Ordering::Relaxed);
         Ok(())
     }
 

@@ -159,6 +159,12 @@ pub fn route_table() -> Vec<(Method, &'static str, Access)> {
     all
 }
 
+/// Returns what of Airflow's API is not built: method, route and Airflow's name. For tests.
+#[must_use]
+pub fn not_built() -> Vec<(Method, &'static str, &'static str)> {
+    api::not_built().cloned().collect()
+}
+
 /// Returns the description of the API: OpenAPI 3.1.
 #[must_use]
 pub fn openapi() -> &'static serde_json::Value {

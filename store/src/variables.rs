@@ -32,8 +32,8 @@ fn associated(key: &str, version: i32) -> Vec<u8> {
 }
 
 impl Store {
-    /// Sets a variable; without a description it keeps the one it has. False if there was one and
-    /// `replace` does not hold.
+    /// Sets a variable; without a description it keeps the one it has, and an empty one removes it.
+    /// False if there was one and `replace` does not hold.
     pub async fn variable_put(
         &self,
         key: &EncryptionKey,
@@ -44,9 +44,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
         let version: Option<i32> = sqlx::query_scalar(
-            "INSERT INTO variable AS v (key, description, key_id, value) VALUES ($1, $2, $3, '')
+            "INSERT INTO variable AS v (key, description, key_id, value)
+             VALUES ($1, nullif($2::text, ''), $3, '')
              ON CONFLICT (key) DO UPDATE
-             SET description = coalesce(EXCLUDED.description, v.description),
+             SET description = nullif(coalesce($2::text, v.description), ''),
                  key_id = EXCLUDED.key_id, version = v.version + 1, updated_at = now()
              WHERE $4
              RETURNING version",

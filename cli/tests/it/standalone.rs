@@ -1,7 +1,8 @@
 //! `subak standalone` and the commands that find it by its data folder.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -55,10 +56,16 @@ impl Standalone {
 
     /// The same, with more in its environment.
     pub(crate) fn start_with(folder: &Path, env: &[(&str, &str)]) -> Self {
+        let mut command = command(folder);
+        command.envs(env.iter().copied()).args(["--log", "warn"]);
+        Self::ready(folder, command)
+    }
+
+    /// Starts it by a command that says how it logs, and waits until it has said all there is to say.
+    fn ready(folder: &Path, mut command: Command) -> Self {
         let since = Instant::now();
-        let mut child = command(folder)
-            .envs(env.iter().copied())
-            .args(["standalone", "--listen", "127.0.0.1:0", "--log", "warn"])
+        let mut child = command
+            .args(["standalone", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -153,6 +160,68 @@ fn a_run_is_triggered_followed_and_read_from_the_terminal() {
     let workers = stdout(&subak.subak(&["workers", "list"]));
     assert!(workers.contains("default="), "{workers}");
     assert_eq!(subak.stop(), Some(0));
+}
+
+#[test]
+fn logs_in_json_have_the_fields_that_the_documentation_names() {
+    let place = place();
+    let log = place.path().join("log");
+    let mut command = command(place.path());
+    command.args(["--log-format", "json", "--log", "info,subak_server::observe=debug"]);
+    command.stderr(fs::File::create(&log).unwrap());
+    let subak = Standalone::ready(place.path(), command);
+    // Its worker has joined then.
+    let run = subak.subak(&["runs", "trigger", "greeting", "--wait"]);
+    assert_eq!(run.status.code(), Some(0), "{}{}", stdout(&run), stderr(&run));
+    let address = subak.said().split("http://").nth(1).unwrap();
+    let address = address.split(['/', ' ', '\n']).next().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = "GET /sign-in?next=of-it HTTP/1.1\r\nHost: subak\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let named = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    assert_eq!(subak.stop(), Some(0));
+
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for line in &lines {
+        let at = line["timestamp"].as_str().unwrap();
+        assert!(at.ends_with('Z') && at.as_bytes()[10] == b'T', "{line}");
+        for field in ["level", "message", "target"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+    }
+    let said = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("no `{message}` in {text}"))
+    };
+    // The example is a line of today.
+    let document = include_str!("../../../docs/observability.md");
+    let example = document.lines().find(|line| line.starts_with("{\"timestamp\"")).unwrap();
+    let example: serde_json::Value = serde_json::from_str(example).unwrap();
+    let joined = said("joined");
+    for (field, value) in example.as_object().unwrap() {
+        let found = &joined[field];
+        assert_eq!(found.is_string(), value.is_string(), "{field}: {joined}");
+        assert_eq!(found.is_number(), value.is_number(), "{field}: {joined}");
+        assert_eq!(found.is_boolean(), value.is_boolean(), "{field}: {joined}");
+    }
+    let read = said("a DAG was read");
+    assert!(read["dag.id"].is_string() && read["version"] == 1, "{read}");
+    // A request, by the id that its answer had; its query is not among it.
+    let of_request = |line: &&serde_json::Value| {
+        line["span"]["request.id"] == named && line["message"] == "answered"
+    };
+    let answered = lines.iter().find(of_request).unwrap_or_else(|| panic!("{named} in {text}"));
+    assert_eq!(answered["level"], "DEBUG");
+    assert!(!answered["duration_ms"].is_null() && !answered["status"].is_null(), "{answered}");
+    assert_eq!(answered["span"]["method"], "GET");
+    assert_eq!(answered["span"]["path"], "/sign-in");
+    assert!(!text.contains("of-it"), "{text}");
 }
 
 #[test]

@@ -411,7 +411,7 @@ fn each_variable_that_airflow_removed_says_what_to_write_and_that_is_accepted() 
         let parsed = crate::dag::parse("x.yaml", &text);
         parsed.diagnostics.into_iter().map(|it| it.message).collect()
     };
-    for (name, instead) in super::check::REMOVED {
+    for (name, instead) in check::REMOVED {
         let found = problems(name);
         let says = format!("{name:?} was removed in Airflow 3: write {{{{ {instead} }}}}");
         assert!(found.len() == 1 && found[0].contains(&says), "{name}: {found:?}");

@@ -23,6 +23,10 @@ const OF: [(&str, Bounded); 5] = [
     ("duration", Bounded::Duration),
 ];
 
+/// What is bounded of a DAG's newest run.
+const OF_NEWEST: [(&str, Bounded); 2] =
+    [("dag_run_start_date", Bounded::Started), ("dag_run_end_date", Bounded::Ended)];
+
 /// On which side.
 const SIDES: [(&str, Side); 4] =
     [("_gte", Side::AtLeast), ("_gt", Side::Above), ("_lte", Side::AtMost), ("_lt", Side::Below)];
@@ -34,23 +38,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Bounds {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default().as_bytes();
-        let mut bounds = Vec::new();
-        for (key, value) in form_urlencoded::parse(query) {
-            let Some((of, side)) = named(&key) else { continue };
-            let at = edge(of, &value)
-                .map_err(|msg| ApiError::Invalid(vec![FieldProblem::query(&key, msg)]))?;
-            bounds.push(Bound { of, side, at });
-        }
-        Ok(Self(bounds))
+        in_query(parts, &OF).map(Self)
     }
 }
 
 impl Taken for Bounds {
     fn take(operation: &mut Operation, _: &mut Schemas) {
-        for (name, schema) in fields() {
-            operation.query.push(Parameter { name, schema, required: false });
-        }
+        parameters(operation, &OF);
+    }
+}
+
+/// The bounds that a query sets of each DAG's newest run.
+pub(super) struct NewestRunBounds(pub(super) Vec<Bound>);
+
+impl<S: Send + Sync> FromRequestParts<S> for NewestRunBounds {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        in_query(parts, &OF_NEWEST).map(Self)
+    }
+}
+
+impl Taken for NewestRunBounds {
+    fn take(operation: &mut Operation, _: &mut Schemas) {
+        parameters(operation, &OF_NEWEST);
     }
 }
 
@@ -66,7 +77,7 @@ impl JsonSchema for BodyBounds {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let fields: Map<String, Value> =
-            fields().map(|(name, schema)| (name, schema.into())).collect();
+            fields(&OF).map(|(name, schema)| (name, schema.into())).collect();
         json_schema!({ "type": "object", "properties": fields, "additionalProperties": false })
     }
 }
@@ -78,7 +89,7 @@ impl BodyBounds {
             |key: &str, msg: String| ApiError::Invalid(vec![FieldProblem::body(key, msg)]);
         let mut bounds = Vec::new();
         for (key, value) in self.0 {
-            let (of, side) = named(&key)
+            let (of, side) = named(&OF, &key)
                 .ok_or_else(|| invalid(&key, "is not a field of this body".to_owned()))?;
             let text = match value {
                 Value::Null => continue,
@@ -92,8 +103,26 @@ impl BodyBounds {
     }
 }
 
-fn fields() -> impl Iterator<Item = (String, Schema)> {
-    OF.iter().flat_map(|(name, of)| {
+fn in_query(parts: &Parts, of: &[(&str, Bounded)]) -> Result<Vec<Bound>, ApiError> {
+    let query = parts.uri.query().unwrap_or_default().as_bytes();
+    let mut bounds = Vec::new();
+    for (key, value) in form_urlencoded::parse(query) {
+        let Some((of, side)) = named(of, &key) else { continue };
+        let at = edge(of, &value)
+            .map_err(|msg| ApiError::Invalid(vec![FieldProblem::query(&key, msg)]))?;
+        bounds.push(Bound { of, side, at });
+    }
+    Ok(bounds)
+}
+
+fn parameters(operation: &mut Operation, of: &[(&str, Bounded)]) {
+    for (name, schema) in fields(of) {
+        operation.query.push(Parameter { name, schema, required: false });
+    }
+}
+
+fn fields(of: &[(&str, Bounded)]) -> impl Iterator<Item = (String, Schema)> {
+    of.iter().flat_map(|(name, of)| {
         let schema = match of {
             Bounded::Duration => json_schema!({ "type": "number" }),
             _ => json_schema!({ "type": "string", "format": "date-time" }),
@@ -102,10 +131,10 @@ fn fields() -> impl Iterator<Item = (String, Schema)> {
     })
 }
 
-fn named(key: &str) -> Option<(Bounded, Side)> {
+fn named(of: &[(&str, Bounded)], key: &str) -> Option<(Bounded, Side)> {
     SIDES.iter().find_map(|(end, side)| {
         let field = key.strip_suffix(end)?;
-        let (_, of) = OF.iter().find(|(name, _)| *name == field)?;
+        let (_, of) = of.iter().find(|(name, _)| *name == field)?;
         Some((*of, *side))
     })
 }

@@ -3,15 +3,19 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::kept::{self, Kept};
 use super::mask::Mask;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::problem::ApiError;
 
 /// Entities of one request.
 const MOST: usize = 1_000;
+
+/// Entities of which the audit log has how they were and are.
+const NOTED_MOST: usize = 100;
 
 /// Airflow's `BulkBody_…_`.
 #[derive(Deserialize, JsonSchema)]
@@ -85,19 +89,22 @@ struct Done {
 
 impl<E: Kept> Bulk<E> {
     /// Does everything of it, in its order.
-    pub(super) async fn run(self, app: &App) -> Result<Answer, ApiError> {
+    pub(super) async fn run(self, app: &App, trail: &Trail) -> Result<Answer, ApiError> {
         let count: usize = self.actions.iter().map(Action::len).sum();
         if count > MOST {
             let why = format!("{count} entities are more than {MOST}: send them in parts");
             return Err(ApiError::BadRequest(why));
         }
-        let mut answer = Answer::default();
+        let (mut answer, mut changes) = (Answer::default(), Changes::default());
         for action in self.actions {
             match action {
                 Action::Create { entities, action_on_existence } => {
                     let done = answer.create.get_or_insert_default();
                     for it in entities {
-                        done.note(it.name(), create(app, &it, action_on_existence).await);
+                        let before = seen::<E>(app, it.name()).await;
+                        let made = create(app, &it, action_on_existence).await;
+                        changes.note::<E>(app, it.name(), before, &made).await;
+                        done.note(it.name(), made);
                     }
                 }
                 Action::Update { entities, update_mask, action_on_non_existence } => {
@@ -105,20 +112,67 @@ impl<E: Kept> Bulk<E> {
                     let done = answer.update.get_or_insert_default();
                     for it in entities {
                         let name = it.name().to_owned();
-                        done.note(&name, update(app, it, &mask, action_on_non_existence).await);
+                        let before = seen::<E>(app, &name).await;
+                        let changed = update(app, it, &mask, action_on_non_existence).await;
+                        changes.note::<E>(app, &name, before, &changed).await;
+                        done.note(&name, changed);
                     }
                 }
                 Action::Delete { entities, action_on_non_existence } => {
                     let done = answer.delete.get_or_insert_default();
                     for it in &entities {
+                        let before = seen::<E>(app, it.name()).await;
                         let removed = delete::<E>(app, it.name(), action_on_non_existence).await;
+                        changes.note::<E>(app, it.name(), before, &removed).await;
                         done.note(it.name(), removed);
                     }
                 }
             }
         }
+        trail.before(changes.before);
+        trail.after(changes.after);
         Ok(answer)
     }
+}
+
+/// How entities were and are, by name, for the audit log.
+#[derive(Default)]
+struct Changes {
+    before: Map<String, Value>,
+    after: Map<String, Value>,
+}
+
+impl Changes {
+    /// Notes an entity that was changed.
+    async fn note<E: Kept>(
+        &mut self,
+        app: &App,
+        name: &str,
+        before: Option<Value>,
+        done: &Result<bool, ApiError>,
+    ) {
+        let is_room = self.before.len().max(self.after.len()) < NOTED_MOST;
+        if !matches!(done, Ok(true)) || !is_room {
+            return;
+        }
+        // What one request changes twice was as it was at first.
+        if let Some(before) = before
+            && !self.before.contains_key(name)
+            && !self.after.contains_key(name)
+        {
+            self.before.insert(name.to_owned(), before);
+        }
+        match seen::<E>(app, name).await {
+            Some(after) => drop(self.after.insert(name.to_owned(), after)),
+            None => drop(self.after.remove(name)),
+        }
+    }
+}
+
+/// An entity as it is shown, without secrets.
+async fn seen<E: Kept>(app: &App, name: &str) -> Option<Value> {
+    let view = E::find(app, name).await.ok().flatten()?;
+    serde_json::to_value(view).ok()
 }
 
 async fn create<E: Kept>(app: &App, it: &E, existing: OnExistence) -> Result<bool, ApiError> {

@@ -12,6 +12,7 @@ use subak_core::state::RunState;
 use subak_store::Kept;
 use subak_store::read::{DagFilter, DagOrder, DagRecord};
 
+use super::bounds::NewestRunBounds;
 use super::mask::Mask;
 use super::paging::{List, Listed, Listing, text};
 use super::runs::DagVersionView;
@@ -38,6 +39,24 @@ pub(super) struct ListQuery {
     last_dag_run_state: Option<String>,
     #[serde(default)]
     dag_run_state: Vec<String>,
+    /// There are no bundles: no DAG is of one.
+    bundle_name: Option<String>,
+    bundle_version: Option<String>,
+    /// No DAG has one.
+    has_asset_schedule: Option<bool>,
+    asset_dependency: Option<String>,
+    /// Nobody has favourites.
+    is_favorite: Option<bool>,
+}
+
+impl ListQuery {
+    /// Whether it asks for what no DAG here is or has.
+    fn is_of_none(&self) -> bool {
+        let of = [&self.bundle_name, &self.bundle_version, &self.asset_dependency];
+        of.iter().any(|it| it.is_some())
+            || self.has_asset_schedule == Some(true)
+            || self.is_favorite == Some(true)
+    }
 }
 
 /// Whether a DAG has any of the tags, or all.
@@ -141,10 +160,12 @@ pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     listing: Listing,
+    NewestRunBounds(newest_run): NewestRunBounds,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let part = listing.part;
     let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let is_of_none = query.is_of_none();
     let state = |field: &str, text: &str| {
         let msg = format!("`{text}` is not one of `queued`, `running`, `success`, `failed`");
         let bad = ApiError::Invalid(vec![FieldProblem::query(field, msg)]);
@@ -165,11 +186,15 @@ pub(super) async fn list(
         import_error: query.has_import_errors,
         last_state: last.map(|text| state("last_dag_run_state", text)).transpose()?,
         run_states: query.dag_run_state,
+        newest_run,
         only: caller.sight(),
         with_stale: !query.exclude_stale.unwrap_or(true),
         order,
         descending,
     };
+    if is_of_none {
+        return Ok(Json(List::empty()));
+    }
     let page = app.store.dag_list(&filter, part.limit, part.offset).await?;
     Ok(Json(List::of(page)))
 }
@@ -205,8 +230,11 @@ pub(super) async fn patch(
 /// Deletes a DAG whose file is gone, with its runs. One whose file is there would come back.
 pub(super) async fn delete(
     State(app): State<App>,
+    trail: Trail,
     Path(dag_id): Path<String>,
 ) -> Result<Json<Option<String>>, ApiError> {
+    let DagRecord { file, version, is_paused, .. } = find(&app, &dag_id).await?;
+    trail.before(json!({"file": file, "version": version, "is_paused": is_paused}));
     let why = match app.store.dag_delete(&dag_id).await? {
         None => return Ok(Json(None)),
         Some(Kept::Unknown) => return Err(ApiError::DagNotFound(dag_id)),
@@ -258,7 +286,7 @@ impl From<DagRecord> for View {
             max_active_tasks: dag.head.max_active_tasks,
             max_active_runs: dag.head.max_active_runs,
             max_consecutive_failed_dag_runs: dag.head.max_consecutive_failed_dag_runs,
-            has_task_concurrency_limits: false,
+            has_task_concurrency_limits: dag.has_task_limits,
             has_import_errors: dag.has_import_error,
             next_dagrun_logical_date: dag.next_interval_start,
             next_dagrun_data_interval_start: dag.next_interval_start,

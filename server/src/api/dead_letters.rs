@@ -213,6 +213,7 @@ pub(super) async fn dismiss(
         reason: body.reason,
         state: None,
         ids: body.dead_letter_ids,
+        within: None,
     };
     let dismissed = Dismissed { dead_letters: dismiss::dismiss(&app.store, &filter).await? };
     trail.after(&dismissed);

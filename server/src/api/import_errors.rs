@@ -31,6 +31,8 @@ pub(super) struct ListQuery {
     filename: Option<String>,
     filename_pattern: Option<String>,
     filename_prefix_pattern: Option<String>,
+    /// There are no bundles: no file is of one.
+    bundle_name: Option<String>,
 }
 
 pub(super) async fn list(
@@ -41,7 +43,9 @@ pub(super) async fn list(
     let wanted = text(query.filename_pattern, query.filename_prefix_pattern);
     let mut all = app.store.import_error_list(MOST, 0).await?.items;
     all.retain(|it| {
-        wanted.takes(&it.file) && query.filename.as_ref().is_none_or(|file| it.file == *file)
+        query.bundle_name.is_none()
+            && wanted.takes(&it.file)
+            && query.filename.as_ref().is_none_or(|file| it.file == *file)
     });
     match listing.order(ORDERS)?.unwrap_or((Order::Id, false)) {
         (Order::Id, false) => all.sort_by_key(|it| number(&it.file)),

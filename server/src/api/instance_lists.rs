@@ -53,6 +53,8 @@ pub(super) struct ListQuery {
     #[serde(default)]
     queue: Vec<String>,
     #[serde(default)]
+    executor: Vec<String>,
+    #[serde(default)]
     operator: Vec<String>,
     #[serde(default)]
     version_number: Vec<i32>,
@@ -87,6 +89,7 @@ pub(super) struct BatchBody {
     state: Option<Vec<Option<String>>>,
     pool: Option<Vec<String>>,
     queue: Option<Vec<String>>,
+    executor: Option<Vec<String>>,
     #[serde(default)]
     #[schemars(range(min = 0))]
     page_offset: i64,
@@ -114,7 +117,7 @@ pub(super) async fn list(
     let group = query.task_group_id.clone();
     let (filter, mut runs) = query.filters(&listing, bounds)?;
     let listing = listing.at(part);
-    let list = if dag_id == EVERY || run_id == EVERY {
+    let (list, goes_on) = if dag_id == EVERY || run_id == EVERY {
         if group.is_some() {
             return Err(wrong("task_group_id", "needs one DAG and one run in the path"));
         }
@@ -125,9 +128,12 @@ pub(super) async fn list(
     } else {
         let run = find(&app, &dag_id, &run_id).await?;
         let meant = Meant { filter: &filter, runs: &runs, group: group.as_deref(), mapped: None };
-        of_run(&app, &run, &meant, &listing).await?
+        let list = of_run(&app, &run, &meant, &listing).await?;
+        // Of one run all are counted.
+        let goes_on = part.offset.saturating_add(part.limit) < list.total;
+        (list, goes_on)
     };
-    let cursors = cursor.map(|_| cursors(&list, part.offset));
+    let cursors = cursor.map(|_| cursors(part, goes_on));
     Ok(Json(List { cursors, ..list }))
 }
 
@@ -169,6 +175,7 @@ pub(super) async fn batch(
         task_ids: body.task_ids.unwrap_or_default(),
         pools: body.pool.unwrap_or_default(),
         queues: body.queue.unwrap_or_default(),
+        executors: body.executor.unwrap_or_default(),
         bounds: body.bounds.read()?,
         order,
         descending,
@@ -180,7 +187,7 @@ pub(super) async fn batch(
         run_ids: body.dag_run_ids.unwrap_or_default(),
         ..RunFilter::default()
     };
-    Ok(Json(across(&app, &runs, &filter, &listing).await?))
+    Ok(Json(across(&app, &runs, &filter, &listing).await?.0))
 }
 
 impl ListQuery {
@@ -199,6 +206,7 @@ impl ListQuery {
             pool_text: text(self.pool_name_pattern, self.pool_name_prefix_pattern),
             queues: self.queue,
             queue_text: text(self.queue_name_pattern, self.queue_name_prefix_pattern),
+            executors: self.executor,
             operators: self.operator,
             operator_text: text(self.operator_name_pattern, self.operator_name_prefix_pattern),
             map_indexes: self.map_index,
@@ -301,15 +309,19 @@ async fn page(
     Ok(page)
 }
 
-/// Task instances of many runs, those to which something has happened.
+/// Task instances of many runs, those to which something has happened; and whether there are more behind
+/// them. The count does not tell: it stops early.
 async fn across(
     app: &App,
     runs: &RunFilter,
     filter: &InstanceFilter,
     listing: &Listing,
-) -> Result<Collection, ApiError> {
+) -> Result<(Collection, bool), ApiError> {
     let part = listing.part;
-    let page = app.store.instances_across(runs, filter, part.limit, part.offset).await?;
+    let mut page = app.store.instances_across(runs, filter, part.limit + 1, part.offset).await?;
+    let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
+    let goes_on = page.items.len() > most;
+    page.items.truncate(most);
     let mut run_keys: Vec<RunKey> = page.items.iter().map(|(run, _)| *run).collect();
     run_keys.sort_unstable();
     run_keys.dedup();
@@ -329,7 +341,7 @@ async fn across(
         views.extend(View::new(run, &version.record, it, note).ok().map(|it| it.rendered(with)));
     }
     let more = page.total == subak_store::read::COUNT_LIMIT;
-    Ok(List { total: page.total, more, ..List::all(views) })
+    Ok((List { total: page.total, more, ..List::all(views) }, goes_on))
 }
 
 /// Reads states to filter by; `none` and `no_status` are those without one.
@@ -353,12 +365,10 @@ fn read(token: &str) -> Option<i64> {
     std::str::from_utf8(&bytes).ok()?.parse().ok().filter(|offset| *offset >= 0)
 }
 
-fn cursors(list: &Collection, offset: i64) -> Cursors {
+fn cursors(Part { limit, offset }: Part, goes_on: bool) -> Cursors {
     let token = |offset: i64| URL_SAFE_NO_PAD.encode(offset.to_string());
-    let shown = i64::try_from(list.items.len()).unwrap_or(i64::MAX);
-    let next = offset.saturating_add(shown);
     Cursors {
-        next: (shown > 0 && next < list.total).then(|| token(next)),
-        previous: (offset > 0).then(|| token((offset - shown.max(1)).max(0))),
+        next: goes_on.then(|| token(offset.saturating_add(limit))),
+        previous: (offset > 0).then(|| token((offset - limit).max(0))),
     }
 }

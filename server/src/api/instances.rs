@@ -6,7 +6,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use subak_core::dag::model::Task;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_core::state::TaskState;
@@ -203,7 +203,21 @@ pub(super) async fn clear(
             cleared.append(body.clear(&app, &caller, &one).await?);
         }
     }
+    if !body.dry_run {
+        caller.trail.before(recorded(&cleared));
+        caller.trail.after(json!({"cleared": cleared.total}));
+    }
     Ok(Json(cleared))
+}
+
+/// How instances stand, for the audit log: so many of them.
+pub(super) fn recorded(collection: &Collection) -> Value {
+    const MOST: usize = 100;
+    let one = |it: &View| {
+        json!({"dag_run_id": it.dag_run_id, "task_id": it.task_id, "map_index": it.map_index,
+               "state": it.state})
+    };
+    collection.items.iter().take(MOST).map(one).collect()
 }
 
 impl ClearBody {

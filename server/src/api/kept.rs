@@ -103,9 +103,10 @@ pub(super) async fn delete<K: Kept>(
 /// Several at once.
 pub(super) async fn bulk<K: Kept>(
     State(app): State<App>,
+    trail: Trail,
     Json(bulk): Json<Bulk<K>>,
 ) -> Result<Json<Answer>, ApiError> {
-    Ok(Json(bulk.run(&app).await?))
+    Ok(Json(bulk.run(&app, &trail).await?))
 }
 
 /// Changes one, if there is one.

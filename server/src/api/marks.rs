@@ -6,8 +6,8 @@ use serde::Deserialize;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{Rendered, RunRecord};
 
-use super::instances::{Collection, collection};
-use super::mask::Mask;
+use super::instances::{Collection, collection, recorded};
+use super::mask::{Mask, clearable};
 use super::runs::find;
 use crate::app::App;
 use crate::auth::Caller;
@@ -31,7 +31,9 @@ pub(super) struct PatchQuery {
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     new_state: Option<String>,
-    note: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    note: Option<Option<String>>,
     #[serde(default)]
     include_upstream: bool,
     #[serde(default)]
@@ -52,7 +54,12 @@ pub(super) async fn patch(
     let body = body.masked(query.update_mask)?;
     let (run, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
     let named = body.instance(query.map_index)?;
-    if let Some(mark) = body.mark()? {
+    let mark = body.mark()?;
+    if mark.is_some() {
+        let Json(before) = instances(&app, &selected, (&task_id, named), |_| true).await?;
+        caller.trail.before(recorded(&before));
+    }
+    if let Some(mark) = mark {
         for one in &selected {
             let instances = instances_of(one, &task_id, named);
             if !instances.is_empty() {
@@ -68,9 +75,14 @@ pub(super) async fn patch(
         let task = TaskNo(task?);
         let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
         let of = InstanceKey { run: run.run_key, task, map_index };
-        app.store.task_note_set(of, checked(note)?, caller.name()).await?;
+        let note = checked(note.as_deref().unwrap_or_default())?;
+        app.store.task_note_set(of, note, caller.name()).await?;
     }
-    instances(&app, &selected, (&task_id, named), |_| true).await
+    let Json(after) = instances(&app, &selected, (&task_id, named), |_| true).await?;
+    if mark.is_some() {
+        caller.trail.after(recorded(&after));
+    }
+    Ok(Json(after))
 }
 
 /// What a mark would change.

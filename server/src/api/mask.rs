@@ -1,7 +1,7 @@
 //! `update_mask` of a PATCH: which fields of its body count.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::problem::{ApiError, FieldProblem};
 
@@ -10,6 +10,13 @@ use crate::problem::{ApiError, FieldProblem};
 pub(crate) struct Mask {
     #[serde(default)]
     update_mask: Vec<String>,
+}
+
+/// Reads a field that null clears: null is `Some(None)`, and `None` is left out.
+pub(super) fn clearable<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 impl Mask {

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::actions::is_recent;
 use crate::app::App;
 use crate::clock;
 use crate::extract::Json;
@@ -52,7 +53,8 @@ struct Triggerer {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DagProcessorInfoResponse")]
 struct DagProcessor {
-    status: &'static str,
+    /// Null: this server reads no DAG files.
+    status: Option<&'static str>,
     latest_dag_processor_heartbeat: Option<DateTime<Utc>>,
 }
 
@@ -60,17 +62,71 @@ pub(super) async fn version() -> Json<Version> {
     Json(Version { version: env!("CARGO_PKG_VERSION"), git_version: None })
 }
 
-/// Healthy means progress: the database answers, and the engine's loops went round of late.
+/// Healthy means progress: the database answers, and the loops went round of late.
 pub(super) async fn health(State(app): State<App>) -> Json<Health> {
-    let word = |is_well: bool| if is_well { "healthy" } else { "unhealthy" };
-    let database = app.store.answers().await;
-    let beat = app.actions.last_beat();
-    let status = word(database && app.actions.is_progressing(clock::now()));
-    Json(Health {
-        metadatabase: Part { status: word(database) },
-        scheduler: Scheduler { status, latest_scheduler_heartbeat: beat },
-        triggerer: Triggerer { status, latest_triggerer_heartbeat: beat },
-        dag_processor: DagProcessor { status, latest_dag_processor_heartbeat: beat },
-        upkeep: Part { status: word(!app.actions.is_strained()) },
-    })
+    let seen = Seen {
+        database: app.store.answers().await,
+        engine: app.actions.last_beat(),
+        folder: app.actions.folder_beat(),
+        strained: app.actions.is_strained(),
+    };
+    Json(seen.judge(clock::now()))
+}
+
+/// What a server knows of itself.
+struct Seen {
+    database: bool,
+    engine: Option<DateTime<Utc>>,
+    /// `None`: it reads no DAG files.
+    folder: Option<DateTime<Utc>>,
+    strained: bool,
+}
+
+impl Seen {
+    fn judge(&self, now: DateTime<Utc>) -> Health {
+        let word = |is_well: bool| if is_well { "healthy" } else { "unhealthy" };
+        let goes_round = |beat| self.database && is_recent(beat, now);
+        let status = word(self.engine.is_some_and(goes_round));
+        Health {
+            metadatabase: Part { status: word(self.database) },
+            scheduler: Scheduler { status, latest_scheduler_heartbeat: self.engine },
+            triggerer: Triggerer { status, latest_triggerer_heartbeat: self.engine },
+            dag_processor: DagProcessor {
+                status: self.folder.map(|beat| word(goes_round(beat))),
+                latest_dag_processor_heartbeat: self.folder,
+            },
+            upkeep: Part { status: word(!self.strained) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Status of scheduler, DAG processor and upkeep, where loops went round so many seconds ago.
+    fn told(database: bool, engine: Option<i64>, folder: Option<i64>, strained: bool) -> Value {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let before = |secs: i64| now - TimeDelta::seconds(secs);
+        let (engine, folder) = (engine.map(before), folder.map(before));
+        let health = Seen { database, engine, folder, strained }.judge(now);
+        let health = serde_json::to_value(health).unwrap();
+        let status = |part: &str| health[part]["status"].clone();
+        assert_eq!(status("triggerer"), status("scheduler"));
+        json!([status("scheduler"), status("dag_processor"), status("upkeep")])
+    }
+
+    #[test]
+    fn each_loop_has_a_beat_of_its_own() {
+        let (well, ill) = ("healthy", "unhealthy");
+        assert_eq!(told(true, Some(29), Some(29), false), json!([well, well, well]));
+        assert_eq!(told(true, Some(30), Some(1), false), json!([ill, well, well]));
+        assert_eq!(told(true, Some(1), Some(30), true), json!([well, ill, ill]));
+        assert_eq!(told(false, Some(1), Some(1), false), json!([ill, ill, well]));
+        // Not yet, and not at all.
+        assert_eq!(told(true, None, None, false), json!([ill, null, well]));
+    }
 }

@@ -165,10 +165,15 @@ const OPERATIONS: &[(Method, &str, &str)] = &[
     (Method::GET, "/api/v2/providers", "get_providers"),
 ];
 
+/// All of them, the misspelt ones too: method, route and Airflow's name.
+pub(crate) fn all() -> impl Iterator<Item = &'static (Method, &'static str, &'static str)> {
+    OPERATIONS.iter().chain(MISSPELT)
+}
+
 /// Adds them. Whoever is not signed in learns nothing of them.
 pub(super) fn routes(mut routes: Routes) -> Routes {
     let access = Access::Role(Role::Viewer);
-    for (method, path, operation) in OPERATIONS.iter().chain(MISSPELT) {
+    for (method, path, operation) in all() {
         let refuse = move || std::future::ready(ApiError::NotBuilt((*operation).to_owned()));
         routes = routes.operation(access, method.clone(), path, Some(operation), refuse);
     }
@@ -178,5 +183,5 @@ pub(super) fn routes(mut routes: Routes) -> Routes {
 /// Whether a route is one of these.
 #[cfg(test)]
 pub(crate) fn is_one(method: &Method, path: &str) -> bool {
-    OPERATIONS.iter().chain(MISSPELT).any(|(known, route, _)| known == method && *route == path)
+    all().any(|(known, route, _)| known == method && *route == path)
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use subak_store::Pool;
 
 use super::kept::{Kept, missing, no_team};
-use super::mask::Mask;
+use super::mask::{Mask, clearable};
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
 use crate::extract::{Json, Query};
@@ -24,7 +24,9 @@ pub(super) struct ListQuery {
 pub(super) struct Body {
     name: String,
     slots: i32,
-    description: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    description: Option<Option<String>>,
     #[serde(default)]
     include_deferred: bool,
     team_name: Option<String>,
@@ -36,7 +38,9 @@ pub(super) struct Body {
 pub(super) struct PatchBody {
     pool: Option<String>,
     slots: Option<i32>,
-    description: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    description: Option<Option<String>>,
     include_deferred: Option<bool>,
     team_name: Option<String>,
 }
@@ -107,9 +111,8 @@ impl Kept for Body {
 
     async fn put(&self, app: &App) -> Result<(), ApiError> {
         no_team(self.team_name.as_deref())?;
-        app.actions
-            .pool_put(&self.name, self.slots, self.include_deferred, self.description.as_deref())
-            .await
+        let description = self.description.as_ref().map(|text| text.as_deref().unwrap_or_default());
+        app.actions.pool_put(&self.name, self.slots, self.include_deferred, description).await
     }
 
     async fn change(app: &App, name: &str, patch: PatchBody, mask: &Mask) -> Result<(), ApiError> {

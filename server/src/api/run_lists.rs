@@ -3,6 +3,7 @@
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use subak_core::state::RunState;
@@ -11,6 +12,7 @@ use subak_store::read::{RunFilter, RunOrder, RunPlace, RunRecord};
 use super::bounds::{BodyBounds, Bounds};
 use super::paging::{Cursors, List, Listing, present, text};
 use super::runs::View;
+use super::time;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
@@ -51,9 +53,33 @@ pub(super) struct ListQuery {
     dag_id_prefix_pattern: Option<String>,
     triggering_user_name_pattern: Option<String>,
     triggering_user_name_prefix_pattern: Option<String>,
+    /// There are no bundles, no partitions, and no runs that assets made: no run has any of it.
+    bundle_version: Option<String>,
+    partition_key_pattern: Option<String>,
+    partition_key_prefix_pattern: Option<String>,
+    #[serde(default, deserialize_with = "time::optional")]
+    partition_date_gte: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "time::optional")]
+    partition_date_lte: Option<DateTime<Utc>>,
+    consuming_asset_pattern: Option<String>,
     /// Empty: the first page of a list that is read by cursor; then the `next_cursor` of each page.
     #[serde(default, deserialize_with = "present")]
     cursor: Option<String>,
+}
+
+impl ListQuery {
+    /// Whether it asks for what no run here has.
+    fn is_of_none(&self) -> bool {
+        let texts = [
+            &self.bundle_version,
+            &self.partition_key_pattern,
+            &self.partition_key_prefix_pattern,
+            &self.consuming_asset_pattern,
+        ];
+        texts.iter().any(|it| it.is_some())
+            || self.partition_date_gte.is_some()
+            || self.partition_date_lte.is_some()
+    }
 }
 
 /// Airflow's `DAGRunsBatchBody`.
@@ -82,8 +108,13 @@ pub(super) async fn list(
 ) -> Result<Json<List<View>>, ApiError> {
     checked(&query.state, |msg| FieldProblem::query("state", msg))?;
     let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let dag_id = existing(&app, dag_id).await?;
+    if query.is_of_none() {
+        let cursors = query.cursor.map(|_| Cursors::default());
+        return Ok(Json(List { cursors, ..List::empty() }));
+    }
     let filter = RunFilter {
-        dag_id: existing(&app, dag_id).await?,
+        dag_id,
         within: caller.sight(),
         dag_text: text(query.dag_id_pattern, query.dag_id_prefix_pattern),
         run_text: text(query.run_id_pattern, query.run_id_prefix_pattern),

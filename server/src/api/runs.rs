@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::instances::{self, Collection};
 use super::marks::checked;
-use super::mask::Mask;
+use super::mask::{Mask, clearable};
 use super::paging::Listed;
 use super::{states, time};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::auth::Caller;
 use crate::engine::{Mark, Trigger};
 use crate::extract::{Json, Path, Query};
@@ -97,7 +98,9 @@ pub(super) struct TriggerBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchBody {
     state: Option<String>,
-    note: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    note: Option<Option<String>>,
 }
 
 /// Airflow's `DAGRunClearBody`.
@@ -193,6 +196,7 @@ pub(super) async fn patch(
         }
     }
     if let Some(note) = &body.note {
+        let note = note.as_deref().unwrap_or_default();
         app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
     let run = find(&app, &dag_id, &run_id).await?;
@@ -214,6 +218,7 @@ pub(super) async fn delete(
 
 pub(super) async fn clear(
     State(app): State<App>,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
     Json(body): Json<ClearBody>,
 ) -> Result<Either<Json<Collection>, Json<View>>, ApiError> {
@@ -233,6 +238,7 @@ pub(super) async fn clear(
             instances::collection(&app, &run, &version.record, chosen, Rendered::new()).await?;
         return Ok(Either::One(would));
     }
+    trail.before(json!({"state": run.state, "note": run.note}));
     let at = |it: &InstanceRecord| Instance { task: TaskNo(it.task), map_index: it.map_index };
     let failed: Vec<Instance> = chosen.iter().map(at).collect();
     match (body.only_failed, body.load_again) {
@@ -243,7 +249,9 @@ pub(super) async fn clear(
     if let Some(note) = &body.note {
         app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
-    Ok(Either::Other(Json(View::from(find(&app, &dag_id, &run_id).await?))))
+    let run = find(&app, &dag_id, &run_id).await?;
+    trail.after(json!({"state": run.state, "note": run.note}));
+    Ok(Either::Other(Json(View::from(run))))
 }
 
 /// Returns a run, or says what is not there.

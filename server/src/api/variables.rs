@@ -8,7 +8,7 @@ use subak_core::variable::{MASK, is_secret, problem};
 use subak_store::Variable;
 
 use super::kept::{Kept, invalid, missing, no_team};
-use super::mask::Mask;
+use super::mask::{Mask, clearable};
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
 use crate::extract::{Json, Query};
@@ -26,7 +26,9 @@ pub(super) struct ListQuery {
 pub(super) struct Body {
     key: String,
     value: Value,
-    description: Option<String>,
+    #[serde(default, deserialize_with = "clearable")]
+    #[schemars(with = "Option<String>")]
+    description: Option<Option<String>>,
     team_name: Option<String>,
 }
 
@@ -84,7 +86,8 @@ impl Kept for Body {
 
     async fn put(&self, app: &App) -> Result<(), ApiError> {
         let (text, key) = (checked(self)?, app.actions.key()?);
-        app.store.variable_put(key, &self.key, &text, self.description.as_deref(), true).await?;
+        let description = self.description.as_ref().map(|text| text.as_deref().unwrap_or_default());
+        app.store.variable_put(key, &self.key, &text, description, true).await?;
         Ok(())
     }
 

@@ -17,6 +17,9 @@ use crate::problem::ApiError;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     version_number: Option<i32>,
+    /// There are no bundles: no version is of one.
+    bundle_name: Option<String>,
+    bundle_version: Option<String>,
 }
 
 pub(super) async fn list(
@@ -28,6 +31,9 @@ pub(super) async fn list(
     let part = listing.part;
     let descending = listing.descending(&["id", "version_number", "created_at"])?;
     let dag = dag(&app, dag_id).await?;
+    if query.bundle_name.or(query.bundle_version).is_some() {
+        return Ok(Json(List::empty()));
+    }
     if let Some(number) = query.version_number {
         let found = app.store.version_get(dag.dag, number).await?;
         let view = |it: VersionRecord| DagVersionView::new(&dag.dag_id, number, it.created_at);

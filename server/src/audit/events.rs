@@ -96,7 +96,7 @@ const OTHERS: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::not_built;
+    use crate::api::is_not_built;
     use crate::router::{Access, route_table};
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
         let mut left: Vec<_> = EVENTS.iter().map(|(method, path, _)| (*method, *path)).collect();
         left.extend(OTHERS);
         for (method, path, access) in route_table() {
-            if access == Access::Public || method.is_safe() || not_built(&method, path) {
+            if access == Access::Public || method.is_safe() || is_not_built(&method, path) {
                 continue;
             }
             let route = (method.as_str(), path);

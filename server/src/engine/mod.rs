@@ -91,6 +91,9 @@ pub(crate) struct Core {
     changes: changes::Changes,
     /// When the timers last went round, by the database's clock, in microseconds; 0: not yet.
     beat_micros: AtomicI64,
+    /// When the folder of DAG files was last looked through, by this server's clock, in microseconds;
+    /// 0: it has none.
+    pub(crate) folder_micros: AtomicI64,
     /// Something slows the database down.
     is_strained: AtomicBool,
     /// A timer may be due earlier than the loop thinks.
@@ -178,6 +181,7 @@ impl Engine {
             key,
             changes: changes::Changes::default(),
             beat_micros: AtomicI64::new(0),
+            folder_micros: AtomicI64::new(0),
             is_strained: AtomicBool::new(false),
             timers: Notify::new(),
             claims: Notify::new(),
@@ -224,8 +228,13 @@ impl Engine {
     /// When this server's loops last went round with the database answering.
     #[must_use]
     pub fn last_beat(&self) -> Option<DateTime<Utc>> {
-        let micros = self.core.beat_micros.load(Ordering::Relaxed);
-        DateTime::from_timestamp_micros(micros).filter(|_| micros > 0)
+        instant(&self.core.beat_micros)
+    }
+
+    /// When this server last looked through its folder of DAG files; `None`: it has none.
+    #[must_use]
+    pub fn folder_beat(&self) -> Option<DateTime<Utc>> {
+        instant(&self.core.folder_micros)
     }
 
     /// Whether something slows the metadata database down: a transaction that is open for long, or
@@ -371,4 +380,10 @@ impl Core {
             self.changed(run);
         }
     }
+}
+
+/// The instant that a loop has left behind; none yet: 0.
+fn instant(micros: &AtomicI64) -> Option<DateTime<Utc>> {
+    let micros = micros.load(Ordering::Relaxed);
+    DateTime::from_timestamp_micros(micros).filter(|_| micros > 0)
 }

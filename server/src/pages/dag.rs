@@ -125,6 +125,8 @@ pub(super) async fn pause(
     headers: HeaderMap,
     Form(Pause { is_paused }): Form<Pause>,
 ) -> Result<Response, ApiError> {
+    let known = app.store.dag_get(&dag_id).await?;
+    trail.before(json!({"is_paused": known.is_some_and(|dag| dag.is_paused)}));
     trail.after(json!({"is_paused": is_paused}));
     if !app.actions.dag_pause(&DagId(dag_id.clone()), is_paused).await? {
         return Err(ApiError::DagNotFound(dag_id));

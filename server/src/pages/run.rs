@@ -12,7 +12,7 @@ use axum::response::{Html, Redirect};
 use futures::Stream;
 use futures::stream::unfold;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::run::RunPage;
 use subak_web::url;
@@ -25,6 +25,7 @@ use super::viewer::Viewer;
 use super::watch::rest;
 use crate::api::checked;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::clock;
 use crate::engine::Mark;
 use crate::extract::Path;
@@ -157,11 +158,28 @@ pub(super) async fn events(
 pub(super) async fn cancel(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    RunAction::Cancel.run(&app, &viewer, &look.run).await?;
+    act(&app, &viewer, &trail, &look.run, RunAction::Cancel).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
+}
+
+/// Does something with a run; how it was, and is, goes on record.
+async fn act(
+    app: &App,
+    viewer: &Viewer,
+    trail: &Trail,
+    run: &RunRecord,
+    action: RunAction,
+) -> Result<(), ApiError> {
+    trail.before(json!({"state": run.state}));
+    action.run(app, viewer, run).await?;
+    if let Some(run) = app.store.run_get(&run.dag_id, &run.run_id).await? {
+        trail.after(json!({"state": run.state}));
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -173,12 +191,13 @@ pub(super) struct Clear {
 pub(super) async fn clear(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
     Form(Clear { only_failed }): Form<Clear>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let action = if only_failed { RunAction::ClearFailed } else { RunAction::Clear };
-    action.run(&app, &viewer, &look.run).await?;
+    act(&app, &viewer, &trail, &look.run, action).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }
 
@@ -198,6 +217,7 @@ pub(super) struct NoteForm {
 pub(super) async fn mark(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
     Form(MarkForm { state }): Form<MarkForm>,
 ) -> Result<Redirect, ApiError> {
@@ -207,26 +227,30 @@ pub(super) async fn mark(
         Some(Mark::Failed) => RunAction::MarkFailed,
         _ => return Err(ApiError::BadRequest("a run is marked as success or failed".to_owned())),
     };
-    action.run(&app, &viewer, &look.run).await?;
+    act(&app, &viewer, &trail, &look.run, action).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }
 
 pub(super) async fn delete(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    RunAction::Delete.run(&app, &viewer, &look.run).await?;
+    act(&app, &viewer, &trail, &look.run, RunAction::Delete).await?;
     Ok(Redirect::to(&url::dag(&dag_id)))
 }
 
 pub(super) async fn note(
     State(app): State<App>,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
     Form(NoteForm { note }): Form<NoteForm>,
 ) -> Result<Redirect, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
+    trail.before(json!({"note": look.run.note}));
+    trail.after(json!({"note": note}));
     app.store.run_note_set(look.run.run_key, checked(&note)?).await?;
     Ok(Redirect::to(&url::run(&dag_id, &run_id)))
 }

@@ -82,7 +82,7 @@ pub(super) async fn act(
     picked.truncate(usize::try_from(PAGE).unwrap_or(50));
     let t = viewer.t;
     let mut done = Done::default();
-    let mut changed = Vec::new();
+    let (mut before, mut changed) = (Vec::new(), Vec::new());
     for run in app.store.runs_of(&picked).await? {
         let name = format!("{} {}", run.dag_id, run.run_id);
         // A run of a DAG that the viewer may not see is none.
@@ -90,7 +90,11 @@ pub(super) async fn act(
             continue;
         }
         match action.run(&app, &viewer, &run).await {
-            Ok(()) => changed.push(json!({"dag_id": run.dag_id, "run_id": run.run_id})),
+            Ok(()) => {
+                changed.push(json!({"dag_id": run.dag_id, "run_id": run.run_id}));
+                before
+                    .push(json!({"dag_id": run.dag_id, "run_id": run.run_id, "state": run.state}));
+            }
             Err(ApiError::NotFound(what)) => done.problems.push(format!("{name}: {what} is gone")),
             Err(error) => {
                 let why = problems::of_form(error)?.join(" ");
@@ -102,6 +106,7 @@ pub(super) async fn act(
         0 if done.problems.is_empty() => t.bulk_none.to_owned(),
         many => t.fill(t.bulk_done, many),
     });
+    trail.before(before);
     trail.after(changed);
     page(&app, &viewer, query, done).await
 }

@@ -25,6 +25,7 @@ use super::task_live::task_live;
 use super::viewer::Viewer;
 use crate::api::checked;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::clock;
 use crate::engine::Mark;
 use crate::explain::explain;
@@ -312,6 +313,7 @@ pub(super) struct Nothing {}
 /// Clears a task instance and the tasks after it; of a mapped task this instance alone, if it is named.
 pub(super) async fn clear(
     State(app): State<App>,
+    trail: Trail,
     Path((dag_id, run_id, task_id)): Path<Names>,
     Query(which): Query<Which>,
     Form(Nothing {}): Form<Nothing>,
@@ -329,7 +331,9 @@ pub(super) async fn clear(
     };
     let chosen = with_downstream(record, std::slice::from_ref(&task));
     let instances: Vec<Instance> = chosen.iter().filter_map(at).collect();
+    trail.before(stands(&app, &look, &task, index).await?);
     app.actions.instances_clear(look.run.run_key, &instances, false).await?;
+    trail.after(stands(&app, &look, &task, index).await?);
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, index.0)))
 }
 
@@ -337,6 +341,7 @@ pub(super) async fn clear(
 pub(super) async fn mark(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path((dag_id, run_id, task_id)): Path<Names>,
     Query(which): Query<Which>,
     Form(MarkForm { state }): Form<MarkForm>,
@@ -346,7 +351,10 @@ pub(super) async fn mark(
     let mark = Mark::parse(&state).ok_or_else(bad)?;
     let map_index = which.map_index.map_or(MapIndex::NONE, MapIndex);
     let at = Instance { task: number(&look, &task_id)?, map_index };
+    let task = TaskId::from(&*task_id);
+    trail.before(stands(&app, &look, &task, map_index).await?);
     app.actions.instances_mark(look.run.run_key, &[at], mark, viewer.name()).await?;
+    trail.after(stands(&app, &look, &task, map_index).await?);
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, map_index.0)))
 }
 
@@ -364,6 +372,12 @@ pub(super) async fn note(
     let of = InstanceKey { run: look.run.run_key, task, map_index };
     app.store.task_note_set(of, checked(&note)?, viewer.name()).await?;
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, map_index.0)))
+}
+
+/// The state of a task instance, for the audit log.
+async fn stands(app: &App, look: &Look, task: &TaskId, index: MapIndex) -> Result<Value, ApiError> {
+    let found = app.store.instance_one(&look.run, &look.version.record, task, index).await?;
+    Ok(json!({"state": found.and_then(|it| it.state)}))
 }
 
 fn number(look: &Look, task_id: &str) -> Result<TaskNo, ApiError> {

@@ -8,6 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 use subak_core::dag::model::Dag;
 use subak_core::state::RunState;
 
+use super::bounds::Bound;
 use super::{Page, TextFilter, from_json, push_within};
 use crate::{Store, StoreError};
 
@@ -35,6 +36,8 @@ pub struct DagRecord {
     pub head: Dag,
     pub owners: Vec<String>,
     pub task_count: i64,
+    /// A task has a limit of its own (`max_active_tis_per_dag`, `max_active_tis_per_dagrun`).
+    pub has_task_limits: bool,
     pub runs_active: i64,
 }
 
@@ -56,6 +59,8 @@ pub struct DagFilter {
     pub last_state: Option<RunState>,
     /// It has runs in any of these states.
     pub run_states: Vec<String>,
+    /// Of the newest run that has started.
+    pub newest_run: Vec<Bound>,
     /// Only these; `None`: all.
     pub only: Option<Vec<String>>,
     /// Also those whose file is gone.
@@ -125,6 +130,7 @@ struct DagRow {
     head: Value,
     owners: Vec<String>,
     task_count: i64,
+    has_task_limits: bool,
     runs_active: i64,
     total: i64,
 }
@@ -143,6 +149,9 @@ const SHOWN: &str = "
            ARRAY(SELECT DISTINCT t ->> 'owner' FROM jsonb_array_elements(v.canonical -> 'tasks') t
                  WHERE t ->> 'owner' IS NOT NULL ORDER BY 1) AS owners,
            jsonb_array_length(v.canonical -> 'tasks')::bigint AS task_count,
+           EXISTS (SELECT FROM jsonb_array_elements(v.canonical -> 'tasks') t
+                   WHERE t ->> 'max_active_tis_per_dag' IS NOT NULL
+                      OR t ->> 'max_active_tis_per_dagrun' IS NOT NULL) AS has_task_limits,
            coalesce(l.runs_active, 0)::bigint AS runs_active,
            d.total
     FROM wanted d
@@ -300,6 +309,18 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
         query.push(" AND EXISTS (SELECT FROM run r WHERE r.dag = d.dag AND r.state::text = ANY(");
         query.push_bind(filter.run_states.clone()).push("))");
     }
+    if !filter.newest_run.is_empty() {
+        query.push(
+            " AND EXISTS (SELECT FROM (
+                SELECT * FROM run WHERE run.dag = d.dag AND run.started_at IS NOT NULL
+                ORDER BY run.run_key DESC LIMIT 1
+              ) r WHERE true",
+        );
+        for bound in &filter.newest_run {
+            bound.push(query, "r");
+        }
+        query.push(")");
+    }
     if !filter.with_stale {
         query.push(" AND NOT d.is_stale");
     }
@@ -325,6 +346,7 @@ impl DagRow {
             head,
             owners: self.owners,
             task_count: self.task_count,
+            has_task_limits: self.has_task_limits,
             runs_active: self.runs_active,
         })
     }

@@ -26,6 +26,8 @@ pub struct InstanceFilter {
     /// Any of these; empty: all.
     pub queues: Vec<String>,
     pub queue_text: TextFilter,
+    /// Any of these; empty: all. Executors are Airflow's: no instance has one.
+    pub executors: Vec<String>,
     /// Any of these; empty: all.
     pub operators: Vec<String>,
     pub operator_text: TextFilter,
@@ -120,8 +122,9 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, runs: &RunFilter, filter:
     any(OF_POOL, &filter.pools);
     any(OF_QUEUE, &filter.queues);
     any(OF_OPERATOR, &filter.operators);
-    if !filter.states.is_empty() && states.is_empty() {
-        // What nothing has happened to is in no row.
+    let of_none = !filter.states.is_empty() && states.is_empty() || !filter.executors.is_empty();
+    if of_none {
+        // What nothing has happened to is in no row, and an executor neither.
         query.push(" AND false");
     }
     filter.task_text.push(query, "t.task_id");
@@ -195,6 +198,7 @@ impl InstanceFilter {
             && self.pool_text.takes(&task.pool)
             && any(&self.queues, &task.queue)
             && self.queue_text.takes(&task.queue)
+            && self.executors.is_empty()
             && any(&self.operators, &task.operator)
             && self.operator_text.takes(&task.operator)
     }

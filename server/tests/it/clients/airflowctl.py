@@ -17,7 +17,7 @@ del sys.path[0]
 import urllib3
 from airflowctl.__main__ import main
 
-URL, USER, PASSWORD = sys.argv[1:4]
+URL, USER, PASSWORD, FOLDER = sys.argv[1:]
 PLACE = pathlib.Path(tempfile.mkdtemp())
 
 
@@ -84,7 +84,25 @@ made = read("backfill", "create", *span, "--max-active-runs", "1", "--reprocess-
 while not read("backfill", "get", str(made["id"]))[0]["completed_at"]:
     assert time.monotonic() < end, "the backfill goes on"
 assert [it["id"] for it in read("backfill", "list", "idle")] == [made["id"]]
-run("backfill", "cancel", str(made["id"]), status=1)
+# Its calls for these have the wrong verb, which the server takes too. The command fails when it wants to
+# show the answer: what it has done is read back.
+run("dags", "pause", "idle")
+span = ["--dag-id", "idle", "--from-date", "2020-02-01T00:00:00Z", "--to-date", "2020-02-02T00:00:00Z"]
+held = str(read("backfill", "create", *span, "--max-active-runs", "1", "--reprocess-behavior", "none")[0]["id"])
+for verb, field, holds in (
+    ("pause", "is_paused", (True, "True")),
+    ("unpause", "is_paused", (False, "False")),
+):
+    assert "no attribute 'output'" in run("backfill", verb, held, status=1)
+    assert read("backfill", "get", held)[0][field] in holds, verb
+assert "no attribute 'output'" in run("backfill", "cancel", held, status=1)
+assert read("backfill", "get", held)[0]["completed_at"] not in (None, "None")
+run("dags", "unpause", "idle")
+
+assert [it["uri"] for it in read("assets", "list")] == ["s3://shop/first"]
+# It has read the tags when it fails to show them, and asks for the counts of `s`, `h`, `o` and `p`.
+assert "mapper" in run("dags", "get-tags", status=1)
+run("dags", "get-stats", "shop")
 
 read("pools", "create", "--name", "narrow", "--slots", "2", "--description", "a door")
 assert int(read("pools", "get", "narrow")[0]["slots"]) == 2
@@ -113,4 +131,11 @@ run("connections", "import", written("connections.json", events), "-a", "overwri
 found = sorted(it["connection_id"] for it in read("connections", "list"))
 assert found == ["events", "sales"], found
 run("connections", "delete", "sales")
+
+run("dags", "delete", "idle", status=1)
+(pathlib.Path(FOLDER) / "idle.yaml").unlink()
+while read("dags", "get", "idle")[0]["is_stale"] not in (True, "True"):
+    assert time.monotonic() < end, "the file is not missed"
+assert read("dags", "delete", "idle")[0]["entity"] == "idle"
+run("dags", "get", "idle", status=1)
 print("all as it should be")

@@ -1,5 +1,7 @@
 //! The REST API's answers, in Airflow's shapes; the snapshots are the contract.
 
+use std::collections::BTreeSet;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use subak_store::access::Role;
@@ -62,6 +64,41 @@ async fn anybody_may_ask_for_version_and_health_and_a_token() -> anyhow::Result<
     let half = json!({"username": "ana"});
     check!("token-half", site.json(&stranger, Method::POST, "/auth/token", &half).await?);
     site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_cannot_be_read_has_no_beat_and_a_silent_database_is_unhealthy()
+-> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.beating().await?;
+    let health = async || -> anyhow::Result<Value> {
+        Ok(site.get(&Sender::Stranger, "/api/v2/monitor/health").await?.json())
+    };
+    let place = tempfile::tempdir()?;
+    let files = place.path().join("dags");
+    std::fs::create_dir(&files)?;
+    let mut folder = subak_server::Folder::new(site.world.engine.clone(), files.clone());
+    folder.look().await?;
+    let first = health().await?["dag_processor"].clone();
+    assert_eq!(first["status"], "healthy");
+    folder.look().await?;
+    let second = health().await?["dag_processor"].clone();
+    let beat = |it: &Value| -> chrono::DateTime<chrono::Utc> {
+        it["latest_dag_processor_heartbeat"].as_str().unwrap().parse().unwrap()
+    };
+    assert!(beat(&second) > beat(&first), "{first} {second}");
+    std::fs::remove_dir(&files)?;
+    folder.look().await.unwrap_err();
+    assert_eq!(health().await?["dag_processor"], second);
+
+    // Nobody is given a connection any more; that all come back is not waited for.
+    drop(site.world.store.pool().close());
+    let silent = health().await?;
+    for part in ["metadatabase", "scheduler", "triggerer", "dag_processor"] {
+        assert_eq!(silent[part]["status"], "unhealthy", "{silent}");
+    }
+    site.world.kill().await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -151,6 +188,54 @@ async fn what_people_mark_note_and_delete() -> anyhow::Result<()> {
     let gone = site.json(&user, Method::DELETE, run, &json!({})).await?;
     assert_eq!((gone.status, gone.body.len()), (StatusCode::NO_CONTENT, 0));
     assert_eq!(site.get(&user, run).await?.status, StatusCode::NOT_FOUND);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn null_clears_and_what_is_left_out_stays() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let op = site.program(Role::Op).await?;
+    let runs = "/api/v2/dags/shop/dagRuns/good";
+    let pool = json!({"name": "narrow", "slots": 2, "description": "a door"});
+    site.json(&op, Method::POST, "/api/v2/pools", &pool).await?;
+    let variable = json!({"key": "region", "value": "eu", "description": "where"});
+    site.json(&op, Method::POST, "/api/v2/variables", &variable).await?;
+    let instance = format!("{runs}/taskInstances/load");
+    site.json(&op, Method::PATCH, &instance, &json!({"note": "seen to"})).await?;
+    // Path, field, the rest of a body, what stands there, and what null makes of it.
+    for (path, field, rest, known, cleared) in [
+        (runs, "note", json!({}), "a good day", Value::Null),
+        (instance.as_str(), "note", json!({}), "seen to", Value::Null),
+        ("/api/v2/pools/narrow", "description", json!({"slots": 3}), "a door", json!("")),
+        (
+            "/api/v2/variables/region",
+            "description",
+            json!({"key": "region", "value": "us"}),
+            "where",
+            Value::Null,
+        ),
+    ] {
+        let mut null = rest.clone();
+        null[field] = Value::Null;
+        // Left out, and not named: it stays.
+        for (query, body, expected) in [
+            (format!("?update_mask={field}"), &rest, json!(known)),
+            (String::new(), &rest, json!(known)),
+            (format!("?update_mask={field}"), &null, cleared),
+        ] {
+            let path = format!("{path}{query}");
+            let answer = site.json(&op, Method::PATCH, &path, body).await?;
+            assert_eq!(answer.status, StatusCode::OK, "{path} {body}: {}", answer.text());
+            let shown = site.get(&op, path.split('?').next().unwrap()).await?.json();
+            assert_eq!(shown[field], expected, "{path} {body}");
+        }
+    }
+    let limited = "{dag_id: limited, tasks: {a: {operator: noop, max_active_tis_per_dag: 1}}}";
+    site.world.dags(limited).await?;
+    for (dag, has) in [("limited", true), ("shop", false)] {
+        let dag = site.get(&op, &format!("/api/v2/dags/{dag}")).await?.json();
+        assert_eq!(dag["has_task_concurrency_limits"], has, "{dag}");
+    }
     site.world.close().await
 }
 
@@ -358,6 +443,45 @@ async fn dead_letters_are_dismissed_by_people_who_say_which() -> anyhow::Result<
     let records = peek::audit(&site.world.store).await?;
     let told = records.iter().filter(|(event, _)| event == "dismiss_dead_letters").count();
     assert_eq!(told, 2, "{records:?}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_that_are_served_are_those_that_are_documented() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.beating().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let served = site.get(&viewer, "/metrics").await?.text();
+    let served: BTreeSet<&str> =
+        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let document = include_str!("../../../../docs/metrics.md");
+    let first_column = |line: &'static str| line.strip_prefix("| `")?.split('|').next();
+    let documented: BTreeSet<&str> = document
+        .lines()
+        .filter_map(first_column)
+        .flat_map(|names| names.split([',', ' ', '`']).filter(|name| !name.is_empty()))
+        .collect();
+    assert!(documented.len() > 10, "{documented:?}");
+    assert_eq!(served, documented);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_built_says_so_by_its_name() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let viewer = site.program(Role::Viewer).await?;
+    let all = subak_server::router::not_built();
+    assert!(all.iter().any(|(_, _, name)| *name == "get_plugins"), "{all:?}");
+    for (method, path, name) in all {
+        let asked = request(&viewer, &method, &super::doors::address(path), &[])?;
+        let answer = Answer::read(site.send(asked).await?).await?;
+        let what = format!("{method} {path}: {}", answer.text());
+        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{what}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{what}");
+        let problem = answer.json();
+        assert_eq!(problem["type"], "/docs/errors/not-built", "{what}");
+        assert!(problem["detail"].as_str().unwrap().contains(&format!("`{name}`")), "{what}");
+    }
     site.world.close().await
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use subak_store::access::Role;
 use subak_testkit::peek;
 
+use super::manage::post;
 use super::site::{Site, request};
 
 /// The event logs that a query finds, each with its `extra` read.
@@ -68,6 +69,100 @@ async fn what_changes_something_is_on_record() -> anyhow::Result<()> {
     let one = site.get(&op, &format!("/api/v2/eventLogs/{id}")).await?;
     assert_eq!(one.json(), found[0].1);
     assert_eq!(site.get(&op, "/api/v2/eventLogs/999").await?.status, StatusCode::NOT_FOUND);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_things_were_is_on_record_wherever_they_were_changed() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let (op, browser) = (site.program(Role::Op).await?, site.browser(Role::Op).await?);
+    // The newest record of an event: before and after.
+    let newest = async |event: &str| -> anyhow::Result<(Value, Value)> {
+        let found = events(&site, &format!("?event={event}&order_by=-when&limit=1")).await?;
+        let (_, _, extra) = found.into_iter().next().unwrap();
+        Ok((extra["before"].clone(), extra["after"].clone()))
+    };
+
+    // Several at once, each by its name; what was refused is not among them.
+    let bulk = |actions: Value| json!({ "actions": actions });
+    let first = bulk(json!([{"action": "create", "entities": [
+        {"name": "narrow", "slots": 2}, {"name": "wide", "slots": 7}]}]));
+    site.json(&op, Method::PATCH, "/api/v2/pools", &first).await?;
+    let (before, after) = newest("bulk_pools").await?;
+    assert_eq!((before, &after["wide"]["slots"]), (json!({}), &json!(7)));
+    let second = bulk(json!([
+        {"action": "update", "entities": [{"name": "narrow", "slots": 3}, {"name": "none", "slots": 1}]},
+        {"action": "delete", "entities": ["wide"]},
+    ]));
+    site.json(&op, Method::PATCH, "/api/v2/pools", &second).await?;
+    let (before, after) = newest("bulk_pools").await?;
+    let slots = |of: &Value| -> Vec<(String, i64)> {
+        let each = |(name, it): (&String, &Value)| (name.clone(), it["slots"].as_i64().unwrap());
+        of.as_object().unwrap().iter().map(each).collect()
+    };
+    assert_eq!(slots(&before), [("narrow".to_owned(), 2), ("wide".to_owned(), 7)]);
+    assert_eq!(slots(&after), [("narrow".to_owned(), 3)]);
+    for (kind, name, field) in
+        [("variables", "key", "value"), ("connections", "connection_id", "password")]
+    {
+        let entity =
+            json!({name: "api_token", "conn_type": "postgres", "host": "db", field: "hunter2"});
+        let mut entity = entity.as_object().unwrap().clone();
+        if kind == "variables" {
+            entity.retain(|key, _| key == name || key == field);
+        }
+        let body = bulk(json!([{"action": "create", "entities": [entity]}]));
+        let done = site.json(&op, Method::PATCH, &format!("/api/v2/{kind}"), &body).await?;
+        assert_eq!(done.json()["create"]["success"], json!(["api_token"]), "{}", done.text());
+        let (_, after) = newest(&format!("bulk_{kind}")).await?;
+        assert_eq!(after["api_token"][field], "***", "{after}");
+    }
+
+    let runs = "/api/v2/dags/shop/dagRuns";
+    let mark = json!({"new_state": "skipped"});
+    let tell = format!("{runs}/bad/taskInstances/tell");
+    site.json(&op, Method::PATCH, &tell, &mark).await?;
+    let (before, after) = newest("patch_task_instance").await?;
+    assert_eq!(before[0]["task_id"], "tell");
+    assert_eq!(
+        (&before[0]["state"], &after[0]["state"]),
+        (&json!("upstream_failed"), &json!("skipped"))
+    );
+    post(&site, &browser, "/dags/shop/runs/bad/tasks/load/mark", "state=success").await?;
+    let states = newest("patch_task_instance").await?;
+    assert_eq!(states, (json!({"state": "failed"}), json!({"state": "success"})));
+    let key = site.world.store.run_get("shop", "bad").await?.unwrap().run_key;
+    site.world.ended(key).await?;
+    post(&site, &browser, "/dags/shop/runs/bad/mark", "state=failed").await?;
+    let (_, after) = newest("patch_dag_run").await?;
+    assert_eq!(after, json!({"state": "failed"}));
+    post(&site, &browser, "/dags/shop/runs/bad/delete", "").await?;
+    let gone = newest("delete_dag_run").await?;
+    assert_eq!(gone, (json!({"state": "failed"}), Value::Null));
+
+    let clear =
+        json!({"dag_run_id": "good", "task_ids": ["tell"], "only_failed": false, "dry_run": false});
+    site.json(&op, Method::POST, "/api/v2/dags/shop/clearTaskInstances", &clear).await?;
+    let (before, after) = newest("clear_task_instances").await?;
+    let was =
+        json!([{"dag_run_id": "good", "task_id": "tell", "map_index": -1, "state": "success"}]);
+    assert_eq!((before, after), (was, json!({"cleared": 1})));
+    let key = site.world.store.run_get("shop", "good").await?.unwrap().run_key;
+    site.world.ended(key).await?;
+    post(&site, &browser, "/dags/shop/runs/good/tasks/tell/clear", "").await?;
+    assert_eq!(newest("clear_task_instances").await?.0, json!({"state": "success"}));
+    site.world.ended(key).await?;
+    let whole = json!({"dry_run": false});
+    site.json(&op, Method::POST, &format!("{runs}/good/clear"), &whole).await?;
+    assert_eq!(newest("clear_dag_run").await?.0["state"], "success");
+
+    post(&site, &browser, "/dags/idle/pause", "is_paused=true").await?;
+    let paused = newest("patch_dag").await?;
+    assert_eq!(paused, (json!({"is_paused": false}), json!({"is_paused": true})));
+    peek::meddle(&site.world.store, "UPDATE dag SET is_stale = true WHERE dag_id = 'idle'").await?;
+    let gone = site.json(&op, Method::DELETE, "/api/v2/dags/idle", &json!(null)).await?;
+    assert_eq!(gone.status, StatusCode::OK, "{}", gone.text());
+    assert_eq!(newest("delete_dag").await?.0["is_paused"], true);
     site.world.close().await
 }
 

@@ -10,7 +10,12 @@ use super::site::{Answer, Sender, Site, request};
 use crate::world::key;
 
 /// Sends a form from a page of this site.
-async fn post(site: &Site, sender: &Sender, path: &str, body: &str) -> anyhow::Result<Answer> {
+pub(super) async fn post(
+    site: &Site,
+    sender: &Sender,
+    path: &str,
+    body: &str,
+) -> anyhow::Result<Answer> {
     let same = [("sec-fetch-site", "same-origin")];
     let mut form = request(sender, &Method::POST, path, &same)?;
     form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);

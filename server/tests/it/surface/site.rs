@@ -86,10 +86,19 @@ pub(crate) struct Answer {
 impl Site {
     /// A site without a DAG.
     pub(crate) async fn new() -> anyhow::Result<Self> {
+        Self::reached(false).await
+    }
+
+    /// A site without a DAG that browsers reach by TLS.
+    pub(crate) async fn by_https() -> anyhow::Result<Self> {
+        Self::reached(true).await
+    }
+
+    async fn reached(https: bool) -> anyhow::Result<Self> {
         let world = World::new().await?;
         let stop = world.stop.child_token();
         let app =
-            App::new(world.store.clone(), world.engine.clone(), Requests::default(), false, stop);
+            App::new(world.store.clone(), world.engine.clone(), Requests::default(), https, stop);
         Ok(Self { world, router: router(app) })
     }
 

@@ -183,7 +183,7 @@ impl Consume {
     /// Is done with a range without records, which only says where the pipeline begins.
     async fn begin(&self, range: &Range, sinks: Vec<String>) -> Result<(), TaskError> {
         for sink in sinks {
-            self.ask(Operation::Commit { range: range.id, sink }).await?;
+            self.ask(Operation::Commit { range: range.id, sink, rows: None }).await?;
         }
         let topic = &range.topic;
         self.ctx.log(format!("topic {topic} is read from its present end on (start: latest)"));
