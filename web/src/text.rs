@@ -147,7 +147,7 @@ texts! {
 
     log: "Log", "Log";
     no_log: "No log yet.", "Belum ada log.";
-    log_earlier: "Earlier lines are left out: this is the end of a long log.", "Baris awal tidak ditampilkan: ini akhir dari log yang panjang.";
+    log_earlier: "This is the end of a long log. Earlier lines are in the whole log:", "Ini akhir dari log yang panjang. Baris sebelumnya ada di log lengkap:";
     log_whole: "Whole log", "Log lengkap";
     find_in_log: "Find in log", "Cari di log";
     follow: "Follow", "Ikuti";

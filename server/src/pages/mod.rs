@@ -12,6 +12,7 @@ pub(crate) mod errors;
 mod grid;
 mod home;
 mod import_errors;
+mod log_end;
 mod map;
 mod pools;
 mod problems;
