@@ -101,6 +101,17 @@ texts! {
     no_runs: "No run yet.", "Belum ada run.";
     graph: "Graph", "Graf";
     graph_too_large: "This graph has too many tasks to be drawn; the table below has them all.", "Graf ini terlalu besar untuk digambar; tabel di bawah memuat semua task.";
+    graph_too_large_dag: "This graph has too many tasks to be drawn; the code below has them, and the grid has their states.", "Graf ini terlalu besar untuk digambar; kode di bawah memuat semua task, dan kisi memuat statusnya.";
+    graph_of_newest: "As in the newest run,", "Seperti pada run terbaru,";
+    runs_all: "All, and several at once", "Semua, dan beberapa sekaligus";
+    timezone: "Time zone", "Zona waktu";
+    catchup: "Catch up", "Kejar yang tertinggal";
+    start_date: "From", "Dari";
+    end_date: "Until", "Sampai";
+    max_active_runs: "Runs at once", "Run sekaligus";
+    max_active_tasks: "Tasks of a run at once", "Task satu run sekaligus";
+    tags: "Tags", "Tag";
+    documentation: "Documentation", "Dokumentasi";
     code: "Code", "Kode";
     version: "Version", "Versi";
     file: "File", "Berkas";

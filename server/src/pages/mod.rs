@@ -6,6 +6,7 @@ mod assets;
 mod audit;
 mod connections;
 mod dag;
+mod dag_details;
 mod dags;
 mod dead_letters;
 pub(crate) mod errors;

@@ -72,6 +72,10 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
         assert!(!text.contains("49 {% raw"), "{path} evaluates templates of its data");
     }
 
+    // The documentation is what was written, and does nothing.
+    let dag = site.get(&admin, &url::dag(EVIL)).await?.text();
+    assert!(dag.contains("id=\"doc\">&#60;/title&#62;&#60;/script&#62;"), "{dag}");
+
     // As a download it is what the task printed, and no page.
     let whole = site.get(&admin, &format!("{}/log", url::task(EVIL, EVIL, EVIL, -1))).await;
     let whole = whole?;

@@ -2,6 +2,8 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
+use subak_core::decide::TryEnd;
+use subak_server::engine::Outcome;
 use subak_store::access::Role;
 
 use super::site::{Answer, Sender, Site, request};
@@ -45,6 +47,62 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "letter-of-topic", "/dead-letters/1").await?;
     check(&site, &admin, "letter-bytes", "/dead-letters/3").await?;
     check(&site, &admin, "error", "/dags/none").await?;
+    site.world.close().await
+}
+
+const ROUND: &str = "
+dag_id: round
+schedule: '30 6 * * *'
+timezone: Asia/Jakarta
+start_date: 2999-01-02
+catchup: false
+max_active_runs: 3
+max_active_tasks: 7
+doc_md: |
+  # Rounds
+  <b onclick=hacked()>[now](javascript:hacked())</b>
+params: {region: {type: string, default: <north>}}
+task_groups: {inner: {}}
+tasks:
+  first: {operator: noop}
+  second: {operator: noop, task_group: inner, depends_on: [first]}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let world = &site.world;
+    world.dags(ROUND).await?;
+    let viewer = site.browser(Role::Viewer).await?;
+    let mut hands = world.hands(1).await?;
+    let run = site.begin("round", "one").await?;
+    let first = hands.given("first").await;
+    hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
+    assert_eq!(world.ended(run).await?, "failed");
+    // A newer version has a task that the run does not know.
+    world.dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [second]}}\n")).await?;
+
+    let page = site.get(&viewer, "/dags/round").await?.text();
+    super::markup::assert_harmless("/dags/round", &page);
+    for part in [
+        "<a href=\"/dags/round/runs/one\">one</a>",
+        "<a class=\"aside\" href=\"/runs?dag=round\">",
+        "<g class=\"node s-failed\"",
+        "<g class=\"node s-upstream\"",
+        "<title>third · noop</title>",
+        "<dd>Asia/Jakarta</dd>",
+        "<dt>From</dt><dd>2999-01-0",
+        "<dt>Runs at once</dt><dd>3</dd>",
+        "<dt>Tasks of a run at once</dt><dd>7</dd>",
+        "<code>&#34;&#60;north&#62;&#34;</code>",
+        "# Rounds\n&#60;b onclick=hacked()&#62;[now](javascript:hacked())&#60;/b&#62;</pre>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("runs/one/tasks/third"), "{page}");
+    // Groups are folded until somebody wants to see what is in them.
+    let grid = site.get(&viewer, "/dags/round/grid").await?.text();
+    assert!(grid.contains("class=\"fold\" checked> inner"), "{grid}");
     site.world.close().await
 }
 

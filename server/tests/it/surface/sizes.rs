@@ -125,7 +125,8 @@ async fn a_dag_of_a_thousand_tasks_is_shown() -> anyhow::Result<()> {
     site.begin("thousand", "begun").await?;
     eprintln!("{TASKS} tasks, {RUNS} runs that have ended and one that goes on:");
     ask(&site, &browser, "/", 64).await?;
-    ask(&site, &browser, "/dags/thousand", 512).await?;
+    let page = ask(&site, &browser, "/dags/thousand", 512).await?;
+    assert!(page.text().contains("the code below has them, and the grid has their states"));
     ask(&site, &browser, "/dags/thousand/grid", 8 << 10).await?;
     for run in ["r3", "begun"] {
         let page = ask(&site, &browser, &format!("/dags/thousand/runs/{run}"), 1024).await?;
