@@ -154,7 +154,6 @@ texts! {
     clear_task: "Run this task again", "Jalankan ulang task ini";
     clear_task_sure: "Run this task and those after it again?", "Jalankan ulang task ini dan task sesudahnya?";
     cancelled: "Cancelled: {}", "Dibatalkan: {}";
-    tasks_not_shown: "{} more tasks are not shown.", "{} task lain tidak ditampilkan.";
     progress_done: "{} done", "{} selesai";
 
     log: "Log", "Log";

@@ -21,6 +21,7 @@ mod pulse;
 mod run;
 mod run_actions;
 mod run_live;
+mod run_rows;
 mod runs;
 mod task;
 mod task_events;
@@ -40,6 +41,7 @@ use crate::router::Routes;
 
 pub(crate) use home::Seen;
 pub(crate) use run::RunPart;
+pub(crate) use run_rows::Chosen;
 pub(crate) use watch::Part;
 
 pub(crate) fn routes(routes: Routes) -> Routes {
