@@ -42,6 +42,7 @@ use crate::router::Routes;
 pub(crate) use home::Seen;
 pub(crate) use run::RunPart;
 pub(crate) use run_rows::Chosen;
+pub(crate) use viewer::language;
 pub(crate) use watch::Part;
 
 pub(crate) fn routes(routes: Routes) -> Routes {

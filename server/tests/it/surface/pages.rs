@@ -107,6 +107,33 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.dags("{dag_id: sawah, tasks: {air: {operator: noop}}}").await?;
+    let admin = site.browser(Role::Admin).await?;
+    let said = [("accept-language", "id-ID,id;q=0.9"), ("sec-fetch-site", "same-origin")];
+    for (sender, path, words) in [
+        (&Sender::Stranger, "/sign-in", ["Kata sandi", "Satu jadwal, banyak saluran"]),
+        (&Sender::Stranger, "/sign-in/link?token=x", ["tautan ini sudah dipakai", "Masuk"]),
+        (&admin, "/dags/none", ["<h1>DAG tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
+        (&admin, "/no/such/page", ["<h1>Tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
+        (&admin, "/dags", ["sawah", "Run terakhir"]),
+        (&admin, "/runs", [">antre</option>", ">dipicu aset</option>"]),
+    ] {
+        let asked = request(sender, &Method::GET, path, &said)?;
+        let page = Answer::read(site.send(asked).await?).await?.text();
+        assert!(page.contains("<html lang=\"id\">"), "{path}: {page}");
+        for word in words {
+            assert!(page.contains(word), "{path} without {word}: {page}");
+        }
+        for english in ["Password", "Sign in", "Back to", "not found", ">queued<", "Last run"] {
+            assert!(!page.contains(english), "{path} has {english}: {page}");
+        }
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_may_only_look_sees_no_button() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let viewer = site.browser(Role::Viewer).await?;
