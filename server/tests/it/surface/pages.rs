@@ -5,6 +5,7 @@ use serde_json::json;
 use subak_core::decide::TryEnd;
 use subak_server::engine::Outcome;
 use subak_store::access::Role;
+use subak_testkit::peek;
 
 use super::site::{Answer, Sender, Site, request};
 use super::steady;
@@ -130,6 +131,37 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
             assert!(!page.contains(english), "{path} has {english}: {page}");
         }
     }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_page_counts_all_that_is_late() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let (viewer, store) = (site.browser(Role::Viewer).await?, &site.world.store);
+    for n in 0..10 {
+        let dag = format!("late{n}");
+        site.world
+            .dags(&format!(
+                "{{dag_id: {dag}, max_active_runs: 1, tasks: {{t: {{operator: noop}}}}}}"
+            ))
+            .await?;
+        site.begin(&dag, "first").await?;
+        site.begin(&dag, "second").await?;
+    }
+    // One of each goes on, and the other waits for its turn: for an hour, as it looks.
+    let waiting = site.world.until("runs to wait", async || {
+        let states = "SELECT string_agg(state::text || n, ' ' ORDER BY state::text)
+                      FROM (SELECT state, count(*) AS n FROM run GROUP BY state) s";
+        Ok(peek::text(store, states).await?.as_deref() == Some("queued10 running10"))
+    });
+    waiting.await?;
+    let hour = "UPDATE run SET run_after = now() - interval '1 hour' WHERE state = 'queued'";
+    peek::meddle(store, hour).await?;
+    let page = site.get(&viewer, "/").await?.text();
+    assert!(page.contains("s-retry\" href=\"#home-late\"><b>10</b>"), "{page}");
+    let (_, late) = page.split_once("id=\"home-late\"").expect("there is a list of them");
+    assert_eq!(late.matches("href=\"/dags/late").count(), 8, "{page}");
+    assert!(late.contains("and 2 more") && late.contains("1 runs wait"), "{late}");
     site.world.close().await
 }
 
