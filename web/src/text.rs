@@ -98,6 +98,7 @@ texts! {
     paused: "Paused", "Dijeda";
     all_tags: "All tags", "Semua tag";
     no_dags: "No DAG yet. Put a YAML file into the DAG folder: it appears here within seconds.", "Belum ada DAG. Letakkan berkas YAML di folder DAG: ia muncul di sini dalam hitungan detik.";
+    nothing_matches: "Nothing matches.", "Tidak ada yang cocok.";
     no_match: "No DAG matches.", "Tidak ada DAG yang cocok.";
     schedule: "Schedule", "Jadwal";
     by_hand: "by hand", "manual";

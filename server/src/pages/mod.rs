@@ -13,6 +13,7 @@ pub(crate) mod errors;
 mod grid;
 mod home;
 mod import_errors;
+mod listing;
 mod log_end;
 mod map;
 mod pools;

@@ -114,7 +114,7 @@ fn data_is_looked_at_and_what_tasks_reach_is_kept() {
     assert!(!scene.text().contains("hunter2"));
 
     scene.open("/pools");
-    scene.fill("[name=name]", "warehouse");
+    scene.fill("section [name=name]", "warehouse");
     scene.fill("section [name=slots]", "3");
     browser.click("section form button.primary");
     browser.until("document.body.innerText.includes('0 / 3')");

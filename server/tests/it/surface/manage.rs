@@ -49,6 +49,50 @@ async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let (admin, store) = (site.browser(Role::Admin).await?, &site.world.store);
+    let many = "INSERT INTO pool (name, slots, include_deferred, description)
+                SELECT 'pool_' || n, 1, false, '' FROM generate_series(100, 159) AS n";
+    peek::meddle(store, many).await?;
+    let files: Vec<(String, String)> =
+        (100..160).map(|n| (format!("file_{n}.yaml"), "no DAG".to_owned())).collect();
+    store.import_errors_replace(&files).await?;
+    for name in ["nightly", "daily"] {
+        let user = store.user_create(name, None, Role::Viewer).await?;
+        store.api_token_create(&user, &format!("{name} load"), None, None).await?;
+        let value = json!({"conn_type": "http", "host": "http://localhost"});
+        store.connection_put(&key(), name, "http", None, &value).await?;
+    }
+    site.world.dags("{dag_id: one, tasks: {t: {operator: noop}}}").await?;
+    let _worker = site.world.worker(1).await?;
+    for (path, found, hidden) in [
+        ("/pools?name=L_14", "pool_145", "pool_139"),
+        ("/import-errors?name=e_14", "file_145.yaml", "file_139.yaml"),
+        ("/users?name=night", ">nightly<", ">daily<"),
+        ("/tokens?name=night", "nightly load", "daily load"),
+        ("/connections?name=NIGHT", "id=\"connection-nightly\"", "connection-daily"),
+        ("/workers?name=ork", "<span class=\"name\">worker</span>", "Nothing matches."),
+        ("/workers?name=none", "Nothing matches.", "<span class=\"name\">worker</span>"),
+        ("/dags/one/versions?name=test", "<code>test.yaml</code>", "Nothing"),
+        ("/dags/one/versions?name=9", "value=\"9\"", "<code>test.yaml</code>"),
+    ] {
+        let page = site.get(&admin, path).await?.text();
+        assert!(page.contains(found) && !page.contains(hidden), "{path}: {page}");
+    }
+    for (path, first, last) in
+        [("/pools", "pool_100", "pool_159"), ("/import-errors", "file_100.yaml", "file_159.yaml")]
+    {
+        let page = site.get(&admin, path).await?.text();
+        assert!(page.contains("1–50 / 60") && page.contains(first) && !page.contains(last));
+        assert!(page.contains(&format!("href=\"{path}?name=&#38;offset=50\"")), "{page}");
+        let page = site.get(&admin, &format!("{path}?offset=50")).await?.text();
+        assert!(page.contains("51–60 / 60") && !page.contains(first) && page.contains(last));
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let op = site.browser(Role::Op).await?;
