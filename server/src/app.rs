@@ -13,14 +13,14 @@ use crate::counts::{Answered, Counts};
 use crate::engine::Engine;
 use crate::fresh::Fresh;
 use crate::gateway::Requests;
-use crate::pages::{Part, RunPart, Seen};
+use crate::pages::{Chosen, Part, RunPart, Seen};
 use crate::previews::Previews;
 use crate::probes::Probes;
 use crate::topics::Topics;
 use crate::versions::Versions;
 
-/// Live parts of runs' pages: by the run's key, buttons or none, and language.
-type RunParts = Fresh<(i64, bool, &'static str), Option<Arc<RunPart>>>;
+/// Live parts of runs' pages: by the run's key, the rows shown, buttons or none, and language.
+type RunParts = Fresh<(i64, Chosen, bool, &'static str), Option<Arc<RunPart>>>;
 
 /// Grids: by DAG and language.
 type Grids = Fresh<(String, &'static str), Option<Part>>;

@@ -67,6 +67,23 @@
   log.addEventListener("scroll", () => {
     follow.checked = log.scrollTop + log.clientHeight >= log.scrollHeight - 24;
   });
-  new MutationObserver(() => { if (find.value) look(); toEnd(); }).observe(log, { childList: true });
+  // Of a log that grows the end is kept: a browser's memory has an end, too.
+  const most = { lines: 5000, chars: 4 << 20 };
+  const count = (nodes) => [...nodes].reduce((all, it) => all + it.textContent.length, 0);
+  let chars = count(log.children);
+  const trim = () => {
+    let left = chars;
+    while (log.childElementCount > most.lines || (left > most.chars && log.childElementCount > 1)) {
+      left -= log.firstElementChild.textContent.length;
+      log.firstElementChild.remove();
+      document.getElementById("log-cut").hidden = false;
+    }
+  };
+  new MutationObserver((changes) => {
+    for (const it of changes) chars += count(it.addedNodes) - count(it.removedNodes);
+    trim();
+    if (find.value) look();
+    toEnd();
+  }).observe(log, { childList: true });
   toEnd();
 })();

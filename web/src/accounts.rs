@@ -4,6 +4,7 @@ use askama::Template;
 
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::pager::{Find, Pager};
 use crate::render;
 
 /// The users, for administrators.
@@ -11,6 +12,8 @@ use crate::render;
 #[template(path = "users.html")]
 pub struct UsersPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
+    pub pager: Pager,
     pub rows: Vec<UserRow>,
     /// A sign-in link that was just made: whose, and its address.
     pub link: Option<(String, String)>,
@@ -41,6 +44,8 @@ pub struct GrantRow {
 #[template(path = "tokens.html")]
 pub struct TokensPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
+    pub pager: Pager,
     pub rows: Vec<TokenRow>,
     /// Shown once: the secret of a token that was just made.
     pub secret: Option<String>,

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::frame::Frame;
+use crate::pager::{Find, Pager};
 use crate::render;
 
 /// The page.
@@ -10,6 +11,8 @@ use crate::render;
 #[template(path = "connections.html")]
 pub struct ConnectionsPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
+    pub pager: Pager,
     pub rows: Vec<ConnectionRow>,
     /// Why places are missing.
     pub problem: Option<String>,

@@ -36,10 +36,26 @@ pub struct DagPage<'a> {
     pub broken: Option<String>,
     pub has_params: bool,
     pub graph: GraphView,
+    /// The newest run, whose states the graph has: its name and page.
+    pub newest: Option<(String, String)>,
+    /// Its runs, to act on several at once.
+    pub runs_href: String,
+    pub details: Details,
     /// Markup made by [`crate::source::markup`].
     pub source: String,
     pub runs: Vec<RunRow>,
     pub pager: Pager,
+}
+
+/// What else its file says, but for its tasks.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// What it is called, and the value.
+    pub facts: Vec<(&'static str, String)>,
+    /// Names of params and their defaults, as JSON.
+    pub params: Vec<(String, String)>,
+    /// `doc_md`, as it was written: a page is no place for other people's markup.
+    pub doc: String,
 }
 
 /// A run in a list.

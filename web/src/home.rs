@@ -26,6 +26,8 @@ pub struct Home {
     pub goes_on: Vec<HomeRun>,
     pub has_failed: Vec<HomeRun>,
     pub late: Vec<LateRow>,
+    /// How many more there are.
+    pub late_more: Option<String>,
 }
 
 /// A number that leads to what it counts.

@@ -4,7 +4,7 @@ use askama::Template;
 
 use crate::format::Stamp;
 use crate::frame::Frame;
-use crate::pager::Pager;
+use crate::pager::{Find, Pager};
 use crate::render;
 
 /// The list, the newest first.
@@ -12,6 +12,7 @@ use crate::render;
 #[template(path = "import_errors.html")]
 pub struct ImportErrorsPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
     pub rows: Vec<ImportErrorRow>,
     pub pager: Pager,
 }

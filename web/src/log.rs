@@ -2,6 +2,10 @@
 
 use std::fmt::Write as _;
 
+/// Changes of looks in one line; what follows looks as text does. A page stays readable, and small,
+/// whatever a task prints.
+const SPANS_MOST: usize = 100;
+
 /// Returns lines as markup: one element each, numbered from `first`.
 #[must_use]
 pub fn markup(lines: &[Vec<u8>], first: u64) -> String {
@@ -81,12 +85,14 @@ impl Style {
 }
 
 fn push_line(out: &mut String, line: &str) {
-    let mut style = Style::default();
+    let (mut style, mut spans) = (Style::default(), 0);
     let mut rest = line;
     while let Some(at) = rest.find('\x1b') {
-        push_text(out, &rest[..at], style);
+        spans += usize::from(push_text(out, &rest[..at], style));
         let (codes, after) = escape_sequence(&rest[at..]);
-        if let Some(codes) = codes {
+        if spans >= SPANS_MOST {
+            style = Style::default();
+        } else if let Some(codes) = codes {
             style.apply(codes);
         }
         rest = after;
@@ -119,9 +125,10 @@ fn escape_sequence(text: &str) -> (Option<&str>, &str) {
     (None, chars.as_str())
 }
 
-fn push_text(out: &mut String, text: &str, style: Style) {
+/// Returns whether it took an element.
+fn push_text(out: &mut String, text: &str, style: Style) -> bool {
     if text.is_empty() {
-        return;
+        return false;
     }
     let classes = style.classes();
     if !classes.is_empty() {
@@ -133,6 +140,7 @@ fn push_text(out: &mut String, text: &str, style: Style) {
     if !classes.is_empty() {
         out.push_str("</span>");
     }
+    !classes.is_empty()
 }
 
 fn push_char(out: &mut String, c: char) {
@@ -179,6 +187,9 @@ mod tests {
         check(b"\x1b[38;5;200mx\x1b[38;2;1;2;3my\x1b[92mz", "xy<span class=\"c10\">z</span>");
         check(b"\x1b]0;title\x07shown\x1b]8;;http://x\x1b\\link", "shownlink");
         check(b"\x1b[2Jclean\x1b[", "clean");
+        let bomb = markup(&["\x1b[31ma\x1b[42;1mb".repeat(10_000).into_bytes()], 1);
+        assert_eq!(bomb.matches("<span").count(), SPANS_MOST + 1);
+        assert!(bomb.len() < 20_000 + (SPANS_MOST + 2) * 40, "{} bytes", bomb.len());
         check(b"\x1b[31m\"><b>", "<span class=\"c1\">&quot;&gt;&lt;b&gt;</span>");
     }
 }

@@ -1,4 +1,4 @@
-//! Links to the pages before and after the one shown.
+//! Links to the pages before and after the one shown, and the field by which a list is searched.
 
 /// Where a list goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -7,6 +7,16 @@ pub struct Pager {
     pub range: String,
     pub previous: Option<String>,
     pub next: Option<String>,
+}
+
+/// What is looked for in a list of names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Find {
+    /// Where the list is.
+    pub action: String,
+    pub name: String,
+    /// There is something to be found, or something was looked for.
+    pub is_shown: bool,
 }
 
 impl Pager {

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::frame::Frame;
+use crate::pager::{Find, Pager};
 use crate::render;
 
 /// The list.
@@ -10,6 +11,8 @@ use crate::render;
 #[template(path = "pools.html")]
 pub struct PoolsPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
+    pub pager: Pager,
     pub rows: Vec<PoolRow>,
     pub problem: Option<String>,
 }

@@ -6,6 +6,8 @@ use crate::badge::Badge;
 use crate::format::Stamp;
 use crate::frame::Frame;
 use crate::graph::GraphView;
+use crate::map::StateLink;
+use crate::pager::Pager;
 use crate::render;
 
 /// The page.
@@ -42,10 +44,16 @@ pub struct RunLive {
     pub cancelled: Option<String>,
     pub progress: Progress,
     pub graph: GraphView,
+    /// Where its changes come from.
+    pub events: String,
     pub tasks: Vec<TaskRow>,
+    /// States to choose from.
+    pub states: Vec<StateLink>,
+    /// One of them is chosen.
+    pub is_chosen: bool,
+    pub pager: Pager,
     /// The middle and the end of the time that the tasks' bars lie in.
     pub axis: Vec<String>,
-    pub not_shown: Option<String>,
     /// How many rows were rejected, and where their dead letters are.
     pub rejected: Option<(String, String)>,
     pub can_cancel: bool,

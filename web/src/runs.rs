@@ -1,7 +1,9 @@
 //! Runs of all DAGs: a list to search, and to act on several at once.
 
 use askama::Template;
+use subak_core::state::RunState;
 
+use crate::badge::Badge;
 use crate::dag::RunRow;
 use crate::frame::Frame;
 use crate::pager::Pager;
@@ -56,6 +58,24 @@ impl RunsPage<'_> {
     /// Whether any of them may be acted on.
     fn can_act(&self) -> bool {
         self.rows.iter().any(|row| row.can_act)
+    }
+
+    /// What a state is called.
+    fn state_label(&self, state: &str) -> &'static str {
+        let t = self.frame.t;
+        RunState::parse(state).map_or(t.state_none, |state| Badge::run(state, t).label)
+    }
+
+    /// What a type of runs is called.
+    fn type_label(&self, kind: &str) -> &'static str {
+        let t = self.frame.t;
+        match kind {
+            "scheduled" => t.type_scheduled,
+            "manual" => t.type_manual,
+            "backfill" => t.type_backfill,
+            "asset_triggered" => t.type_asset,
+            _ => t.type_operator,
+        }
     }
 
     /// What an action is called.

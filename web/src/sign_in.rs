@@ -3,11 +3,12 @@
 use askama::Template;
 
 use crate::render;
-use crate::text::{ENGLISH, Text};
+use crate::text::Text;
 
 /// The form, and what was wrong with what was sent before.
 #[derive(Debug)]
 pub struct SignIn<'a> {
+    pub t: &'static Text,
     /// Where to go afterwards.
     pub next: &'a str,
     pub username: &'a str,
@@ -31,7 +32,7 @@ impl SignIn<'_> {
     #[must_use]
     pub fn page(&self) -> String {
         render(&Page {
-            t: &ENGLISH,
+            t: self.t,
             next: self.next,
             username: self.username,
             problem: self.problem,

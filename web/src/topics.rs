@@ -4,6 +4,7 @@ use askama::Template;
 
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::pager::Pager;
 use crate::render;
 
 /// The list.
@@ -15,6 +16,9 @@ pub struct TopicsPage<'a> {
     pub connections: Vec<String>,
     /// The one that is shown; empty: there is none.
     pub connection: String,
+    /// What is looked for.
+    pub name: String,
+    pub pager: Pager,
     /// Cluster and brokers.
     pub about: String,
     pub rows: Vec<TopicRow>,

@@ -1,6 +1,7 @@
 //! The form that starts a run: a field for each parameter, made of its schema.
 
 use askama::Template;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
 
@@ -29,21 +30,32 @@ pub struct TriggerPage<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub name: String,
+    /// What people call it; empty: its name.
+    pub title: String,
     /// The field's name in the form.
     pub key: String,
     pub kind: FieldKind,
     pub value: String,
     pub description: String,
     pub is_required: bool,
+    /// Left empty it is null.
+    pub is_nullable: bool,
     pub options: Vec<String>,
     pub minimum: String,
     pub maximum: String,
+    /// What a whole text must match, as browsers check it.
+    pub pattern: String,
 }
 
 /// What a field is filled in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     Text,
+    /// Text of several lines.
+    Lines,
+    Date,
+    /// An instant, in UTC.
+    DateTime,
     Integer,
     Number,
     Boolean,
@@ -51,19 +63,72 @@ pub enum FieldKind {
     Json,
 }
 
+/// The types that a schema names.
+fn types(schema: &Value) -> Vec<&str> {
+    match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
 impl FieldKind {
     fn of(schema: &Value) -> Self {
         if schema["enum"].is_array() {
             return Self::Choice;
         }
-        match schema["type"].as_str() {
-            Some("string") | None => Self::Text,
-            Some("integer") => Self::Integer,
-            Some("number") => Self::Number,
-            Some("boolean") => Self::Boolean,
-            Some(_) => Self::Json,
+        let mut types = types(schema);
+        let named = types.len();
+        types.retain(|it| *it != "null");
+        match (types.as_slice(), schema["format"].as_str()) {
+            ([] | ["string"], Some("date")) => Self::Date,
+            ([] | ["string"], Some("date-time")) => Self::DateTime,
+            ([] | ["string"], Some("multiline")) => Self::Lines,
+            ([] | ["string"], _) => Self::Text,
+            (["integer"], _) => Self::Integer,
+            (["number"] | ["integer", "number"] | ["number", "integer"], _) => Self::Number,
+            // A box is ticked or not; a third answer has to be chosen.
+            (["boolean"], _) if named > 1 => Self::Choice,
+            (["boolean"], _) => Self::Boolean,
+            _ => Self::Json,
         }
     }
+
+    /// A value as a field of this kind holds it; `None`: it cannot.
+    fn shown(self, value: &Value) -> Option<String> {
+        match (self, value) {
+            (_, Value::Null) => Some(String::new()),
+            (Self::Json, value) => Some(value.to_string()),
+            (Self::Date, Value::String(text)) => {
+                text.parse::<NaiveDate>().ok().map(|_| text.clone())
+            }
+            (Self::DateTime, Value::String(text)) => {
+                instant(text).map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string())
+            }
+            (_, value) => Some(plain(value)),
+        }
+    }
+}
+
+/// A value as text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// An instant with its zone.
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
+}
+
+/// An instant as browsers send it: without a zone, with or without seconds.
+fn local_instant(text: &str) -> Option<DateTime<Utc>> {
+    let parse = |pattern| NaiveDateTime::parse_from_str(text, pattern).ok();
+    let at = parse("%Y-%m-%dT%H:%M:%S%.f").or_else(|| parse("%Y-%m-%dT%H:%M"))?;
+    Some(at.and_utc())
 }
 
 impl Field {
@@ -72,79 +137,102 @@ impl Field {
     pub fn new(name: &str, param: &Param) -> Self {
         let schema = &param.schema;
         let mut kind = FieldKind::of(schema);
+        let types = types(schema);
+        let options = schema["enum"].as_array();
         // Anything goes, and the default is no text: show it as it is.
         if kind == FieldKind::Text
-            && schema["type"].is_null()
+            && types.is_empty()
             && param.default.as_ref().is_some_and(|value| !value.is_string() && !value.is_null())
         {
             kind = FieldKind::Json;
         }
+        // A default that is not what its format says, as a template is not, stays readable.
+        if param.default.as_ref().is_some_and(|value| kind.shown(value).is_none()) {
+            kind = FieldKind::Text;
+        }
+        let is_nullable = match options {
+            Some(options) => options.contains(&Value::Null),
+            None if types.is_empty() => param.default == Some(Value::Null),
+            None => types.contains(&"null"),
+        };
+        let text = |key: &str| schema[key].as_str().unwrap_or_default().to_owned();
         let bound =
             |key: &str| schema[key].as_number().map_or_else(String::new, ToString::to_string);
+        let options = match options {
+            Some(options) => options.iter().map(plain).collect(),
+            None if kind == FieldKind::Choice => ["", "true", "false"].map(str::to_owned).into(),
+            None => Vec::new(),
+        };
+        // A schema's pattern matches anywhere, a browser's the whole text.
+        let pattern = schema["pattern"].as_str().map(|pattern| format!(".*(?:{pattern}).*"));
         Self {
             name: name.to_owned(),
+            title: text("title"),
             key: format!("param.{name}"),
             kind,
-            value: param
-                .default
-                .as_ref()
-                .filter(|it| !it.is_null())
-                .map_or_else(String::new, shown),
-            description: schema["description"].as_str().unwrap_or_default().to_owned(),
-            is_required: param.default.is_none(),
-            options: schema["enum"]
-                .as_array()
-                .map(|all| all.iter().map(shown).collect())
-                .unwrap_or_default(),
+            value: param.default.as_ref().and_then(|it| kind.shown(it)).unwrap_or_default(),
+            description: text("description"),
+            is_required: param.default.is_none() && !is_nullable,
+            is_nullable,
+            options,
             minimum: bound("minimum"),
             maximum: bound("maximum"),
+            pattern: pattern.unwrap_or_default(),
         }
     }
 
     /// Fills the field with a value.
     pub fn fill(&mut self, value: &Value) {
-        self.value = shown(value);
+        match self.kind.shown(value) {
+            Some(shown) => self.value = shown,
+            None => (self.kind, self.value) = (FieldKind::Text, plain(value)),
+        }
     }
 
     /// Reads what was filled in. `None`: the default holds.
-    fn read(&self, given: &str, schema: &Value, t: &Text) -> Result<Option<Value>, String> {
+    fn read(&self, given: &str, param: &Param, t: &Text) -> Result<Option<Value>, String> {
         let problem = |what: &str| format!("{} {what}", self.name);
-        let given_trimmed = given.trim();
+        let given = given.replace("\r\n", "\n");
+        let trimmed = given.trim();
+        if param.default.is_some() && given == self.value {
+            return Ok(None);
+        }
         match self.kind {
-            FieldKind::Boolean => Ok(Some(Value::Bool(given_trimmed == "true"))),
-            _ if given_trimmed.is_empty() && self.kind != FieldKind::Text => {
-                if self.is_required {
-                    Err(problem(t.value_missing))
-                } else {
-                    Ok(None)
-                }
+            FieldKind::Boolean => Ok(Some(Value::Bool(trimmed == "true"))),
+            FieldKind::Choice if !self.options.contains(&given) && !given.is_empty() => {
+                Ok(Some(Value::from(given)))
             }
-            FieldKind::Text if given.is_empty() && self.is_required => {
-                Err(problem(t.value_missing))
+            FieldKind::Choice if self.options.contains(&given) => {
+                let mut known = param.schema["enum"].as_array().into_iter().flatten();
+                let value = known.find(|it| plain(it) == given).cloned();
+                let of_boolean = || serde_json::from_str(&given).unwrap_or_default();
+                Ok(Some(value.unwrap_or_else(of_boolean)))
             }
-            FieldKind::Text => Ok(Some(Value::String(given.to_owned()))),
-            FieldKind::Integer | FieldKind::Number => serde_json::from_str(given_trimmed)
+            _ if trimmed.is_empty() && self.is_nullable => Ok(Some(Value::Null)),
+            FieldKind::Text | FieldKind::Lines if !given.is_empty() || !self.is_required => {
+                Ok(Some(Value::String(given)))
+            }
+            _ if trimmed.is_empty() && self.is_required => Err(problem(t.value_missing)),
+            _ if trimmed.is_empty() => Ok(None),
+            FieldKind::DateTime => {
+                let Some(at) = local_instant(trimmed) else { return Ok(Some(given.into())) };
+                let default = param.default.as_ref().and_then(Value::as_str).and_then(instant);
+                let text = at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+                Ok(Some(Value::String(text)).filter(|_| default != Some(at)))
+            }
+            FieldKind::Integer | FieldKind::Number => serde_json::from_str(trimmed)
                 .ok()
                 .filter(Value::is_number)
                 .map(Some)
                 .ok_or_else(|| problem(t.not_number)),
-            FieldKind::Choice => {
-                let known = schema["enum"].as_array().into_iter().flatten();
-                let same = |it: &&Value| {
-                    it.as_str().map_or_else(|| it.to_string(), str::to_owned) == given
-                };
-                Ok(Some(known.clone().find(same).cloned().unwrap_or_else(|| Value::from(given))))
-            }
-            FieldKind::Json => serde_json::from_str(given)
+            FieldKind::Json => serde_json::from_str(trimmed)
                 .map(Some)
                 .map_err(|error| problem(&t.fill(t.not_json, error))),
+            FieldKind::Text | FieldKind::Lines | FieldKind::Date | FieldKind::Choice => {
+                Ok(Some(Value::String(given)))
+            }
         }
     }
-}
-
-/// A value as a field shows it.
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Returns the configuration that a sent form asks for, or what is wrong with it. Only values that
@@ -162,13 +250,9 @@ pub fn conf_of_form<'a>(
         if text.is_none() && field.kind != FieldKind::Boolean {
             continue;
         }
-        match field.read(&text.unwrap_or_default(), &param.schema, t) {
+        match field.read(&text.unwrap_or_default(), param, t) {
             Ok(Some(value)) if Some(&value) != param.default.as_ref() => {
-                // An empty text in the place of a null default is nothing.
-                let is_nothing = value == "" && param.default == Some(Value::Null);
-                if !is_nothing {
-                    conf.insert(name.clone(), value);
-                }
+                conf.insert(name.clone(), value);
             }
             Ok(_) => {}
             Err(problem) => problems.push(problem),
@@ -230,6 +314,70 @@ mod tests {
         ];
         let conf = json!({"most": 12, "dry": false, "level": 2, "list": [1], "extra": null});
         assert_eq!(read(&given), Ok(conf));
+    }
+
+    /// A field, and what comes of what is given in it: `None`, the default.
+    fn one(schema: Value, default: Option<Value>, given: &str) -> (Field, Option<Value>) {
+        let params = BTreeMap::from([("p".to_owned(), Param { schema, default })]);
+        let field = Field::new("p", &params["p"]);
+        let get = |key: &str| (key == "param.p").then(|| given.to_owned());
+        let conf = conf_of_form(params.iter(), get, &ENGLISH).unwrap();
+        (field, conf.get("p").cloned())
+    }
+
+    #[test]
+    fn what_may_be_null_is_null_when_it_is_left_empty() {
+        let nullable = |kind: &str| json!({"type": [kind, "null"]});
+        for (kind, of, given, value) in [
+            ("integer", FieldKind::Integer, "12", json!(12)),
+            ("number", FieldKind::Number, "1.5", json!(1.5)),
+            ("string", FieldKind::Text, "x", json!("x")),
+            ("boolean", FieldKind::Choice, "false", json!(false)),
+            ("array", FieldKind::Json, "[1]", json!([1])),
+        ] {
+            let (field, filled) = one(nullable(kind), Some(Value::Null), given);
+            assert_eq!(
+                (field.kind, &*field.value, filled),
+                (of, "", Some(value.clone())),
+                "{kind}"
+            );
+            assert_eq!(one(nullable(kind), Some(Value::Null), "").1, None, "{kind}");
+            // Emptied, it is null and not its default; without a default null is an answer.
+            assert_eq!(one(nullable(kind), Some(value), "").1, Some(Value::Null), "{kind}");
+            let (field, empty) = one(nullable(kind), None, "");
+            assert_eq!((field.is_required, empty), (false, Some(Value::Null)), "{kind}");
+        }
+        assert_eq!(one(json!({"enum": ["a", null]}), Some(json!("a")), "").1, Some(Value::Null));
+        assert_eq!(one(json!({}), Some(Value::Null), "").1, None);
+        // Of several types the value says which, as JSON.
+        let mixed = json!({"type": ["string", "integer"]});
+        let (field, filled) = one(mixed, Some(json!("a")), "5");
+        assert_eq!((field.kind, &*field.value, filled), (FieldKind::Json, "\"a\"", Some(json!(5))));
+        // A remembered null is an empty field.
+        let (mut field, _) = one(nullable("integer"), Some(json!(3)), "3");
+        assert_eq!(field.value, "3");
+        field.fill(&Value::Null);
+        assert_eq!(field.value, "");
+    }
+
+    #[test]
+    fn dates_are_chosen_and_instants_are_in_utc() {
+        let of = |format: &str| json!({"type": "string", "format": format});
+        let (field, given) = one(of("date"), Some(json!("2026-01-02")), "2026-03-04");
+        assert_eq!((field.kind, &*field.value), (FieldKind::Date, "2026-01-02"));
+        assert_eq!(given, Some(json!("2026-03-04")));
+        let noon = Some(json!("2026-01-02T12:00:00+07:00"));
+        let (mut field, same) = one(of("date-time"), noon.clone(), "2026-01-02T05:00");
+        assert_eq!((field.kind, &*field.value), (FieldKind::DateTime, "2026-01-02T05:00:00"));
+        assert_eq!(same, None);
+        let later = one(of("date-time"), noon, "2026-01-02T05:00:30").1;
+        assert_eq!(later, Some(json!("2026-01-02T05:00:30Z")));
+        field.fill(&json!("whenever"));
+        assert_eq!((field.kind, &*field.value), (FieldKind::Text, "whenever"));
+        let template = one(of("date-time"), Some(json!("{{ ds }}")), "{{ ds }}");
+        assert_eq!((template.0.kind, template.1), (FieldKind::Text, None));
+        let lines = one(of("multiline"), Some(json!("a\nb")), "a\r\nb");
+        assert_eq!((lines.0.kind, lines.1), (FieldKind::Lines, None));
     }
 
     #[test]

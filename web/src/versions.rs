@@ -7,7 +7,7 @@ use askama::filters::{Html, escape};
 
 use crate::format::Stamp;
 use crate::frame::Frame;
-use crate::pager::Pager;
+use crate::pager::{Find, Pager};
 use crate::render;
 
 /// The page.
@@ -15,6 +15,7 @@ use crate::render;
 #[template(path = "versions.html")]
 pub struct VersionsPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
     pub dag_id: String,
     pub dag_href: String,
     pub versions: Vec<VersionRow>,

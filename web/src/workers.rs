@@ -4,6 +4,7 @@ use askama::Template;
 
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::pager::{Find, Pager};
 use crate::render;
 
 /// The list.
@@ -11,6 +12,8 @@ use crate::render;
 #[template(path = "workers.html")]
 pub struct WorkersPage<'a> {
     pub frame: Frame<'a>,
+    pub find: Find,
+    pub pager: Pager,
     pub rows: Vec<WorkerRow>,
 }
 

@@ -33,18 +33,18 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
         Err(ApiError::SignInNeeded) => return sign_in_needed(&parts),
         Err(error) => return refusal(error, &parts),
     }
-    let for_people = is_page(&parts);
+    let (for_people, t) = (is_page(&parts), pages::language(&parts.headers));
     let caller = parts.extensions.get::<Caller>().cloned();
     let (request, record) = match audit::begin(parts, body, caller.as_ref()).await {
         Ok(begun) => begun,
-        Err(error) if for_people => return pages::errors::page(&error),
+        Err(error) if for_people => return pages::errors::page(&error, t),
         Err(error) => return error.into_response(),
     };
     let response = next.run(request).await;
     if let Some(record) = record {
         record.end(&gate.app.store, response.status()).await;
     }
-    if for_people { pages::errors::dress(response).await } else { response }
+    if for_people { pages::errors::dress(response, t).await } else { response }
 }
 
 impl Gate {
@@ -122,7 +122,11 @@ fn is_page(request: &Parts) -> bool {
 }
 
 fn refusal(error: ApiError, request: &Parts) -> Response {
-    if is_page(request) { pages::errors::page(&error) } else { error.into_response() }
+    if is_page(request) {
+        pages::errors::page(&error, pages::language(&request.headers))
+    } else {
+        error.into_response()
+    }
 }
 
 /// A browser is led to the sign-in page and back; everybody else is told.

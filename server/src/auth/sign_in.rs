@@ -16,6 +16,7 @@ use subak_web::url::encode;
 
 use crate::app::App;
 use crate::extract::Query;
+use crate::pages::language;
 use crate::problem::ApiError;
 
 pub(super) type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
@@ -48,10 +49,11 @@ pub(super) fn sign_in_location(back: &str) -> String {
 
 pub(super) async fn form(
     State(app): State<App>,
+    headers: HeaderMap,
     Query(Next { next }): Query<Next>,
 ) -> Html<String> {
-    let by_provider = app.oidc.is_some();
-    Html(SignIn { next: &next, username: "", problem: None, by_provider }.page())
+    let (t, by_provider) = (language(&headers), app.oidc.is_some());
+    Html(SignIn { t, next: &next, username: "", problem: None, by_provider }.page())
 }
 
 pub(super) async fn submit(
@@ -65,8 +67,13 @@ pub(super) async fn submit(
         Ok(user) => begin(&app, &headers, &user, &given.next).await,
         Err(error @ (ApiError::BadPassword | ApiError::TooManySignIns(_))) => {
             let status = error.shape().status;
-            let problem = error.to_string();
+            let t = language(&headers);
+            let problem = match error {
+                ApiError::TooManySignIns(secs) => t.fill(t.too_many_sign_ins, secs),
+                _ => t.bad_password.to_owned(),
+            };
             let page = SignIn {
+                t,
                 next: &given.next,
                 username: &given.username,
                 problem: Some(&problem),
@@ -92,11 +99,10 @@ pub(super) async fn link(
             begin(&app, &headers, &user, "/").await
         }
         None => {
-            let problem = ApiError::BadLink.to_string();
-            let by_provider = app.oidc.is_some();
-            let page =
-                SignIn { next: "", username: "", problem: Some(&problem), by_provider }.page();
-            Ok((StatusCode::UNAUTHORIZED, Html(page)).into_response())
+            let (t, by_provider) = (language(&headers), app.oidc.is_some());
+            let problem = Some(t.bad_link);
+            let page = SignIn { t, next: "", username: "", problem, by_provider };
+            Ok((ApiError::BadLink.shape().status, Html(page.page())).into_response())
         }
     }
 }

@@ -12,12 +12,13 @@ use subak_store::access::{GrantOn, NewUserError, Role, User};
 use subak_web::accounts::{GrantRow, TokenRow, TokensPage, UserRow, UsersPage};
 use subak_web::format::Stamp;
 
+use super::listing::{NameQuery, PAGE};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::audit::Trail;
 use crate::auth::sign_in_path;
 use crate::clock;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,13 +56,15 @@ pub(super) struct NewToken {
 pub(super) async fn users(
     State(app): State<App>,
     viewer: Viewer,
+    Query(query): Query<NameQuery>,
 ) -> Result<Html<String>, ApiError> {
-    users_page(&app, &viewer, None, None).await
+    users_page(&app, &viewer, &query, None, None).await
 }
 
 async fn users_page(
     app: &App,
     viewer: &Viewer,
+    query: &NameQuery,
     link: Option<(String, String)>,
     problem: Option<String>,
 ) -> Result<Html<String>, ApiError> {
@@ -82,8 +85,10 @@ async fn users_page(
         is_self: user.username == viewer.name(),
         name: user.username,
     };
-    let rows = app.store.user_list().await?.into_iter().map(row).collect();
-    Ok(Html(UsersPage { frame: viewer.frame(), rows, link, problem }.page()))
+    let found = app.store.user_page(&query.wanted(), PAGE, query.offset()).await?;
+    let (find, pager) = query.ways("/users", found.items.len(), found.total);
+    let rows = found.items.into_iter().map(row).collect();
+    Ok(Html(UsersPage { frame: viewer.frame(), find, pager, rows, link, problem }.page()))
 }
 
 /// Makes a user, and a link that signs them in once.
@@ -102,7 +107,9 @@ pub(super) async fn user_add(
         }
         Err(NewUserError::Store(error)) => Err(error.into()),
         Err(error) => {
-            let page = users_page(&app, &viewer, None, Some(error.to_string())).await?;
+            let page =
+                users_page(&app, &viewer, &NameQuery::default(), None, Some(error.to_string()))
+                    .await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
@@ -177,18 +184,21 @@ pub(super) async fn user_disable(
 pub(super) async fn tokens(
     State(app): State<App>,
     viewer: Viewer,
+    Query(query): Query<NameQuery>,
 ) -> Result<Html<String>, ApiError> {
-    tokens_page(&app, &viewer, None).await
+    tokens_page(&app, &viewer, &query, None).await
 }
 
 async fn tokens_page(
     app: &App,
     viewer: &Viewer,
+    query: &NameQuery,
     secret: Option<String>,
 ) -> Result<Html<String>, ApiError> {
     let (now, t) = (clock::now(), viewer.t);
     let whose = (!viewer.is_admin()).then(|| viewer.user());
-    let rows = app.store.api_token_list(whose).await?;
+    let found = app.store.api_token_page(whose, &query.wanted(), PAGE, query.offset()).await?;
+    let (find, pager) = query.ways("/tokens", found.items.len(), found.total);
     let row = |it: subak_store::access::TokenRow| TokenRow {
         id: it.token_id.to_string(),
         user: it.username,
@@ -198,8 +208,8 @@ async fn tokens_page(
         expires: it.expires_at.map(|at| Stamp::new(at, now, t)),
         used: it.last_used_at.map(|at| Stamp::new(at, now, t)),
     };
-    let rows = rows.into_iter().map(row).collect();
-    Ok(Html(TokensPage { frame: viewer.frame(), rows, secret, problem: None }.page()))
+    let rows = found.items.into_iter().map(row).collect();
+    Ok(Html(TokensPage { frame: viewer.frame(), find, pager, rows, secret, problem: None }.page()))
 }
 
 /// Makes a token of the viewer's, and shows its secret this once.
@@ -221,7 +231,7 @@ pub(super) async fn token_add(
     }
     let life = Some(DAY * new.days);
     let secret = app.store.api_token_create(viewer.user(), name, scope, life).await?;
-    tokens_page(&app, &viewer, Some(secret.expose().to_owned())).await
+    tokens_page(&app, &viewer, &NameQuery::default(), Some(secret.expose().to_owned())).await
 }
 
 /// Ends a token: one's own, or, as an administrator, anybody's.
@@ -250,7 +260,8 @@ async fn with_link(
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme = if app.cookie.https { "https" } else { "http" };
     let address = format!("{scheme}://{host}{}", sign_in_path(secret.expose()));
-    users_page(app, viewer, Some((user.username.clone(), address)), None).await
+    users_page(app, viewer, &NameQuery::default(), Some((user.username.clone(), address)), None)
+        .await
 }
 
 async fn named(app: &App, name: &str) -> Result<User, ApiError> {

@@ -11,12 +11,13 @@ use subak_web::connections::{
 };
 use subak_web::url::{self, encode};
 
+use super::listing::{NameQuery, PAGE};
 use super::problems;
 use super::viewer::Viewer;
 use crate::api::{Connection, Kept as _, Mask};
 use crate::app::App;
 use crate::audit::Trail;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
 const HERE: &str = "/connections";
@@ -45,8 +46,12 @@ pub(super) struct ConnectionForm {
     description: String,
 }
 
-pub(super) async fn list(State(app): State<App>, viewer: Viewer) -> Result<Html<String>, ApiError> {
-    page(&app, &viewer, None).await
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<NameQuery>,
+) -> Result<Html<String>, ApiError> {
+    page(&app, &viewer, &query, None).await
 }
 
 /// Lets a worker test one, and shows the list with its answer.
@@ -60,7 +65,7 @@ pub(super) async fn test(
         Ok(Some(tested)) => Tested { works: tested.works, message: tested.message },
         Err(error) => Tested { works: false, message: error.to_string() },
     };
-    page(&app, &viewer, Some((id, tested))).await
+    page(&app, &viewer, &NameQuery::default(), Some((id, tested))).await
 }
 
 pub(super) async fn new(viewer: Viewer) -> Html<String> {
@@ -186,9 +191,18 @@ fn form(
 async fn page(
     app: &App,
     viewer: &Viewer,
+    query: &NameQuery,
     mut tested: Option<(String, Tested)>,
 ) -> Result<Html<String>, ApiError> {
     let list = app.probes.list().await?;
+    // Of a long list the part is shown that has what was tested.
+    let of_tested = tested.as_ref().map(|(id, _)| {
+        let at = list.connections.iter().position(|it| it.id == *id).unwrap_or(0);
+        NameQuery::new("", i64::try_from(at).unwrap_or(0) / PAGE * PAGE)
+    });
+    let query = of_tested.as_ref().unwrap_or(query);
+    let found = query.part(list.connections, |it| &it.id);
+    let (find, pager) = query.ways(HERE, found.items.len(), found.total);
     let row = |it: crate::probes::Known| ConnectionRow {
         test_action: url::connection_test(&it.id),
         edit_href: (!it.is_of_environment).then(|| format!("{HERE}/{}/edit", encode(&it.id))),
@@ -199,10 +213,10 @@ async fn page(
         is_of_environment: it.is_of_environment,
         id: it.id,
     };
-    let rows = list.connections.into_iter().map(row).collect();
+    let rows = found.items.into_iter().map(row).collect();
     let t = viewer.t;
     let problem = list.problem.map(|why| t.fill(t.connections_unread, why));
-    Ok(Html(ConnectionsPage { frame: viewer.frame(), rows, problem }.page()))
+    Ok(Html(ConnectionsPage { frame: viewer.frame(), find, pager, rows, problem }.page()))
 }
 
 impl ConnectionForm {

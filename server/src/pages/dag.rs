@@ -18,7 +18,9 @@ use subak_web::pager::Pager;
 use subak_web::text::Text;
 use subak_web::{source, url};
 
+use super::dag_details::details;
 use super::dags::schedule_of;
+use super::grid::{Column, column};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::audit::Trail;
@@ -63,6 +65,16 @@ pub(super) async fn show(
     let pager = Pager::new(offset, runs.items.len(), runs.total, PAGE, |offset| {
         format!("{href}?offset={offset}")
     });
+    let newest = match runs.items.first() {
+        // A graph that is not drawn shows no states.
+        _ if version.layout().is_too_large => None,
+        Some(newest) if offset == 0 => Some(newest.clone()),
+        _ => app.store.run_list(&of_dag, 1, 0).await?.items.pop(),
+    };
+    let newest = match newest {
+        Some(run) => Some(column(&app, run).await?),
+        None => None,
+    };
     let view = DagPage {
         frame: viewer.frame(),
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
@@ -79,7 +91,16 @@ pub(super) async fn show(
         version_made: Stamp::new(dag.version_created_at, now, t),
         is_stale: dag.is_stale,
         has_params: !dag.head.params.is_empty(),
-        graph: GraphView::plain(version.layout(), t),
+        graph: match &newest {
+            Some(Column { run, states }) => {
+                let task = |id: &str| url::task(&run.dag_id, &run.run_id, id, -1);
+                GraphView::of_newest(version.layout(), states, task, t)
+            }
+            None => GraphView::plain(version.layout(), t),
+        },
+        newest: newest.map(|it| (it.run.run_id.clone(), url::run(&it.run.dag_id, &it.run.run_id))),
+        runs_href: format!("/runs?dag={}", url::encode(&dag.dag_id)),
+        details: details(&dag, t),
         source: source::markup(&version.record.source),
         runs: runs.items.into_iter().map(|run| row(run, now, t)).collect(),
         description: dag.head.description.unwrap_or_default(),

@@ -6,15 +6,16 @@ use axum::response::{Html, IntoResponse, Response};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 use subak_web::error::ErrorPage;
+use subak_web::text::Text;
 
 use crate::extract::Path;
 use crate::problem::ApiError;
 
 /// Returns an error as a page.
-pub(crate) fn page(error: &ApiError) -> Response {
+pub(crate) fn page(error: &ApiError, t: &'static Text) -> Response {
     let shape = error.shape();
-    let status = shape.status.as_u16();
-    let html = ErrorPage { status, title: shape.title, detail: &error.to_string() }.page();
+    let (status, kind, title) = (shape.status.as_u16(), shape.kind, shape.title);
+    let html = ErrorPage { t, status, kind, title, detail: &error.to_string() }.page();
     (shape.status, Html(html)).into_response()
 }
 
@@ -35,30 +36,34 @@ const PROBLEM_BYTES_MOST: usize = 64 << 10;
 
 #[derive(Deserialize)]
 struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
     title: String,
     detail: serde_json::Value,
 }
 
 /// Turns a handler's problem into a page, and leaves every other answer as it is.
-pub(crate) async fn dress(response: Response) -> Response {
+pub(crate) async fn dress(response: Response, t: &'static Text) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
     if kind != Some(b"application/problem+json") {
         return response;
     }
     let status = response.status();
     let body = to_bytes(response.into_body(), PROBLEM_BYTES_MOST).await.unwrap_or_default();
-    dressed(status, serde_json::from_slice(&body).ok())
+    dressed(status, serde_json::from_slice(&body).ok(), t)
 }
 
-fn dressed(status: StatusCode, problem: Option<Problem>) -> Response {
-    let (title, detail) = match problem {
+fn dressed(status: StatusCode, problem: Option<Problem>, t: &'static Text) -> Response {
+    let (kind, title, detail) = match problem {
         Some(problem) => {
             let detail = problem.detail;
             let text = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
-            (problem.title, text)
+            (problem.kind, problem.title, text)
         }
-        None => (status.to_string(), String::new()),
+        None => (String::new(), status.to_string(), String::new()),
     };
-    let page = ErrorPage { status: status.as_u16(), title: &title, detail: &detail }.page();
-    (status, Html(page)).into_response()
+    let kind = kind.rsplit('/').next().unwrap_or_default();
+    let (title, detail) = (&*title, &*detail);
+    let page = ErrorPage { t, status: status.as_u16(), kind, title, detail };
+    (status, Html(page.page())).into_response()
 }

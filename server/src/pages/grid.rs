@@ -71,9 +71,9 @@ async fn part(app: &App, dag_id: &str, t: &'static Text) -> Option<Part> {
 }
 
 /// A run with the state of each of its tasks.
-struct Column {
-    run: RunRecord,
-    states: HashMap<String, Option<TaskState>>,
+pub(super) struct Column {
+    pub(super) run: RunRecord,
+    pub(super) states: HashMap<String, Option<TaskState>>,
 }
 
 async fn grid(app: &App, dag_id: &str, t: &'static Text) -> Result<Grid, ApiError> {
@@ -118,7 +118,8 @@ fn millis(run: &RunRecord, now: DateTime<Utc>) -> i64 {
     }
 }
 
-async fn column(app: &App, run: RunRecord) -> Result<Column, ApiError> {
+/// Looks at the tasks of a run.
+pub(super) async fn column(app: &App, run: RunRecord) -> Result<Column, ApiError> {
     let version = app.versions.of_run(&run).await?;
     let singles = app.store.single_list(&run, &version.record).await?;
     let maps = app.store.map_list(&run, &version.record).await?;

@@ -104,7 +104,7 @@ impl Seen {
     fn print(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let it = &self.overview;
-        (it.running, it.queued, it.success, it.failed).hash(&mut hasher);
+        (it.running, it.queued, it.success, it.failed, it.late_total).hash(&mut hasher);
         for run in it.goes_on.iter().chain(&it.has_failed) {
             (&run.dag_id, &run.run_id, run.state).hash(&mut hasher);
         }
@@ -125,7 +125,15 @@ fn home(seen: &Seen, t: &'static Text) -> Home {
         goes_on: overview.goes_on.iter().map(|run| home_run(run, *at, t)).collect(),
         has_failed: overview.has_failed.iter().map(|run| home_run(run, *at, t)).collect(),
         late: overview.late.iter().map(|late| late_row(late, *at, t)).collect(),
+        late_more: late_more(overview, t),
     }
+}
+
+/// How many are late that are not listed.
+fn late_more(it: &Overview, t: &Text) -> Option<String> {
+    let listed = i64::try_from(it.late.len()).unwrap_or(ROWS);
+    let more = it.late_total.saturating_sub(listed);
+    (more > 0).then(|| t.fill(t.more_reasons, more))
 }
 
 fn tiles(it: &Overview, whole: Option<&Whole>, t: &'static Text) -> Vec<Tile> {
@@ -135,10 +143,9 @@ fn tiles(it: &Overview, whole: Option<&Whole>, t: &'static Text) -> Vec<Tile> {
         class: if number > 0 { class } else { "" },
         href: href.to_owned(),
     };
-    let late = i64::try_from(it.late.len()).unwrap_or(ROWS);
     let mut tiles = vec![
         tile(it.failed, t.count_failed, "s-failed", "/runs?state=failed"),
-        tile(late, t.count_late, "s-retry", "#home-late"),
+        tile(it.late_total, t.count_late, "s-retry", "#home-late"),
         tile(it.running, t.count_running, "s-running", "/runs?state=running"),
         tile(it.queued, t.count_waiting, "s-waiting", "/runs?state=queued"),
         tile(it.success, t.count_success, "s-success", "/runs?state=success"),

@@ -6,12 +6,15 @@ mod assets;
 mod audit;
 mod connections;
 mod dag;
+mod dag_details;
 mod dags;
 mod dead_letters;
 pub(crate) mod errors;
 mod grid;
 mod home;
 mod import_errors;
+mod listing;
+mod log_end;
 mod map;
 mod pools;
 mod problems;
@@ -19,6 +22,7 @@ mod pulse;
 mod run;
 mod run_actions;
 mod run_live;
+mod run_rows;
 mod runs;
 mod task;
 mod task_events;
@@ -38,6 +42,8 @@ use crate::router::Routes;
 
 pub(crate) use home::Seen;
 pub(crate) use run::RunPart;
+pub(crate) use run_rows::Chosen;
+pub(crate) use viewer::language;
 pub(crate) use watch::Part;
 
 pub(crate) fn routes(routes: Routes) -> Routes {

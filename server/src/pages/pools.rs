@@ -10,12 +10,13 @@ use subak_store::Pool;
 use subak_web::pools::{PoolRow, PoolsPage};
 use subak_web::url::encode;
 
+use super::listing::NameQuery;
 use super::problems;
 use super::viewer::Viewer;
 use crate::actions::DEFAULT_POOL;
 use crate::app::App;
 use crate::audit::Trail;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
 const HERE: &str = "/pools";
@@ -32,8 +33,12 @@ pub(super) struct PoolForm {
     include_deferred: bool,
 }
 
-pub(super) async fn list(State(app): State<App>, viewer: Viewer) -> Result<Html<String>, ApiError> {
-    Ok(Html(page(&app, &viewer, None).await?))
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<NameQuery>,
+) -> Result<Html<String>, ApiError> {
+    Ok(Html(page(&app, &viewer, &query, None).await?))
 }
 
 pub(super) async fn add(
@@ -110,13 +115,20 @@ async fn known(app: &App, name: &str) -> Result<Pool, ApiError> {
 }
 
 async fn refused(app: &App, viewer: &Viewer, problem: String) -> Result<Response, ApiError> {
-    let html = page(app, viewer, Some(problem)).await?;
+    let html = page(app, viewer, &NameQuery::default(), Some(problem)).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response())
 }
 
-async fn page(app: &App, viewer: &Viewer, problem: Option<String>) -> Result<String, ApiError> {
-    let rows = app.store.pools().await?.into_iter().map(row).collect();
-    Ok(PoolsPage { frame: viewer.frame(), rows, problem }.page())
+async fn page(
+    app: &App,
+    viewer: &Viewer,
+    query: &NameQuery,
+    problem: Option<String>,
+) -> Result<String, ApiError> {
+    let found = query.part(app.store.pools().await?, |it| &it.name);
+    let (find, pager) = query.ways(HERE, found.items.len(), found.total);
+    let rows = found.items.into_iter().map(row).collect();
+    Ok(PoolsPage { frame: viewer.frame(), find, pager, rows, problem }.page())
 }
 
 fn row(pool: Pool) -> PoolRow {

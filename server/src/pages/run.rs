@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::pulse::Pulse;
 use super::run_actions::RunAction;
 use super::run_live::run_live;
+use super::run_rows::{Chosen, RowsQuery};
 use super::viewer::Viewer;
 use super::watch::rest;
 use crate::api::checked;
@@ -28,7 +29,7 @@ use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
 use crate::engine::Mark;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 use crate::versions::Version;
 
@@ -70,9 +71,9 @@ impl Look {
         hasher.finish()
     }
 
-    fn markup(&self, viewer: &Viewer) -> String {
+    fn markup(&self, chosen: Chosen, viewer: &Viewer) -> String {
         let (now, t) = (clock::now(), viewer.t);
-        run_live(self, viewer.can_run(), now, t).markup()
+        run_live(self, chosen, viewer.can_run(), now, t).markup()
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
     Path((dag_id, run_id)): Path<(String, String)>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Html<String>, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let (now, t) = (clock::now(), viewer.t);
@@ -87,7 +89,7 @@ pub(super) async fn show(
         Value::Object(conf) if conf.is_empty() => String::new(),
         conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
     };
-    let live = run_live(&look, viewer.can_run(), now, t);
+    let live = run_live(&look, query.into(), viewer.can_run(), now, t);
     let note = look.run.note.unwrap_or_default();
     let note_action = viewer.can_run().then(|| format!("{}/note", url::run(&dag_id, &run_id)));
     Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
@@ -104,6 +106,7 @@ struct Watch {
     app: App,
     viewer: Viewer,
     run: RunRecord,
+    chosen: Chosen,
     pulse: Pulse,
     /// What was seen before does not count.
     since: Instant,
@@ -116,11 +119,14 @@ impl Watch {
     /// The part as it stands; one look serves all who watch the run.
     async fn part(&self) -> Option<Arc<RunPart>> {
         let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
-        let key = (self.run.run_key.0, can_run, t.language);
+        let key = (self.run.run_key.0, self.chosen, can_run, t.language);
         let ask = async || {
             // A database that is away for a moment: the next look may see it.
             let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;
-            Some(Arc::new(RunPart { print: look.print(), markup: look.markup(&self.viewer) }))
+            Some(Arc::new(RunPart {
+                print: look.print(),
+                markup: look.markup(self.chosen, &self.viewer),
+            }))
         };
         self.app.run_parts.get_since(self.since, key, ask).await
     }
@@ -130,13 +136,14 @@ pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
     Path((dag_id, run_id)): Path<(String, String)>,
+    Query(query): Query<RowsQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let run = app.store.run_get(&dag_id, &run_id).await?;
     let run = run.ok_or(ApiError::RunNotFound { dag_id, run_id })?;
     // Listens before it looks again, so that no change is missed.
     let pulse = Pulse::of(&app, run.run_key);
     let (since, print, sent) = (Instant::now(), None, 0);
-    let watch = Watch { app, viewer, run, pulse, since, print, sent };
+    let watch = Watch { app, viewer, run, chosen: query.into(), pulse, since, print, sent };
     let stream = unfold(watch, |mut watch| async move {
         if watch.sent > 0 {
             watch.since = watch.pulse.beat(rest(watch.sent)).await?;

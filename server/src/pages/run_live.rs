@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use subak_core::ids::TaskId;
 use subak_core::state::{RunState, TaskState};
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
@@ -15,15 +14,15 @@ use subak_web::url;
 
 use super::dag::who;
 use super::run::Look;
+use super::run_rows::{Chosen, Rows, rows};
 use crate::versions::Version;
 
-/// Rows of the list; of a larger run those in trouble and at work come first.
-const ROWS_MOST: usize = 500;
 const ERROR_CHARS: usize = 300;
 
 /// Returns the live part of a run's page.
 pub(super) fn run_live(
     look: &Look,
+    chosen: Chosen,
     can_run: bool,
     now: DateTime<Utc>,
     t: &'static Text,
@@ -39,8 +38,7 @@ pub(super) fn run_live(
         |task| url::task(&run.dag_id, &run.run_id, task, -1),
         t,
     );
-    let shown = shown(instances);
-    let hidden = instances.len() - shown.len();
+    let Rows { rows: tasks, states: choice, pager } = rows(look, chosen, now, t);
     let is_final = run.state.is_final();
     let is_failed = |state: Option<TaskState>| {
         matches!(state, Some(TaskState::Failed | TaskState::UpstreamFailed))
@@ -67,8 +65,11 @@ pub(super) fn run_live(
             .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
         progress: progress(instances, maps, t),
         graph,
-        tasks: rows(look, shown, now, t),
-        not_shown: (hidden > 0).then(|| t.fill(t.tasks_not_shown, hidden)),
+        events: format!("{href}/events{}", chosen.query()),
+        tasks,
+        states: choice,
+        pager,
+        is_chosen: chosen.state.is_some(),
         can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
         can_clear: can_run && is_final,
         can_clear_failed: can_run && run.state == RunState::Failed && failed,
@@ -89,75 +90,6 @@ fn axis(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Vec<String> {
     match from.zip(to) {
         Some((from, to)) => vec![duration((to - from) / 2), duration(to - from)],
         None => Vec::new(),
-    }
-}
-
-fn shown(instances: &[InstanceRecord]) -> Vec<&InstanceRecord> {
-    let mut shown: Vec<&InstanceRecord> = instances.iter().collect();
-    if shown.len() > ROWS_MOST {
-        shown.sort_by_key(|it| match it.state {
-            Some(TaskState::Failed | TaskState::UpForRetry) => 0,
-            Some(TaskState::Running | TaskState::Restarting) => 1,
-            Some(TaskState::UpstreamFailed) => 2,
-            Some(state) if !state.is_final() => 3,
-            Some(_) => 4,
-            None => 5,
-        });
-        shown.truncate(ROWS_MOST);
-    }
-    shown
-}
-
-/// The rows of the list, in the order of the version: a mapped task has one.
-fn rows(
-    look: &Look,
-    shown: Vec<&InstanceRecord>,
-    now: DateTime<Utc>,
-    t: &'static Text,
-) -> Vec<TaskRow> {
-    let Look { run, version, maps, .. } = look;
-    let mut places: HashMap<&TaskId, usize> = HashMap::new();
-    if !maps.is_empty() {
-        let tasks = version.record.model.tasks.iter().enumerate();
-        places.extend(tasks.map(|(place, task)| (&task.task_id, place)));
-    }
-    let place = |id: &TaskId| places.get(id).copied().unwrap_or(usize::MAX);
-    let singles = shown.into_iter().map(|it| (place(&it.task_id), row(run, version, it, now, t)));
-    let maps = maps.iter().map(|map| (place(&map.task_id), map_row(run, version, map, now, t)));
-    let mut rows: Vec<(usize, TaskRow)> = maps.chain(singles).collect();
-    if !places.is_empty() {
-        rows.sort_by_key(|(place, _)| *place);
-    }
-    rows.into_iter().map(|(_, row)| row).collect()
-}
-
-/// A mapped task: how many of its instances have ended.
-fn map_row(
-    run: &RunRecord,
-    version: &Version,
-    map: &MapRecord,
-    now: DateTime<Utc>,
-    t: &'static Text,
-) -> TaskRow {
-    let task = version.record.model.task(&map.task_id);
-    let span = map.started_at.zip(run.started_at).map(|(start, from)| {
-        let micros = |at: DateTime<Utc>| at.timestamp_micros();
-        let (to, end) = (run.ended_at.unwrap_or(now), map.ended_at.unwrap_or(now));
-        Span::within(micros(from), micros(to), micros(start), micros(end))
-    });
-    let is_over = map.done() == map.instances;
-    let done = format!("{} / {}", map.done(), map.instances);
-    TaskRow {
-        name: format!("{} [{}]", map.task_id, t.fill(t.instances_of, done)),
-        href: url::task(&run.dag_id, &run.run_id, &map.task_id.0, -1),
-        operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
-        badge: Badge::task(map.state(), t),
-        tries: String::new(),
-        started: map.started_at.map(|at| Stamp::new(at, now, t)),
-        took: took(map.started_at, map.ended_at, now),
-        since: if is_over { String::new() } else { since(map.started_at, None) },
-        span,
-        error: String::new(),
     }
 }
 

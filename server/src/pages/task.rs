@@ -19,6 +19,7 @@ use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
 use subak_web::text::Text;
 use subak_web::url::{self, encode};
 
+use super::log_end::LogEnd;
 use super::map::{self, MapQuery};
 use super::run::{Look, MarkForm, NoteForm};
 use super::task_live::task_live;
@@ -33,8 +34,6 @@ use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 use crate::selection::with_downstream;
 
-/// Lines of a log that the page starts with; the rest is a link away.
-const LINES_MOST: i64 = 2000;
 /// Rows of a dataset, and how long a worker may take to read them.
 const ROWS: usize = 100;
 const ROWS_WITHIN: Duration = Duration::from_secs(2);
@@ -90,19 +89,7 @@ pub(super) async fn show(
     let (now, t, run) = (clock::now(), viewer.t, look.run.run_key);
     let tries = app.store.try_list(&look.run, it.task, it.map_index).await?;
     let shown = which.try_number.unwrap_or(it.try_number);
-    let (mut cursor, log_cut) =
-        app.store.log_tail(run, it.task, it.map_index, shown, LINES_MOST).await?;
-    let mut log = String::new();
-    let mut number = u64::try_from(cursor.line).unwrap_or(0) + 1;
-    loop {
-        let part = app.store.log_read(run, it.task, it.map_index, shown, cursor).await?;
-        log.push_str(&subak_web::log::markup(&part.lines, number));
-        number += part.lines.len() as u64;
-        cursor = part.next;
-        if !part.more {
-            break;
-        }
-    }
+    let log = LogEnd::read(&app.store, run, it, shown).await?;
     let address = url::task(&dag_id, &run_id, &task_id, -1);
     let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
     let page = TaskPage {
@@ -119,10 +106,10 @@ pub(super) async fn show(
             t,
         ),
         tries: try_links(&tries, &address, it, shown, &viewer),
-        log,
-        log_cut,
+        log_cut: log.is_cut,
         log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
-        events: events_address(&address, it, which, cursor, number),
+        events: events_address(&address, it, which, log.next, log.number),
+        log: log.markup(),
         note: app
             .store
             .task_notes(run)

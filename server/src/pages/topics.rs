@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use subak_core::topic::{Content, PartitionMarks, TopicMarks, TopicRecord};
 use subak_web::format::{Stamp, bytes, count};
+use subak_web::pager::Pager;
 use subak_web::text::Text;
 use subak_web::topics::{
     GroupRow, PartitionRow, PipelineRow, PositionRow, Reader, RecordRow, TopicPage, TopicRow,
@@ -13,6 +14,7 @@ use subak_web::topics::{
 };
 use subak_web::url;
 
+use super::listing::NameQuery;
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::clock;
@@ -27,6 +29,10 @@ const RECORDS: u32 = 20;
 pub(super) struct ListQuery {
     #[serde(default)]
     connection: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    offset: i64,
 }
 
 pub(super) async fn list(
@@ -45,6 +51,8 @@ pub(super) async fn list(
         frame: viewer.frame(),
         connections,
         connection,
+        name: query.name.trim().to_owned(),
+        pager: Pager::default(),
         about: String::new(),
         rows: Vec::new(),
         more: None,
@@ -64,9 +72,15 @@ pub(super) async fn list(
             let cluster = heads.cluster.clone().unwrap_or_default();
             page.about = t.fill(&t.fill(t.cluster_about, cluster), heads.brokers);
             page.more = (heads.more > 0).then(|| t.fill(t.more_topics, heads.more));
-            page.rows = heads
-                .topics
-                .iter()
+            let names = NameQuery::new(&query.name, query.offset);
+            let found = names.part(heads.topics.iter().collect(), |it| &it.name);
+            page.pager = names.pager(found.items.len(), found.total, |offset| {
+                let [connection, name] = [&page.connection, &page.name].map(|it| url::encode(it));
+                format!("/topics?connection={connection}&name={name}&offset={offset}")
+            });
+            page.rows = found
+                .items
+                .into_iter()
                 .map(|head| TopicRow {
                     href: url::topic(&page.connection, &head.name),
                     partitions: head.partitions.to_string(),

@@ -5,21 +5,20 @@ use axum::response::Html;
 use serde::Deserialize;
 use subak_core::text::unified_diff;
 use subak_web::format::Stamp;
-use subak_web::pager::Pager;
 use subak_web::url;
 use subak_web::versions::{VersionRow, VersionsPage, markup};
 
+use super::listing::{NameQuery, PAGE};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
-/// Versions of one page.
-const PAGE: i64 = 50;
-
 #[derive(Deserialize)]
 pub(super) struct ShowQuery {
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     offset: i64,
     /// What is compared.
@@ -37,11 +36,9 @@ pub(super) async fn show(
     let found = app.store.dag_get(&dag_id).await?;
     let dag = found.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
     let href = format!("{}/versions", url::dag(&dag_id));
-    let offset = query.offset.max(0);
-    let list = app.store.version_list(dag.dag, true, PAGE, offset).await?;
-    let pager = Pager::new(offset, list.items.len(), list.total, PAGE, |offset| {
-        format!("{href}?offset={offset}")
-    });
+    let names = NameQuery::new(&query.name, query.offset);
+    let list = app.store.version_page(dag.dag, &names.wanted(), PAGE, names.offset()).await?;
+    let (find, pager) = names.ways(&href, list.items.len(), list.total);
     let diff = match (query.from, query.to) {
         (Some(from), Some(to)) => {
             let source = async |number: i32| {
@@ -65,6 +62,7 @@ pub(super) async fn show(
     };
     let page = VersionsPage {
         frame: viewer.frame(),
+        find,
         dag_href: url::dag(&dag_id),
         versions: list.items.into_iter().map(row).collect(),
         pager,

@@ -1,14 +1,20 @@
 //! Who looks at a page, and in which language.
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use subak_store::access::{Role, User};
 use subak_web::frame::Frame;
 use subak_web::text::Text;
 
 use crate::auth::Caller;
 use crate::problem::ApiError;
+
+/// The texts that a browser asks for.
+pub(crate) fn language(headers: &HeaderMap) -> &'static Text {
+    let language = headers.get(header::ACCEPT_LANGUAGE);
+    Text::accepted(language.and_then(|it| it.to_str().ok()).unwrap_or(""))
+}
 
 /// A signed-in person before a page.
 pub(super) struct Viewer {
@@ -72,8 +78,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        let language = parts.headers.get(header::ACCEPT_LANGUAGE);
-        let t = Text::accepted(language.and_then(|it| it.to_str().ok()).unwrap_or(""));
-        Ok(Self { caller, t })
+        Ok(Self { caller, t: language(&parts.headers) })
     }
 }

@@ -7,13 +7,18 @@ use subak_web::format::Stamp;
 use subak_web::url::encode;
 use subak_web::workers::{WorkerRow, WorkersPage};
 
+use super::listing::NameQuery;
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::clock;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
-pub(super) async fn list(State(app): State<App>, viewer: Viewer) -> Result<Html<String>, ApiError> {
+pub(super) async fn list(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<NameQuery>,
+) -> Result<Html<String>, ApiError> {
     let now = clock::now();
     let tasks = app.store.session_tasks().await?;
     let row = |it: subak_store::WorkerRow| WorkerRow {
@@ -26,8 +31,10 @@ pub(super) async fn list(State(app): State<App>, viewer: Viewer) -> Result<Html<
         version: it.version,
         server: it.server,
     };
-    let rows = app.store.workers().await?.into_iter().map(row).collect();
-    Ok(Html(WorkersPage { frame: viewer.frame(), rows }.page()))
+    let found = query.part(app.store.workers().await?, |it| &it.worker);
+    let (find, pager) = query.ways("/workers", found.items.len(), found.total);
+    let rows = found.items.into_iter().map(row).collect();
+    Ok(Html(WorkersPage { frame: viewer.frame(), find, pager, rows }.page()))
 }
 
 /// Lets a worker take no more tasks.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::users::{UserRow, user_columns};
 use super::{Role, Secret, User, secret};
+use crate::read::{Page, TextFilter};
 use crate::{Store, StoreError};
 
 /// A token, without its secret.
@@ -93,6 +94,38 @@ impl Store {
                      AND (t.expires_at IS NULL OR t.expires_at > now())
                    ORDER BY t.created_at DESC LIMIT 1000";
         Ok(sqlx::query_as(all).bind(user.map(|it| it.user_id)).fetch_all(&self.pool).await?)
+    }
+
+    /// Returns a page of them, by what is in their names or their users'.
+    pub async fn api_token_page(
+        &self,
+        user: Option<&User>,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<TokenRow>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(
+                " FROM api_token t JOIN app_user u USING (user_id)
+                  WHERE (t.expires_at IS NULL OR t.expires_at > now())",
+            );
+            if let Some(user) = user {
+                query.push(" AND t.user_id = ").push_bind(user.user_id);
+            }
+            wanted.push(query, "(t.name || ' ' || u.username)");
+        };
+        let mut query = QueryBuilder::new(
+            "SELECT t.token_id, u.username, t.name, t.scope, t.created_at, t.expires_at,
+                    t.last_used_at",
+        );
+        of(&mut query);
+        query.push(" ORDER BY t.created_at DESC LIMIT ").push_bind(limit);
+        query.push(" OFFSET ").push_bind(offset);
+        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let mut count = QueryBuilder::new("SELECT count(*)");
+        of(&mut count);
+        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
+        Ok(Page { items, total })
     }
 
     /// Ends a token of a user, or of anybody, and returns its name; `None` if there is none.

@@ -1,9 +1,11 @@
 //! Users and their roles.
 
 use secrecy::SecretString;
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::password;
+use crate::read::{Page, TextFilter};
 use crate::{PasswordProblem, Store, StoreError};
 
 /// What a user may do; each role may do all that the ones before it may.
@@ -147,6 +149,29 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// Returns a page of the users that may sign in, by name.
+    pub async fn user_page(
+        &self,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<User>, StoreError> {
+        let mut query = QueryBuilder::new(concat!(
+            "SELECT ",
+            user_columns!(),
+            " FROM app_user u WHERE u.disabled_at IS NULL"
+        ));
+        wanted.push(&mut query, "u.username");
+        query.push(" ORDER BY u.username LIMIT ").push_bind(limit);
+        query.push(" OFFSET ").push_bind(offset);
+        let rows: Vec<UserRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let mut count =
+            QueryBuilder::new("SELECT count(*) FROM app_user u WHERE u.disabled_at IS NULL");
+        wanted.push(&mut count, "u.username");
+        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
+        Ok(Page { items: rows.into_iter().map(User::from).collect(), total })
     }
 
     /// Returns the user if name and password fit. Takes as long for a name that does not exist.

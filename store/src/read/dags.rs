@@ -259,16 +259,25 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Page<ImportError>, StoreError> {
-        let items = sqlx::query_as(
-            "SELECT file, message, occurred_at FROM import_error
-             ORDER BY occurred_at DESC, file LIMIT $1 OFFSET $2",
-        )
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&self.pool)
-        .await?;
-        let total =
-            sqlx::query_scalar("SELECT count(*) FROM import_error").fetch_one(&self.pool).await?;
+        self.import_error_page(&TextFilter::default(), limit, offset).await
+    }
+
+    /// The same of those that have this in their names.
+    pub async fn import_error_page(
+        &self,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<ImportError>, StoreError> {
+        let mut query =
+            QueryBuilder::new("SELECT file, message, occurred_at FROM import_error WHERE true");
+        wanted.push(&mut query, "file");
+        query.push(" ORDER BY occurred_at DESC, file LIMIT ").push_bind(limit);
+        query.push(" OFFSET ").push_bind(offset);
+        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let mut count = QueryBuilder::new("SELECT count(*) FROM import_error WHERE true");
+        wanted.push(&mut count, "file");
+        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
         Ok(Page { items, total })
     }
 }

@@ -59,6 +59,34 @@ struct Chunk {
     problem: Option<String>,
 }
 
+/// What a chunk holds, without its text.
+#[derive(sqlx::FromRow)]
+struct Extent {
+    first_line: i64,
+    lines: i64,
+    size_bytes: Option<i64>,
+    /// The first bytes of a chunk in the database, which say how large its text is.
+    head: Option<Vec<u8>>,
+}
+
+impl Extent {
+    fn of_text(first_line: i64, text: &[u8]) -> Self {
+        let size_bytes = i64::try_from(text.len()).ok();
+        Self { first_line, lines: line_count(text), size_bytes, head: None }
+    }
+
+    /// The line after it.
+    fn end(&self) -> i64 {
+        self.first_line + self.lines
+    }
+
+    /// Bytes of its text.
+    fn size(&self) -> i64 {
+        let of_head = || Some(i64::from(u32::from_le_bytes(*self.head.as_ref()?.first_chunk()?)));
+        self.size_bytes.or_else(of_head).unwrap_or(0)
+    }
+}
+
 impl Store {
     /// Returns the next lines of a try's log after `from`, about 1 MiB of them at most.
     pub async fn log_read(
@@ -84,24 +112,35 @@ impl Store {
         Ok(part)
     }
 
-    /// Returns where the last `most` lines of a try's log begin, and whether there are earlier ones.
+    /// Returns where the end of a try's log begins, and whether there are earlier lines. The end has
+    /// `lines` lines at most; it begins with the chunk at which it has `bytes` bytes.
     pub async fn log_tail(
         &self,
         run: RunKey,
         task: i32,
         map_index: MapIndex,
         try_number: i32,
-        most: i64,
+        lines: i64,
+        bytes: i64,
     ) -> Result<(LogCursor, bool), StoreError> {
         let pieces = self.log_pieces(run, task, map_index, try_number, 0).await?;
-        let Some(last) = pieces.last() else { return Ok((LogCursor::default(), false)) };
-        let before = self.log_lines_before(run, task, map_index, last.token).await?;
-        let beside = last.log.as_deref().map_or(0, line_count);
-        let from = before + beside - most;
-        if from <= 0 {
-            return Ok((LogCursor::default(), false));
+        let (mut lines, mut bytes) = (lines, bytes);
+        for (index, piece) in pieces.iter().enumerate().rev() {
+            let mut extents = self.log_extents(run, task, map_index, piece.token, lines).await?;
+            if let Some(lz4) = &piece.log {
+                let first_line = extents.first().map_or(0, Extent::end);
+                extents.insert(0, Extent::of_text(first_line, &decompress(lz4)));
+            }
+            for extent in extents {
+                lines -= extent.lines;
+                bytes -= extent.size();
+                if lines < 0 || bytes <= 0 {
+                    let line = extent.first_line + (-lines).max(0);
+                    return Ok((LogCursor { token: piece.token, line }, line > 0 || index > 0));
+                }
+            }
         }
-        Ok((LogCursor { token: last.token, line: from }, true))
+        Ok((LogCursor::default(), false))
     }
 
     /// The tokens under which a try ran, from `token` on, with the logs that lie beside them.
@@ -130,6 +169,35 @@ impl Store {
         .bind(map_index.0)
         .bind(try_number)
         .bind(token)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The last chunks of a token, the last one first: as many as hold `lines` lines, or more.
+    async fn log_extents(
+        &self,
+        run: RunKey,
+        task: i32,
+        map_index: MapIndex,
+        token: i64,
+        lines: i64,
+    ) -> Result<Vec<Extent>, StoreError> {
+        // Each has a line at least.
+        Ok(sqlx::query_as(
+            "SELECT first_line, lines::bigint AS lines, NULL::bigint AS size_bytes,
+                    substr(lz4, 1, 4) AS head
+             FROM log_chunk
+             WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
+             UNION ALL
+             SELECT first_line, lines, size_bytes, NULL FROM log_spill
+             WHERE run_key = $1 AND task = $2 AND map_index = $3 AND token = $4
+             ORDER BY first_line DESC LIMIT $5 + 1",
+        )
+        .bind(run.0)
+        .bind(task)
+        .bind(map_index.0)
+        .bind(token)
+        .bind(lines)
         .fetch_all(&self.pool)
         .await?)
     }
@@ -246,9 +314,8 @@ impl LogPart {
     }
 }
 
-fn line_count(lz4: &[u8]) -> i64 {
-    let text = decompress(lz4);
-    let text = text.strip_suffix(b"\n").unwrap_or(&text);
+fn line_count(text: &[u8]) -> i64 {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
     i64::try_from(text.split(|byte| *byte == b'\n').count()).unwrap_or(i64::MAX)
 }
 

@@ -25,6 +25,8 @@ pub struct Overview {
     pub has_failed: Vec<OverviewRun>,
     /// What should have begun: the longest waiting first.
     pub late: Vec<LateDag>,
+    /// How many there are, listed or not.
+    pub late_total: i64,
 }
 
 /// A run in a short list.
@@ -49,6 +51,13 @@ pub struct LateDag {
 }
 
 #[derive(FromRow)]
+struct Late {
+    #[sqlx(flatten)]
+    dag: LateDag,
+    total: i64,
+}
+
+#[derive(FromRow)]
 struct Run {
     dag_id: String,
     run_id: String,
@@ -70,6 +79,7 @@ impl Store {
     ) -> Result<Overview, StoreError> {
         let (running, queued) = self.overview_counts(only).await?;
         let (success, failed) = self.overview_ended(only, now - since).await?;
+        let late = self.overview_late(only, now - grace, each).await?;
         Ok(Overview {
             running,
             queued,
@@ -77,7 +87,8 @@ impl Store {
             failed,
             goes_on: self.overview_running(only, each).await?,
             has_failed: self.overview_failed(only, now - since, each).await?,
-            late: self.overview_late(only, now - grace, each).await?,
+            late_total: late.first().map_or(0, |first| first.total),
+            late: late.into_iter().map(|it| it.dag).collect(),
         })
     }
 
@@ -168,10 +179,11 @@ impl Store {
         only: Option<&[String]>,
         before: DateTime<Utc>,
         each: i64,
-    ) -> Result<Vec<LateDag>, StoreError> {
+    ) -> Result<Vec<Late>, StoreError> {
         Ok(sqlx::query_as(
             "SELECT d.dag_id, CASE WHEN d.next_run_at < $2 THEN d.next_run_at END AS due_at,
-                    coalesce(l.runs_queued, 0)::bigint AS queued, q.run_after AS waits_since
+                    coalesce(l.runs_queued, 0)::bigint AS queued, q.run_after AS waits_since,
+                    count(*) OVER () AS total
              FROM dag d
              LEFT JOIN dag_load l ON l.dag = d.dag
              LEFT JOIN LATERAL (

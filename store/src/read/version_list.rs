@@ -1,8 +1,9 @@
 //! A DAG's versions as lists show them.
 
 use chrono::{DateTime, Utc};
+use sqlx::{Postgres, QueryBuilder};
 
-use super::Page;
+use super::{Page, TextFilter};
 use crate::{Store, StoreError};
 
 /// A version without its contents.
@@ -39,6 +40,32 @@ impl Store {
             .bind(dag)
             .fetch_one(&self.pool)
             .await?;
+        Ok(Page { items, total })
+    }
+
+    /// Returns a page of those that have this in their number or their file's name, the newest first.
+    pub async fn version_page(
+        &self,
+        dag: i32,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<VersionHead>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM dag_version WHERE dag = ").push_bind(dag);
+            wanted.push(query, "(version::text || ' ' || file)");
+        };
+        let mut query = QueryBuilder::new(
+            "SELECT version, file, created_at,
+                    jsonb_array_length(canonical -> 'tasks')::bigint AS tasks",
+        );
+        of(&mut query);
+        query.push(" ORDER BY version DESC LIMIT ").push_bind(limit);
+        query.push(" OFFSET ").push_bind(offset);
+        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let mut count = QueryBuilder::new("SELECT count(*)");
+        of(&mut count);
+        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
         Ok(Page { items, total })
     }
 }

@@ -120,8 +120,14 @@ async fn the_rest_of_a_large_log_is_under_the_storage_and_every_server_shows_it(
         assert!(read(store, run, LogCursor::default()).await? == lines);
         let middle = LogCursor { token: TOKEN, line: 20_001 };
         assert!(read(store, run, middle).await? == lines[20_001..]);
-        let (tail, more) = store.log_tail(run, 1, MapIndex::NONE, 1, 500).await?;
+        let (tail, more) = store.log_tail(run, 1, MapIndex::NONE, 1, 500, i64::MAX).await?;
         assert!(more && read(store, run, tail).await? == lines[lines.len() - 500..]);
+        // Chunks are at most 64 KiB, and objects 1 MiB.
+        let (tail, more) = store.log_tail(run, 1, MapIndex::NONE, 1, 1 << 30, 1 << 20).await?;
+        let end = read(store, run, tail).await?;
+        let bytes: usize = end.iter().map(|line| line.len() + 1).sum();
+        assert!(more && (1 << 20..=2 << 20).contains(&bytes), "{bytes} bytes");
+        assert!(lines.ends_with(&end));
     }
     let kept = count(&one, "SELECT sum(length(lz4)) FROM log_chunk").await?;
     assert!(kept > 1 << 19 && kept < 3 << 19, "{kept} bytes in the database");

@@ -26,7 +26,8 @@ fn placed(icon: &str) -> String {
 #[template(path = "graph.html")]
 pub struct GraphView {
     t: &'static Text,
-    is_too_large: bool,
+    /// Where the tasks of a graph are that is too large to be drawn.
+    instead: Option<&'static str>,
     width: String,
     height: String,
     nodes: Vec<NodeView>,
@@ -61,7 +62,27 @@ impl GraphView {
     /// Shows a version without a run.
     #[must_use]
     pub fn plain(layout: &Layout, t: &'static Text) -> Self {
-        Self::new(layout, t, |_| ("", None), |_| None)
+        Self::new(layout, t, t.graph_too_large_dag, |_| ("", None), |_| None)
+    }
+
+    /// Shows a version as a run has it that may be of another one: tasks that the run does not have are
+    /// without a state and a link.
+    #[must_use]
+    pub fn of_newest(
+        layout: &Layout,
+        states: &HashMap<String, Option<TaskState>>,
+        href: impl Fn(&str) -> String,
+        t: &'static Text,
+    ) -> Self {
+        let state = |id: &str| match states.get(id) {
+            Some(state) => {
+                let badge = Badge::task(*state, t);
+                (badge.class, Some(badge.label))
+            }
+            None => ("", None),
+        };
+        let href = |id: &str| states.contains_key(id).then(|| href(id));
+        Self::new(layout, t, t.graph_too_large_dag, state, href)
     }
 
     /// Shows a run: each task in its state's colour, with a link to its page.
@@ -76,12 +97,13 @@ impl GraphView {
             let badge = Badge::task(states.get(id).copied().flatten(), t);
             (badge.class, Some(badge.label))
         };
-        Self::new(layout, t, state, |id| Some(href(id)))
+        Self::new(layout, t, t.graph_too_large, state, |id| Some(href(id)))
     }
 
     fn new(
         layout: &Layout,
         t: &'static Text,
+        instead: &'static str,
         state: impl Fn(&str) -> (&'static str, Option<&'static str>),
         href: impl Fn(&str) -> Option<String>,
     ) -> Self {
@@ -110,7 +132,7 @@ impl GraphView {
         });
         Self {
             t,
-            is_too_large: layout.is_too_large,
+            instead: layout.is_too_large.then_some(instead),
             width: format!("{:.0}", layout.width + 2.0 * MARGIN),
             height: format!("{:.0}", layout.height + 2.0 * MARGIN),
             nodes: nodes.collect(),

@@ -82,8 +82,10 @@ tasks:
     operator: bash
     with:
       command: |
+        for _ in $(seq 20); do head -c 100000 /dev/zero | tr '\0' 'w'; echo; done
+        head -c 10000000 /dev/zero | tr '\0' 'w'; echo
+        for _ in $(seq 2000); do printf '\033[31mx\033[1;42my\033[0m'; done; echo
         printf '<script>hacked = 1</script>\n<img src=x onerror="hacked = 1">\n\377\376 \033]0;title\007{{ '{{' }} 7*7 }}\n'
-        head -c 20000 /dev/zero | tr '\0' 'w'
 "#;
 
 /// Rows that do not fit become dead letters.

@@ -101,12 +101,20 @@ fn data_is_looked_at_and_what_tasks_reach_is_kept() {
     browser.until("document.querySelector('#connection-site')");
     browser.click("#connection-site form button");
     browser.until("document.querySelector('#connection-site .callout')");
+    // A worker has reached it.
+    let said =
+        browser.script("return document.querySelector('#connection-site .callout').innerText");
+    assert!(said.as_str().unwrap().starts_with("It works: HTTP"), "{said}");
+    assert_eq!(
+        browser.script("return document.querySelectorAll('#connection-site .callout.bad').length"),
+        0
+    );
     browser.click("#connection-site a.button");
     browser.until("document.querySelector('form.form [name=host]')");
     assert!(!scene.text().contains("hunter2"));
 
     scene.open("/pools");
-    scene.fill("[name=name]", "warehouse");
+    scene.fill("section [name=name]", "warehouse");
     scene.fill("section [name=slots]", "3");
     browser.click("section form button.primary");
     browser.until("document.body.innerText.includes('0 / 3')");

@@ -193,9 +193,29 @@ fn nothing_that_people_wrote_is_executed() {
         assert_eq!(browser.script("return typeof hacked"), "undefined", "{path}");
         assert_eq!(browser.script("return document.images.length"), 0, "{path}");
     }
-    browser
-        .until("document.querySelector('#log').innerText.includes('<script>hacked = 1</script>')");
-    // A line of 20,000 letters breaks; the page does not.
+    // Lines of 64 KiB, of 10 MB once, break; the page does not, and says that it is the end.
+    let print = "/dags/hostile/runs/evil/tasks/print";
+    scene.open_until(
+        print,
+        "!document.querySelector('#log-cut').hidden \
+         && document.querySelector('#log').innerText.includes('<script>hacked = 1</script>')",
+    );
+    let log = "return document.querySelector('#log')";
+    let chars = browser.script(&format!("{log}.textContent.length")).as_u64().unwrap();
+    assert!((1 << 19..3 << 19).contains(&chars), "{chars} characters");
+    let spans = browser.script(&format!("{log}.querySelectorAll('.l span span').length"));
+    assert_eq!(spans, 100);
+    // What comes by and by is trimmed, too.
+    browser.script(
+        "document.querySelector('#log').append(...Array.from({length: 6000}, (_, n) => {
+             const line = document.createElement('div');
+             line.innerHTML = `<i>${n}</i><span>late ${n}</span>`;
+             return line;
+         }))",
+    );
+    browser.until("document.querySelectorAll('#log > div').length === 5000");
+    assert!(scene.text().contains("late 5999"));
+    scene.open(print);
     assert!(scene.text().contains("{{ 7*7 }}"));
     browser.look_through(390, "light");
     assert_eq!(browser.script("return document.documentElement.scrollWidth"), 390);

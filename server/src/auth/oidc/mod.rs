@@ -28,6 +28,7 @@ use self::provider::Provider;
 use super::sign_in::begin;
 use crate::app::App;
 use crate::extract::Query;
+use crate::pages::language;
 use crate::problem::ApiError;
 
 /// Where the provider sends browsers back to.
@@ -89,6 +90,7 @@ impl Oidc {
 /// Sends a browser to the provider.
 pub(super) async fn start(
     State(app): State<App>,
+    headers: HeaderMap,
     Query(Next { next }): Query<Next>,
 ) -> Result<Response, ApiError> {
     let Some(Oidc(provider)) = &app.oidc else {
@@ -98,7 +100,7 @@ pub(super) async fn start(
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(begun.verifier.as_bytes()));
     let to = match provider.sign_in_url(&begun.state, &begun.nonce, &challenge).await {
         Ok(url) => url,
-        Err(error) => return Ok(failed(&error)),
+        Err(error) => return Ok(failed(&error, &headers)),
     };
     let kept = serde_json::to_vec(&begun).map_err(|_| ApiError::Internal)?;
     let cookie = cookie(&app, URL_SAFE_NO_PAD.encode(kept), PATIENCE_SECS);
@@ -120,21 +122,21 @@ pub(super) async fn callback(
     let begun: Option<Begun> = kept.and_then(|it| serde_json::from_slice(&it).ok());
     let Some(begun) = begun.filter(|it| it.state == returned.state) else {
         let why = "the sign-in was not begun by this browser, or too long ago: try again";
-        return Ok(failed(&anyhow::anyhow!(why)));
+        return Ok(failed(&anyhow::anyhow!(why), &headers));
     };
     if let Some(error) = returned.error {
         let why = returned.error_description.unwrap_or(error);
-        return Ok(failed(&anyhow::anyhow!("the provider refused: {why}")));
+        return Ok(failed(&anyhow::anyhow!("the provider refused: {why}"), &headers));
     }
     let person = match provider.redeem(&returned.code, &begun.verifier, &begun.nonce).await {
         Ok(person) => person,
-        Err(error) => return Ok(failed(&error)),
+        Err(error) => return Ok(failed(&error, &headers)),
     };
     let issuer = provider.config.issuer.as_str();
     let role = provider.config.role;
     let user = app.store.user_of_provider(issuer, &person.sub, person.name(), role).await?;
     let Some(user) = user else {
-        return Ok(failed(&anyhow::anyhow!("an administrator has disabled this user")));
+        return Ok(failed(&anyhow::anyhow!("an administrator has disabled this user"), &headers));
     };
     let username = user.username.clone();
     let done =
@@ -147,11 +149,12 @@ pub(super) async fn callback(
 }
 
 /// The sign-in page with what went wrong; the log has the whole of it.
-fn failed(error: &anyhow::Error) -> Response {
+fn failed(error: &anyhow::Error, headers: &HeaderMap) -> Response {
     warn!(error = format!("{error:#}"), "sign-in by the provider failed");
     let problem = error.to_string();
-    let page = SignIn { next: "", username: "", problem: Some(&problem), by_provider: true }.page();
-    (StatusCode::UNAUTHORIZED, Html(page)).into_response()
+    let (t, problem) = (language(headers), Some(&*problem));
+    let page = SignIn { t, next: "", username: "", problem, by_provider: true };
+    (StatusCode::UNAUTHORIZED, Html(page.page())).into_response()
 }
 
 fn name(app: &App) -> &'static str {

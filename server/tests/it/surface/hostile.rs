@@ -1,16 +1,18 @@
 //! Names, values and logs that want to be more than text.
 
+use axum::body::to_bytes;
+use axum::http::Method;
 use serde_json::json;
 use subak_core::dag::{self, version};
 use subak_core::ids::{DagId, TaskId};
 use subak_server::engine::{DatasetReport, Outcome, Told, Trigger, TryReport, XComReport, fence};
-use subak_store::NewVersion;
 use subak_store::access::Role;
+use subak_store::{NewLogChunk, NewVersion};
 use subak_testkit::peek;
 use subak_web::url::{self, encode};
 
 use super::markup::assert_harmless;
-use super::site::{Site, log};
+use super::site::{Site, log, request};
 
 /// Breaks out of text, of attributes in either quotes, of scripts, of templates, of addresses.
 const EVIL: &str = "</title></script><script>hacked()</script><img src=x onerror=hacked()>\
@@ -70,6 +72,10 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
         assert!(!text.contains("49 {% raw"), "{path} evaluates templates of its data");
     }
 
+    // The documentation is what was written, and does nothing.
+    let dag = site.get(&admin, &url::dag(EVIL)).await?.text();
+    assert!(dag.contains("id=\"doc\">&#60;/title&#62;&#60;/script&#62;"), "{dag}");
+
     // As a download it is what the task printed, and no page.
     let whole = site.get(&admin, &format!("{}/log", url::task(EVIL, EVIL, EVIL, -1))).await;
     let whole = whole?;
@@ -81,6 +87,60 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
     let lines = site.get(&token, &path).await?.json();
     assert_eq!(lines["content"][0]["event"], EVIL);
     assert_eq!(lines["content"][3]["event"], "\u{fffd}\u{fffd} not UTF-8 \u{fffd}(");
+    site.world.close().await
+}
+
+/// Lines as workers of ill will send them: ten MB in one, colours that change with every letter, bytes
+/// that are no text, a script.
+fn large_lines() -> Vec<Vec<u8>> {
+    let line = 64 << 10;
+    let mut lines = vec![vec![b'w'; line]; 160];
+    let bomb = "\x1b[31mx\x1b[1;42my\x1b[0m".repeat(2_500);
+    lines.extend(std::iter::repeat_n(bomb.into_bytes(), 10));
+    lines.push(vec![0xff; line]);
+    lines.push(b"<script>hacked()</script>".to_vec());
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_any_size_is_a_page_of_bounded_size() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let world = &site.world;
+    world.dags("{dag_id: big, tasks: {t: {operator: noop}}}").await?;
+    let mut hands = world.hands(1).await?;
+    site.begin("big", "one").await?;
+    let held = hands.given("t").await;
+    let fence = held.fence;
+    let lines = large_lines();
+    let chunks: Vec<NewLogChunk> = (0..)
+        .zip(&lines)
+        .map(|(sequence, line)| NewLogChunk {
+            fence,
+            sequence,
+            first_line: sequence.into(),
+            lines: 1,
+            lz4: lz4_flex::block::compress_prepend_size(&[&line[..], b"\n"].concat()),
+        })
+        .collect();
+    for chunks in chunks.chunks(16) {
+        world.store.log_append(chunks).await?;
+    }
+    let browser = site.browser(Role::Viewer).await?;
+    let path = url::task("big", "one", "t", -1);
+    let page = site.get(&browser, &path).await?.text();
+    assert_harmless(&path, &page);
+    // A megabyte of what was printed, bytes that are no text being shown by four letters each.
+    assert!(page.len() < 3 << 20, "{} bytes", page.len());
+    assert!(page.contains("&lt;script&gt;hacked()") && page.contains("\\xFF\\xFF"));
+    assert!(page.contains("id=\"log-cut\">This is the end of a long log."), "no word of the rest");
+    assert!(page.contains(&format!("<i>{}</i>", lines.len())) && !page.contains("<i>1</i><span>w"));
+    let spans = page.matches("<span class=\"c1").count();
+    assert!((500..=1_000).contains(&spans), "{spans} changes of colour");
+    // The link to the whole of it has the whole of it.
+    let whole = site.send(request(&browser, &Method::GET, &format!("{path}/log"), &[])?).await?;
+    let whole = to_bytes(whole.into_body(), 16 << 20).await?;
+    assert!(whole == [lines.join(&b'\n'), b"\n".to_vec()].concat());
+    hands.end(&held, Outcome::Success).await;
     site.world.close().await
 }
 

@@ -54,6 +54,50 @@ async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let (admin, store) = (site.browser(Role::Admin).await?, &site.world.store);
+    let many = "INSERT INTO pool (name, slots, include_deferred, description)
+                SELECT 'pool_' || n, 1, false, '' FROM generate_series(100, 159) AS n";
+    peek::meddle(store, many).await?;
+    let files: Vec<(String, String)> =
+        (100..160).map(|n| (format!("file_{n}.yaml"), "no DAG".to_owned())).collect();
+    store.import_errors_replace(&files).await?;
+    for name in ["nightly", "daily"] {
+        let user = store.user_create(name, None, Role::Viewer).await?;
+        store.api_token_create(&user, &format!("{name} load"), None, None).await?;
+        let value = json!({"conn_type": "http", "host": "http://localhost"});
+        store.connection_put(&key(), name, "http", None, &value).await?;
+    }
+    site.world.dags("{dag_id: one, tasks: {t: {operator: noop}}}").await?;
+    let _worker = site.world.worker(1).await?;
+    for (path, found, hidden) in [
+        ("/pools?name=L_14", "pool_145", "pool_139"),
+        ("/import-errors?name=e_14", "file_145.yaml", "file_139.yaml"),
+        ("/users?name=night", ">nightly<", ">daily<"),
+        ("/tokens?name=night", "nightly load", "daily load"),
+        ("/connections?name=NIGHT", "id=\"connection-nightly\"", "connection-daily"),
+        ("/workers?name=ork", "<span class=\"name\">worker</span>", "Nothing matches."),
+        ("/workers?name=none", "Nothing matches.", "<span class=\"name\">worker</span>"),
+        ("/dags/one/versions?name=test", "<code>test.yaml</code>", "Nothing"),
+        ("/dags/one/versions?name=9", "value=\"9\"", "<code>test.yaml</code>"),
+    ] {
+        let page = site.get(&admin, path).await?.text();
+        assert!(page.contains(found) && !page.contains(hidden), "{path}: {page}");
+    }
+    for (path, first, last) in
+        [("/pools", "pool_100", "pool_159"), ("/import-errors", "file_100.yaml", "file_159.yaml")]
+    {
+        let page = site.get(&admin, path).await?.text();
+        assert!(page.contains("1–50 / 60") && page.contains(first) && !page.contains(last));
+        assert!(page.contains(&format!("href=\"{path}?name=&#38;offset=50\"")), "{page}");
+        let page = site.get(&admin, &format!("{path}?offset=50")).await?.text();
+        assert!(page.contains("51–60 / 60") && !page.contains(first) && page.contains(last));
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let op = site.browser(Role::Op).await?;
@@ -81,6 +125,70 @@ async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     let records = site.get(&op, "/audit").await?.text();
     assert!(records.contains("post_variable") && !records.contains("hunter2"), "{records}");
+    site.world.close().await
+}
+
+const FORM: &str = "
+dag_id: form
+params:
+  most: {type: [integer, 'null'], default: 5, minimum: 1, maximum: 9, title: How many at most}
+  least: {type: [number, 'null'], default: null, minimum: 0.5}
+  dry: {type: [boolean, 'null'], default: null}
+  day: {type: string, format: date, default: '2026-01-02'}
+  since: {type: string, format: date-time, default: '2026-01-02T12:00:00+07:00'}
+  code: {type: string, pattern: '^[A-Z]+$', default: ABC}
+tasks: {t: {operator: noop}}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.dags(FORM).await?;
+    let user = site.browser(Role::User).await?;
+    let form = site.get(&user, "/dags/form/trigger").await?.text();
+    for part in [
+        "How many at most <code>most</code>",
+        "name=\"param.most\" value=\"5\" min=\"1.0\" max=\"9.0\"",
+        "name=\"param.least\" value=\"\" min=\"0.5\"",
+        "type=\"date\" id=\"param.day\" name=\"param.day\" value=\"2026-01-02\"",
+        "name=\"param.since\" value=\"2026-01-02T05:00:00\"",
+        "pattern=\".*(?:^[A-Z]+$).*\"",
+    ] {
+        assert!(form.contains(part), "{part}: {form}");
+    }
+    let conf = async |body: &str| -> anyhow::Result<serde_json::Value> {
+        let sent = post(&site, &user, "/dags/form/runs", body).await?;
+        assert_eq!(sent.status, StatusCode::SEE_OTHER, "{body}: {}", sent.text());
+        let run_id = sent.header("location").trim_start_matches("/dags/form/runs/");
+        let run_id = run_id.replace("%3A", ":").replace("%2B", "+");
+        let run = site.world.store.run_get("form", &run_id).await?;
+        Ok(run.map(|run| run.conf).unwrap_or_default())
+    };
+    // As it stands there is nothing to say.
+    let as_is = "param.most=5&param.least=&param.dry=&param.day=2026-01-02\
+                 &param.since=2026-01-02T05%3A00&param.code=ABC";
+    assert_eq!(conf(as_is).await?, json!({}));
+    let changed = "param.most=&param.least=0.75&param.dry=true&param.day=2026-02-03\
+                   &param.since=2026-02-03T04%3A05&param.code=XYZ";
+    let expected = json!({"most": null, "least": 0.75, "dry": true, "day": "2026-02-03",
+                          "since": "2026-02-03T04:05:00Z", "code": "XYZ"});
+    assert_eq!(conf(changed).await?, expected);
+    // The next form remembers, and what is null is empty.
+    let form = site.get(&user, "/dags/form/trigger").await?.text();
+    assert!(form.contains("id=\"filled-from\""), "{form}");
+    for part in [
+        "name=\"param.most\" value=\"\"",
+        "<option selected>true</option>",
+        "name=\"param.since\" value=\"2026-02-03T04:05:00\"",
+    ] {
+        assert!(form.contains(part), "{part}: {form}");
+    }
+    // What the schema refuses says why, with what was filled in.
+    for (body, why) in [("param.most=12", "at most 9"), ("param.code=abc", "does not match")] {
+        let refused = post(&site, &user, "/dags/form/runs", body).await?;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refused.text().contains(why), "{}", refused.text());
+    }
     site.world.close().await
 }
 

@@ -2,7 +2,10 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
+use subak_core::decide::TryEnd;
+use subak_server::engine::Outcome;
 use subak_store::access::Role;
+use subak_testkit::peek;
 
 use super::site::{Answer, Sender, Site, request};
 use super::steady;
@@ -45,6 +48,120 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "letter-of-topic", "/dead-letters/1").await?;
     check(&site, &admin, "letter-bytes", "/dead-letters/3").await?;
     check(&site, &admin, "error", "/dags/none").await?;
+    site.world.close().await
+}
+
+const ROUND: &str = "
+dag_id: round
+schedule: '30 6 * * *'
+timezone: Asia/Jakarta
+start_date: 2999-01-02
+catchup: false
+max_active_runs: 3
+max_active_tasks: 7
+doc_md: |
+  # Rounds
+  <b onclick=hacked()>[now](javascript:hacked())</b>
+params: {region: {type: string, default: <north>}}
+task_groups: {inner: {}}
+tasks:
+  first: {operator: noop}
+  second: {operator: noop, task_group: inner, depends_on: [first]}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let world = &site.world;
+    world.dags(ROUND).await?;
+    let viewer = site.browser(Role::Viewer).await?;
+    let mut hands = world.hands(1).await?;
+    let run = site.begin("round", "one").await?;
+    let first = hands.given("first").await;
+    hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
+    assert_eq!(world.ended(run).await?, "failed");
+    // A newer version has a task that the run does not know.
+    world.dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [second]}}\n")).await?;
+
+    let page = site.get(&viewer, "/dags/round").await?.text();
+    super::markup::assert_harmless("/dags/round", &page);
+    for part in [
+        "<a href=\"/dags/round/runs/one\">one</a>",
+        "<a class=\"aside\" href=\"/runs?dag=round\">",
+        "<g class=\"node s-failed\"",
+        "<g class=\"node s-upstream\"",
+        "<title>third · noop</title>",
+        "<dd>Asia/Jakarta</dd>",
+        "<dt>From</dt><dd>2999-01-0",
+        "<dt>Runs at once</dt><dd>3</dd>",
+        "<dt>Tasks of a run at once</dt><dd>7</dd>",
+        "<code>&#34;&#60;north&#62;&#34;</code>",
+        "# Rounds\n&#60;b onclick=hacked()&#62;[now](javascript:hacked())&#60;/b&#62;</pre>",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("runs/one/tasks/third"), "{page}");
+    // Groups are folded until somebody wants to see what is in them.
+    let grid = site.get(&viewer, "/dags/round/grid").await?.text();
+    assert!(grid.contains("class=\"fold\" checked> inner"), "{grid}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    site.world.dags("{dag_id: sawah, tasks: {air: {operator: noop}}}").await?;
+    let admin = site.browser(Role::Admin).await?;
+    let said = [("accept-language", "id-ID,id;q=0.9"), ("sec-fetch-site", "same-origin")];
+    for (sender, path, words) in [
+        (&Sender::Stranger, "/sign-in", ["Kata sandi", "Satu jadwal, banyak saluran"]),
+        (&Sender::Stranger, "/sign-in/link?token=x", ["tautan ini sudah dipakai", "Masuk"]),
+        (&admin, "/dags/none", ["<h1>DAG tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
+        (&admin, "/no/such/page", ["<h1>Tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
+        (&admin, "/dags", ["sawah", "Run terakhir"]),
+        (&admin, "/runs", [">antre</option>", ">dipicu aset</option>"]),
+    ] {
+        let asked = request(sender, &Method::GET, path, &said)?;
+        let page = Answer::read(site.send(asked).await?).await?.text();
+        assert!(page.contains("<html lang=\"id\">"), "{path}: {page}");
+        for word in words {
+            assert!(page.contains(word), "{path} without {word}: {page}");
+        }
+        for english in ["Password", "Sign in", "Back to", "not found", ">queued<", "Last run"] {
+            assert!(!page.contains(english), "{path} has {english}: {page}");
+        }
+    }
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_page_counts_all_that_is_late() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let (viewer, store) = (site.browser(Role::Viewer).await?, &site.world.store);
+    for n in 0..10 {
+        let dag = format!("late{n}");
+        site.world
+            .dags(&format!(
+                "{{dag_id: {dag}, max_active_runs: 1, tasks: {{t: {{operator: noop}}}}}}"
+            ))
+            .await?;
+        site.begin(&dag, "first").await?;
+        site.begin(&dag, "second").await?;
+    }
+    // One of each goes on, and the other waits for its turn: for an hour, as it looks.
+    let waiting = site.world.until("runs to wait", async || {
+        let states = "SELECT string_agg(state::text || n, ' ' ORDER BY state::text)
+                      FROM (SELECT state, count(*) AS n FROM run GROUP BY state) s";
+        Ok(peek::text(store, states).await?.as_deref() == Some("queued10 running10"))
+    });
+    waiting.await?;
+    let hour = "UPDATE run SET run_after = now() - interval '1 hour' WHERE state = 'queued'";
+    peek::meddle(store, hour).await?;
+    let page = site.get(&viewer, "/").await?.text();
+    assert!(page.contains("s-retry\" href=\"#home-late\"><b>10</b>"), "{page}");
+    let (_, late) = page.split_once("id=\"home-late\"").expect("there is a list of them");
+    assert_eq!(late.matches("href=\"/dags/late").count(), 8, "{page}");
+    assert!(late.contains("and 2 more") && late.contains("1 runs wait"), "{late}");
     site.world.close().await
 }
 

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use subak_core::decide::TryEnd;
 use subak_server::engine::{Mark, Outcome};
 use subak_store::access::Role;
+use subak_testkit::peek;
 
 use super::site::{Answer, Sender, Site};
 
@@ -102,7 +103,7 @@ async fn a_map_of_ten_thousand_is_shown_in_parts() -> anyhow::Result<()> {
     eprintln!("{INSTANCES} instances, of which 2 have ended:");
     look(&site, &browser, &program).await?;
     ask(&site, &browser, "/dags/map", 1024).await?;
-    let each = subak_testkit::peek::tasks_like(&world.store, run, "each").await?;
+    let each = peek::tasks_like(&world.store, run, "each").await?;
     world.engine.tasks_mark(run, Some(&each), Mark::Success, "ana").await?;
     let last = hands.given("last").await;
     hands.end(&last, Outcome::Success).await;
@@ -122,15 +123,30 @@ async fn a_dag_of_a_thousand_tasks_is_shown() -> anyhow::Result<()> {
         site.world.engine.tasks_mark(run, None, Mark::Success, "ana").await?;
         assert_eq!(site.world.ended(run).await?, "success");
     }
-    site.begin("thousand", "begun").await?;
+    let begun = site.begin("thousand", "begun").await?;
+    let world = &site.world;
+    let roots = world.until("the first tasks to be ready", async || {
+        Ok(peek::startable(&world.store, begun).await? == 10)
+    });
+    roots.await?;
     eprintln!("{TASKS} tasks, {RUNS} runs that have ended and one that goes on:");
     ask(&site, &browser, "/", 64).await?;
-    ask(&site, &browser, "/dags/thousand", 512).await?;
+    let page = ask(&site, &browser, "/dags/thousand", 512).await?;
+    assert!(page.text().contains("the code below has them, and the grid has their states"));
     ask(&site, &browser, "/dags/thousand/grid", 8 << 10).await?;
     for run in ["r3", "begun"] {
         let page = ask(&site, &browser, &format!("/dags/thousand/runs/{run}"), 1024).await?;
-        assert!(rows(&page) <= 501, "{run}");
+        assert_eq!(rows(&page), 501, "{run}");
+        let path = format!("/dags/thousand/runs/{run}?offset=500");
+        let rest = ask(&site, &browser, &path, 1024).await?;
+        assert_eq!(rows(&rest), 501, "{run}");
+        assert!(page.text().contains("1–500 / 1000") && rest.text().contains("501–1000 / 1000"));
     }
+    // Of a state: those that have begun, and nothing else; the stream sends the same rows.
+    let begun = "/dags/thousand/runs/begun?state=queued";
+    let page = ask(&site, &browser, begun, 1024).await?;
+    assert_eq!(rows(&page), 11, "{}", page.text());
+    assert!(page.text().contains("/runs/begun/events?state=queued\""));
     ask(&site, &browser, "/dags/thousand/runs/r3/tasks/t999", 64).await?;
     ask(&site, &program, "/api/v2/dags/thousand/tasks", 2048).await?;
     let list = "/api/v2/dags/thousand/dagRuns/r3/taskInstances?limit=100&offset=500";
