@@ -297,8 +297,7 @@ tasks: {each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {
     let run = site.world.trigger("many").await?;
     site.world.live(run, &["each queued", "each queued"]).await?;
     let viewer = site.program(Role::Viewer).await?;
-    let run_id =
-        subak_testkit::peek::text(&site.world.store, "SELECT run_id FROM run").await?.unwrap();
+    let run_id = peek::text(&site.world.store, "SELECT run_id FROM run").await?.unwrap();
     let run_id = run_id.replace('+', "%2B").replace(':', "%3A");
     let path = format!("/api/v2/dags/many/dagRuns/{run_id}/taskInstances/each/explain?map_index=1");
     let told = site.get(&viewer, &path).await?;
