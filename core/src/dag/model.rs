@@ -203,8 +203,12 @@ impl OnOverlap {
 pub struct Param {
     /// JSON Schema of the value; `{}` allows anything.
     pub schema: Value,
-    /// Absent: the trigger must give it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Absent: the trigger must give it. Null is a default, too.
+    #[serde(
+        default,
+        deserialize_with = "super::params::given",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub default: Option<Value>,
 }
 

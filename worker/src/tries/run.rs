@@ -86,15 +86,18 @@ pub(crate) async fn run(this: &Try) -> Ended {
     let exit_code = error.as_ref().and_then(|error| error.exit_code);
     let error = error.map(|error| shown(this, &error)).unwrap_or_default();
     if !error.is_empty() {
-        this.log.line(&format!("{}: {error}", end.word()));
+        // Line by line: it may hold statements that somebody is to run.
+        for line in format!("{}: {error}", end.word()).lines() {
+            this.log.line(line);
+        }
     }
-    Ended { end, error, exit_code, started_micros, ended_micros }
+    Ended { end, error: in_one_line(&error), exit_code, started_micros, ended_micros }
 }
 
 /// The end of a try that could not begin.
 pub(crate) fn not_run(this: &Try, error: &str) -> Ended {
     let now = this.clock.now_micros();
-    let error = shown(this, &TaskError::transient(error));
+    let error = in_one_line(&shown(this, &TaskError::transient(error)));
     this.log.line(&format!("failed: {error}"));
     Ended { end: End::Failed, error, exit_code: None, started_micros: now, ended_micros: now }
 }
@@ -228,11 +231,18 @@ fn judge(
     }
 }
 
-/// The error's text without secrets, on one line.
+/// The error's text without secrets.
 fn shown(this: &Try, error: &TaskError) -> String {
-    let mut text = this.log.mask(&error.message).trim().replace('\n', " | ");
+    let mut text = this.log.mask(&error.message).trim().to_owned();
     text.truncate(text.floor_char_boundary(ERROR_LIMIT));
     text
+}
+
+/// As lists show it.
+fn in_one_line(error: &str) -> String {
+    let mut line = error.replace('\n', " | ");
+    line.truncate(line.floor_char_boundary(ERROR_LIMIT));
+    line
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

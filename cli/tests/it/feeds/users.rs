@@ -153,7 +153,7 @@ async fn users_are_loaded_and_all_else_is_a_dead_letter() -> Result<()> {
     for dag in ["clean_users", "load_users", "produce_users"] {
         let text = shipped(&format!("user_registration/{dag}.yaml"), &topics)?;
         let text =
-            text.replace("interval: 10s", "interval: 50ms").replace("results=10", "results=40");
+            text.replace("interval: 10s", "interval: 0.1s").replace("results=10", "results=40");
         // Only when this test says so.
         let text = text.replace("\"*/5 * * * *\"", "null").replace("start_date: 2026-01-01\n", "");
         stack.add_dag(dag, &text).await?;

@@ -6,6 +6,8 @@ use subak_testkit::kafka::{
     Broker, NewRecord, PLAIN_USER, SCRAM_USER, SECRET, WRONG_SECRET, broker,
 };
 
+use crate::stdout;
+
 use super::world::{DAG, Ended, LOAD, Wanted, World, records};
 
 /// A run that failed at its reading task, with these words among its errors.
@@ -57,9 +59,11 @@ async fn what_a_table_or_a_column_does_not_take_is_loaded_once_that_is_mended() 
     let words =
         ["permission denied for schema public", "SQLSTATE 42501", "somebody with the right"];
     check_load(&world, &refused, &words, 0).await?;
-    let ddl = refused.errors.split("run:\n\n").nth(1).unwrap_or_default();
+    let log = world.stack.subak(&["runs", "logs", DAG, &refused.run_id, "--task", "load"]).await?;
+    let log = stdout(&log);
+    let ddl = log.split("run:\n\n").nth(1).unwrap_or_default();
     for table in ["subak_loads (", "subak_offsets ("] {
-        ensure!(ddl.contains(table), "no `{table}` in {}", refused.errors);
+        ensure!(ddl.contains(table), "no `{table}` in {log}");
     }
     world.warehouse.run(&ddl.replace("the user of the connection", "etl")).await?;
     world.succeed().await?;

@@ -81,7 +81,9 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
     hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
     assert_eq!(world.ended(run).await?, "failed");
     // A newer version has a task that the run does not know.
-    world.dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [second]}}\n")).await?;
+    world
+        .dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [inner.second]}}\n"))
+        .await?;
 
     let page = site.get(&viewer, "/dags/round").await?.text();
     super::markup::assert_harmless("/dags/round", &page);
