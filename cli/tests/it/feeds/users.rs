@@ -106,14 +106,15 @@ fn reasons(bad: &str) -> &'static [&'static str] {
     match bad {
         "first" | "blank" => &["first_name"],
         "last" => &["last_name"],
-        "email" => &["email: is empty"],
+        "email" => &["email", "empty"],
         "email_form" => &["email"],
         "city" => &["city"],
         "country" => &["country"],
         "missing" => &["city", "country"],
         "two" => &["last_name", "city"],
         "list" | "text" => &["no JSON object"],
-        "utf8" | "html" | "cut" | "array" => &["JSON"],
+        "utf8" => &["not UTF-8"],
+        "html" | "cut" | "array" => &["JSON"],
         "error" => &["first_name", "last_name", "email", "city", "country"],
         other => panic!("what is wrong with `{other}`?"),
     }
