@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use subak_core::dag::model::Param;
-use subak_core::schedule;
 use subak_store::read::DagRecord;
 use subak_web::dag::Details;
 use subak_web::format::cut;
@@ -12,7 +11,7 @@ use subak_web::text::Text;
 const DEFAULT_CHARS: usize = 500;
 const DOC_CHARS: usize = 50_000;
 
-/// Returns them as the page shows them.
+/// Returns them as the page shows them, but for what stands at its top.
 pub(super) fn details(dag: &DagRecord, t: &'static Text) -> Details {
     let head = &dag.head;
     let local = |at: Option<DateTime<Utc>>| {
@@ -20,16 +19,12 @@ pub(super) fn details(dag: &DagRecord, t: &'static Text) -> Details {
         at.map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M %Z").to_string())
     };
     let facts = [
-        (t.schedule, head.schedule.as_ref().map_or_else(|| t.by_hand.into(), schedule::summary)),
         (t.timezone, head.timezone.name().to_owned()),
         (t.catchup, if head.catchup { t.yes } else { t.no }.to_owned()),
         (t.start_date, local(head.start_date)),
         (t.end_date, local(head.end_date)),
         (t.max_active_runs, head.max_active_runs.to_string()),
         (t.max_active_tasks, head.max_active_tasks.to_string()),
-        (t.owner, dag.owners.join(", ")),
-        (t.tags, head.tags.join(", ")),
-        (t.file, dag.file.clone()),
     ];
     let default = |param: &Param| match &param.default {
         Some(value) => cut(&value.to_string(), DEFAULT_CHARS),

@@ -44,10 +44,8 @@ impl Consume {
         }
         Err(TaskError::permanent(format!(
             "{shown} is not in load `{sink}`, which was skipped by {runs} runs in a row\
-             \nwhat to do: clear that load where it should have the records; set `on_skip: commit` on it \
-             if a range that a branch keeps from it is done with; or give its part up with `subak ranges \
-             abandon {} {sink}`",
-            range.id
+             \nwhat to do: clear that load where it should have the records, or set `on_skip: commit` on it \
+             if a range that a branch keeps from it is done with"
         )))
     }
 
