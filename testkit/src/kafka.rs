@@ -225,6 +225,32 @@ impl Broker {
         tokio::task::spawn_blocking(fencing).await?
     }
 
+    /// Moves a group's offset within a transaction that never ends, as a writer does that is killed.
+    pub async fn abandon_offset(
+        &self,
+        transactional_id: &str,
+        group: &str,
+        topic: &str,
+    ) -> anyhow::Result<()> {
+        let (mut config, mut member) = (self.config(), self.config());
+        config.set("transactional.id", transactional_id);
+        config.set("transaction.timeout.ms", "900000");
+        member.set("group.id", group);
+        let topic = topic.to_owned();
+        let abandoning = move || -> anyhow::Result<()> {
+            let producer = BaseProducer::<DefaultProducerContext>::from_config(&config)?;
+            let member = BaseConsumer::<DefaultConsumerContext>::from_config(&member)?;
+            producer.init_transactions(PATIENCE)?;
+            producer.begin_transaction()?;
+            let mut offsets = TopicPartitionList::new();
+            offsets.add_partition_offset(&topic, 0, Offset::Offset(1))?;
+            let member = member.group_metadata().context("a group without a name")?;
+            producer.send_offsets_to_transaction(&offsets, &member, PATIENCE)?;
+            Ok(())
+        };
+        tokio::task::spawn_blocking(abandoning).await?
+    }
+
     async fn produce_with(
         &self,
         topic: &str,

@@ -11,8 +11,9 @@ use subak_core::letter::REPLAY_CLUSTER;
 use subak_task::TaskError;
 use tokio::sync::mpsc::Receiver;
 
+use super::ledger::{Group, writer};
 use super::values::{Record, Values};
-use super::{Batches, Group, Produce};
+use super::{Batches, Produce};
 use crate::target::Writer;
 
 /// For one answer of the brokers; a commit waits for all records.
@@ -129,11 +130,10 @@ impl Produce {
         Ok(Written::Now(records))
     }
 
-    /// The same for every try and run that moves the same offsets, so that of two only the later one
-    /// can commit; without a range the run's own.
+    /// Without a range it is the run's own: nothing tells of two which is the later one.
     fn transactional_id(&self) -> String {
         let id = &self.ctx.identity;
-        let sink = format!("subak.{}.{}.{}", id.installation, id.dag_id, id.task_id);
+        let sink = writer(&self.ctx, &id.task_id);
         match self.ranges.is_empty() {
             false => sink,
             true => format!("{sink}.{}.{}", id.run_uuid, id.map_index),
@@ -215,6 +215,8 @@ impl Produce {
     /// Commits the records with the offsets behind the ranges.
     fn commit(&self, producer: &Writer, groups: &[Group]) -> Result<(), TaskError> {
         let failure = |error: KafkaError| self.target.write_failure(&error, producer);
+        // Once the transaction has offsets, others who want them wait for its end.
+        producer.flush(PATIENCE).map_err(failure)?;
         for (range, group) in self.ranges.iter().zip(groups) {
             let offsets = group.ends(range).map_err(failure)?;
             let member = group.client.group_metadata().ok_or_else(|| {
