@@ -57,6 +57,35 @@ fn airflows_defaults_hold() {
 }
 
 #[test]
+fn one_word_about_weights_and_all_tasks_weigh() {
+    let of = |defaults: &str, group: &str, task: &str| {
+        let groups = format!("g: {{default_args: {{{group}}}}}");
+        let task = format!("x: {{operator: noop, task_group: g{task}}}");
+        let text = format!(
+            "dag_id: a\ndefault_args: {{{defaults}}}\ntask_groups: {{{groups}}}\ntasks: {{{task}}}\n"
+        );
+        good(&text)
+    };
+    let silent = of("retries: 1", "priority_weight: null", "");
+    assert!(!silent.weighs());
+    // What is written counts, though it is what holds by default.
+    let rule = "weight_rule: downstream";
+    for said in [of(rule, "", ""), of("", rule, ""), of("", "", ", priority_weight: 1")] {
+        assert!(said.weighs() && said.says_weights);
+    }
+    let list = "tasks:\n- {task_id: x, operator: noop, weight_rule: downstream}\n";
+    assert!(good(&format!("dag_id: a\n{list}")).weighs());
+    // Versions from before there was the word are read as they are, and stay the same.
+    let weighty = of("priority_weight: 5", "", "");
+    for dag in [silent, weighty.clone()] {
+        let stored = serde_json::to_value(&dag).unwrap();
+        assert!(stored.get("says_weights").is_none(), "{stored}");
+        assert_eq!(serde_json::from_value::<Dag>(stored).unwrap(), dag);
+    }
+    assert!(weighty.weighs());
+}
+
+#[test]
 fn schedules_have_many_forms() {
     let dag = |lines: &str| good(&format!("dag_id: a\n{lines}\ntasks: {{}}\n"));
     let secs = std::time::Duration::from_secs;
