@@ -145,6 +145,7 @@ texts! {
     no_params: "This DAG takes no parameters.", "DAG ini tidak punya parameter.";
     required: "required", "wajib";
     empty_is_null: "left empty, it is null", "dikosongkan berarti null";
+    one_a_line: "one a line", "satu per baris";
     conf: "Configuration", "Konfigurasi";
     conf_more: "More configuration, as JSON", "Konfigurasi lain, sebagai JSON";
     conf_hint: "Merged over the fields above.", "Digabung di atas isian tadi.";

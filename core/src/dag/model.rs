@@ -61,6 +61,10 @@ pub struct Dag {
     /// Groups of tasks by their full id, outer groups before the dot.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub task_groups: BTreeMap<String, TaskGroup>,
+    /// The file says a weight or a rule, though every task has what it would have without: see
+    /// [`Dag::weighs`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub says_weights: bool,
     /// In topological order, ties in the file's order; ids are unique.
     pub tasks: Vec<Task>,
 }
@@ -318,6 +322,9 @@ pub const FEEDS: &str = "feeds";
 /// The pool of tasks that name none.
 pub const DEFAULT_POOL: &str = "default_pool";
 
+/// The weight of tasks that have none.
+const DEFAULT_WEIGHT: i32 = 1;
+
 /// Between a DAG's id and a task's in the name of a pool of one task: no name that people give has it.
 const OWN_POOL: char = '\u{1f}';
 
@@ -372,8 +379,8 @@ impl Task {
             pool_slots: 1,
             max_active_tis_per_dag: None,
             max_active_tis_per_dagrun: None,
-            priority_weight: 1,
-            weight_rule: WeightRule::Downstream,
+            priority_weight: DEFAULT_WEIGHT,
+            weight_rule: WeightRule::default(),
             owner: "airflow".to_owned(),
             do_xcom_push: true,
             connections: Vec::new(),
@@ -392,6 +399,12 @@ impl Task {
             inlets: Vec::new(),
             outlets: Vec::new(),
         }
+    }
+
+    /// Whether it has a weight or a rule that somebody must have written.
+    #[must_use]
+    pub fn says_weight(&self) -> bool {
+        self.priority_weight != DEFAULT_WEIGHT || self.weight_rule != WeightRule::default()
     }
 
     /// The pool whose slots its instances take; `None`: `default_pool`, which has no limit. A limit of
@@ -436,8 +449,16 @@ impl Dag {
             tags: Vec::new(),
             params: BTreeMap::new(),
             task_groups: BTreeMap::new(),
+            says_weights: false,
             tasks,
         }
+    }
+
+    /// Whether its tasks weigh as in Airflow. Those of a DAG whose file says nothing about weights do not:
+    /// their order is left to turns.
+    #[must_use]
+    pub fn weighs(&self) -> bool {
+        self.says_weights || self.tasks.iter().any(Task::says_weight)
     }
 
     /// Returns the task of this id.

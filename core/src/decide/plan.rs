@@ -82,7 +82,8 @@ pub struct PlanTask {
     pub gathers: bool,
     pub retry: RetryPolicy,
     pub execution_timeout: Option<Duration>,
-    /// Larger first: its own weight and, by its rule, that of all tasks below or above it.
+    /// Larger first: its own weight and, if the DAG weighs, by its rule that of all tasks below or above
+    /// it.
     pub priority: i32,
     pub queue: Arc<str>,
     /// The pool whose slots it takes; `None`: `default_pool`, which has no limit.
@@ -337,8 +338,12 @@ impl Plan {
         self.tasks().any(|task| task.past != Past::Nothing)
     }
 
-    /// Adds the weights of all tasks below, or above, each counted once.
+    /// Adds the weights of all tasks below, or above, each counted once; in a DAG that says nothing of
+    /// weights each task keeps its own, 1.
     fn weigh(&mut self) {
+        if !self.dag.weighs() {
+            return;
+        }
         let by_index: BTreeMap<usize, TaskNo> =
             self.tasks.values().map(|task| (task.index, task.no)).collect();
         let rule = |no: &TaskNo| self.dag.tasks[self.tasks[no].index].weight_rule;
