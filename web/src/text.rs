@@ -88,6 +88,9 @@ texts! {
     workers_joined: "{} joined", "{} bergabung";
     files_parse: "all parse", "semua terbaca";
     files_broken: "{} do not parse", "{} tidak terbaca";
+    folder_read: "the folder is watched, read", "folder dipantau, dibaca";
+    folder_not_read: "the folder is not read any more (see the server's log), last", "folder tidak lagi dibaca (lihat log server), terakhir";
+    folder_none: "this server watches no folder", "server ini tidak memantau folder";
 
     dags: "DAGs", "DAG";
     dag: "DAG", "DAG";

@@ -1,8 +1,7 @@
 //! The grid of a DAG: its last runs side by side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use axum::extract::State;
 use axum::response::Html;
@@ -19,7 +18,7 @@ use subak_web::text::Text;
 use subak_web::url;
 
 use super::viewer::Viewer;
-use super::watch::{Part, watch};
+use super::watch::{APART, Part, watch};
 use crate::app::App;
 use crate::clock;
 use crate::extract::Path;
@@ -50,9 +49,12 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     look(&app, &dag_id, viewer.t).await?;
     let (stop, t) = (app.stop.clone(), viewer.t);
-    Ok(watch(stop, move || {
+    Ok(watch(stop, APART, move || {
         let (app, dag_id) = (app.clone(), dag_id.clone());
-        async move { look(&app, &dag_id, t).await }
+        async move {
+            let Part { print, markup } = look(&app, &dag_id, t).await?;
+            Ok((print, move || markup))
+        }
     }))
 }
 
@@ -64,16 +66,15 @@ async fn look(app: &App, dag_id: &str, t: &'static Text) -> Result<Part, ApiErro
 }
 
 async fn part(app: &App, dag_id: &str, t: &'static Text) -> Option<Part> {
-    let markup = grid(app, dag_id, t).await.ok()?.markup();
-    let mut hasher = DefaultHasher::new();
-    markup.hash(&mut hasher);
-    Some(Part { print: hasher.finish(), markup: markup.into() })
+    Some(Part::of(grid(app, dag_id, t).await.ok()?.markup()))
 }
 
 /// A run with the state of each of its tasks.
+#[derive(Debug)]
 pub(super) struct Column {
     pub(super) run: RunRecord,
-    pub(super) states: HashMap<String, Option<TaskState>>,
+    /// In an order, so that what is alike is written alike.
+    pub(super) states: BTreeMap<String, Option<TaskState>>,
 }
 
 async fn grid(app: &App, dag_id: &str, t: &'static Text) -> Result<Grid, ApiError> {
@@ -123,7 +124,7 @@ pub(super) async fn column(app: &App, run: RunRecord) -> Result<Column, ApiError
     let version = app.versions.of_run(&run).await?;
     let singles = app.store.single_list(&run, &version.record).await?;
     let maps = app.store.map_list(&run, &version.record).await?;
-    let mut states: HashMap<_, _> =
+    let mut states: BTreeMap<_, _> =
         singles.into_iter().map(|it| (it.task_id.0, it.state)).collect();
     states.extend(maps.into_iter().map(|map| {
         let state = map.state();

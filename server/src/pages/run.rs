@@ -18,6 +18,7 @@ use subak_web::run::RunPage;
 use subak_web::url;
 use tokio::time::Instant;
 
+use super::gantt::gantt_live;
 use super::pulse::Pulse;
 use super::run_actions::RunAction;
 use super::run_live::run_live;
@@ -71,9 +72,12 @@ impl Look {
         hasher.finish()
     }
 
-    fn markup(&self, chosen: Chosen, viewer: &Viewer) -> String {
+    fn markup(&self, view: View, chosen: Chosen, viewer: &Viewer) -> String {
         let (now, t) = (clock::now(), viewer.t);
-        run_live(self, chosen, viewer.can_run(), now, t).markup()
+        match view {
+            View::Page => run_live(self, chosen, viewer.can_run(), now, t).markup(),
+            View::Gantt => gantt_live(self, chosen, now, t).markup(),
+        }
     }
 }
 
@@ -95,6 +99,15 @@ pub(super) async fn show(
     Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
 }
 
+/// Where a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum View {
+    /// On its own page.
+    Page,
+    /// On its DAG's.
+    Gantt,
+}
+
 /// The live part of a run's page, and a number that differs when it shows something else.
 pub(crate) struct RunPart {
     print: u64,
@@ -106,6 +119,7 @@ struct Watch {
     app: App,
     viewer: Viewer,
     run: RunRecord,
+    view: View,
     chosen: Chosen,
     pulse: Pulse,
     /// What was seen before does not count.
@@ -119,13 +133,13 @@ impl Watch {
     /// The part as it stands; one look serves all who watch the run.
     async fn part(&self) -> Option<Arc<RunPart>> {
         let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
-        let key = (self.run.run_key.0, self.chosen, can_run, t.language);
+        let key = (self.run.run_key.0, self.view, self.chosen, can_run, t.language);
         let ask = async || {
             // A database that is away for a moment: the next look may see it.
             let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;
             Some(Arc::new(RunPart {
                 print: look.print(),
-                markup: look.markup(self.chosen, &self.viewer),
+                markup: look.markup(self.view, self.chosen, &self.viewer),
             }))
         };
         self.app.run_parts.get_since(self.since, key, ask).await
@@ -138,12 +152,24 @@ pub(super) async fn events(
     Path((dag_id, run_id)): Path<(String, String)>,
     Query(query): Query<RowsQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    stream(app, viewer, dag_id, run_id, View::Page, query.into()).await
+}
+
+/// Sends a view of a run anew whenever the run has changed.
+pub(super) async fn stream(
+    app: App,
+    viewer: Viewer,
+    dag_id: String,
+    run_id: String,
+    view: View,
+    chosen: Chosen,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let run = app.store.run_get(&dag_id, &run_id).await?;
     let run = run.ok_or(ApiError::RunNotFound { dag_id, run_id })?;
     // Listens before it looks again, so that no change is missed.
     let pulse = Pulse::of(&app, run.run_key);
     let (since, print, sent) = (Instant::now(), None, 0);
-    let watch = Watch { app, viewer, run, chosen: query.into(), pulse, since, print, sent };
+    let watch = Watch { app, viewer, run, view, chosen, pulse, since, print, sent };
     let stream = unfold(watch, |mut watch| async move {
         if watch.sent > 0 {
             watch.since = watch.pulse.beat(rest(watch.sent)).await?;

@@ -27,9 +27,9 @@ const PAGE: usize = 500;
 pub(super) struct RowsQuery {
     /// Tasks in this state; `none`: without one.
     #[serde(default)]
-    state: String,
+    pub(super) state: String,
     #[serde(default)]
-    offset: usize,
+    pub(super) offset: usize,
 }
 
 /// Which rows are shown.
@@ -110,11 +110,16 @@ impl Item<'_> {
     }
 }
 
-/// Returns the rows that are shown, in the order of the version where they fit on one page.
-pub(super) fn rows(look: &Look, chosen: Chosen, now: DateTime<Utc>, t: &'static Text) -> Rows {
+/// Returns the rows that are shown, in the order of the version where they fit on one page; `address`
+/// is where others are.
+pub(super) fn rows(
+    look: &Look,
+    chosen: Chosen,
+    address: &impl Fn(Chosen) -> String,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> Rows {
     let Look { run, version, .. } = look;
-    let href = url::run(&run.dag_id, &run.run_id);
-    let address = |chosen: Chosen| format!("{href}{}#run-tasks", chosen.query());
     let mut items = items(look);
     let mut counts: BTreeMap<Option<TaskState>, i64> = BTreeMap::new();
     for item in &items {

@@ -87,6 +87,10 @@ async fn a_folder_that_cannot_be_read_has_no_beat_and_a_silent_database_is_unhea
         it["latest_dag_processor_heartbeat"].as_str().unwrap().parse().unwrap()
     };
     assert!(beat(&second) > beat(&first), "{first} {second}");
+    // People see it on the first page.
+    let viewer = site.browser(Role::Viewer).await?;
+    let home = site.get(&viewer, "/").await?.text();
+    assert!(home.contains("all parse · the folder is watched, read <time "), "{home}");
     std::fs::remove_dir(&files)?;
     folder.look().await.unwrap_err();
     assert_eq!(health().await?["dag_processor"], second);

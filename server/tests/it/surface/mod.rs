@@ -8,6 +8,7 @@ mod grants;
 mod headers;
 mod hostile;
 mod lists;
+mod live;
 mod manage;
 mod markup;
 mod pages;
