@@ -10,10 +10,10 @@ use subak_core::explain::{
 use subak_core::ids::{Instance, InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::TaskState;
 
+use self::rows::{DagAndRunRow, EndRow, HolderRow, LiveRow, WorkerRow};
 use super::RunRecord;
 use crate::engine::JoinSqlRow;
 use crate::{Store, StoreError};
-use self::rows::{DagAndRunRow, EndRow, HolderRow, LiveRow, WorkerRow};
 
 /// Upstreams and guards whose states are read.
 const OTHERS_MOST: i64 = 10_000;
