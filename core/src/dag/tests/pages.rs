@@ -219,3 +219,28 @@ fn keys_of_defaults_and_of_what_lies_in_keys_are_refused_at_their_place() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_misspelt_argument_of_any_operator_is_told_with_the_one_that_was_meant() {
+    let mut wrong = Vec::new();
+    for operator in crate::operators::OPERATORS {
+        let (name, properties) = (operator.name, operator.with_schema().get("properties"));
+        for key in properties.and_then(Value::as_object).into_iter().flat_map(|it| it.keys()) {
+            let misspelt = misspelt(key);
+            let text = format!(
+                "dag_id: a\ntasks:\n  x:\n    operator: {name}\n    with:\n      {misspelt}: 1\n"
+            );
+            let near = format!(": did you mean {key:?}?");
+            let is_told = |it: &Diagnostic| {
+                it.message.starts_with(&format!("unknown key {misspelt:?}"))
+                    && it.message.ends_with(&near)
+                    && it.page == Page::Arguments
+            };
+            let refused = told((text, 6));
+            if !refused.iter().any(is_told) {
+                wrong.push(format!("{name}, {key}: {refused:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
