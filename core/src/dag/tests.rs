@@ -8,6 +8,7 @@ use super::*;
 mod laws;
 mod mapped;
 mod pages;
+mod reference;
 mod refusals;
 
 /// The diagnostics of a file, as `dags validate` prints them.

@@ -7,6 +7,7 @@ mod doors;
 mod grants;
 mod headers;
 mod hostile;
+mod letters;
 mod lists;
 mod live;
 mod manage;
