@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::diagnostic::At;
-use super::model::{Expand, Source, Task};
+use super::model::{Expand, Source};
 use super::page::Page;
 use super::suggest::did_you_mean;
 use super::tasks::{Tasks, Written};
@@ -295,37 +295,12 @@ impl Tasks<'_> {
 
     /// What cannot be mapped, and why.
     fn may_be_mapped(&self, written: &Written<'_>, operator: &Operator, expand: &Node) {
-        let node = written.node;
-        let is_set = |key: &str| {
-            node.get(key).is_some_and(|node| !matches!(node.kind, Kind::Null | Kind::Bool(false)))
-        };
-        let why = if flow::DECIDES.contains(&operator.name) {
-            format!(
-                "{:?} decides about the tasks below it once, and can't be mapped",
-                operator.name
-            )
-        } else if is_set("setup") || is_set("teardown") {
-            "mapping a setup or a teardown is not supported yet".to_owned()
-        } else {
-            return;
-        };
-        self.report.error(Page::Mapped, expand.at, format!("task {:?}: {why}", written.id));
-    }
-
-    /// What mapped tasks do not have yet, with the defaults applied.
-    pub(super) fn check_mapped(&self, tasks: &[Task]) {
-        for task in tasks.iter().filter(|task| task.expand.is_some()) {
-            let Some(written) = self.written.iter().find(|it| it.id == task.task_id.0) else {
-                continue;
-            };
-            if task.setup && written.node.get("setup").is_none() {
-                let message = "mapping a setup is not supported yet";
-                self.report.error(
-                    Page::Mapped,
-                    written.at,
-                    format!("task {:?}: {message}", written.id),
-                );
-            }
+        if flow::DECIDES.contains(&operator.name) {
+            let (task, operator) = (written.id, operator.name);
+            let message = format!(
+                "task {task:?}: {operator:?} decides about the tasks below it once, and can't be mapped"
+            );
+            self.report.error(Page::Mapped, expand.at, message);
         }
     }
 

@@ -84,7 +84,7 @@ refused! {
         "  up: {operator: noop}\n  a: {operator: bash, expand: {command: \"{{ ti.xcom_pull('up') }}\"}}\n  b: {operator: bash, expand: {command: ['ls {{ ds }}', 'rm {{ params.day }}']}}\n",
     );
     what_cannot_be_mapped: check(
-        "dag_id: a\ndefault_args: {expand: {env: [a]}}\ntask_groups: {g: {expand: {x: [1]}}}\ntasks:\n  a: {operator: branch, expand: {choose: [x, y]}}\n  b: {operator: bash, with: {command: ls}, setup: true, expand: {env: [{A: '1'}]}}\n",
+        "dag_id: a\ndefault_args: {expand: {env: [a]}}\ntask_groups: {g: {expand: {x: [1]}}}\ntasks:\n  a: {operator: branch, expand: {choose: [x, y]}}\n",
     );
     datasets_of_mapped_tasks: tasks(
         "  r: {operator: csv.read, expand: {path: [a, b]}}\n  w: {operator: csv.write, with: {path: c, input: \"{{ tasks.r.output }}\"}}\n",
@@ -192,7 +192,6 @@ fn what_a_mapped_group_cannot_be() {
                 "  b: {operator: noop}\n  a: {operator: noop, task_group: g, trigger_rule: always, depends_on: [b]}",
             ),
             groups(one, "  a: {operator: short_circuit, task_group: g, with: {condition: true}}"),
-            groups(one, "  a: {operator: noop, task_group: g, setup: true}"),
             groups(
                 one,
                 "  a: {operator: csv.read, task_group: g, with: {path: a.csv}}\n  b: {operator: csv.write, with: {input: '{{ tasks[\"g.a\"].output }}', path: b.csv}}",
