@@ -200,7 +200,15 @@ impl Tasks<'_> {
             }
             let of = parts.iter().map(|part| self.source(place, part, upstream));
             let of = of.collect::<Option<Vec<_>>>()?;
-            return Some(Source::Zip { of, fill: node.get("fill").map(Node::to_json) });
+            let fill = node.get("fill");
+            fill.iter().for_each(|fill| self.check_literal(place, fill, upstream));
+            let source = Source::Zip { of, fill: fill.map(Node::to_json) };
+            if !source.tasks().is_empty() && source.has_templates() {
+                let why = "what tasks return is in the same \"zip\", and is not rendered";
+                let message = format!("{what}: no template can stand here: {why}");
+                self.report.error(Page::Mapped, zip.at, message);
+            }
+            return Some(source);
         }
         match &node.kind {
             Kind::List(_) | Kind::Map(_) => {
@@ -278,14 +286,14 @@ impl Tasks<'_> {
         }
     }
 
-    /// Templates may stand in the items of a list that is written out for a task.
+    /// Templates may stand in the items of a list that is written out.
     fn check_literal(&self, place: &Place<'_>, node: &Node, upstream: &mut BTreeSet<String>) {
         node.walk(&mut |node| {
             let Some(text) = node.text().filter(|text| template::is_template(text)) else { return };
             let message = if !template::references(&Value::from(text)).outputs.is_empty() {
                 "a dataset in \"expand\" is not supported yet"
-            } else if place.written.is_none() {
-                "templates in the items of a group are not supported yet"
+            } else if place.written.is_none() && !template::is_of_run(text) {
+                "an item of a group shows what all of its tasks see alike: params, dates, run_id, dag_run"
             } else {
                 return self.check_source(place, node.at, text, upstream);
             };
@@ -325,6 +333,18 @@ impl Tasks<'_> {
 }
 
 impl Source {
+    /// Whether what is written out of it holds templates.
+    fn has_templates(&self) -> bool {
+        match self {
+            Self::Literal(items) => template::has_templates(items),
+            Self::Task { .. } => false,
+            Self::Zip { of, fill } => {
+                of.iter().any(Self::has_templates)
+                    || fill.as_ref().is_some_and(template::has_templates)
+            }
+        }
+    }
+
     /// How many items a source has that needs no task; `None`: some task gives them.
     #[must_use]
     pub fn literal_length(&self) -> Option<usize> {

@@ -103,7 +103,7 @@ fn a_mapped_group_becomes_part_of_its_tasks() {
     let dag = good(
         "dag_id: a
 task_groups:
-  day: {expand: {file: \"{{ ti.xcom_pull('list') }}\", kind: [old, new]}}
+  day: {expand: {file: \"{{ ti.xcom_pull('list') }}\", kind: [old, '{{ ds }}']}}
   inner: {parent: day}
 tasks:
   list: {operator: python, with: {code: 'print(1)'}}
@@ -164,7 +164,14 @@ fn what_a_mapped_group_cannot_be() {
         [
             groups("{g: {expand: [1]}}", "  a: {operator: noop, task_group: g}"),
             groups("{g: {expand: {x: '{{ ds }}'}}}", "  a: {operator: noop, task_group: g}"),
-            groups("{g: {expand: {x: ['{{ ds }}']}}}", "  a: {operator: noop, task_group: g}"),
+            groups(
+                "{g: {expand: {x: ['{{ ds }}', '{{ task.task_id }}']}}}",
+                "  a: {operator: noop, task_group: g}",
+            ),
+            groups(
+                "{g: {expand: {x: {zip: [['{{ ds }}'], \"{{ ti.xcom_pull('b') }}\"]}}}}",
+                "  a: {operator: noop, task_group: g}\n  b: {operator: noop}",
+            ),
             groups(
                 "{g: {expand: {x: \"{{ ti.xcom_pull('g.a') }}\"}}}",
                 "  a: {operator: noop, task_group: g}",
