@@ -70,6 +70,14 @@ impl Sample {
         sample
     }
 
+    /// The same with setups and teardowns, and nothing that decides about tasks below.
+    #[must_use]
+    pub fn with_guards(seed: u64, shape: Shape) -> Self {
+        let mut sample = Self::new(seed, shape);
+        flow::add_guards(&mut sample);
+        sample
+    }
+
     /// The same with some tasks mapped, for which the model does not speak.
     #[must_use]
     pub fn mapped(mut self) -> Self {

@@ -102,8 +102,6 @@ impl<'a> Tasks<'a> {
             "trigger rule \"always\" is not allowed there, as in Airflow: it would not wait for the items"
         } else if flow::DECIDES.contains(&task.operator.as_str()) {
             "what decides about tasks below it decides once, and can't be mapped"
-        } else if task.setup || task.teardown.is_some() {
-            "mapping a setup or a teardown is not supported yet"
         } else {
             return;
         };

@@ -83,7 +83,6 @@ pub(super) fn tasks(
     }
     all.check_flow(dag, &tasks);
     all.check_limits(&tasks);
-    all.check_mapped(&tasks);
     Some((tasks, expand.into_iter().map(|(id, mapped)| (id, mapped.expand)).collect()))
 }
 

@@ -56,7 +56,7 @@ pub struct PlanTask {
     pub upstream: Vec<TaskNo>,
     pub downstream: Vec<TaskNo>,
     pub rule: TriggerRule,
-    /// Direct upstreams; a mapped one grows this when it is expanded.
+    /// Direct upstreams, and the setups among them; a mapped one grows this when it is expanded.
     pub needed: i32,
     pub setups: i32,
     pub is_setup: bool,
@@ -66,7 +66,7 @@ pub struct PlanTask {
     pub watchers: Vec<TaskNo>,
     /// The tasks that it watches.
     pub watches: Vec<TaskNo>,
-    /// How many these are.
+    /// How many these are; a mapped one grows this, too.
     pub guards: i32,
     /// Its end counts for the run's: nothing comes after it but teardowns that don't count.
     pub is_leaf: bool,
@@ -76,7 +76,7 @@ pub struct PlanTask {
     pub feeds: Vec<TaskNo>,
     /// What it, or its group, is mapped over.
     pub mapping: Option<MappingNo>,
-    /// Upstreams that it follows index by index: they are in the same mapped group.
+    /// Upstreams and guards that it follows index by index: they are in the same mapped group.
     pub by_index: Vec<TaskNo>,
     /// Until it is expanded it waits for one of all their instances.
     pub gathers: bool,

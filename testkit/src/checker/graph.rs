@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Deserialize;
 
 use super::place;
+use crate::model::{ModelDag, ModelSays, ModelTask};
 
 /// A DAG version: its tasks by number.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Graph {
 pub(super) struct Node {
     pub(super) id: String,
     pub(super) upstream: Vec<i32>,
+    /// What it waits for besides: setups, or what a teardown comes after.
+    pub(super) guards: Vec<i32>,
     pub(super) rule: String,
     pub(super) is_leaf: bool,
     pub(super) operator: String,
@@ -26,6 +29,8 @@ pub(super) struct Node {
     pub(super) is_guarded: bool,
     pub(super) pool: String,
     pub(super) pool_slots: i32,
+    pub(super) is_setup: bool,
+    pub(super) is_teardown: bool,
     /// A teardown of setups: a cancel does not keep it from running.
     pub(super) cleans_up: bool,
     /// What it is mapped over, if it is.
@@ -132,12 +137,15 @@ impl Graph {
             .map(|task| {
                 let node = Node {
                     upstream: task.upstream.iter().map(|up| numbers[up]).collect(),
+                    guards: Vec::new(),
                     rule: task.trigger_rule,
                     is_leaf: ends_run[&numbers[&task.task_id]],
                     operator: task.operator,
                     is_guarded,
                     pool: task.pool,
                     pool_slots: task.pool_slots,
+                    is_setup: task.setup,
+                    is_teardown: task.teardown.is_some(),
                     cleans_up: task.teardown.is_some()
                         && task.upstream.iter().any(|up| setups.contains(up)),
                     map: task.expand.map(|sources| Map {
@@ -166,6 +174,9 @@ impl Graph {
                 node.is_leaf = !edges.iter().any(|(up, _)| up == no);
             }
         }
+        if is_guarded {
+            guard(&mut tasks);
+        }
         Ok(Self { tasks, most_active: dag.max_active_tasks })
     }
 
@@ -190,9 +201,9 @@ impl Graph {
         for (no, node) in &self.tasks {
             let all = instances(*no);
             let follows = |up: &i32| node.group.is_some() && self.tasks[up].group == node.group;
-            let by_index = node.upstream.iter().any(follows);
+            let by_index = node.upstream.iter().chain(&node.guards).any(follows);
             for (index, instance) in all.iter().enumerate() {
-                let upstream = node.upstream.iter().flat_map(|up| {
+                let of = |up: &i32| {
                     let above = instances(*up);
                     match follows(up) && above[0] != *up {
                         // Of a task that is not expanded yet nothing stands below an instance.
@@ -200,8 +211,9 @@ impl Graph {
                         true => above.get(index).copied().into_iter().collect(),
                         false => above,
                     }
-                });
-                let upstream: Vec<i32> = upstream.collect();
+                };
+                let upstream: Vec<i32> = node.upstream.iter().flat_map(of).collect();
+                let guards: Vec<i32> = node.guards.iter().flat_map(of).collect();
                 let is_expanded = *instance != *no;
                 let map = node.map.clone().map(|map| Map {
                     is_decided: known.get(no).is_some_and(|(_, is_decided)| *is_decided),
@@ -209,11 +221,30 @@ impl Graph {
                     by_index,
                     ..map
                 });
-                let node = Node { upstream, map, ..node.clone() };
+                let node = Node { upstream, guards, map, ..node.clone() };
                 tasks.insert(*instance, node);
             }
         }
         Self { tasks, most_active: self.most_active }
+    }
+}
+
+/// Finds what tasks wait for besides their upstreams.
+fn guard(tasks: &mut BTreeMap<i32, Node>) {
+    let numbers: Vec<i32> = tasks.keys().copied().collect();
+    let place = |no: &i32| numbers.binary_search(no).expect("an upstream is a task of the DAG");
+    let model = |node: &Node| ModelTask {
+        id: node.id.clone(),
+        upstream: node.upstream.iter().map(place).collect(),
+        rule: node.rule.clone(),
+        retries: 0,
+        says: ModelSays::Nothing,
+        setup: node.is_setup,
+        teardown: node.is_teardown.then_some(false),
+    };
+    let model = ModelDag { tasks: tasks.values().map(model).collect(), fail_fast: false };
+    for (node, guards) in tasks.values_mut().zip(model.guards()) {
+        node.guards = guards.into_iter().map(|guard| numbers[guard]).collect();
     }
 }
 

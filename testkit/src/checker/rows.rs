@@ -270,6 +270,11 @@ impl<'a> RunView<'a> {
         self.resets.and_then(|rows| rows.get(&task)).map(|reset| reset.token)
     }
 
+    /// Whether somebody has cleared a task of the run.
+    pub(super) fn is_cleared(&self) -> bool {
+        self.resets.is_some_and(|rows| !rows.is_empty())
+    }
+
     /// The final rows that count: later than the task's last clear.
     pub(super) fn current(&self, task: i32) -> impl Iterator<Item = &'a Ended> {
         let since = self.reset(task).unwrap_or(0);

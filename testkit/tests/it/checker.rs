@@ -144,6 +144,42 @@ async fn a_start_after_the_cancel_is_found() {
     assert_eq!(found(&[GOOD, cancelled], Moment::Under).await, ["I14"]);
 }
 
+/// Of the same tasks `c` is the teardown of `a`, or comes after the setup `a` and then `b`; `a` failed.
+fn guarded(c: &str, b: &str) -> String {
+    format!(
+        r#"UPDATE dag_version SET canonical = '{{"tasks": [
+            {{"task_id": "a", "operator": "noop", "upstream": [], "trigger_rule": "all_success",
+              "pool": "default_pool", "pool_slots": 1, "setup": true}},
+            {{"task_id": "b", "operator": "noop", "upstream": [{b}], "trigger_rule": "all_success",
+              "pool": "default_pool", "pool_slots": 1}},
+            {{"task_id": "c", "operator": "noop", "pool": "default_pool", "pool_slots": 1, {c}}}
+        ]}}';
+        UPDATE try_history SET state = 'failed' WHERE task = 0;
+        UPDATE try_history SET started_at = '2026-01-01 10:01:30' WHERE task = 1;
+        UPDATE run SET state = 'failed', leaves_failed = 1;"#
+    )
+}
+
+#[tokio::test]
+async fn a_teardown_without_its_setup_is_found() {
+    let teardown = r#""upstream": ["a", "b"], "trigger_rule": "all_done_setup_success",
+                      "teardown": {"on_failure_fail_dagrun": false}"#;
+    let teardown = guarded(teardown, "");
+    assert_eq!(found(&[GOOD, &teardown], Moment::Under).await, ["I6"]);
+    let fell = "UPDATE try_history SET state = 'upstream_failed', session = NULL WHERE task = 2";
+    assert_eq!(found(&[GOOD, &teardown, fell], Moment::Under).await, [""; 0]);
+    let made = "UPDATE try_history SET state = 'success' WHERE task = 0;
+                UPDATE run SET state = 'success', leaves_failed = 0";
+    assert_eq!(found(&[GOOD, &teardown, fell, made], Moment::Under).await, ["I6"]);
+}
+
+#[tokio::test]
+async fn what_started_without_a_setup_further_up_is_found() {
+    let after = guarded(r#""upstream": ["b"], "trigger_rule": "all_success""#, r#""a""#);
+    let leaves = "UPDATE run SET state = 'success', leaves_failed = 0";
+    assert_eq!(found(&[GOOD, &after, leaves], Moment::Under).await, ["I5"]);
+}
+
 mod journal {
     use subak_testkit::checker::journal::{Entry, Event};
 

@@ -68,6 +68,8 @@ impl Work<'_> {
         let work = self.run(run);
         let plan = work.plan.clone();
         plan.tasks().filter(|it| it.waits_as_one()).for_each(|it| work.maps.wait_again(it.no));
+        let apart = plan.tasks().filter(|it| it.counts_each_index());
+        apart.for_each(|it| work.maps.judge_again(it.no));
         // What is settled here the next run may wait for.
         work.is_past |= plan.waits_for_past();
         let work = &self.runs[&run];
