@@ -26,6 +26,8 @@ pub struct LockedRun {
     pub backfill: Option<i64>,
     /// It is not due yet, and does not count for its DAG.
     pub waits: bool,
+    /// A run of another version waits for tasks of it whose ends its own version does not tell of.
+    pub awaited: bool,
 }
 
 /// What names a try: the instance, and who may end it.
@@ -92,6 +94,7 @@ struct LockedRunRow {
     has_resets: bool,
     backfill: Option<i64>,
     waits: bool,
+    awaited: bool,
 }
 
 #[derive(FromRow)]
@@ -122,7 +125,7 @@ statements! {
     Points RUNS_LOCK = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill, r.waits_until IS NOT NULL AS waits
+               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
@@ -132,7 +135,7 @@ statements! {
     Points RUNS_LOCK_FREE = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill, r.waits_until IS NOT NULL AS waits
+               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
@@ -319,6 +322,7 @@ impl From<LockedRunRow> for LockedRun {
             has_resets: row.has_resets,
             backfill: row.backfill,
             waits: row.waits,
+            awaited: row.awaited,
         }
     }
 }

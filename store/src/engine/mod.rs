@@ -27,7 +27,7 @@ pub use fence::{Fence, HeldTry, LiveRow, LockedRun};
 pub(crate) use joins::JoinSqlRow;
 pub use joins::{JoinAdd, JoinRow};
 pub use maps::{MappedRow, Seed};
-pub use past::PastWait;
+pub use past::{PastWait, RunBefore};
 pub use reset::{CurrentTask, Reset};
 pub use tx::{EngineSession, EngineTx};
 

@@ -79,8 +79,8 @@ impl Work<'_> {
             if task.is_leaf {
                 work.locked.leaves_failed += failed(state) - before.map_or(0, failed);
             }
-            work.is_past |= task.is_past;
         }
+        work.is_past |= work.tells_of(task);
         self.after.changed.insert(run);
     }
 }
