@@ -12,6 +12,8 @@ pub(super) struct Graph {
     pub(super) tasks: BTreeMap<i32, Node>,
     /// Tasks of a run that may be active at once.
     pub(super) most_active: Option<i64>,
+    /// Of the schedule's runs only one is the run before.
+    pub(super) catchup: bool,
 }
 
 /// A task.
@@ -26,6 +28,11 @@ pub(super) struct Node {
     pub(super) is_guarded: bool,
     pub(super) pool: String,
     pub(super) pool_slots: i32,
+    /// Instances that may be active at once, in all runs and in one.
+    pub(super) most_of_dag: Option<i64>,
+    pub(super) most_of_run: Option<i64>,
+    depends_on_past: bool,
+    pub(super) with_downstream: bool,
     /// A teardown of setups: a cancel does not keep it from running.
     pub(super) cleans_up: bool,
     /// What it is mapped over, if it is.
@@ -53,6 +60,8 @@ struct Canonical {
     tasks: Vec<CanonicalTask>,
     max_active_tasks: Option<i64>,
     #[serde(default)]
+    catchup: bool,
+    #[serde(default)]
     task_groups: HashMap<String, CanonicalGroup>,
 }
 
@@ -72,6 +81,12 @@ struct CanonicalTask {
     teardown: Option<CanonicalTeardown>,
     pool: String,
     pool_slots: i32,
+    max_active_tis_per_dag: Option<i64>,
+    max_active_tis_per_dagrun: Option<i64>,
+    #[serde(default)]
+    depends_on_past: bool,
+    #[serde(default)]
+    wait_for_downstream: bool,
     /// Names and sources.
     expand: Option<Vec<(String, serde_json::Value)>>,
     task_group: Option<String>,
@@ -92,6 +107,16 @@ impl Node {
     /// Whether it is an instance of a mapped task.
     pub(super) fn is_instance(&self) -> bool {
         self.map.as_ref().is_some_and(|map| map.is_expanded)
+    }
+
+    /// Whether only so many of its instances may be active at once.
+    pub(super) fn is_limited(&self) -> bool {
+        self.most_of_dag.is_some() || self.most_of_run.is_some()
+    }
+
+    /// Whether it waits for the run before.
+    pub(super) fn waits_for_past(&self) -> bool {
+        self.depends_on_past || self.with_downstream
     }
 
     /// Whether the server settles it without a worker.
@@ -138,6 +163,10 @@ impl Graph {
                     is_guarded,
                     pool: task.pool,
                     pool_slots: task.pool_slots,
+                    most_of_dag: task.max_active_tis_per_dag,
+                    most_of_run: task.max_active_tis_per_dagrun,
+                    depends_on_past: task.depends_on_past,
+                    with_downstream: task.wait_for_downstream,
                     cleans_up: task.teardown.is_some()
                         && task.upstream.iter().any(|up| setups.contains(up)),
                     map: task.expand.map(|sources| Map {
@@ -166,7 +195,7 @@ impl Graph {
                 node.is_leaf = !edges.iter().any(|(up, _)| up == no);
             }
         }
-        Ok(Self { tasks, most_active: dag.max_active_tasks })
+        Ok(Self { tasks, most_active: dag.max_active_tasks, catchup: dag.catchup })
     }
 
     /// Whether some task is mapped.
@@ -213,7 +242,7 @@ impl Graph {
                 tasks.insert(*instance, node);
             }
         }
-        Self { tasks, most_active: self.most_active }
+        Self { tasks, most_active: self.most_active, catchup: self.catchup }
     }
 }
 

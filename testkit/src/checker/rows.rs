@@ -33,6 +33,8 @@ pub(super) struct RunRow {
     pub(super) run_key: i64,
     pub(super) dag: i32,
     pub(super) version: i32,
+    pub(super) run_type: String,
+    pub(super) logical_date: Option<DateTime<Utc>>,
     pub(super) state: String,
     pub(super) cancelled_at: Option<DateTime<Utc>>,
     pub(super) tasks_open: i32,
@@ -130,7 +132,7 @@ impl Snapshot {
 
     async fn read_with(db: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let runs = sqlx::query_as(
-            "SELECT run_key, dag, version, state::text, cancelled_at, tasks_open, tasks_active,
+            "SELECT run_key, dag, version, run_type, logical_date, state::text, cancelled_at, tasks_open, tasks_active,
                     tasks_held, leaves_failed, has_resets
              FROM run ORDER BY run_key",
         );
