@@ -95,7 +95,6 @@ pub(super) fn tasks(
         report.error(Page::Topics, at, format!("task {id:?}: {problem}"));
     }
     all.check_flow(dag, &tasks);
-    all.check_limits(&tasks);
     all.check_mapped(&tasks);
     Some((tasks, expand.into_iter().map(|(id, mapped)| (id, mapped.expand)).collect()))
 }

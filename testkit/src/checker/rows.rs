@@ -70,6 +70,7 @@ pub(super) struct Live {
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) pool: Option<String>,
     pub(super) pool_slots: i32,
+    pub(super) own_pool: Option<String>,
     pub(super) waits_pool: bool,
 }
 
@@ -146,7 +147,7 @@ impl Snapshot {
         );
         let live = sqlx::query_as(
             "SELECT run_key, task + (map_index + 1) * 100000 AS task, state::text, try_number, token,
-                    started_at, pool, pool_slots, waits_pool
+                    started_at, pool, pool_slots, own_pool, waits_pool
              FROM live",
         );
         let joins = sqlx::query_as(

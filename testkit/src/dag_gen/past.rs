@@ -3,7 +3,7 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use subak_core::dag::model::{DEFAULT_POOL, Dag, Task};
+use subak_core::dag::model::{Dag, Task};
 
 use super::Sample;
 
@@ -17,7 +17,7 @@ pub(super) fn add(sample: &mut Sample) {
             task.depends_on_past = waits < 30;
             task.wait_for_downstream = (30..42).contains(&waits);
         }
-        if rng.random_bool(0.25) && task.pool == DEFAULT_POOL {
+        if rng.random_bool(0.25) {
             task.max_active_tis_per_dag = Some(rng.random_range(1..4));
         }
         if rng.random_bool(0.2) {

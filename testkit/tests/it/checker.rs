@@ -155,9 +155,10 @@ async fn more_instances_at_once_than_a_task_may_have_are_found() {
     let most = |most: &str| task_has(0, "max_active_tis_per_dag", most);
     assert_eq!(found(&[GOOD, SECOND, &most("2")], Moment::Under).await, [""; 0]);
     assert_eq!(found(&[GOOD, SECOND, &most("1")], Moment::Under).await, ["I7"]);
-    let twice = "INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets,
+    let twice = "UPDATE try_history SET try_number = 2 WHERE task = 0;
+                 INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets,
                                           session, started_at, ended_at)
-                 VALUES (1, 0, -1, 9, 'up_for_retry', 0, 0, 7, '2026-01-01 10:00', '2026-01-01 10:01')";
+                 VALUES (1, 0, -1, 9, 'up_for_retry', 1, 0, 7, '2026-01-01 10:00', '2026-01-01 10:01')";
     let of_run = task_has(0, "max_active_tis_per_dagrun", "1");
     assert_eq!(found(&[GOOD, &of_run], Moment::Under).await, [""; 0]);
     assert_eq!(found(&[GOOD, &of_run, twice], Moment::Under).await, ["I3", "I7"]);
