@@ -33,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often what waits is helped by more than a cancel: what fails may fail again.
 const HELPS: u32 = 4;
 
+/// So often is more than all runs together may need.
+const HELPS_MOST: u32 = 40;
+
 /// The runs of one DAG, in the order of their dates.
 struct Runs<'a> {
     fleet: &'a Fleet,
@@ -200,6 +203,9 @@ impl<'a> Runs<'a> {
             );
         }
         self.helps += 1;
+        if self.helps > HELPS_MOST {
+            panic!("{}", self.told("no help lets the runs end").await);
+        }
         let failed = |state: &str| ["failed", "upstream_failed"].contains(&state);
         let of_task = then.iter().filter(|(_, (state, _))| state.as_deref().is_some_and(failed));
         let bad: BTreeSet<usize> = of_task.map(|((task, _), _)| *task).collect();
