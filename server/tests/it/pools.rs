@@ -6,6 +6,7 @@ use subak_core::ids::DagId;
 use subak_server::engine::{Outcome, PoolError, Trigger};
 use subak_testkit::{peek, poke};
 
+use crate::explain::waits;
 use crate::world::World;
 
 const FOUR: &str = "
@@ -109,6 +110,8 @@ async fn a_task_waits_for_its_pool_and_its_own_limit_and_holds_neither() -> anyh
     assert_eq!(b.fence.instance.run, second);
     world.live(second, &["a scheduled", "b running"]).await?;
     assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 1));
+    let limit = "max_active_tis_per_dag: 1 of 1 instances of the task are active";
+    waits(&world, second, "a", limit).await?;
     // Its limit has room, and the pool, too.
     hands.end(&a, Outcome::Success).await;
     assert_eq!(world.ended(first).await?, "success");
@@ -123,6 +126,7 @@ async fn a_task_waits_for_its_pool_and_its_own_limit_and_holds_neither() -> anyh
     hands.end(&a, Outcome::Success).await;
     world.live(third, &["a scheduled", "b scheduled"]).await?;
     assert_eq!(peek::pool(&world.store, "both\u{1f}a").await?, (1, 0, 0));
+    waits(&world, third, "a", "pool `narrow`: 1 of 1 slots are taken").await?;
     world.engine.run_cancel(third, "cancelled").await?;
     hands.end(&b, Outcome::Success).await;
     assert_eq!(world.ended(second).await?, "success");
