@@ -196,16 +196,15 @@ impl<'a> Runs<'a> {
         waits.retain(|at| now.get(at).is_none_or(|(state, _)| state.is_none()));
         let is_held =
             |task: usize| self.sample.waits_for(task).iter().any(|no| !ended_well(&then, *no));
-        if waits.is_empty() || !waits.iter().all(|(task, _)| is_held(*task)) {
-            panic!(
-                "{}",
-                self.told(&format!("{run} stands, and nothing holds it: {waits:?}")).await
-            );
-        }
+        let is_right = !waits.is_empty() && waits.iter().all(|(task, _)| is_held(*task));
+        assert!(
+            is_right,
+            "{}",
+            self.told(&format!("{run} stands, and nothing holds it: {waits:?}")).await
+        );
         self.helps += 1;
-        if self.helps > HELPS_MOST {
-            panic!("{}", self.told("no help lets the runs end").await);
-        }
+        let may_end = self.helps <= HELPS_MOST;
+        assert!(may_end, "{}", self.told("no help lets the runs end").await);
         let failed = |state: &str| ["failed", "upstream_failed"].contains(&state);
         let of_task = then.iter().filter(|(_, (state, _))| state.as_deref().is_some_and(failed));
         let bad: BTreeSet<usize> = of_task.map(|((task, _), _)| *task).collect();
