@@ -407,21 +407,41 @@ impl Task {
         self.priority_weight != DEFAULT_WEIGHT || self.weight_rule != WeightRule::default()
     }
 
-    /// The pool whose slots its instances take; `None`: `default_pool`, which has no limit. A limit of
-    /// its own (`max_active_tis_per_dag`) is a pool that nobody else is in.
+    /// The pool whose slots its instances take; `None`: `default_pool`, which has no limit. Outside of
+    /// other pools a limit of its own (`max_active_tis_per_dag`) is the pool.
     #[must_use]
     pub fn taken_pool(&self, dag: &DagId) -> Option<String> {
-        match self.max_active_tis_per_dag {
-            Some(_) => Some(format!("{dag}{OWN_POOL}{}", self.task_id)),
-            None => (self.pool != DEFAULT_POOL).then(|| self.pool.clone()),
+        match self.pool == DEFAULT_POOL {
+            true => self.own_pool(dag),
+            false => Some(self.pool.clone()),
         }
     }
 
     /// How many slots of it an instance takes.
     #[must_use]
     pub fn taken_slots(&self) -> u32 {
-        if self.max_active_tis_per_dag.is_some() { 1 } else { self.pool_slots }
+        let is_own = self.pool == DEFAULT_POOL && self.max_active_tis_per_dag.is_some();
+        if is_own { 1 } else { self.pool_slots }
     }
+
+    /// The pool that a limit of its own makes: nobody else is in it, and each instance takes one slot.
+    #[must_use]
+    pub fn own_pool(&self, dag: &DagId) -> Option<String> {
+        let limit = self.max_active_tis_per_dag;
+        limit.map(|_| format!("{dag}{OWN_POOL}{}", self.task_id))
+    }
+
+    /// The same, of a task that takes slots of another pool as well.
+    #[must_use]
+    pub fn own_pool_beside(&self, dag: &DagId) -> Option<String> {
+        self.own_pool(dag).filter(|_| self.pool != DEFAULT_POOL)
+    }
+}
+
+/// Whether a pool of this name is one that a task has to itself.
+#[must_use]
+pub fn is_own_pool(name: &str) -> bool {
+    name.contains(OWN_POOL)
 }
 
 impl Dag {

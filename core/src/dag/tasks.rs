@@ -82,7 +82,6 @@ pub(super) fn tasks(
         report.error(Page::Topics, at, format!("task {id:?}: {problem}"));
     }
     all.check_flow(dag, &tasks);
-    all.check_limits(&tasks);
     Some((tasks, expand.into_iter().map(|(id, mapped)| (id, mapped.expand)).collect()))
 }
 

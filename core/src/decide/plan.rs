@@ -89,6 +89,8 @@ pub struct PlanTask {
     /// The pool whose slots it takes; `None`: `default_pool`, which has no limit.
     pub pool: Option<Arc<str>>,
     pub pool_slots: i32,
+    /// The pool that it has to itself besides, for `max_active_tis_per_dag`: one slot each.
+    pub own_pool: Option<Arc<str>>,
     /// Instances of it that one run has at once, if it is mapped.
     pub most_of_run: Option<i32>,
     /// Settled by the server without a worker.
@@ -440,6 +442,7 @@ impl PlanTask {
             queue: task.queue.as_str().into(),
             pool: task.taken_pool(dag).map(Into::into),
             pool_slots: i32::try_from(task.taken_slots()).unwrap_or(i32::MAX),
+            own_pool: task.own_pool_beside(dag).map(Into::into),
             most_of_run: task
                 .max_active_tis_per_dagrun
                 .map(|most| i32::try_from(most).unwrap_or(i32::MAX)),

@@ -111,7 +111,7 @@ const OTHERS: &str = "
 const POOL_AHEAD: &str = "
     SELECT count(*) FROM (
         SELECT FROM live l
-        WHERE l.pool = $1 AND l.waits_pool
+        WHERE (l.pool = $1 OR l.own_pool = $1) AND l.waits_pool
           AND (-l.priority, l.turn, l.run_key, l.task, l.map_index) < (
               SELECT -own.priority, own.turn, own.run_key, own.task, own.map_index FROM live own
               WHERE (own.run_key, own.task, own.map_index) = ($2, $3, $4))
@@ -120,12 +120,13 @@ const POOL_AHEAD: &str = "
 
 /// $1 pool, $2 limit.
 const POOL_HOLDERS: &str = "
-    SELECT d.dag_id, r.run_id, t.task_id, l.map_index, l.pool_slots AS slots, l.state::text AS state
+    SELECT d.dag_id, r.run_id, t.task_id, l.map_index,
+           CASE WHEN l.pool = $1 THEN l.pool_slots ELSE 1 END AS slots, l.state::text AS state
     FROM live l
     JOIN run r ON r.run_key = l.run_key
     JOIN dag d ON d.dag = r.dag
     JOIN dag_task t ON t.dag = r.dag AND t.task = l.task
-    WHERE l.pool = $1 AND l.state IN ('queued', 'running', 'restarting')
+    WHERE (l.pool = $1 OR l.own_pool = $1) AND l.state IN ('queued', 'running', 'restarting')
     ORDER BY l.started_at NULLS LAST, l.run_key, l.task, l.map_index
     LIMIT $2";
 
@@ -326,12 +327,19 @@ impl Store {
         key: InstanceKey,
         task: &PlanTask,
     ) -> Result<PoolFacts, StoreError> {
-        let name = task.pool.as_deref().unwrap_or_default();
-        let pool: Option<(i32, i32)> =
-            sqlx::query_as("SELECT slots, used FROM pool WHERE name = $1")
-                .bind(name)
-                .fetch_optional(&self.pool)
-                .await?;
+        let (mut name, mut pool) = (task.pool.as_deref().unwrap_or_default(), None);
+        // A task that is limited besides may wait for that alone.
+        for beside in [Some(name), task.own_pool.as_deref()].into_iter().flatten() {
+            let room: Option<(i32, i32)> =
+                sqlx::query_as("SELECT slots, used FROM pool WHERE name = $1")
+                    .bind(beside)
+                    .fetch_optional(&self.pool)
+                    .await?;
+            let is_full = room.is_some_and(|(slots, used)| slots >= 0 && used >= slots);
+            if beside == name || is_full {
+                (name, pool) = (beside, room);
+            }
+        }
         let holders: Vec<HolderRow> = sqlx::query_as(POOL_HOLDERS)
             .bind(name)
             .bind(HOLDERS_MOST)

@@ -13,6 +13,8 @@ pub(super) struct Graph {
     pub(super) tasks: BTreeMap<i32, Node>,
     /// Tasks of a run that may be active at once.
     pub(super) most_active: Option<i64>,
+    /// Of the schedule's runs only one is the run before.
+    pub(super) catchup: bool,
 }
 
 /// A task.
@@ -31,6 +33,11 @@ pub(super) struct Node {
     pub(super) pool_slots: i32,
     pub(super) is_setup: bool,
     pub(super) is_teardown: bool,
+    /// Instances that may be active at once, in all runs and in one.
+    pub(super) most_of_dag: Option<i64>,
+    pub(super) most_of_run: Option<i64>,
+    depends_on_past: bool,
+    pub(super) with_downstream: bool,
     /// A teardown of setups: a cancel does not keep it from running.
     pub(super) cleans_up: bool,
     /// What it is mapped over, if it is.
@@ -58,6 +65,8 @@ struct Canonical {
     tasks: Vec<CanonicalTask>,
     max_active_tasks: Option<i64>,
     #[serde(default)]
+    catchup: bool,
+    #[serde(default)]
     task_groups: HashMap<String, CanonicalGroup>,
 }
 
@@ -77,6 +86,12 @@ struct CanonicalTask {
     teardown: Option<CanonicalTeardown>,
     pool: String,
     pool_slots: i32,
+    max_active_tis_per_dag: Option<i64>,
+    max_active_tis_per_dagrun: Option<i64>,
+    #[serde(default)]
+    depends_on_past: bool,
+    #[serde(default)]
+    wait_for_downstream: bool,
     /// Names and sources.
     expand: Option<Vec<(String, serde_json::Value)>>,
     task_group: Option<String>,
@@ -97,6 +112,16 @@ impl Node {
     /// Whether it is an instance of a mapped task.
     pub(super) fn is_instance(&self) -> bool {
         self.map.as_ref().is_some_and(|map| map.is_expanded)
+    }
+
+    /// Whether only so many of its instances may be active at once.
+    pub(super) fn is_limited(&self) -> bool {
+        self.most_of_dag.is_some() || self.most_of_run.is_some()
+    }
+
+    /// Whether it waits for the run before.
+    pub(super) fn waits_for_past(&self) -> bool {
+        self.depends_on_past || self.with_downstream
     }
 
     /// Whether the server settles it without a worker.
@@ -146,6 +171,10 @@ impl Graph {
                     pool_slots: task.pool_slots,
                     is_setup: task.setup,
                     is_teardown: task.teardown.is_some(),
+                    most_of_dag: task.max_active_tis_per_dag,
+                    most_of_run: task.max_active_tis_per_dagrun,
+                    depends_on_past: task.depends_on_past,
+                    with_downstream: task.wait_for_downstream,
                     cleans_up: task.teardown.is_some()
                         && task.upstream.iter().any(|up| setups.contains(up)),
                     map: task.expand.map(|sources| Map {
@@ -177,7 +206,7 @@ impl Graph {
         if is_guarded {
             guard(&mut tasks);
         }
-        Ok(Self { tasks, most_active: dag.max_active_tasks })
+        Ok(Self { tasks, most_active: dag.max_active_tasks, catchup: dag.catchup })
     }
 
     /// Whether some task is mapped.
@@ -225,7 +254,7 @@ impl Graph {
                 tasks.insert(*instance, node);
             }
         }
-        Self { tasks, most_active: self.most_active }
+        Self { tasks, most_active: self.most_active, catchup: self.catchup }
     }
 }
 

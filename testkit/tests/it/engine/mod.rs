@@ -1,5 +1,6 @@
 //! The engine on real PostgreSQL: four servers at once, against the model and the checker.
 
+mod beside;
 mod eager;
 mod exact;
 mod fleet;
@@ -61,6 +62,9 @@ async fn play(fleet: &Fleet, seed: u64) {
             _ => Sample::with_guards(seed, base),
         };
         mapped::play(fleet, &sample.mapped()).await;
+    } else if seed % 8 == 2 {
+        let base = Shape { max_tasks: 12, limited: true };
+        beside::play(fleet, &Sample::with_flow(seed, base).in_pools().mapped().beside()).await;
     }
     if seed.is_multiple_of(3) {
         racing::play(fleet, &sample, 2).await;
