@@ -31,7 +31,8 @@ pub const WHOLE_RECORD: &str = "$record";
 /// a new range begins. A topic without new records skips the task.
 ///
 /// Besides its columns the dataset has `_topic`, `_partition`, `_offset`, `_timestamp`, `_key` and
-/// `_headers`, and with `keep_records` also `_record`. Records of aborted transactions are not read, and tombstones are left out and counted.
+/// `_headers`, and with `keep_records` also `_record`. Records of aborted transactions are not read, and
+/// tombstones are left out and counted.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConsume {

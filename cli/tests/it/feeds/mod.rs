@@ -2,6 +2,7 @@
 
 mod bank;
 mod endless;
+mod idle;
 mod poll;
 mod users;
 mod waiting;
