@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use subak_testkit::kafka::NewRecord;
 
-use super::{runs, stack, topic};
+use super::{asked, runs, stack, topic};
 
 /// For so long nothing is sent. `SUBAK_IDLE_SECS` says otherwise: a minute has all that comes once a minute.
 const SECS: u64 = 6;
@@ -28,8 +28,7 @@ async fn an_idle_topic_costs_a_few_questions_a_minute() -> Result<()> {
     let way = broker.counted().await?;
     let address = way.bootstrap();
     let by = ["connections", "add", "kafka_main", "--type", "kafka", "--host", &address];
-    let added = stack.subak(&by).await?;
-    ensure!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    asked(&stack, &by).await?;
     let (from, to) = (topic(broker, "idle", 3).await?, topic(broker, "copied", 3).await?);
     // The clients of a batch are kept after it: they have to be idle, too.
     let record = NewRecord { value: Some(r#"{"id": 1}"#.into()), ..NewRecord::default() };
@@ -50,25 +49,25 @@ async fn an_idle_topic_costs_a_few_questions_a_minute() -> Result<()> {
         .await?;
 
     let secs = std::env::var("SUBAK_IDLE_SECS").map_or(SECS, |text| text.parse().unwrap());
-    let (asked, used, began) = (way.by_name(), stack.usage()?, Instant::now());
+    let (before, used, began) = (way.by_name(), stack.usage()?, Instant::now());
     let metadata = stack.metadata();
     let queries = metadata.transactions().await?;
     tokio::time::sleep(Duration::from_secs(secs)).await;
     let queries = metadata.transactions().await? - queries;
-    let asked = way.since(&asked);
+    let requests = way.since(&before);
     let cpu = stack.usage()?.cpu_secs - used.cpu_secs;
     let took = began.elapsed().as_secs_f64();
-    let requests: u64 = asked.values().sum();
+    let all: u64 = requests.values().sum();
     eprintln!(
-        "an idle topic, by {took:.0} s: {:.0} requests a minute to the broker ({asked:?}), {:.1} transactions a \
+        "an idle topic, by {took:.0} s: {:.0} requests a minute to the broker ({requests:?}), {:.1} transactions a \
          second, {:.2} s of CPU a minute of server and worker",
-        requests as f64 * 60.0 / took,
+        all as f64 * 60.0 / took,
         queries as f64 / took,
         cpu * 60.0 / took,
     );
     assert_eq!(runs(&stack, "copy").await?, ["success", "running"]);
     // A client that asks every half second, as they do by default, would be beyond this.
-    ensure!((requests as f64) < 4.0 + took / 2.0, "{requests} requests in {took:.0} s: {asked:?}");
+    ensure!((all as f64) < 4.0 + took / 2.0, "{all} requests in {took:.0} s: {requests:?}");
     ensure!((queries as f64) < 30.0 + 10.0 * took, "{queries} transactions in {took:.0} s");
     Ok(())
 }
