@@ -99,6 +99,54 @@ async fn two_sinks_have_a_ledger_each() -> Result<()> {
     Ok(())
 }
 
+/// Another topic, and what both have.
+const JOINED: &str = "  more:
+    operator: kafka.consume
+    with: {connection: broker, topic: OTHER, columns: {id: {path: id, type: bigint}}}
+  joined:
+    operator: transform
+    with:
+      inputs: {a: '{{ tasks.read.output }}', b: '{{ tasks.more.output }}'}
+      sql: SELECT a.id, a.name, a._partition, a._offset FROM a JOIN b ON a.id = b.id
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_of_two_topics_moves_both_ledgers_with_its_rows() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "joined", ..Wanted::default() }).await?;
+    let other = broker.topic("other", 1, &[]).await?;
+    let load = LOAD.replace("read.output", "joined.output");
+    let tasks = format!("{}{load}", JOINED.replace("OTHER", &other));
+    world.stack.replace_dag(DAG, &world.dag("", "retries: 0", &tasks)).await?;
+    broker.produce(&world.topic, records(0..10)).await?;
+    broker.produce(&other, records(5..20)).await?;
+    // It fails, and the next run reads the same of both.
+    world.warehouse.run("ALTER TABLE record RENAME TO elsewhere").await?;
+    let failed = world.run().await?;
+    ensure!(failed.errors.contains("table `record` does not exist"), "{failed:#?}");
+    world.warehouse.run("ALTER TABLE elsewhere RENAME TO record").await?;
+    broker.produce(&world.topic, records(10..12)).await?;
+    world.succeed().await?;
+    world.check(5).await?;
+    let ledgers = async |world: &World| {
+        let rows = "SELECT consume_task || ':' || next_offset FROM subak_offsets ORDER BY 1";
+        world.warehouse.texts(rows).await
+    };
+    assert_eq!(ledgers(&world).await?, ["more:15", "read:10"]);
+    // Of one there is nothing new: what the other has waits for it.
+    let waits = world.run().await?;
+    let skipped = ["joined skipped", "load skipped", "more skipped", "read success"];
+    ensure!(waits.tasks == skipped, "{waits:#?}");
+    assert_eq!(ledgers(&world).await?, ["more:15", "read:10"]);
+    broker.produce(&other, records(11..30)).await?;
+    world.succeed().await?;
+    world.check(6).await?;
+    assert_eq!(ledgers(&world).await?, ["more:34", "read:12"]);
+    let ranges = world.ranges().await?;
+    ensure!(ranges.iter().all(|state| state == "committed"), "{ranges:?}");
+    Ok(())
+}
+
 /// A task between the reading and the load that waits for a file, and fails if the run is told to.
 const GATED: &str = r#"  gate:
     operator: bash
