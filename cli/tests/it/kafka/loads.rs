@@ -1,9 +1,11 @@
 //! What becomes of a range when loads fail, are cleared, or are two.
 
-use anyhow::{Result, ensure};
-use subak_testkit::kafka::{NewRecord, broker};
+use std::path::Path;
 
-use super::world::{DAG, LOAD, Wanted, World, records};
+use anyhow::{Result, ensure};
+use subak_testkit::kafka::{Broker, NewRecord, broker};
+
+use super::world::{DAG, Ended, LOAD, Wanted, World, records};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_whose_load_failed_is_read_again_by_the_next_run() -> Result<()> {
@@ -163,7 +165,7 @@ const GATED: &str = r#"  gate:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<()> {
+async fn a_second_range_does_not_overtake_the_first_nor_leave_a_gap() -> Result<()> {
     let broker = broker().await?;
     let mut world = World::new(broker, &Wanted::default()).await?;
     let file = world.stack.folder().join("open");
@@ -171,16 +173,8 @@ async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<
     let dag = world.dag("", "retries: 0", &tasks);
     let dag = dag.replacen("tasks:", "params: {fails: 'false'}\ntasks:", 1);
     world.stack.replace_dag(DAG, &dag).await?;
-    broker.produce(&world.topic, records(0..10)).await?;
-    let (first, _) = world.trigger_with(r#"{"fails": "true"}"#).await?;
-    were_read(&world, 1).await?;
-    broker.produce(&world.topic, records(10..20)).await?;
-    let (second, second_id) = world.trigger().await?;
-    were_read(&world, 2).await?;
     // Its load waits for the first run, however new the ledger is; then nobody has the first range.
-    std::fs::write(&file, "")?;
-    world.stack.ended(first).await?;
-    let ended = world.end_of(second, second_id).await?;
+    let ended = second_of_two(&mut world, broker, &file, 0).await?;
     ensure!(ended.errors.contains("would overtake the range before it"), "{ended:#?}");
     world.check(0).await?;
     // Whoever comes next takes the first range first.
@@ -188,7 +182,36 @@ async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<
     world.check(10).await?;
     world.succeed().await?;
     world.check(20).await?;
+    // A ledger that has something says what is missing.
+    std::fs::remove_file(&file)?;
+    let ended = second_of_two(&mut world, broker, &file, 20).await?;
+    let gap = "the next offset of partition 0 is 20, but the range begins at 30";
+    ensure!(ended.errors.contains("would leave a gap"), "{ended:#?}");
+    ensure!(ended.errors.contains(gap), "{ended:#?}");
+    world.check(20).await?;
+    assert_eq!(world.ledger().await?, "0:20");
+    world.succeed().await?;
+    world.succeed().await?;
+    world.check(40).await?;
     world.find_nothing_of(&["gate skipped", "load skipped", "read skipped"]).await
+}
+
+/// Two runs read a range of ten records each, and the first one fails: how the second one ends.
+async fn second_of_two(
+    world: &mut World,
+    broker: &Broker,
+    file: &Path,
+    from: i64,
+) -> Result<Ended> {
+    broker.produce(&world.topic, records(from..from + 10)).await?;
+    let (first, _) = world.trigger_with(r#"{"fails": "true"}"#).await?;
+    were_read(world, from / 10 + 1).await?;
+    broker.produce(&world.topic, records(from + 10..from + 20)).await?;
+    let (second, second_id) = world.trigger().await?;
+    were_read(world, from / 10 + 2).await?;
+    std::fs::write(file, "")?;
+    world.stack.ended(first).await?;
+    world.end_of(second, second_id).await
 }
 
 /// Waits until so many ranges were read.
