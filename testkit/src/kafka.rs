@@ -1,5 +1,6 @@
 //! A real Kafka broker for tests: one a test process, or one of a test's own that may be killed.
 
+mod counted;
 mod secured;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use tokio::sync::OnceCell;
 /// For one answer of a broker on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+pub use counted::Counted;
 pub use secured::{PLAIN_USER, SCRAM_USER, SECRET, WRONG_SECRET};
 
 static SHARED: OnceCell<Broker> = OnceCell::const_new();
