@@ -39,6 +39,9 @@ pub(super) struct ListQuery {
     last_dag_run_state: Option<String>,
     #[serde(default)]
     dag_run_state: Vec<String>,
+    /// Airflow's class for the schedule, such as `airflow.timetables.trigger.CronTriggerTimetable`.
+    #[serde(default)]
+    timetable_type: Vec<String>,
     /// There are no bundles: no DAG is of one.
     bundle_name: Option<String>,
     bundle_version: Option<String>,
@@ -72,6 +75,8 @@ const ORDERS: &[(&str, DagOrder)] = &[
     ("dag_id", DagOrder::Id),
     ("dag_display_name", DagOrder::Id),
     ("next_dagrun", DagOrder::NextRun),
+    ("state", DagOrder::LastState),
+    ("start_date", DagOrder::LastStart),
     ("last_run_state", DagOrder::LastState),
     ("last_run_start_date", DagOrder::LastStart),
 ];
@@ -164,7 +169,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let part = listing.part;
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let orders = listing.orders(ORDERS)?;
     let is_of_none = query.is_of_none();
     let state = |field: &str, text: &str| {
         let msg = format!("`{text}` is not one of `queued`, `running`, `success`, `failed`");
@@ -189,8 +194,8 @@ pub(super) async fn list(
         newest_run,
         only: caller.sight(),
         with_stale: !query.exclude_stale.unwrap_or(true),
-        order,
-        descending,
+        orders,
+        timetables: query.timetable_type,
     };
     if is_of_none {
         return Ok(Json(List::empty()));

@@ -5,7 +5,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use subak_store::{Audit, AuditFilter, AuditText};
+use subak_store::read::Orders;
+use subak_store::{Audit, AuditFilter, AuditOrder, AuditText};
 
 use super::paging::{List, Listed, Listing};
 use crate::app::App;
@@ -60,6 +61,21 @@ pub(super) struct View {
     task_display_name: Option<String>,
 }
 
+/// What records are ordered by.
+const ORDERS: &[(&str, AuditOrder)] = &[
+    ("id", AuditOrder::Id),
+    ("event_log_id", AuditOrder::Id),
+    ("when", AuditOrder::Id),
+    ("dttm", AuditOrder::Id),
+    ("dag_id", AuditOrder::DagId),
+    ("task_id", AuditOrder::TaskId),
+    ("run_id", AuditOrder::RunId),
+    ("event", AuditOrder::Event),
+    ("owner", AuditOrder::Username),
+    ("extra", AuditOrder::Extra),
+    ("logical_date", AuditOrder::Nothing),
+];
+
 impl Listed for View {
     const PLURAL: &'static str = "event_logs";
 }
@@ -69,14 +85,15 @@ pub(super) async fn list(
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let ordered = ["when", "event_log_id", "id", "dttm"];
-    let descending = listing.order(&ordered.map(|name| (name, ())))?;
-    // Airflow's come in the order of their numbers.
-    let ascending = !descending.is_some_and(|((), descending)| descending);
+    let mut orders = listing.orders(ORDERS)?;
+    if orders.is_empty() {
+        // Airflow's come in the order of their numbers.
+        orders = Orders::new(vec![(AuditOrder::Id, false)]);
+    }
     if query.try_number.is_some() {
         return Ok(Json(List::empty()));
     }
-    let filter = AuditFilter { ascending, ..query.filter() };
+    let filter = AuditFilter { orders, ..query.filter() };
     let page = app.store.audit_list(&filter, listing.part.limit, listing.part.offset).await?;
     Ok(Json(List::of(page)))
 }
@@ -117,7 +134,7 @@ impl ListQuery {
             before: self.before,
             after: self.after,
             like,
-            ascending: true,
+            orders: Orders::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 use subak_core::ids::DagId;
-use subak_store::read::{RunFilter, RunRecord};
+use subak_store::read::{Orders, RunFilter, RunRecord};
 use subak_web::Badge;
 use subak_web::dag::{DagPage, RunRow};
 use subak_web::dags::PauseToggle;
@@ -53,7 +53,8 @@ pub(super) async fn show(
     let dag = found.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
     let version = app.versions.get(dag.dag, dag.version).await?;
     let offset = query.offset.max(0);
-    let of_dag = RunFilter { dag_id: Some(dag_id), descending: true, ..RunFilter::default() };
+    let of_dag =
+        RunFilter { dag_id: Some(dag_id), orders: Orders::descending(), ..RunFilter::default() };
     let runs = app.store.run_list(&of_dag, PAGE, offset).await?;
     let href = url::dag(&dag.dag_id);
     let broken = if dag.has_import_error {

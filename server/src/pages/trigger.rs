@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use subak_core::ids::DagId;
-use subak_store::read::{DagRecord, RunFilter, RunRecord};
+use subak_store::read::{DagRecord, Orders, RunFilter, RunRecord};
 use subak_web::trigger::{Field, TriggerPage, conf_of_form};
 use subak_web::url;
 
@@ -71,7 +71,7 @@ async fn last_by(app: &App, viewer: &Viewer, dag_id: &str) -> Result<Option<RunR
     let by_hand = RunFilter {
         dag_id: Some(dag_id.to_owned()),
         run_types: vec!["manual".to_owned()],
-        descending: true,
+        orders: Orders::descending(),
         ..RunFilter::default()
     };
     let (runs, _) = app.store.runs_behind(&by_hand, None, LAST_RUNS).await?;
