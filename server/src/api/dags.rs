@@ -148,6 +148,8 @@ pub(super) struct Details {
     timezone: String,
     last_parsed: DateTime<Utc>,
     default_args: Option<Value>,
+    /// Nothing is said of it: a cleared run keeps its version.
+    rerun_with_latest_version: Option<bool>,
     owner_links: Map<String, Value>,
     is_favorite: bool,
     active_runs_count: i64,
@@ -332,6 +334,7 @@ impl From<DagRecord> for Details {
             timezone: head.timezone.to_string(),
             last_parsed: dag.parsed_at,
             default_args: None,
+            rerun_with_latest_version: None,
             owner_links: Map::new(),
             is_favorite: false,
             active_runs_count: dag.runs_active,
