@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-use crate::read::{COUNT_LIMIT, Orders, Page};
+use crate::read::{COUNT_LIMIT, Orders, Page, TextFilter};
 use crate::{Store, StoreError};
 
 /// How long records are kept; the database itself guards those of the last 365 days.
@@ -67,8 +67,8 @@ pub struct AuditFilter {
     pub excluded: Vec<String>,
     pub before: Option<DateTime<Utc>>,
     pub after: Option<DateTime<Utc>>,
-    /// Patterns of LIKE, by column.
-    pub like: Vec<(AuditText, String)>,
+    /// What texts are like, by column.
+    pub texts: Vec<(AuditText, TextFilter)>,
     /// Nothing said: the newest first.
     pub orders: Orders<AuditOrder>,
 }
@@ -235,8 +235,8 @@ impl AuditFilter {
         if let Some(after) = self.after {
             query.push(" AND at > ").push_bind(after);
         }
-        for (column, pattern) in &self.like {
-            query.push(format!(" AND {} LIKE ", column.column())).push_bind(pattern.clone());
+        for (column, text) in &self.texts {
+            text.push(query, column.column());
         }
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use subak_store::read::Orders;
 use subak_store::{Audit, AuditFilter, AuditOrder, AuditText};
 
-use super::paging::{List, Listed, Listing};
+use super::paging::{List, Listed, Listing, text};
+use super::time;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::ApiError;
@@ -27,7 +28,9 @@ pub(super) struct ListQuery {
     excluded_events: Vec<String>,
     #[serde(default)]
     included_events: Vec<String>,
+    #[serde(default, deserialize_with = "time::optional")]
     before: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "time::optional")]
     after: Option<DateTime<Utc>>,
     dag_id_pattern: Option<String>,
     dag_id_prefix_pattern: Option<String>,
@@ -117,11 +120,7 @@ impl ListQuery {
             (AuditText::Username, self.owner_pattern, self.owner_prefix_pattern),
             (AuditText::Event, self.event_pattern, self.event_prefix_pattern),
         ];
-        let mut like = Vec::new();
-        for (column, anywhere, prefix) in patterns {
-            like.extend(anywhere.map(|part| (column, format!("%{part}%"))));
-            like.extend(prefix.map(|prefix| (column, format!("{prefix}%"))));
-        }
+        let texts = patterns.map(|(column, pattern, prefix)| (column, text(pattern, prefix)));
         AuditFilter {
             dag_id: self.dag_id,
             run_id: self.run_id,
@@ -133,7 +132,7 @@ impl ListQuery {
             excluded: self.excluded_events,
             before: self.before,
             after: self.after,
-            like,
+            texts: texts.into(),
             orders: Orders::default(),
         }
     }

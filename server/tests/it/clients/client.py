@@ -539,6 +539,9 @@ def audit(client):
     listed = events.get_event_logs(order_by=["event", "owner", "-dag_id", "logical_date"], limit=100)
     names = [it.event for it in listed.event_logs]
     assert names == sorted(names) and len(set(names)) > 3, names
+    year = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    assert events.get_event_logs(after=year, event_pattern="POST|none").total_entries > 0
+    assert events.get_event_logs(before=year).total_entries == 0
     refused(404, events.get_event_log, 999999)
 
 

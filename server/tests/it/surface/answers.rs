@@ -343,6 +343,10 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
         let answer = Answer::read(site.send(asked).await?).await?;
         assert!(answer.header("content-type").starts_with(kind));
         assert_eq!(answer.text(), text);
+        let live = format!("{log}?live=true");
+        let live = request(&viewer, &Method::GET, &live, &[("accept", kind)])?;
+        let live = Answer::read(site.send(live).await?).await?;
+        assert_eq!(live.header("airflow-continuation-token"), token);
         // All of it at once says the same.
         let asked = request(
             &viewer,
