@@ -343,8 +343,9 @@ async fn named(
     name: &TextFilter,
     all: Vec<InstanceRecord>,
 ) -> Result<Vec<InstanceRecord>, ApiError> {
+    let tasks: Vec<&[InstanceRecord]> = all.chunk_by(|a, b| a.task == b.task).collect();
     let mut found = Vec::new();
-    for alike in all.chunk_by(|a, b| a.task == b.task) {
+    for alike in tasks {
         let names = labels(app, run, version, alike).await?;
         let takes = |it: &&InstanceRecord| {
             let index = it.map_index.0;

@@ -137,7 +137,7 @@ mod tests {
     fn in_sql_they_are_columns_with_what_is_not_there_at_the_end() {
         let orders = Orders::new(vec![(Key::Size, true), (Key::Colour, false)]);
         let mut query = QueryBuilder::new("SELECT");
-        let column = |key| if key == Key::Size { "t.size" } else { "t.colour" };
+        let column = |key: Key| if key == Key::Size { "t.size" } else { "t.colour" };
         orders.push(&mut query, column, &["t.a", "t.b"]);
         let written =
             " ORDER BY t.size DESC NULLS LAST, t.colour ASC NULLS LAST, t.a DESC, t.b DESC";
