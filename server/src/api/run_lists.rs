@@ -203,7 +203,13 @@ async fn by_cursor(
     if !place.as_ref().is_none_or(fits) {
         return Err(wrong("is of a list of another order"));
     }
-    let (runs, more) = app.store.runs_behind(&filter, place.as_ref(), limit).await?;
+    let found = app.store.runs_behind(&filter, place.as_ref(), limit).await;
+    // What a cursor tells of a run is a text of this server's, unless somebody has changed it.
+    let (runs, more) =
+        found.map_err(|error| match place.is_some() && error.is_refused_value() {
+            true => wrong("is not a cursor of this server"),
+            false => error.into(),
+        })?;
     let back = place.as_ref().is_some_and(|place| place.back);
     let (has_next, has_previous) = if back { (true, more) } else { (more, place.is_some()) };
     let next = token(app, runs.last().filter(|_| has_next), &filter, false).await?;

@@ -57,6 +57,10 @@ SET state = (CASE WHEN n % 2 = 0 THEN 'success' ELSE 'failed' END)::run_state,
 FROM (SELECT run_key, right(run_id, 1)::integer AS n FROM run WHERE run_id LIKE 'r_') AS numbered
 WHERE numbered.run_key = run.run_key";
 
+/// A cursor behind a run that started at `noon`.
+const FORGED: &str =
+    "eyJvcmRlcnMiOltbIlN0YXJ0ZWQiLGZhbHNlXV0sInZhbHVlcyI6WyJub29uIl0sImtleSI6MSwiYmFjayI6ZmFsc2V9";
+
 /// How two runs stand by an order, worked out from what is answered. What is not there comes last.
 fn naive(order: &[&str], a: &(usize, Value), b: &(usize, Value)) -> Ordering {
     let directed = |found: Ordering, key: &str| match key.starts_with('-') {
@@ -148,6 +152,7 @@ async fn several_orders_count_one_after_the_other_by_page_and_by_cursor() -> any
     let many = ["order_by=state"; 11].join("&");
     for (refused, why) in [
         (format!("order_by=state&order_by=run_after&cursor={cursor}"), "of another order"),
+        (format!("order_by=start_date&cursor={FORGED}"), "is not a cursor of this server"),
         ("order_by=conf&cursor=".to_owned(), "read that with `offset`"),
         (many, "leave all but 10 out"),
     ] {
