@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 
 use axum::http::{Method, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Value, json};
 use subak_store::access::Role;
@@ -57,9 +59,8 @@ SET state = (CASE WHEN n % 2 = 0 THEN 'success' ELSE 'failed' END)::run_state,
 FROM (SELECT run_key, right(run_id, 1)::integer AS n FROM run WHERE run_id LIKE 'r_') AS numbered
 WHERE numbered.run_key = run.run_key";
 
-/// A cursor behind a run that started at `noon`.
-const FORGED: &str =
-    "eyJvcmRlcnMiOltbIlN0YXJ0ZWQiLGZhbHNlXV0sInZhbHVlcyI6WyJub29uIl0sImtleSI6MSwiYmFjayI6ZmFsc2V9";
+/// What a cursor says that is behind a run which started at `noon`.
+const FORGED: &str = r#"{"orders":[["Started",false]],"values":["noon"],"key":1,"back":false}"#;
 
 /// How two runs stand by an order, worked out from what is answered. What is not there comes last.
 fn naive(order: &[&str], a: &(usize, Value), b: &(usize, Value)) -> Ordering {
@@ -150,9 +151,10 @@ async fn several_orders_count_one_after_the_other_by_page_and_by_cursor() -> any
     let first = site.get(&viewer, &format!("{runs}?order_by=state&limit=2&cursor=")).await?.json();
     let cursor = first["next_cursor"].as_str().unwrap();
     let many = ["order_by=state"; 11].join("&");
+    let forged = URL_SAFE_NO_PAD.encode(FORGED);
     for (refused, why) in [
         (format!("order_by=state&order_by=run_after&cursor={cursor}"), "of another order"),
-        (format!("order_by=start_date&cursor={FORGED}"), "is not a cursor of this server"),
+        (format!("order_by=start_date&cursor={forged}"), "is not a cursor of this server"),
         ("order_by=conf&cursor=".to_owned(), "read that with `offset`"),
         (many, "leave all but 10 out"),
     ] {
