@@ -102,7 +102,7 @@ async fn answers_of_the_api_are_the_same_whatever_language_is_asked_for() -> any
     let (viewer, stranger) = (site.program(Role::Viewer).await?, Sender::Stranger);
     let browser = site.browser(Role::Viewer).await?;
     let run = "/api/v2/dags/shop/dagRuns/good";
-    let explain = format!("{run}/taskInstances/load/explain");
+    let explain = "/api/v2/dags/shop/dagRuns/bad/taskInstances/tell/explain";
     for (sender, method, path, word) in [
         (&viewer, Method::GET, "/api/v2/dags/none", "DAG not found"),
         (&browser, Method::GET, "/api/v2/dags/none", "DAG not found"),
@@ -116,7 +116,7 @@ async fn answers_of_the_api_are_the_same_whatever_language_is_asked_for() -> any
         (&stranger, Method::POST, "/auth/token", "detail"),
         (&viewer, Method::GET, "/api/v2/dags", "external triggers only"),
         (&viewer, Method::GET, run, "a good day"),
-        (&viewer, Method::GET, explain.as_str(), "load"),
+        (&viewer, Method::GET, explain, "load failed"),
     ] {
         let asked = async |headers: &[(&str, &str)]| -> anyhow::Result<String> {
             let request = request(sender, &method, path, headers)?;
