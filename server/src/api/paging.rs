@@ -140,13 +140,14 @@ impl Taken for Listing {
 }
 
 impl Listing {
-    /// The same of a body.
+    /// The same of a body, whose parts are as large as they may be, unless it says otherwise.
     pub(super) fn of(
         limit: Option<i64>,
         offset: Option<i64>,
         order_by: Option<String>,
     ) -> Result<Self, ApiError> {
-        Ok(Self { part: Part::of(limit, offset)?, order_by: order_by.into_iter().collect() })
+        let part = Part::of(limit.or(Some(MOST)), offset)?;
+        Ok(Self { part, order_by: order_by.into_iter().collect() })
     }
 
     /// The same list, another part.
@@ -292,6 +293,7 @@ mod tests {
         assert_eq!(Part::of(None, None).unwrap(), Part { limit: 50, offset: 0 });
         assert_eq!(Part::of(Some(0), Some(7)).unwrap(), Part { limit: 50, offset: 7 });
         assert_eq!(Part::of(Some(1_000_000), None).unwrap().limit, 100);
+        assert_eq!(Listing::of(None, None, None).unwrap().part.limit, 100);
         assert!(Part::of(Some(-1), None).is_err());
         assert!(Part::of(None, Some(-1)).is_err());
         assert_eq!(Part { limit: 2, offset: 1 }.of_list(vec![1, 2, 3, 4]), [2, 3]);
