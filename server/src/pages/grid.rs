@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use futures::Stream;
 use subak_core::dag::model::{Dag, Task};
 use subak_core::state::TaskState;
-use subak_store::read::{RunFilter, RunRecord};
+use subak_store::read::{Orders, RunFilter, RunRecord};
 use subak_web::Badge;
 use subak_web::format::duration;
 use subak_web::grid::{self, Cell, Grid, GridPage, GridRun, Row};
@@ -83,8 +83,11 @@ async fn grid(app: &App, dag_id: &str, t: &'static Text) -> Result<Grid, ApiErro
     let newest = app.versions.get(dag.dag, dag.version).await?;
     let tasks = i64::try_from(newest.record.model.tasks.len()).unwrap_or(CELLS_MOST);
     let columns = (CELLS_MOST / tasks.max(1)).clamp(5, RUNS_MOST);
-    let of_dag =
-        RunFilter { dag_id: Some(dag_id.to_owned()), descending: true, ..RunFilter::default() };
+    let of_dag = RunFilter {
+        dag_id: Some(dag_id.to_owned()),
+        orders: Orders::descending(),
+        ..RunFilter::default()
+    };
     let mut columns: Vec<Column> = {
         let mut all = Vec::new();
         for run in app.store.run_list(&of_dag, columns, 0).await?.items {
