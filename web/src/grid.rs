@@ -4,6 +4,8 @@ use askama::Template;
 
 use crate::badge::Badge;
 use crate::frame::Frame;
+use crate::pager::Pager;
+use crate::pieces::Pieces;
 use crate::render;
 use crate::text::Text;
 
@@ -14,7 +16,12 @@ pub struct GridPage<'a> {
     pub frame: Frame<'a>,
     pub dag_id: String,
     pub href: String,
-    pub live: Grid,
+    /// Where what changes later comes from.
+    pub events: String,
+    /// A [`Grid`].
+    pub live: Pieces,
+    /// The ways to the tasks that are not shown.
+    pub pager: Pager,
 }
 
 /// The part that lives.
@@ -38,7 +45,7 @@ pub struct GridRun {
     pub took: String,
 }
 
-/// Tasks of one outermost group, or one task that is in none.
+/// Tasks of one outermost group, or of none, that follow each other.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
     /// The group's row: what is worst in it.
@@ -49,6 +56,8 @@ pub struct Part {
 /// A task, or a group.
 #[derive(Debug, Clone)]
 pub struct Row {
+    /// Tells the rows apart.
+    pub key: String,
     pub name: String,
     pub title: String,
     /// Of each run; `None`: the run's version has no such task.
@@ -73,9 +82,9 @@ impl GridPage<'_> {
 }
 
 impl Grid {
-    /// Returns the markup.
+    /// Returns the markup in pieces.
     #[must_use]
-    pub fn markup(&self) -> String {
-        render(self)
+    pub fn pieces(&self) -> Pieces {
+        Pieces::cut(&render(self))
     }
 }

@@ -29,11 +29,11 @@ impl Pager {
         size: i64,
         address: impl Fn(i64) -> String,
     ) -> Self {
-        let shown = i64::try_from(shown).unwrap_or(0);
+        let end = offset.saturating_add(i64::try_from(shown).unwrap_or(0));
         Self {
-            range: format!("{}–{} / {total}", (offset + 1).min(total), offset + shown),
+            range: format!("{}–{} / {total}", offset.saturating_add(1).min(total), end),
             previous: (offset > 0).then(|| address((offset - size).max(0))),
-            next: (offset + shown < total).then(|| address(offset + size)),
+            next: (end < total).then(|| address(offset.saturating_add(size))),
         }
     }
 

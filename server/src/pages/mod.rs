@@ -41,7 +41,6 @@ use subak_store::access::Role;
 use crate::router::Routes;
 
 pub(crate) use home::Seen;
-pub(crate) use run::RunPart;
 pub(crate) use run_rows::Chosen;
 pub(crate) use viewer::language;
 pub(crate) use watch::Part;
