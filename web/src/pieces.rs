@@ -89,9 +89,8 @@ impl Pieces {
             return None;
         }
         let mut out = String::new();
-        let (others, old_others) = (self.of(false), before.of(false));
-        morph(&old_others, &others, &mut out);
-        let (rows, old_rows) = (self.of(true), before.of(true));
+        morph(&before.others(), &self.others(), &mut out);
+        let (rows, old_rows) = (self.rows(), before.rows());
         if rows.iter().map(|it| it.0).eq(old_rows.iter().map(|it| it.0)) {
             morph(&old_rows, &rows, &mut out);
         } else if self.blocks == 1 {
@@ -102,9 +101,18 @@ impl Pieces {
         (out.len() < self.whole.len()).then_some(out)
     }
 
-    /// Ids and markup of the rows, or of the other pieces.
-    fn of(&self, are_rows: bool) -> Vec<(&str, &str)> {
-        let wanted = self.pieces.iter().filter(|piece| piece.is_row() == are_rows);
+    /// Ids and markup of the rows.
+    fn rows(&self) -> Vec<(&str, &str)> {
+        self.list(Piece::is_row)
+    }
+
+    /// Ids and markup of the other pieces.
+    fn others(&self) -> Vec<(&str, &str)> {
+        self.list(|piece| !piece.is_row())
+    }
+
+    fn list(&self, is_wanted: impl Fn(&Piece) -> bool) -> Vec<(&str, &str)> {
+        let wanted = self.pieces.iter().filter(|piece| is_wanted(piece));
         wanted.map(|piece| (&*piece.id, self.whole[piece.place.clone()].trim())).collect()
     }
 }

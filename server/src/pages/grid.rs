@@ -31,12 +31,12 @@ use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
 /// Tasks of one page.
-const TASKS_MOST: usize = 200;
+const TASKS_MOST: usize = 100;
 /// Runs of a small DAG; a large one has fewer columns.
 const RUNS_MOST: usize = 25;
 const RUNS_LEAST: usize = 5;
 /// Each is a link with a picture: more make a browser slow.
-const CELLS_MOST: usize = 2_000;
+const CELLS_MOST: usize = 1_500;
 
 /// Height of the longest run's bar.
 const HEIGHT: i64 = 40;

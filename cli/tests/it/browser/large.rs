@@ -12,7 +12,7 @@ use super::{Scene, dags};
 /// A page is to be loaded within this.
 const LOAD_MS: f64 = 500.0;
 /// The most elements of a page, and KiB of it as they travel.
-const NODES_MOST: u64 = 15_000;
+const NODES_MOST: u64 = 10_000;
 const KIB_MOST: u64 = 60;
 /// Of what is sent when two of a thousand tasks have changed; all of it would be 110.
 const CHANGE_KIB_MOST: u64 = 24;
@@ -160,7 +160,7 @@ fn what_is_large_opens_soon_and_stays_smooth() {
     for path in [
         "/dags/thousand",
         "/dags/thousand/grid",
-        "/dags/thousand/grid?offset=800",
+        "/dags/thousand/grid?offset=900",
         "/dags/thousand/runs/one",
         "/dags/thousand/runs/one?offset=750",
         "/dags/map",
