@@ -125,6 +125,8 @@ fn look(scene: &Scene, path: &str) -> Figures {
     );
     assert!(it.nodes <= NODES_MOST, "{path}: {} elements", it.nodes);
     assert!(it.bytes <= KIB_MOST << 10, "{path}: {} bytes", it.bytes);
+    // Nothing has changed since it was loaded.
+    assert_eq!(it.sent, Vec::<u64>::new(), "{path}");
     it
 }
 
