@@ -43,3 +43,18 @@ impl Pager {
         self.previous.is_some() || self.next.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_ask_for_what_there_is_not() {
+        let pager = |offset, shown| Pager::new(offset, shown, 60, 50, |offset| offset.to_string());
+        assert_eq!(pager(0, 50).range, "1–50 / 60");
+        assert_eq!(pager(0, 50).next.as_deref(), Some("50"));
+        assert!(pager(50, 10).next.is_none() && !pager(0, 60).is_needed());
+        let beyond = pager(i64::MAX, 0);
+        assert!(beyond.previous.is_some() && beyond.next.is_none());
+    }
+}

@@ -94,12 +94,14 @@ pub(super) async fn events(
 
 /// One look serves all who watch the same tasks of the DAG.
 async fn look(app: &App, dag_id: &str, first: usize, t: &'static Text) -> Result<Part, ApiError> {
-    let ask = async || {
-        let pieces = grid(app, dag_id, first, t).await.ok()?.0.pieces();
-        Some(Part { print: print(&pieces), pieces: Arc::new(pieces) })
-    };
+    let ask = || part(app, dag_id, first, t);
     let seen = app.grids.get((dag_id.to_owned(), first, t.language), ask).await;
     seen.ok_or_else(|| ApiError::DagNotFound(dag_id.to_owned()))
+}
+
+async fn part(app: &App, dag_id: &str, first: usize, t: &'static Text) -> Option<Part> {
+    let pieces = grid(app, dag_id, first, t).await.ok()?.0.pieces();
+    Some(Part { print: print(&pieces), pieces: Arc::new(pieces) })
 }
 
 /// A number that differs when something differs that is shown.
