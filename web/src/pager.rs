@@ -31,7 +31,7 @@ impl Pager {
     ) -> Self {
         let end = offset.saturating_add(i64::try_from(shown).unwrap_or(0));
         Self {
-            range: format!("{}–{} / {total}", offset.saturating_add(1).min(total), end),
+            range: format!("{}–{end} / {total}", offset.saturating_add(1).min(total)),
             previous: (offset > 0).then(|| address((offset - size).max(0))),
             next: (end < total).then(|| address(offset.saturating_add(size))),
         }
