@@ -45,6 +45,7 @@ tasks:
       connection: broker
       topic: {topic}
       on_bad_record: dead_letter
+      keep_records: {keeps}
       columns:
         user_uuid: login.uuid
         title: name.title
@@ -245,8 +246,8 @@ class Standalone:
             sys.exit(f"{text}: {done.stderr}")
         return done.stdout.strip()
 
-    def dag(self, name, table, mode):
-        self.add(name, DAG.format(name=name, topic=TOPIC, table=table, mode=mode))
+    def dag(self, name, table, mode, keeps):
+        self.add(name, DAG.format(name=name, topic=TOPIC, table=table, mode=mode, keeps=keeps))
 
     def add(self, name, text):
         (self.dags / f"{name}.yaml").write_text(text, encoding="utf-8")
@@ -297,9 +298,14 @@ def measure(standalone, bootstrap, records, work):
     rate = {}
     idle = standalone.peak_mb()
     rate["librdkafka"] = records / consume(bootstrap, records)
-    for name, table, mode in [("append", "users_append", ""), ("upsert", "users_upsert", "mode: upsert\n      key: [email]")]:
+    for name, mode, keeps in [
+        ("append", "", "false"),
+        ("upsert", "mode: upsert\n      key: [email]", "false"),
+        ("keeping", "", "true"),
+    ]:
+        table = f"users_{name}"
         standalone.sql(TABLE.format(table))
-        standalone.dag(name, table, mode)
+        standalone.dag(name, table, mode, keeps)
         began = time.monotonic()
         standalone.run("runs", "trigger", name, "--wait")
         rate[name] = records / (time.monotonic() - began)
@@ -337,6 +343,7 @@ def report(rate, records):
         ("times Python with execute_values", rate["append"] / rate["python execute_values"], "×", 4),
         ("times Python with COPY", rate["append"] / rate["python copy"], "×", 3),
         ("upsert, of append", 100 * rate["upsert"] / rate["append"], "%", 50),
+        ("append with `keep_records`, of append", 100 * rate["keeping"] / rate["append"], "%", None),
         ("librdkafka alone", rate["librdkafka"], "records/s", None),
         ("`psql \\copy` into the keyed table", rate["copy"], "records/s", None),
         ("Python with execute_values", rate["python execute_values"], "records/s", None),

@@ -1,14 +1,12 @@
 //! `subak ranges`: which parts of topics were read, and which loads have them.
 
-use std::collections::BTreeMap;
-
 use anyhow::bail;
 use clap::Subcommand;
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
-use subak_core::range::Partition;
+use serde::Deserialize;
+use subak_server::range_view::{RangePart, RangeView};
 use subak_server::replay::{WantedRange, replay_range};
-use subak_store::{NewAudit, RangeRow, Store};
+use subak_store::{NewAudit, Store};
 
 use crate::audit;
 use crate::exit::{Ended, Outcome};
@@ -76,39 +74,9 @@ Examples:
     },
 }
 
-/// A range, spelt as the API spells it.
-#[derive(Serialize, Deserialize)]
-struct Range {
-    range_id: i64,
-    dag_id: String,
-    task_id: String,
-    sequence: i64,
-    topic: String,
-    state: String,
-    dag_run_id: Option<String>,
-    partitions: Vec<Part>,
-    /// Null: not read yet.
-    records: Option<i64>,
-    rejected: Option<i64>,
-    filtered: Option<i64>,
-    loads: Vec<String>,
-    committed: Vec<String>,
-    /// Rows by load.
-    loaded: BTreeMap<String, i64>,
-    dag_version: Option<i32>,
-}
-
-/// Offsets of a partition: that of the first record, and the one behind the last.
-#[derive(Serialize, Deserialize)]
-struct Part {
-    partition: i32,
-    from_offset: i64,
-    to_offset: i64,
-}
-
 #[derive(Deserialize)]
 struct Ranges {
-    ranges: Vec<Range>,
+    ranges: Vec<RangeView>,
 }
 
 /// The run that loads a range once more.
@@ -118,7 +86,7 @@ struct Replayed {
     dag_run_id: String,
 }
 
-impl Row for Range {
+impl Row for RangeView {
     const HEADING: &'static [&'static str] = &[
         "id",
         "dag",
@@ -162,7 +130,7 @@ impl Row for Range {
 }
 
 /// `0: 5–9, 1: 0–4`, of the first few partitions.
-fn offsets(parts: &[Part]) -> String {
+fn offsets(parts: &[RangePart]) -> String {
     const SHOWN: usize = 4;
     let shown = parts.iter().take(SHOWN);
     let shown =
@@ -171,33 +139,6 @@ fn offsets(parts: &[Part]) -> String {
     match parts.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more partitions"),
-    }
-}
-
-impl From<RangeRow> for Range {
-    fn from(row: RangeRow) -> Self {
-        let part = |part: &Partition| Part {
-            partition: part.partition,
-            from_offset: part.from,
-            to_offset: part.to,
-        };
-        Self {
-            partitions: row.parts().map(part).collect(),
-            range_id: row.id,
-            dag_id: row.dag_id,
-            task_id: row.task_id,
-            sequence: row.sequence,
-            topic: row.topic,
-            state: row.state,
-            dag_run_id: row.run_id,
-            records: row.records,
-            rejected: row.rejected,
-            filtered: row.filtered,
-            loads: row.sinks,
-            committed: row.committed,
-            loaded: row.loaded,
-            dag_version: row.version,
-        }
     }
 }
 
@@ -217,7 +158,7 @@ async fn list(place: &Place, dag: Option<&str>, output: Output) -> Outcome {
                 Some(dag) => store.ranges_of(dag).await?,
                 None => store.ranges_open(None).await?,
             };
-            rows.into_iter().map(Range::from).collect()
+            rows.into_iter().map(RangeView::from).collect()
         }
         At::Server(server) => {
             let dag = dag.map(|dag_id| ("dag_id", dag_id.to_owned()));

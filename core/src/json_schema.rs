@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
-use boon::{CompileError, Compiler, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use boon::{CompileError, Compiler, Format, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use chrono::DateTime;
 use serde_json::Value;
 
 /// What a schema is called that stands in a file of its own or of a DAG.
@@ -31,7 +32,17 @@ impl UrlLoader for Nothing {
 impl JsonSchema {
     /// Reads a schema, or says what is wrong with it.
     pub fn new(schema: &Value) -> Result<Self, String> {
+        Self::compile(schema, Compiler::new())
+    }
+
+    /// Reads the schema of a param. The format `time` may lack an offset there: it must in Airflow.
+    pub fn of_param(schema: &Value) -> Result<Self, String> {
         let mut compiler = Compiler::new();
+        compiler.register_format(Format { name: "time", func: time_of_day });
+        Self::compile(schema, compiler)
+    }
+
+    fn compile(schema: &Value, mut compiler: Compiler) -> Result<Self, String> {
         compiler.enable_format_assertions();
         compiler.use_loader(Box::new(Nothing));
         compiler.add_resource(ROOT, schema.clone()).map_err(|error| said(&error))?;
@@ -55,6 +66,13 @@ impl fmt::Debug for JsonSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JsonSchema")
     }
+}
+
+/// A time of the day, with an offset or without.
+fn time_of_day(value: &Value) -> Result<(), Box<dyn Error>> {
+    let Some(text) = value.as_str() else { return Ok(()) };
+    let reads = |zone| DateTime::parse_from_rfc3339(&format!("1970-01-01T{text}{zone}")).is_ok();
+    if reads("") || reads("Z") { Ok(()) } else { Err("it is written as 16:30:00".into()) }
 }
 
 /// The errors that have no others below them.

@@ -13,14 +13,14 @@ use crate::counts::{Answered, Counts};
 use crate::engine::Engine;
 use crate::fresh::Fresh;
 use crate::gateway::Requests;
-use crate::pages::{Chosen, Part, Seen};
+use crate::pages::{Chosen, Lists, Part, Seen, View};
 use crate::previews::Previews;
 use crate::probes::Probes;
 use crate::topics::Topics;
 use crate::versions::Versions;
 
-/// Live parts of runs' pages: by the run's key, the rows shown, buttons or none, and language.
-type RunParts = Fresh<(i64, Chosen, bool, &'static str), Option<Part>>;
+/// Live parts of runs' pages: by the run's key, where it is shown, the rows shown, buttons or none, and language.
+type RunParts = Fresh<(i64, View, Chosen, bool, &'static str), Option<Part>>;
 
 /// Grids: by DAG, the first task shown, and language.
 type Grids = Fresh<(String, usize, &'static str), Option<Part>>;
@@ -45,6 +45,8 @@ pub struct App {
     pub(crate) grids: Arc<Grids>,
     /// What the first page shows, by what may be seen of it.
     pub(crate) home: Arc<Looks>,
+    /// What open lists show.
+    pub(crate) lists: Lists,
     pub(crate) logins: Arc<LoginLimits>,
     pub(crate) cookie: SessionCookie,
     /// Sign-in by an identity provider.
@@ -76,6 +78,7 @@ impl App {
             answered: Answered::default(),
             versions: Arc::new(Versions::new(store.clone())),
             home: Arc::new(Fresh::new(LOOK_FRESH)),
+            lists: Lists::new(LOOK_FRESH),
             run_parts: Arc::new(Fresh::new(Duration::ZERO)),
             grids: Arc::new(Fresh::new(LOOK_FRESH)),
             traces: engine.core.config.traces.clone(),

@@ -26,6 +26,7 @@ mod pages;
 mod previews;
 pub mod probes;
 mod problem;
+pub mod range_view;
 pub mod replay;
 pub mod router;
 pub mod selection;

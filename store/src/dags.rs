@@ -66,7 +66,7 @@ const HEAD: &str = "SELECT dag, dag_id, version, is_paused, is_stale, next_run_a
 async fn own_pools_put(tx: &mut PgConnection, dag: i32, of: &Dag) -> Result<(), StoreError> {
     let limits = of.tasks.iter().filter_map(|task| {
         let most = task.max_active_tis_per_dag?;
-        Some((task.taken_pool(&of.dag_id)?, i32::try_from(most).unwrap_or(i32::MAX)))
+        Some((task.own_pool(&of.dag_id)?, i32::try_from(most).unwrap_or(i32::MAX)))
     });
     let (names, slots): (Vec<String>, Vec<i32>) = limits.unzip();
     if names.is_empty() {
@@ -75,6 +75,7 @@ async fn own_pools_put(tx: &mut PgConnection, dag: i32, of: &Dag) -> Result<(), 
     sqlx::query(
         "INSERT INTO pool (name, slots, dag)
          SELECT name, slots, $1 FROM unnest($2::text[], $3::integer[]) AS own (name, slots)
+         ORDER BY name
          ON CONFLICT (name) DO UPDATE SET slots = EXCLUDED.slots",
     )
     .bind(dag)

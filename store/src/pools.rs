@@ -40,8 +40,13 @@ impl Store {
              WHERE p.used <> (SELECT coalesce(sum(l.pool_slots), 0) FROM live l
                               WHERE l.pool = p.name
                                 AND l.state IN ('queued', 'running', 'restarting'))
+                           + (SELECT count(*) FROM live l
+                              WHERE l.own_pool = p.name
+                                AND l.state IN ('queued', 'running', 'restarting'))
                 OR (p.slots < 0 OR p.slots > p.used)
-                   AND EXISTS (SELECT FROM live l WHERE l.pool = p.name AND l.waits_pool)
+                   AND EXISTS (SELECT FROM live l LEFT JOIN pool own ON own.name = l.own_pool
+                               WHERE l.pool = p.name AND l.waits_pool
+                                 AND (l.own_pool IS NULL OR own.slots > own.used))
              ORDER BY p.name",
         )
         .fetch_all(&self.engine)

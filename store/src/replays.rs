@@ -92,7 +92,8 @@ statements! {
         RETURNING r.id, r.sequence, r.partitions, r.records, r.topic, r.again, t.task_id";
 
     Points REPLAY_SIZES = "
-        SELECT l.id, octet_length(l.raw)::bigint FROM dead_letter AS l
+        SELECT l.id, (octet_length(l.raw) + coalesce(octet_length(l.metadata::text), 0))::bigint
+        FROM dead_letter AS l
         WHERE l.replay = $1 AND l.id > $2 ORDER BY l.id LIMIT 500";
 
     Points REPLAY_LETTERS = "

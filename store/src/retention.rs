@@ -1,5 +1,7 @@
 //! What has been kept long enough is dropped: runs in slices, their partitions whole.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use sqlx::{Connection, PgConnection};
 use subak_core::ids::RunKey;
@@ -26,7 +28,7 @@ pub(crate) const OF_RUNS: [&str; 9] = [
 
 /// Runs of `@continuous` DAGs that went well and ended `$1` hours ago, but for each DAG's newest.
 const BRIEF: &str = "
-    SELECT run.run_key, run.uuid FROM dag
+    SELECT run.run_key, run.uuid, run.dag FROM dag
     JOIN dag_version AS v ON v.dag = dag.dag AND v.version = dag.version
                          AND v.canonical ->> 'schedule' = 'continuous'
     JOIN run ON run.dag = dag.dag AND run.state = 'success' AND run.run_type = 'scheduled'
@@ -91,17 +93,18 @@ impl Store {
         let mut dropped = 0;
         loop {
             let mut tx = session.begin().await?;
-            let runs: Vec<(i64, Uuid)> =
+            let runs: Vec<(i64, Uuid, i32)> =
                 sqlx::query_as(BRIEF).bind(hours).bind(SLICE).fetch_all(&mut *tx).await?;
-            let keys: Vec<i64> = runs.iter().map(|(key, _)| *key).collect();
+            let keys: Vec<i64> = runs.iter().map(|(key, ..)| *key).collect();
             delete_in_tx(&mut tx, &keys, &PARTITIONED).await?;
             delete_in_tx(&mut tx, &keys, &OF_RUNS).await?;
+            tell_next(&mut tx, runs.iter().map(|(.., dag)| *dag)).await?;
             tx.commit().await?;
             if runs.is_empty() {
                 break;
             }
             dropped += runs.len() as u64;
-            for (key, uuid) in &runs {
+            for (key, uuid, _) in &runs {
                 if let Some(storage) = &self.storage {
                     storage.run_drop(RunKey(*key), *uuid).await?;
                 }
@@ -120,8 +123,8 @@ async fn runs_drop(
 ) -> Result<bool, StoreError> {
     let mut tx = session.begin().await?;
     // Locked, so that nobody clears one of them in between.
-    let runs: Vec<(i64,)> = sqlx::query_as(
-        "SELECT run_key FROM run
+    let runs: Vec<(i64, i32)> = sqlx::query_as(
+        "SELECT run_key, dag FROM run
          WHERE run_key >= $1 AND run_key < $2 AND state IN ('success', 'failed')
          ORDER BY run_key LIMIT $3
          FOR UPDATE SKIP LOCKED",
@@ -131,10 +134,27 @@ async fn runs_drop(
     .bind(SLICE)
     .fetch_all(&mut *tx)
     .await?;
-    let runs: Vec<i64> = runs.into_iter().map(|(key,)| key).collect();
-    delete_in_tx(&mut tx, &runs, &OF_RUNS).await?;
+    let keys: Vec<i64> = runs.iter().map(|(key, _)| *key).collect();
+    delete_in_tx(&mut tx, &keys, &OF_RUNS).await?;
+    tell_next(&mut tx, runs.iter().map(|(_, dag)| *dag)).await?;
     tx.commit().await?;
     Ok(!runs.is_empty())
+}
+
+/// Runs of these DAGs went: what waited for one of them has another run before it now, or none.
+async fn tell_next(
+    db: &mut PgConnection,
+    dags: impl Iterator<Item = i32>,
+) -> Result<(), StoreError> {
+    let dags: Vec<i32> = dags.collect::<BTreeSet<i32>>().into_iter().collect();
+    sqlx::query(
+        "INSERT INTO outbox (kind, dag, payload)
+         SELECT 'past', dag, '{}' FROM unnest($1::integer[]) AS gone (dag)",
+    )
+    .bind(dags)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 pub(crate) async fn delete_in_tx(

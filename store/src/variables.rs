@@ -1,10 +1,10 @@
 //! Variables, encrypted like connections.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 
 use crate::connections::{ConnectionError, EncryptionKey};
-use crate::read::{Page, TextFilter};
+use crate::read::{Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// A variable, decrypted.
@@ -94,20 +94,15 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Page<Variable>, ConnectionError> {
-        let mut query = QueryBuilder::new(
-            "SELECT key, description, version, key_id, value, updated_at FROM variable WHERE true",
-        );
-        wanted.push(&mut query, "key");
-        query.push(if descending { " ORDER BY key DESC" } else { " ORDER BY key" });
-        query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let rows: Vec<Row> =
-            query.build_query_as().fetch_all(&self.pool).await.map_err(StoreError::from)?;
-        let mut count = QueryBuilder::new("SELECT count(*) FROM variable WHERE true");
-        wanted.push(&mut count, "key");
-        let total: i64 =
-            count.build_query_scalar().fetch_one(&self.pool).await.map_err(StoreError::from)?;
-        let items = rows.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
-        Ok(Page { items, total })
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM variable WHERE true");
+            wanted.push(query, "key");
+        };
+        let columns = "SELECT key, description, version, key_id, value, updated_at";
+        let order = if descending { "ORDER BY key DESC" } else { "ORDER BY key" };
+        let rows: Page<Row> = page(&self.pool, columns, of, order, (limit, offset)).await?;
+        let items = rows.items.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
+        Ok(Page { items, total: rows.total })
     }
 
     /// Removes a variable; false if there is none.

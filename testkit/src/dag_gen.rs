@@ -2,6 +2,7 @@
 
 mod flow;
 mod maps;
+mod past;
 
 pub use flow::POOLS;
 
@@ -70,6 +71,14 @@ impl Sample {
         sample
     }
 
+    /// The same with setups and teardowns, and nothing that decides about tasks below.
+    #[must_use]
+    pub fn with_guards(seed: u64, shape: Shape) -> Self {
+        let mut sample = Self::new(seed, shape);
+        flow::add_guards(&mut sample);
+        sample
+    }
+
     /// The same with some tasks mapped, for which the model does not speak.
     #[must_use]
     pub fn mapped(mut self) -> Self {
@@ -82,6 +91,15 @@ impl Sample {
     #[must_use]
     pub fn in_pools(mut self) -> Self {
         flow::add_pools(&mut self);
+        self
+    }
+
+    /// The same for several runs beside each other, some of whose tasks wait for the run before or are
+    /// limited; the model does not speak for it.
+    #[must_use]
+    pub fn beside(mut self) -> Self {
+        past::add(&mut self);
+        self.dag.dag_id = format!("beside_{}", self.seed).as_str().into();
         self
     }
 

@@ -1,5 +1,6 @@
 //! A real Kafka broker for tests: one a test process, or one of a test's own that may be killed.
 
+mod counted;
 mod secured;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use tokio::sync::OnceCell;
 /// For one answer of a broker on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+pub use counted::Counted;
 pub use secured::{PLAIN_USER, SCRAM_USER, SECRET, WRONG_SECRET};
 
 static SHARED: OnceCell<Broker> = OnceCell::const_new();
@@ -223,6 +225,32 @@ impl Broker {
             Ok(())
         };
         tokio::task::spawn_blocking(fencing).await?
+    }
+
+    /// Moves a group's offset within a transaction that never ends, as a writer does that is killed.
+    pub async fn abandon_offset(
+        &self,
+        transactional_id: &str,
+        group: &str,
+        topic: &str,
+    ) -> anyhow::Result<()> {
+        let (mut config, mut member) = (self.config(), self.config());
+        config.set("transactional.id", transactional_id);
+        config.set("transaction.timeout.ms", "900000");
+        member.set("group.id", group);
+        let topic = topic.to_owned();
+        let abandoning = move || -> anyhow::Result<()> {
+            let producer = BaseProducer::<DefaultProducerContext>::from_config(&config)?;
+            let member = BaseConsumer::<DefaultConsumerContext>::from_config(&member)?;
+            producer.init_transactions(PATIENCE)?;
+            producer.begin_transaction()?;
+            let mut offsets = TopicPartitionList::new();
+            offsets.add_partition_offset(&topic, 0, Offset::Offset(1))?;
+            let member = member.group_metadata().context("a group without a name")?;
+            producer.send_offsets_to_transaction(&offsets, &member, PATIENCE)?;
+            Ok(())
+        };
+        tokio::task::spawn_blocking(abandoning).await?
     }
 
     async fn produce_with(

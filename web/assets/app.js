@@ -37,6 +37,15 @@
   document.addEventListener("click", (event) => close(event.target));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(null); });
 
+  // What lives leaves alone what a person opened, closed or typed.
+  htmx.registerExtension("kept", {
+    htmx_before_morph_attr: (it, { attrName }) => {
+      if (attrName === "open") return !it.matches("details");
+      if (attrName === "value") return !it.matches("input:not([type=hidden])") || it.value === it.defaultValue;
+      return true;
+    },
+  });
+
   const span = (secs) => {
     if (secs < 60) return `${secs.toFixed(1)} s`;
     const parts = [Math.floor(secs / 3600), Math.floor(secs / 60) % 60, Math.floor(secs) % 60];

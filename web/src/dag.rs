@@ -17,6 +17,21 @@ pub struct DagPage<'a> {
     pub frame: Frame<'a>,
     pub dag_id: String,
     pub href: String,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: DagLive<'a>,
+    pub details: Details,
+    /// Markup made by [`crate::source::markup`].
+    pub source: String,
+}
+
+/// The part that lives: all but what only a new version changes.
+#[derive(Debug, Template)]
+#[template(path = "dag_live.html")]
+pub struct DagLive<'a> {
+    pub frame: Frame<'a>,
+    pub dag_id: String,
+    pub href: String,
     pub description: String,
     pub toggle: PauseToggle,
     pub tags: Vec<String>,
@@ -40,9 +55,6 @@ pub struct DagPage<'a> {
     pub newest: Option<(String, String)>,
     /// Its runs, to act on several at once.
     pub runs_href: String,
-    pub details: Details,
-    /// Markup made by [`crate::source::markup`].
-    pub source: String,
     pub runs: Vec<RunRow>,
     pub pager: Pager,
 }
@@ -68,6 +80,8 @@ pub struct RunRow {
     pub who: String,
     pub started: Option<Stamp>,
     pub took: String,
+    /// Since when it goes on, for a clock that ticks.
+    pub since: String,
     pub note: String,
 }
 
@@ -75,6 +89,14 @@ impl DagPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl DagLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

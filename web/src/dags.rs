@@ -16,12 +16,22 @@ pub struct DagsPage<'a> {
     pub frame: Frame<'a>,
     pub filter: Filter,
     pub tags: Vec<String>,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: DagsLive<'a>,
+    pub broken: Vec<BrokenFile>,
+    pub broken_title: String,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "dags_live.html")]
+pub struct DagsLive<'a> {
+    pub frame: Frame<'a>,
     pub rows: Vec<DagRow>,
     pub pager: Pager,
     /// There is no DAG at all, whatever the filter.
     pub is_empty: bool,
-    pub broken: Vec<BrokenFile>,
-    pub broken_title: String,
 }
 
 /// What the list is narrowed to.
@@ -103,6 +113,14 @@ impl DagsPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl DagsLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

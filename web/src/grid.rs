@@ -1,5 +1,7 @@
 //! The grid of a DAG: its last runs side by side, a row a task, groups folded.
 
+use std::sync::Arc;
+
 use askama::Template;
 
 use crate::badge::Badge;
@@ -19,7 +21,7 @@ pub struct GridPage<'a> {
     /// Where what changes later comes from.
     pub events: String,
     /// A [`Grid`].
-    pub live: Pieces,
+    pub live: Arc<Pieces>,
     /// The ways to the tasks that are not shown.
     pub pager: Pager,
 }

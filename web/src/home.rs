@@ -47,6 +47,8 @@ pub struct Health {
     pub is_well: bool,
     /// What is amiss, or how much there is.
     pub detail: String,
+    /// When it was last seen to work.
+    pub when: Option<Stamp>,
 }
 
 /// A run.

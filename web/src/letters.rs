@@ -20,6 +20,17 @@ const BYTES_MOST: usize = 4 << 10;
 pub struct LettersPage<'a> {
     pub frame: Frame<'a>,
     pub filter: LetterFilter,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: LettersLive<'a>,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "letters_live.html")]
+pub struct LettersLive<'a> {
+    pub frame: Frame<'a>,
+    pub filter: LetterFilter,
     pub rows: Vec<LetterRow>,
     pub pager: Pager,
     /// Some of them are open, and the viewer may start runs.
@@ -132,6 +143,14 @@ impl LettersPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl LettersLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

@@ -19,6 +19,7 @@ pub mod dataset;
 pub mod error;
 pub mod format;
 pub mod frame;
+pub mod gantt;
 pub mod graph;
 pub mod grid;
 pub mod home;

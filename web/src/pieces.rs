@@ -69,6 +69,12 @@ impl Pieces {
         self.pieces.push(piece);
     }
 
+    /// Whether there are pieces.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
     /// Returns all of it.
     #[must_use]
     pub fn whole(&self) -> &str {

@@ -12,9 +12,21 @@ use crate::render;
 pub struct PoolsPage<'a> {
     pub frame: Frame<'a>,
     pub find: Find,
-    pub pager: Pager,
-    pub rows: Vec<PoolRow>,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: PoolsLive<'a>,
     pub problem: Option<String>,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "pools_live.html")]
+pub struct PoolsLive<'a> {
+    pub frame: Frame<'a>,
+    /// Something was looked for.
+    pub is_searched: bool,
+    pub rows: Vec<PoolRow>,
+    pub pager: Pager,
 }
 
 /// A pool.
@@ -49,6 +61,14 @@ impl PoolsPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl PoolsLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

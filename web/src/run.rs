@@ -47,14 +47,7 @@ pub struct RunLive {
     pub graph: GraphView,
     /// Where what changes later comes from.
     pub events: String,
-    pub tasks: Vec<TaskRow>,
-    /// States to choose from.
-    pub states: Vec<StateLink>,
-    /// One of them is chosen.
-    pub is_chosen: bool,
-    pub pager: Pager,
-    /// The middle and the end of the time that the tasks' bars lie in.
-    pub axis: Vec<String>,
+    pub timeline: Timeline,
     /// How many rows were rejected, and where their dead letters are.
     pub rejected: Option<(String, String)>,
     pub can_cancel: bool,
@@ -65,6 +58,23 @@ pub struct RunLive {
     pub can_trigger: bool,
     pub can_mark_success: bool,
     pub can_mark_failed: bool,
+}
+
+/// The tasks of a run, each with its time on a common axis.
+#[derive(Debug, Clone, Template)]
+#[template(path = "timeline.html")]
+pub struct Timeline {
+    pub t: &'static crate::text::Text,
+    pub tasks: Vec<TaskRow>,
+    /// States to choose from.
+    pub states: Vec<StateLink>,
+    /// Where tasks of all states are.
+    pub all: String,
+    /// One of the states is chosen.
+    pub is_chosen: bool,
+    pub pager: Pager,
+    /// The middle and the end of the time that the tasks' bars lie in.
+    pub axis: Vec<String>,
 }
 
 /// How many tasks are in which state.
@@ -149,6 +159,14 @@ impl Span {
         let scale = |at: i64| (at.clamp(from, to) - from).saturating_mul(1000) / whole;
         let x = scale(start).min(994);
         Self { x, width: (scale(end) - x).max(6) }
+    }
+}
+
+impl Timeline {
+    /// Returns its markup, the pieces marked, as a part of what is cut.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        render(self)
     }
 }
 

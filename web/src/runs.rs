@@ -15,12 +15,23 @@ use crate::render;
 pub struct RunsPage<'a> {
     pub frame: Frame<'a>,
     pub filter: RunsFilter,
-    pub rows: Vec<RunsRow>,
-    pub pager: Pager,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: RunsLive<'a>,
     /// What came of an action on several.
     pub done: Option<String>,
     /// What was refused, and why.
     pub problems: Vec<String>,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "runs_live.html")]
+pub struct RunsLive<'a> {
+    pub frame: Frame<'a>,
+    pub filter: RunsFilter,
+    pub rows: Vec<RunsRow>,
+    pub pager: Pager,
 }
 
 /// What is looked for; empty: anything.
@@ -55,11 +66,6 @@ pub const ACTIONS: [&str; 6] =
     ["clear_failed", "clear", "mark_success", "mark_failed", "cancel", "delete"];
 
 impl RunsPage<'_> {
-    /// Whether any of them may be acted on.
-    fn can_act(&self) -> bool {
-        self.rows.iter().any(|row| row.can_act)
-    }
-
     /// What a state is called.
     fn state_label(&self, state: &str) -> &'static str {
         let t = self.frame.t;
@@ -78,6 +84,19 @@ impl RunsPage<'_> {
         }
     }
 
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl RunsLive<'_> {
+    /// Whether any of them may be acted on.
+    fn can_act(&self) -> bool {
+        self.rows.iter().any(|row| row.can_act)
+    }
+
     /// What an action is called.
     fn label(&self, action: &str) -> &'static str {
         let t = self.frame.t;
@@ -91,9 +110,9 @@ impl RunsPage<'_> {
         }
     }
 
-    /// Returns the page.
+    /// Returns the markup.
     #[must_use]
-    pub fn page(&self) -> String {
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

@@ -88,6 +88,9 @@ texts! {
     workers_joined: "{} joined", "{} bergabung";
     files_parse: "all parse", "semua terbaca";
     files_broken: "{} do not parse", "{} tidak terbaca";
+    folder_read: "the folder is watched, read", "folder dipantau, dibaca";
+    folder_not_read: "the folder is not read any more (see the server's log), last", "folder tidak lagi dibaca (lihat log server), terakhir";
+    folder_none: "this server watches no folder", "server ini tidak memantau folder";
 
     dags: "DAGs", "DAG";
     dag: "DAG", "DAG";
@@ -145,6 +148,7 @@ texts! {
     no_params: "This DAG takes no parameters.", "DAG ini tidak punya parameter.";
     required: "required", "wajib";
     empty_is_null: "left empty, it is null", "dikosongkan berarti null";
+    one_a_line: "one a line", "satu per baris";
     conf: "Configuration", "Konfigurasi";
     conf_more: "More configuration, as JSON", "Konfigurasi lain, sebagai JSON";
     conf_hint: "Merged over the fields above.", "Digabung di atas isian tadi.";

@@ -18,6 +18,20 @@ pub struct TopicsPage<'a> {
     pub connection: String,
     /// What is looked for.
     pub name: String,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: TopicsLive<'a>,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "topics_live.html")]
+pub struct TopicsLive<'a> {
+    pub frame: Frame<'a>,
+    /// The connection; empty: there is none.
+    pub connection: String,
+    /// What is looked for.
+    pub name: String,
     pub pager: Pager,
     /// Cluster and brokers.
     pub about: String,
@@ -129,6 +143,14 @@ impl TopicsPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl TopicsLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

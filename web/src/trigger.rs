@@ -1,7 +1,9 @@
 //! The form that starts a run: a field for each parameter, made of its schema.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
 
@@ -40,11 +42,23 @@ pub struct Field {
     pub is_required: bool,
     /// Left empty it is null.
     pub is_nullable: bool,
-    pub options: Vec<String>,
+    pub options: Vec<Choice>,
+    /// Values that are proposed; others may be written.
+    pub proposals: Vec<String>,
+    /// The heading that it stands under, with others; empty: none.
+    pub section: String,
     pub minimum: String,
     pub maximum: String,
     /// What a whole text must match, as browsers check it.
     pub pattern: String,
+}
+
+/// One of the values to choose from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub value: String,
+    /// What people call it; often the same.
+    pub label: String,
 }
 
 /// What a field is filled in with.
@@ -56,10 +70,13 @@ pub enum FieldKind {
     Date,
     /// An instant, in UTC.
     DateTime,
+    Time,
     Integer,
     Number,
     Boolean,
     Choice,
+    /// A list of texts, one a line.
+    Items,
     Json,
 }
 
@@ -83,6 +100,7 @@ impl FieldKind {
         match (types.as_slice(), schema["format"].as_str()) {
             ([] | ["string"], Some("date")) => Self::Date,
             ([] | ["string"], Some("date-time")) => Self::DateTime,
+            ([] | ["string"], Some("time")) => Self::Time,
             ([] | ["string"], Some("multiline")) => Self::Lines,
             ([] | ["string"], _) => Self::Text,
             (["integer"], _) => Self::Integer,
@@ -90,8 +108,14 @@ impl FieldKind {
             // A box is ticked or not; a third answer has to be chosen.
             (["boolean"], _) if named > 1 => Self::Choice,
             (["boolean"], _) => Self::Boolean,
+            (["array"], _) if schema["items"]["type"] == "string" => Self::Items,
             _ => Self::Json,
         }
+    }
+
+    /// The kind that takes what a field of this kind cannot show.
+    fn readable(self) -> Self {
+        if self == Self::Items { Self::Json } else { Self::Text }
     }
 
     /// A value as a field of this kind holds it; `None`: it cannot.
@@ -99,6 +123,16 @@ impl FieldKind {
         match (self, value) {
             (_, Value::Null) => Some(String::new()),
             (Self::Json, value) => Some(value.to_string()),
+            (Self::Items, Value::Array(items)) => {
+                let lines = items.iter().map(|item| item.as_str().filter(|item| is_line(item)));
+                lines.collect::<Option<Vec<_>>>().map(|lines| lines.join("\n"))
+            }
+            (Self::Items, _) => None,
+            (Self::Time, Value::String(text)) => {
+                // One with an offset is no time that a browser knows.
+                let at = NaiveTime::parse_from_str(text, "%H:%M:%S").ok()?;
+                Some(at.format("%H:%M:%S").to_string())
+            }
             (Self::Date, Value::String(text)) => {
                 text.parse::<NaiveDate>().ok().map(|_| text.clone())
             }
@@ -108,6 +142,11 @@ impl FieldKind {
             (_, value) => Some(plain(value)),
         }
     }
+}
+
+/// Whether a text is itself again, read as one line of several.
+fn is_line(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains('\n') && !text.starts_with('[')
 }
 
 /// A value as text.
@@ -131,6 +170,19 @@ fn local_instant(text: &str) -> Option<DateTime<Utc>> {
     Some(at.and_utc())
 }
 
+/// A time of the day as browsers send it: with or without seconds.
+fn local_time(text: &str) -> Option<String> {
+    let parse = |pattern| NaiveTime::parse_from_str(text, pattern).ok();
+    let at = parse("%H:%M:%S%.f").or_else(|| parse("%H:%M"))?;
+    Some(at.format("%H:%M:%S").to_string())
+}
+
+/// Whether people are asked for a parameter: not for one that can be only what it is by default.
+#[must_use]
+pub fn is_asked(param: &Param) -> bool {
+    param.default.is_none() || param.schema.get("const").is_none()
+}
+
 impl Field {
     /// Returns the field of a parameter, filled with its default.
     #[must_use]
@@ -148,7 +200,7 @@ impl Field {
         }
         // A default that is not what its format says, as a template is not, stays readable.
         if param.default.as_ref().is_some_and(|value| kind.shown(value).is_none()) {
-            kind = FieldKind::Text;
+            kind = kind.readable();
         }
         let is_nullable = match options {
             Some(options) => options.contains(&Value::Null),
@@ -158,11 +210,19 @@ impl Field {
         let text = |key: &str| schema[key].as_str().unwrap_or_default().to_owned();
         let bound =
             |key: &str| schema[key].as_number().map_or_else(String::new, ToString::to_string);
-        let options = match options {
+        let options: Vec<String> = match options {
             Some(options) => options.iter().map(plain).collect(),
             None if kind == FieldKind::Choice => ["", "true", "false"].map(str::to_owned).into(),
             None => Vec::new(),
         };
+        let label = |value: &str| {
+            schema["values_display"][value].as_str().map_or_else(|| value.to_owned(), str::to_owned)
+        };
+        let options =
+            options.into_iter().map(|value| Choice { label: label(&value), value }).collect();
+        let proposes = matches!(kind, FieldKind::Text | FieldKind::Integer | FieldKind::Number);
+        let examples = schema["examples"].as_array().filter(|_| proposes);
+        let described = ["description", "description_md"].map(text);
         // A schema's pattern matches anywhere, a browser's the whole text.
         let pattern = schema["pattern"].as_str().map(|pattern| format!(".*(?:{pattern}).*"));
         Self {
@@ -171,10 +231,12 @@ impl Field {
             key: format!("param.{name}"),
             kind,
             value: param.default.as_ref().and_then(|it| kind.shown(it)).unwrap_or_default(),
-            description: text("description"),
+            description: described.into_iter().find(|it| !it.is_empty()).unwrap_or_default(),
             is_required: param.default.is_none() && !is_nullable,
             is_nullable,
             options,
+            proposals: examples.into_iter().flatten().map(plain).collect(),
+            section: text("section"),
             minimum: bound("minimum"),
             maximum: bound("maximum"),
             pattern: pattern.unwrap_or_default(),
@@ -185,8 +247,12 @@ impl Field {
     pub fn fill(&mut self, value: &Value) {
         match self.kind.shown(value) {
             Some(shown) => self.value = shown,
-            None => (self.kind, self.value) = (FieldKind::Text, plain(value)),
+            None => (self.kind, self.value) = (self.kind.readable(), plain(value)),
         }
+    }
+
+    fn offers(&self, value: &str) -> bool {
+        self.options.iter().any(|option| option.value == value)
     }
 
     /// Reads what was filled in. `None`: the default holds.
@@ -199,10 +265,10 @@ impl Field {
         }
         match self.kind {
             FieldKind::Boolean => Ok(Some(Value::Bool(trimmed == "true"))),
-            FieldKind::Choice if !self.options.contains(&given) && !given.is_empty() => {
+            FieldKind::Choice if !self.offers(&given) && !given.is_empty() => {
                 Ok(Some(Value::from(given)))
             }
-            FieldKind::Choice if self.options.contains(&given) => {
+            FieldKind::Choice if self.offers(&given) => {
                 let mut known = param.schema["enum"].as_array().into_iter().flatten();
                 let value = known.find(|it| plain(it) == given).cloned();
                 let of_boolean = || serde_json::from_str(&given).unwrap_or_default();
@@ -213,7 +279,9 @@ impl Field {
                 Ok(Some(Value::String(given)))
             }
             _ if trimmed.is_empty() && self.is_required => Err(problem(t.value_missing)),
+            FieldKind::Items => Ok(Some(items(trimmed))),
             _ if trimmed.is_empty() => Ok(None),
+            FieldKind::Time => Ok(Some(local_time(trimmed).unwrap_or(given).into())),
             FieldKind::DateTime => {
                 let Some(at) = local_instant(trimmed) else { return Ok(Some(given.into())) };
                 let default = param.default.as_ref().and_then(Value::as_str).and_then(instant);
@@ -235,6 +303,14 @@ impl Field {
     }
 }
 
+/// The items of a list, one a line; or a list as JSON, which may hold what no line can.
+fn items(text: &str) -> Value {
+    if let Ok(list @ Value::Array(_)) = serde_json::from_str(text) {
+        return list;
+    }
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+}
+
 /// Returns the configuration that a sent form asks for, or what is wrong with it. Only values that
 /// differ from the defaults are in it, so that the run says what was asked.
 pub fn conf_of_form<'a>(
@@ -244,7 +320,7 @@ pub fn conf_of_form<'a>(
 ) -> Result<Map<String, Value>, Vec<String>> {
     let mut conf = Map::new();
     let mut problems = Vec::new();
-    for (name, param) in params {
+    for (name, param) in params.filter(|(_, param)| is_asked(param)) {
         let field = Field::new(name, param);
         let text = given(&field.key);
         if text.is_none() && field.kind != FieldKind::Boolean {
@@ -270,6 +346,15 @@ pub fn conf_of_form<'a>(
 }
 
 impl TriggerPage<'_> {
+    /// The fields by section, those of none first.
+    fn sections(&self) -> BTreeMap<&str, Vec<&Field>> {
+        let mut sections: BTreeMap<&str, Vec<&Field>> = BTreeMap::new();
+        for field in &self.fields {
+            sections.entry(field.section.as_str()).or_default().push(field);
+        }
+        sections
+    }
+
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
@@ -279,7 +364,7 @@ impl TriggerPage<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::HashMap;
 
     use serde_json::json;
 
@@ -378,6 +463,40 @@ mod tests {
         assert_eq!((template.0.kind, template.1), (FieldKind::Text, None));
         let lines = one(of("multiline"), Some(json!("a\nb")), "a\r\nb");
         assert_eq!((lines.0.kind, lines.1), (FieldKind::Lines, None));
+    }
+
+    #[test]
+    fn lists_times_and_choices_are_filled_in_as_people_write_them() {
+        let texts = || json!({"type": "array", "items": {"type": "string"}});
+        let (mut field, same) = one(texts(), Some(json!(["a", "b"])), "a\r\nb");
+        assert_eq!((field.kind, &*field.value, same), (FieldKind::Items, "a\nb", None));
+        let lines = |given: &str| one(texts(), Some(json!(["a"])), given).1;
+        assert_eq!(lines("b\n\n  c d \n"), Some(json!(["b", "c d"])));
+        assert_eq!(lines(""), Some(json!([])), "emptied, it is no item");
+        // An item of several lines is shown as JSON, and taken as it.
+        field.fill(&json!(["a\nb"]));
+        assert_eq!((field.kind, &*field.value), (FieldKind::Json, r#"["a\nb"]"#));
+        assert_eq!(lines(&field.value), Some(json!(["a\nb"])));
+        let of_any = one(json!({"type": "array"}), Some(json!(["a"])), "[1]");
+        assert_eq!((of_any.0.kind, of_any.1), (FieldKind::Json, Some(json!([1]))));
+
+        let time = json!({"type": "string", "format": "time"});
+        let (field, at) = one(time.clone(), Some(json!("16:30:00")), "07:05");
+        assert_eq!((field.kind, &*field.value), (FieldKind::Time, "16:30:00"));
+        assert_eq!(at, Some(json!("07:05:00")));
+        assert_eq!(one(time.clone(), Some(json!("16:30:00")), "16:30").1, None);
+        let zoned = one(time, Some(json!("16:30:00+07:00")), "16:30:00+07:00");
+        assert_eq!((zoned.0.kind, zoned.1), (FieldKind::Text, None));
+
+        let named = json!({"enum": [1, 2], "values_display": {"1": "One"}, "section": "Sizes"});
+        let (field, two) = one(named, Some(json!(1)), "2");
+        let label = |value: &str, label: &str| Choice { value: value.into(), label: label.into() };
+        assert_eq!(field.options, [label("1", "One"), label("2", "2")]);
+        assert_eq!((&*field.section, two), ("Sizes", Some(json!(2))));
+        let (field, _) = one(json!({"examples": ["x"], "description_md": "*y*"}), None, "x");
+        assert_eq!((field.proposals, &*field.description), (vec!["x".to_owned()], "*y*"));
+        // Nobody is asked for what can be one value only.
+        assert_eq!(one(json!({"type": "boolean", "const": true}), Some(json!(true)), "").1, None);
     }
 
     #[test]

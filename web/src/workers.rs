@@ -13,8 +13,20 @@ use crate::render;
 pub struct WorkersPage<'a> {
     pub frame: Frame<'a>,
     pub find: Find,
-    pub pager: Pager,
+    /// Where its changes come from.
+    pub events: String,
+    pub live: WorkersLive<'a>,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "workers_live.html")]
+pub struct WorkersLive<'a> {
+    pub frame: Frame<'a>,
+    /// Something was looked for.
+    pub is_searched: bool,
     pub rows: Vec<WorkerRow>,
+    pub pager: Pager,
 }
 
 /// A worker that is joined.
@@ -36,6 +48,14 @@ impl WorkersPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl WorkersLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
         render(self)
     }
 }

@@ -35,6 +35,8 @@ const WATCHED: &[&str] = &[
     "/home/events",
     "/dags/map/runs/{run}/events",
     "/dags/chain/grid/events",
+    "/live/dags",
+    "/live/runs",
 ];
 
 /// Everybody who looks, until dropped.

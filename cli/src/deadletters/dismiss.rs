@@ -1,15 +1,13 @@
 //! `subak deadletters dismiss`.
 
-use anyhow::bail;
 use clap::Args;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
 use subak_server::dismiss::dismiss;
-use subak_store::read::LetterFilter;
 use subak_store::{NewAudit, Store};
 
-use super::Filter;
+use super::Which;
 use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
@@ -29,9 +27,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    filter: Filter,
-    /// As `subak deadletters list` shows them; left out: all that the options name.
-    ids: Vec<i64>,
+    which: Which,
 }
 
 #[derive(Deserialize)]
@@ -40,9 +36,7 @@ struct Dismissed {
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    if options.ids.is_empty() && options.filter.is_empty() {
-        bail!("say which: by ids, or by --dag, --run, --task or --reason");
-    }
+    options.which.check()?;
     let dismissed = match &options.place.open().await? {
         At::Database(store) => here(store, &options).await?,
         At::Server(server) => elsewhere(server, &options).await?,
@@ -52,8 +46,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
 }
 
 async fn here(store: &Store, options: &Options) -> anyhow::Result<u64> {
-    let filter =
-        LetterFilter { ids: options.ids.clone(), ..options.filter.clone().checked(store).await? };
+    let filter = options.which.checked(store).await?;
     let dismissed = dismiss(store, &filter).await?;
     let of = NewAudit {
         dag_id: filter.dag_id,
@@ -71,10 +64,7 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<u64> {
 }
 
 async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<u64> {
-    let mut body = json!({"dead_letter_ids": options.ids});
-    for (name, value) in options.filter.query() {
-        body[name] = json!(value);
-    }
-    let done: Dismissed = server.change(Method::POST, &["deadLetters", "dismiss"], &body).await?;
+    let path = ["deadLetters", "dismiss"];
+    let done: Dismissed = server.change(Method::POST, &path, &options.which.body()).await?;
     Ok(done.dead_letters)
 }

@@ -9,6 +9,7 @@ mod view;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use subak_store::Store;
 use subak_store::read::LetterFilter;
 
@@ -31,6 +32,39 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Replay(options) => replay::run(options).await,
         Command::Dismiss(options) => dismiss::run(options).await,
         Command::Export(options) => export::run(options).await,
+    }
+}
+
+/// The dead letters that something is done about: by their numbers, or by what they are.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    filter: Filter,
+    /// As `subak deadletters list` shows them; left out: all that the options name.
+    ids: Vec<i64>,
+}
+
+impl Which {
+    /// Nothing named would be all of them.
+    fn check(&self) -> anyhow::Result<()> {
+        if self.ids.is_empty() && self.filter.query().is_empty() {
+            bail!("say which: by ids, or by --dag, --run, --task or --reason");
+        }
+        Ok(())
+    }
+
+    /// Returns them as a filter; a DAG that does not exist is an error.
+    async fn checked(&self, store: &Store) -> anyhow::Result<LetterFilter> {
+        Ok(LetterFilter { ids: self.ids.clone(), ..self.filter.clone().checked(store).await? })
+    }
+
+    /// The body of a request about them.
+    fn body(&self) -> Value {
+        let mut body = json!({"dead_letter_ids": self.ids});
+        for (name, value) in self.filter.query() {
+            body[name] = json!(value);
+        }
+        body
     }
 }
 
@@ -63,10 +97,6 @@ impl Filter {
         all.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
 
-    fn is_empty(&self) -> bool {
-        self.query().is_empty()
-    }
-
     /// Returns the conditions; a DAG that does not exist is an error.
     async fn checked(self, store: &Store) -> anyhow::Result<LetterFilter> {
         if let Some(dag_id) = &self.dag
@@ -79,9 +109,7 @@ impl Filter {
             run_id: self.run,
             task_id: self.task,
             reason: self.reason,
-            state: None,
-            ids: Vec::new(),
-            within: None,
+            ..LetterFilter::default()
         })
     }
 }

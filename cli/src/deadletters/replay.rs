@@ -1,15 +1,13 @@
 //! `subak deadletters replay`.
 
-use anyhow::bail;
 use clap::Args;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use subak_server::replay::{Wanted, replay};
-use subak_store::read::LetterFilter;
 use subak_store::{NewAudit, Store};
 
-use super::Filter;
+use super::Which;
 use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output::Table;
@@ -36,9 +34,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    filter: Filter,
-    /// As `subak deadletters list` shows them; left out: all that the options name.
-    ids: Vec<i64>,
+    which: Which,
     /// Values of params for the run, as a JSON object, or @FILE.
     #[arg(long, value_name = "JSON", value_parser = conf)]
     conf: Option<Map<String, Value>>,
@@ -62,9 +58,7 @@ struct Replays {
 }
 
 pub(crate) async fn run(options: Options) -> Outcome {
-    if options.ids.is_empty() && options.filter.is_empty() {
-        bail!("say which: by ids, or by --dag, --run, --task or --reason");
-    }
+    options.which.check()?;
     let at = options.place.open().await?;
     let started = match &at {
         At::Database(store) => here(store, &options).await?,
@@ -86,8 +80,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
 }
 
 async fn here(store: &Store, options: &Options) -> anyhow::Result<Vec<Started>> {
-    let filter =
-        LetterFilter { ids: options.ids.clone(), ..options.filter.clone().checked(store).await? };
+    let filter = options.which.checked(store).await?;
     let conf = options.conf.clone().unwrap_or_default();
     let wanted = Wanted { filter, triggered_by: "cli", user: None, conf };
     let started =
@@ -112,10 +105,8 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<Vec<Started>> 
 }
 
 async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<Vec<Started>> {
-    let mut body = json!({"dead_letter_ids": options.ids, "conf": options.conf});
-    for (name, value) in options.filter.query() {
-        body[name] = json!(value);
-    }
+    let mut body = options.which.body();
+    body["conf"] = json!(options.conf);
     let replays: Replays = server.change(Method::POST, &["deadLetters", "replay"], &body).await?;
     Ok(replays.replays)
 }

@@ -25,13 +25,8 @@ async fn asked(stack: &Stack, arguments: &[&str]) -> Result<String> {
 }
 
 async fn stack() -> Result<Stack> {
-    let options = StackOptions {
-        binary: env!("CARGO_BIN_EXE_subak").into(),
-        servers: 1,
-        workers: 1,
-        slots: Some(2),
-        lease_secs: 30,
-    };
+    let options =
+        StackOptions { slots: Some(2), ..StackOptions::small(env!("CARGO_BIN_EXE_subak")) };
     Stack::start(options).await
 }
 

@@ -29,13 +29,7 @@ tasks:
 ";
 
 async fn stack() -> Stack {
-    let options = StackOptions {
-        binary: env!("CARGO_BIN_EXE_subak").into(),
-        servers: 2,
-        workers: 1,
-        slots: Some(4),
-        lease_secs: 30,
-    };
+    let options = StackOptions { servers: 2, ..StackOptions::small(env!("CARGO_BIN_EXE_subak")) };
     Stack::start(options).await.unwrap()
 }
 

@@ -41,13 +41,7 @@ tasks:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn large_xcoms_lie_under_the_storage_and_go_with_their_run() {
-    let options = StackOptions {
-        binary: env!("CARGO_BIN_EXE_subak").into(),
-        servers: 1,
-        workers: 1,
-        slots: Some(4),
-        lease_secs: 30,
-    };
+    let options = StackOptions::small(env!("CARGO_BIN_EXE_subak"));
     let stack = Stack::start(options).await.unwrap();
     stack.add_dag("large", VALUES).await.unwrap();
     let run = stack.trigger("large", "first").await.unwrap();

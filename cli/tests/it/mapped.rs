@@ -16,13 +16,7 @@ tasks:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_instance_is_explained_and_marked() {
-    let options = StackOptions {
-        binary: env!("CARGO_BIN_EXE_subak").into(),
-        servers: 1,
-        workers: 1,
-        slots: Some(4),
-        lease_secs: 30,
-    };
+    let options = StackOptions::small(env!("CARGO_BIN_EXE_subak"));
     let stack = Stack::start(options).await.unwrap();
     stack.add_dag("many", MANY).await.unwrap();
     let run = stack.trigger("many", "first").await.unwrap();
@@ -52,13 +46,7 @@ async fn one_instance_is_explained_and_marked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_mapped_task_what_failed_is_cleared_alone() {
-    let options = StackOptions {
-        binary: env!("CARGO_BIN_EXE_subak").into(),
-        servers: 1,
-        workers: 1,
-        slots: Some(4),
-        lease_secs: 30,
-    };
+    let options = StackOptions::small(env!("CARGO_BIN_EXE_subak"));
     let stack = Stack::start(options).await.unwrap();
     let folder = stack.folder().to_owned();
     let command = format!(

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::diagnostic::At;
-use super::model::{Expand, Source, Task};
+use super::model::{Expand, Source};
 use super::page::Page;
 use super::suggest::did_you_mean;
-use super::tasks::{Tasks, Written};
+use super::tasks::Tasks;
+use super::written::Written;
 use super::yaml::{Key, Kind, Node, Read};
 use crate::decide::MAP_MOST;
 use crate::operators::{Operator, flow};
@@ -200,7 +201,15 @@ impl Tasks<'_> {
             }
             let of = parts.iter().map(|part| self.source(place, part, upstream));
             let of = of.collect::<Option<Vec<_>>>()?;
-            return Some(Source::Zip { of, fill: node.get("fill").map(Node::to_json) });
+            let fill = node.get("fill");
+            fill.iter().for_each(|fill| self.check_literal(place, fill, upstream));
+            let source = Source::Zip { of, fill: fill.map(Node::to_json) };
+            if !source.tasks().is_empty() && source.has_templates() {
+                let why = "what tasks return is in the same \"zip\", and is not rendered";
+                let message = format!("{what}: no template can stand here: {why}");
+                self.report.error(Page::Mapped, zip.at, message);
+            }
+            return Some(source);
         }
         match &node.kind {
             Kind::List(_) | Kind::Map(_) => {
@@ -278,14 +287,14 @@ impl Tasks<'_> {
         }
     }
 
-    /// Templates may stand in the items of a list that is written out for a task.
+    /// Templates may stand in the items of a list that is written out.
     fn check_literal(&self, place: &Place<'_>, node: &Node, upstream: &mut BTreeSet<String>) {
         node.walk(&mut |node| {
             let Some(text) = node.text().filter(|text| template::is_template(text)) else { return };
             let message = if !template::references(&Value::from(text)).outputs.is_empty() {
                 "a dataset in \"expand\" is not supported yet"
-            } else if place.written.is_none() {
-                "templates in the items of a group are not supported yet"
+            } else if place.written.is_none() && !template::is_of_run(text) {
+                "an item of a group shows what all of its tasks see alike: params, dates, run_id, dag_run"
             } else {
                 return self.check_source(place, node.at, text, upstream);
             };
@@ -295,37 +304,12 @@ impl Tasks<'_> {
 
     /// What cannot be mapped, and why.
     fn may_be_mapped(&self, written: &Written<'_>, operator: &Operator, expand: &Node) {
-        let node = written.node;
-        let is_set = |key: &str| {
-            node.get(key).is_some_and(|node| !matches!(node.kind, Kind::Null | Kind::Bool(false)))
-        };
-        let why = if flow::DECIDES.contains(&operator.name) {
-            format!(
-                "{:?} decides about the tasks below it once, and can't be mapped",
-                operator.name
-            )
-        } else if is_set("setup") || is_set("teardown") {
-            "mapping a setup or a teardown is not supported yet".to_owned()
-        } else {
-            return;
-        };
-        self.report.error(Page::Mapped, expand.at, format!("task {:?}: {why}", written.id));
-    }
-
-    /// What mapped tasks do not have yet, with the defaults applied.
-    pub(super) fn check_mapped(&self, tasks: &[Task]) {
-        for task in tasks.iter().filter(|task| task.expand.is_some()) {
-            let Some(written) = self.written.iter().find(|it| it.id == task.task_id.0) else {
-                continue;
-            };
-            if task.setup && written.node.get("setup").is_none() {
-                let message = "mapping a setup is not supported yet";
-                self.report.error(
-                    Page::Mapped,
-                    written.at,
-                    format!("task {:?}: {message}", written.id),
-                );
-            }
+        if flow::DECIDES.contains(&operator.name) {
+            let (task, operator) = (written.id, operator.name);
+            let message = format!(
+                "task {task:?}: {operator:?} decides about the tasks below it once, and can't be mapped"
+            );
+            self.report.error(Page::Mapped, expand.at, message);
         }
     }
 
@@ -350,6 +334,18 @@ impl Tasks<'_> {
 }
 
 impl Source {
+    /// Whether what is written out of it holds templates.
+    fn has_templates(&self) -> bool {
+        match self {
+            Self::Literal(items) => template::has_templates(items),
+            Self::Task { .. } => false,
+            Self::Zip { of, fill } => {
+                of.iter().any(Self::has_templates)
+                    || fill.as_ref().is_some_and(template::has_templates)
+            }
+        }
+    }
+
     /// How many items a source has that needs no task; `None`: some task gives them.
     #[must_use]
     pub fn literal_length(&self) -> Option<usize> {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::At;
 use super::groups::{is_inside, leaves, roots};
-use super::model::{DEFAULT_POOL, Task, Teardown};
+use super::model::{Task, Teardown};
 use super::page::Page;
 use super::raw::TeardownKeys;
 use super::suggest::did_you_mean;
-use super::tasks::{Tasks, Written};
+use super::tasks::Tasks;
+use super::written::Written;
 use super::yaml::{Kind, Node};
 use crate::decide::TriggerRule;
 use crate::ids::TaskId;
@@ -167,21 +168,6 @@ impl Tasks<'_> {
             }
         }
         self.check_labels(tasks);
-    }
-
-    /// A limit of a task's own is a pool of its own, and a task takes slots of one.
-    pub(super) fn check_limits(&self, tasks: &[Task]) {
-        for task in tasks.iter().filter(|task| task.max_active_tis_per_dag.is_some()) {
-            let written = self.written.iter().find(|written| written.id == task.task_id.0);
-            let Some(written) = written.filter(|_| task.pool != DEFAULT_POOL) else { continue };
-            let at = written.node.get("max_active_tis_per_dag").map_or(written.at, |node| node.at);
-            let message = format!(
-                "task {:?}: \"max_active_tis_per_dag\" together with a pool is not supported yet: \
-                 leave one of them out",
-                written.id
-            );
-            self.report.error(Page::Limits, at, message);
-        }
     }
 
     /// The labels of a branch name tasks right below it.

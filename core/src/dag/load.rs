@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::diagnostic::{At, Report};
 use super::groups::Groups;
-use super::model::{Dag, Notices, Param};
+use super::model::{Dag, Notices, Param, Task};
 use super::page::Page;
 use super::raw::{Controls, DAG_NOT_YET, HEAD_KEYS, RawDag};
 use super::yaml::{Key, Kind, Node, Read, check_keys, documents, read};
@@ -90,8 +90,30 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         tags: raw.tags,
         params,
         task_groups: groups.into_model(expand),
+        // What a task itself tells is not told twice: versions from before stay the same.
+        says_weights: says_weights(node) && !tasks.iter().any(Task::says_weight),
         tasks,
     })
+}
+
+/// Whether a task, or the defaults of a group or of the DAG, say a weight or a rule.
+fn says_weights(dag: &Node) -> bool {
+    let says = |node: &Node| {
+        let said = ["priority_weight", "weight_rule"].map(|key| node.get(key));
+        said.into_iter().flatten().any(|value| value.kind != Kind::Null)
+    };
+    let groups = dag.get("task_groups").into_iter().flat_map(inside);
+    let defaults = groups.chain([dag]).filter_map(|node| node.get("default_args"));
+    let tasks = dag.get("tasks").into_iter().flat_map(inside);
+    defaults.chain(tasks).any(says)
+}
+
+/// What is in a map or a list.
+fn inside(node: &Node) -> Vec<&Node> {
+    match &node.kind {
+        Kind::List(items) => items.iter().collect(),
+        _ => node.entries().iter().map(|(_, value)| value).collect(),
+    }
 }
 
 /// Nobody gives a scheduled run its params.

@@ -7,7 +7,8 @@ use super::expand::Place;
 use super::groups::is_inside;
 use super::model::{Expand, Task};
 use super::page::Page;
-use super::tasks::{Tasks, Written};
+use super::tasks::Tasks;
+use super::written::Written;
 use super::yaml::{Kind, Node};
 use crate::decide::{MAP_MOST, TriggerRule};
 use crate::ids::TaskId;
@@ -101,8 +102,6 @@ impl<'a> Tasks<'a> {
             "trigger rule \"always\" is not allowed there, as in Airflow: it would not wait for the items"
         } else if flow::DECIDES.contains(&task.operator.as_str()) {
             "what decides about tasks below it decides once, and can't be mapped"
-        } else if task.setup || task.teardown.is_some() {
-            "mapping a setup or a teardown is not supported yet"
         } else {
             return;
         };

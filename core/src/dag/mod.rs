@@ -23,10 +23,12 @@ mod retry;
 mod schema;
 mod sinks;
 mod suggest;
+mod task_templates;
 mod tasks;
 mod timing;
 mod values;
 pub mod version;
+mod written;
 pub(crate) mod yaml;
 
 pub use diagnostic::Diagnostic;

@@ -61,6 +61,10 @@ pub struct Dag {
     /// Groups of tasks by their full id, outer groups before the dot.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub task_groups: BTreeMap<String, TaskGroup>,
+    /// The file says a weight or a rule, though every task has what it would have without: see
+    /// [`Dag::weighs`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub says_weights: bool,
     /// In topological order, ties in the file's order; ids are unique.
     pub tasks: Vec<Task>,
 }
@@ -318,6 +322,9 @@ pub const FEEDS: &str = "feeds";
 /// The pool of tasks that name none.
 pub const DEFAULT_POOL: &str = "default_pool";
 
+/// The weight of tasks that have none.
+const DEFAULT_WEIGHT: i32 = 1;
+
 /// Between a DAG's id and a task's in the name of a pool of one task: no name that people give has it.
 const OWN_POOL: char = '\u{1f}';
 
@@ -372,8 +379,8 @@ impl Task {
             pool_slots: 1,
             max_active_tis_per_dag: None,
             max_active_tis_per_dagrun: None,
-            priority_weight: 1,
-            weight_rule: WeightRule::Downstream,
+            priority_weight: DEFAULT_WEIGHT,
+            weight_rule: WeightRule::default(),
             owner: "airflow".to_owned(),
             do_xcom_push: true,
             connections: Vec::new(),
@@ -394,21 +401,47 @@ impl Task {
         }
     }
 
-    /// The pool whose slots its instances take; `None`: `default_pool`, which has no limit. A limit of
-    /// its own (`max_active_tis_per_dag`) is a pool that nobody else is in.
+    /// Whether it has a weight or a rule that somebody must have written.
+    #[must_use]
+    pub fn says_weight(&self) -> bool {
+        self.priority_weight != DEFAULT_WEIGHT || self.weight_rule != WeightRule::default()
+    }
+
+    /// The pool whose slots its instances take; `None`: `default_pool`, which has no limit. Outside of
+    /// other pools a limit of its own (`max_active_tis_per_dag`) is the pool.
     #[must_use]
     pub fn taken_pool(&self, dag: &DagId) -> Option<String> {
-        match self.max_active_tis_per_dag {
-            Some(_) => Some(format!("{dag}{OWN_POOL}{}", self.task_id)),
-            None => (self.pool != DEFAULT_POOL).then(|| self.pool.clone()),
+        match self.pool == DEFAULT_POOL {
+            true => self.own_pool(dag),
+            false => Some(self.pool.clone()),
         }
     }
 
     /// How many slots of it an instance takes.
     #[must_use]
     pub fn taken_slots(&self) -> u32 {
-        if self.max_active_tis_per_dag.is_some() { 1 } else { self.pool_slots }
+        let is_own = self.pool == DEFAULT_POOL && self.max_active_tis_per_dag.is_some();
+        if is_own { 1 } else { self.pool_slots }
     }
+
+    /// The pool that a limit of its own makes: nobody else is in it, and each instance takes one slot.
+    #[must_use]
+    pub fn own_pool(&self, dag: &DagId) -> Option<String> {
+        let limit = self.max_active_tis_per_dag;
+        limit.map(|_| format!("{dag}{OWN_POOL}{}", self.task_id))
+    }
+
+    /// The same, of a task that takes slots of another pool as well.
+    #[must_use]
+    pub fn own_pool_beside(&self, dag: &DagId) -> Option<String> {
+        self.own_pool(dag).filter(|_| self.pool != DEFAULT_POOL)
+    }
+}
+
+/// Whether a pool of this name is one that a task has to itself.
+#[must_use]
+pub fn is_own_pool(name: &str) -> bool {
+    name.contains(OWN_POOL)
 }
 
 impl Dag {
@@ -436,8 +469,16 @@ impl Dag {
             tags: Vec::new(),
             params: BTreeMap::new(),
             task_groups: BTreeMap::new(),
+            says_weights: false,
             tasks,
         }
+    }
+
+    /// Whether its tasks weigh as in Airflow. Those of a DAG whose file says nothing about weights do not:
+    /// their order is left to turns.
+    #[must_use]
+    pub fn weighs(&self) -> bool {
+        self.says_weights || self.tasks.iter().any(Task::says_weight)
     }
 
     /// Returns the task of this id.

@@ -1,7 +1,10 @@
 //! Params of a DAG: their declaration, and the check of the values that a run is triggered with.
 //!
-//! A param's declaration is the part of JSON Schema that forms and people use; what is nested in it may
-//! be all of JSON Schema. Other keys are refused rather than ignored.
+//! A param's declaration is a JSON Schema. What people use most is read and checked here, for the sake of
+//! messages; all of it is then left to the validator. Words that nobody knows change nothing, as in JSON
+//! Schema, but for those that are nearly known ones: these are refused.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema as Schema;
 use serde::{Deserialize, Serialize};
@@ -9,13 +12,13 @@ use serde_json::{Map, Value};
 
 use super::model::{Dag, Param};
 use super::page::Page;
+use super::suggest::nearest;
 use super::yaml::{Kind, Node, Read, read};
 use crate::json_schema::JsonSchema;
 
 /// A param's declaration.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, Schema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(deny_unknown_fields)]
 pub(super) struct Declaration {
     /// The value if the trigger gives none; without it the trigger must.
     #[serde(skip_serializing_if = "Option::is_none", default, deserialize_with = "given")]
@@ -27,6 +30,15 @@ pub(super) struct Declaration {
     title: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    /// The same in Markdown, where there is no `description`; forms show it as it is written.
+    #[serde(rename = "description_md", skip_serializing_if = "Option::is_none")]
+    description_md: Option<String>,
+    /// The heading under which forms show the param, together with others that have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    section: Option<String>,
+    /// What forms call the values of `enum`: by value, as text.
+    #[serde(rename = "values_display", skip_serializing_if = "Option::is_none")]
+    values_display: Option<BTreeMap<String, String>>,
     /// The values allowed.
     #[serde(rename = "enum", skip_serializing_if = "Option::is_none")]
     allowed: Option<Vec<Value>>,
@@ -58,9 +70,10 @@ pub(super) struct Declaration {
     /// The keys that a map must have.
     #[serde(skip_serializing_if = "Option::is_none")]
     required: Option<Vec<String>>,
-    /// How a form shows the value: date, date-time, multiline, …
+    /// What a text must be, and how a form shows it: date, date-time, time, email, uuid, multiline, …
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<String>,
+    /// Values that a form proposes.
     #[serde(skip_serializing_if = "Option::is_none")]
     examples: Option<Vec<Value>>,
 }
@@ -91,33 +104,126 @@ pub(super) fn given<'de, D: serde::Deserializer<'de>>(
     Value::deserialize(deserializer).map(Some)
 }
 
+/// Words of a declaration that only the validator reads.
+const WORDS: &[&str] = &[
+    "$anchor",
+    "$comment",
+    "$defs",
+    "$dynamicAnchor",
+    "$dynamicRef",
+    "$id",
+    "$ref",
+    "$schema",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "const",
+    "contains",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "definitions",
+    "dependentRequired",
+    "dependentSchemas",
+    "deprecated",
+    "else",
+    "if",
+    "maxContains",
+    "maxProperties",
+    "minContains",
+    "minProperties",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "patternProperties",
+    "prefixItems",
+    "propertyNames",
+    "readOnly",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "uniqueItems",
+    "writeOnly",
+];
+
+/// Words of [`Declaration`] that it checks itself, or that say nothing about values.
+const CHECKED: &[&str] = &[
+    "type",
+    "title",
+    "description",
+    "description_md",
+    "section",
+    "values_display",
+    "enum",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "examples",
+];
+
+/// Words of [`Declaration`] that the validator checks.
+const LEFT: &[&str] = &["default", "pattern", "items", "properties", "required", "format"];
+
 /// Reads a param: a map is its declaration, anything else its default.
 pub(super) fn param(node: &Node, how: &Read<'_>) -> Option<Param> {
     if !matches!(node.kind, Kind::Map(_)) {
         return Some(Param { schema: Value::Object(Map::new()), default: Some(node.to_json()) });
     }
-    let mut declared: Declaration = read(node, how)?;
-    if let Some(Err(why)) = declared.nested() {
+    let others = others(node);
+    let hint = ": a map that is the default itself stands under \"default\"";
+    let mut declared: Declaration = read(node, &Read { others: &others, hint, ..*how })?;
+    let default = declared.default.take();
+    let mut schema = serde_json::to_value(&declared).expect("a declaration is plain JSON");
+    for (key, value) in node.entries().iter().filter(|(key, _)| others.contains(&&*key.text)) {
+        schema[&key.text] = value.to_json();
+    }
+    let param = Param { schema, default };
+    if let Some(Err(why)) = param.validator() {
         how.report.error(Page::Params, node.at, format!("{} is no JSON Schema: {why}", how.what));
         return None;
     }
-    let default = declared.default.take();
-    let problem = default.as_ref().and_then(|value| declared.problem(value));
-    if let Some(problem) = problem {
+    if let Some(problem) = param.default.as_ref().and_then(|value| param.problem(value)) {
         let at = node.get("default").map_or(node.at, |node| node.at);
         how.report.error(Page::Params, at, format!("{}: the default {problem}", how.what));
         return None;
     }
-    let schema = serde_json::to_value(&declared).expect("a declaration is plain JSON");
-    Some(Param { schema, default })
+    Some(param)
+}
+
+/// The keys that are not read into a [`Declaration`]: the validator's, and those that resemble no word,
+/// if any other word shows that this is a declaration.
+fn others(node: &Node) -> Vec<&str> {
+    let words = || CHECKED.iter().chain(LEFT).chain(WORDS).copied();
+    let keys = || node.entries().iter().map(|(key, _)| key.text.as_str());
+    let mut others: Vec<&str> = WORDS.to_vec();
+    if keys().any(|key| words().any(|word| word == key)) {
+        others.extend(keys().filter(|key| nearest(key, words()).is_none()));
+    }
+    others
 }
 
 impl Param {
     /// What is wrong with a value of this param, if anything: "is not an integer".
     #[must_use]
     pub fn problem(&self, value: &Value) -> Option<String> {
-        let declared: Declaration = serde_json::from_value(self.schema.clone()).ok()?;
-        declared.problem(value)
+        let declared = serde_json::from_value::<Declaration>(self.schema.clone()).ok();
+        declared.and_then(|declared| declared.problem(value)).or_else(|| {
+            let reasons = self.validator()?.ok()?.reasons(value);
+            (!reasons.is_empty()).then(|| format!("does not match: {}", reasons.join("; ")))
+        })
+    }
+
+    /// The whole schema, if there is more to it than a declaration checks itself.
+    fn validator(&self) -> Option<Result<JsonSchema, String>> {
+        let mut words = self.schema.as_object()?.keys();
+        words
+            .any(|word| !CHECKED.contains(&word.as_str()))
+            .then(|| JsonSchema::of_param(&self.schema))
     }
 }
 
@@ -146,26 +252,6 @@ impl Declaration {
         self.type_problem(value)
             .or_else(|| self.bound_problem(value))
             .or_else(|| self.length_problem(value))
-            .or_else(|| self.nested_problem(value))
-    }
-
-    /// The part that is more than types and limits.
-    fn nested(&self) -> Option<Result<JsonSchema, String>> {
-        let Self { pattern, items, properties, required, .. } = self;
-        let mut schema = Map::new();
-        let mut put = |key: &str, value: Option<Value>| {
-            schema.extend(value.map(|value| (key.to_owned(), value)));
-        };
-        put("pattern", pattern.clone().map(Value::from));
-        put("items", items.clone());
-        put("properties", properties.clone().map(Value::from));
-        put("required", required.clone().map(Value::from));
-        (!schema.is_empty()).then(|| JsonSchema::new(&schema.into()))
-    }
-
-    fn nested_problem(&self, value: &Value) -> Option<String> {
-        let reasons = self.nested()?.ok()?.reasons(value);
-        (!reasons.is_empty()).then(|| format!("does not match: {}", reasons.join("; ")))
     }
 
     fn type_problem(&self, value: &Value) -> Option<String> {

@@ -181,10 +181,12 @@ pub(crate) struct Controls {
     pub queue: Option<String>,
     /// Who looks after the task; `airflow` if absent.
     pub owner: Option<String>,
-    /// Heavier tasks are handed out first; 1 if absent.
+    /// Heavier tasks are handed out first; 1 if absent. Where no task of the DAG has a weight or a rule,
+    /// all are equal.
     pub priority_weight: Option<i32>,
     /// Whose weights are added to the task's own: those of all tasks below it (`downstream`, if
-    /// absent), above it (`upstream`), or nobody's (`absolute`).
+    /// absent), above it (`upstream`), or nobody's (`absolute`). Where no task of the DAG has a weight or
+    /// a rule, all are equal.
     pub weight_rule: Option<WeightRule>,
     /// The pool whose slots the task takes while it is ready or runs; `default_pool`, which has no
     /// limit, if absent.

@@ -9,34 +9,21 @@ use super::diagnostic::{At, Report};
 use super::expand::Arguments;
 use super::graph::Graph;
 use super::groups::Groups;
-use super::load::check_id;
 use super::model::{Expand, Notices, Param, Task};
 use super::page::Page;
 use super::raw::{CONTROL_KEYS, Controls, HEAD_KEYS, TaskHead};
 use super::sinks;
 use super::suggest::did_you_mean;
+use super::written::{Written, check_twice, place, written};
 use super::yaml::{Kind, Node, Read, read};
 use crate::decide::TriggerRule;
 use crate::ids::TaskId;
 use crate::operators::letters::LetterCopies;
 use crate::operators::{self, Operator};
-use crate::template::{self, Known};
-
-/// More tasks than this make no DAG.
-const MAX_TASKS: usize = 20_000;
+use crate::template;
 
 /// The arguments of operators that name a connection.
 const CONNECTIONS: [&str; 2] = ["connection", "api"];
-
-/// A task as it stands in the file.
-pub(super) struct Written<'a> {
-    /// With the ids of its groups before it.
-    pub(super) id: &'a str,
-    pub(super) at: At,
-    pub(super) node: &'a Node,
-    /// The full id of its group.
-    pub(super) group: Option<&'a str>,
-}
 
 /// What the checks of all tasks share.
 pub(super) struct Tasks<'a> {
@@ -47,7 +34,7 @@ pub(super) struct Tasks<'a> {
     /// Those over whose rows others are mapped.
     pub(super) rows_of: RefCell<BTreeSet<String>>,
     pub(super) operators: HashMap<&'a str, &'static Operator>,
-    params: &'a BTreeMap<String, Param>,
+    pub(super) params: &'a BTreeMap<String, Param>,
     pub(super) groups: &'a Groups<'a>,
     pub(super) report: &'a Report<'a>,
 }
@@ -95,110 +82,7 @@ pub(super) fn tasks(
         report.error(Page::Topics, at, format!("task {id:?}: {problem}"));
     }
     all.check_flow(dag, &tasks);
-    all.check_limits(&tasks);
-    all.check_mapped(&tasks);
     Some((tasks, expand.into_iter().map(|(id, mapped)| (id, mapped.expand)).collect()))
-}
-
-/// The full id of a task, and that of its group.
-fn place<'a>(
-    task: &Written<'_>,
-    groups: &'a Groups<'_>,
-    report: &Report<'_>,
-) -> (String, Option<&'a str>) {
-    let named = task.node.get("task_group");
-    let Some((id, at)) = named.and_then(|node| Some((node.text()?, node.at))) else {
-        return (task.id.to_owned(), None);
-    };
-    let Some(group) = groups.get(id) else {
-        let near = did_you_mean(id, groups.ids());
-        report.error(
-            Page::Groups,
-            at,
-            format!("task {:?}: unknown task group {id:?}{near}", task.id),
-        );
-        return (task.id.to_owned(), None);
-    };
-    let prefix = format!("{}.", group.full_id);
-    let full = if task.id.starts_with(&prefix) { task.id.to_owned() } else { prefix + task.id };
-    (full, Some(&group.full_id))
-}
-
-fn check_twice(tasks: &[Written<'_>], report: &Report<'_>) {
-    let mut lines = HashMap::new();
-    for task in tasks {
-        if let Some(line) = lines.insert(task.id, task.at.line) {
-            let message = format!("task {:?} is there twice, first in line {line}", task.id);
-            report.error(Page::Ids, task.at, message);
-        }
-    }
-}
-
-/// The tasks of a map or a list, without those that have no usable id.
-fn written<'a>(dag: &'a Node, report: &Report<'_>) -> Option<Vec<Written<'a>>> {
-    let Some(node) = dag.get("tasks") else {
-        report.error(Page::Keys, dag.at, "the DAG: \"tasks\" is missing");
-        return None;
-    };
-    let tasks: Vec<Written<'a>> = match &node.kind {
-        Kind::Map(entries) => entries
-            .iter()
-            .filter_map(|(key, node)| named(&key.text, key.at, node, report))
-            .collect(),
-        Kind::List(items) => items.iter().filter_map(|node| listed(node, report)).collect(),
-        _ => {
-            report.error(
-                Page::Values,
-                node.at,
-                "\"tasks\" is a map of task id to task, or a list of tasks",
-            );
-            return None;
-        }
-    };
-    if tasks.len() > MAX_TASKS {
-        let count = tasks.len();
-        report.error(
-            Page::Size,
-            node.at,
-            format!("{count} tasks: a DAG may have {MAX_TASKS} at most"),
-        );
-        return None;
-    }
-    Some(tasks)
-}
-
-fn named<'a>(id: &'a str, at: At, node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
-    if let Some(own) = node.get("task_id").filter(|own| own.text() != Some(id)) {
-        report.error(
-            Page::Ids,
-            own.at,
-            format!("\"task_id\" differs from the task's key {id:?}: leave it out"),
-        );
-    }
-    check_id(id, "task", at, report).then_some(Written { id, at, node, group: None })
-}
-
-fn listed<'a>(node: &'a Node, report: &Report<'_>) -> Option<Written<'a>> {
-    let Some(id) = node.get("task_id") else {
-        report.error(Page::Ids, node.at, "a task of a list needs a \"task_id\"");
-        return None;
-    };
-    let Some(text) = id.text() else {
-        report.error(Page::Ids, id.at, "\"task_id\" must be text: write it in quotes");
-        return None;
-    };
-    check_id(text, "task", id.at, report).then_some(Written {
-        id: text,
-        at: id.at,
-        node,
-        group: None,
-    })
-}
-
-impl Written<'_> {
-    fn operator(&self) -> Option<&'static Operator> {
-        operators::find(self.node.get("operator")?.text()?)
-    }
 }
 
 impl Tasks<'_> {
@@ -319,21 +203,6 @@ impl Tasks<'_> {
         self.check_upstream(written, id, at).then(|| id.to_owned())
     }
 
-    /// `when` is one expression.
-    fn check_when(&self, written: &Written<'_>, upstream: &mut BTreeSet<String>) {
-        let Some(node) = written.node.get("when") else { return };
-        let Some(text) = node.text() else { return };
-        if !template::is_expression(text) {
-            let message = "\"when\" is one template, such as \"{{ params.full }}\"";
-            return self.report.error(
-                Page::Branches,
-                node.at,
-                format!("task {:?}: {message}", written.id),
-            );
-        }
-        self.check_template(written, node.at, text, None, upstream);
-    }
-
     pub(super) fn check_upstream(&self, written: &Written<'_>, id: &str, at: At) -> bool {
         let what = format!("task {:?}", written.id);
         if id == written.id {
@@ -407,85 +276,6 @@ impl Tasks<'_> {
         connections
     }
 
-    pub(super) fn check_template(
-        &self,
-        written: &Written<'_>,
-        at: At,
-        text: &str,
-        code_of: Option<&'static Operator>,
-        upstream: &mut BTreeSet<String>,
-    ) {
-        let group = self.group_arguments(written);
-        let known =
-            Known { params: self.params, tasks: &self.names, arguments: &[], group: &group };
-        let checked = template::check(text, &known);
-        for problem in &checked.problems {
-            self.report.error(
-                Page::Templates,
-                self.report.within(at, &problem.part),
-                problem.message.as_str(),
-            );
-        }
-        if let Some(operator) = code_of {
-            for part in &checked.values {
-                self.report.error(
-                    Page::Commands,
-                    self.report.within(at, part),
-                    in_code(operator, part),
-                );
-            }
-        }
-        for (task, part) in checked.outputs {
-            let place = self.report.within(at, &part);
-            if !self.names.contains(task.as_str()) {
-                continue;
-            }
-            if !self.check_upstream(written, &task, place) {
-                continue;
-            }
-            if self.mapped.contains(task.as_str()) && !self.in_one_group(written, &task) {
-                let message = format!(
-                    "task {task:?} is mapped, and datasets of its instances can't be handed on yet: \
-                     what they return is {{{{ ti.xcom_pull('{task}') }}}}"
-                );
-                self.report.error(Page::Mapped, place, message);
-            }
-            if let Some(other) = self.operators.get(task.as_str()).filter(|o| !o.has_output) {
-                let name = other.name;
-                self.report.error(
-                    Page::Templates,
-                    place,
-                    format!("task {task:?} ({name}) hands on no dataset"),
-                );
-            }
-            upstream.insert(task);
-        }
-    }
-
-    /// Checks a template that belongs to a group.
-    pub(super) fn check_group_template(&self, at: At, text: &str) {
-        let known = Known { params: self.params, tasks: &self.names, arguments: &[], group: &[] };
-        for problem in &template::check(text, &known).problems {
-            self.report.error(
-                Page::Templates,
-                self.report.within(at, &problem.part),
-                problem.message.as_str(),
-            );
-        }
-    }
-
-    /// Checks the template that names the instances of a mapped task.
-    pub(super) fn check_label_template(&self, node: &Node, text: &str, arguments: &[&str]) {
-        let known = Known { params: self.params, tasks: &self.names, arguments, group: &[] };
-        for problem in &template::check(text, &known).problems {
-            self.report.error(
-                Page::Templates,
-                self.report.within(node.at, &problem.part),
-                problem.message.as_str(),
-            );
-        }
-    }
-
     /// The tasks in topological order, or none if there are cycles.
     fn order(&self, tasks: &[Option<Task>]) -> Option<Vec<usize>> {
         let index: HashMap<&str, usize> =
@@ -509,20 +299,6 @@ impl Tasks<'_> {
             );
         }
         None
-    }
-}
-
-/// Why a value from outside may not stand in code, and where it goes instead.
-fn in_code(operator: &Operator, part: &str) -> String {
-    match operator.name {
-        "bash" => format!(
-            "a value may not stand in a command, where it would be run as code: \
-             write env: {{VALUE: \"{{{{ {part} }}}}\"}} and \"$VALUE\" in the command"
-        ),
-        _ => format!(
-            "a value may not stand in code, where it would be run: \
-             write input: {{value: \"{{{{ {part} }}}}\"}} and read it from the file $SUBAK_INPUT"
-        ),
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 mod laws;
 mod mapped;
 mod pages;
+mod reference;
 mod refusals;
 
 /// The diagnostics of a file, as `dags validate` prints them.
@@ -54,6 +55,35 @@ fn airflows_defaults_hold() {
     assert_eq!((task.owner.as_str(), task.queue.as_str()), ("airflow", "default"));
     assert_eq!((task.pool.as_str(), task.priority_weight), ("default_pool", 1));
     assert!(task.do_xcom_push);
+}
+
+#[test]
+fn one_word_about_weights_and_all_tasks_weigh() {
+    let of = |defaults: &str, group: &str, task: &str| {
+        let groups = format!("g: {{default_args: {{{group}}}}}");
+        let task = format!("x: {{operator: noop, task_group: g{task}}}");
+        let text = format!(
+            "dag_id: a\ndefault_args: {{{defaults}}}\ntask_groups: {{{groups}}}\ntasks: {{{task}}}\n"
+        );
+        good(&text)
+    };
+    let silent = of("retries: 1", "priority_weight: null", "");
+    assert!(!silent.weighs());
+    // What is written counts, though it is what holds by default.
+    let rule = "weight_rule: downstream";
+    for said in [of(rule, "", ""), of("", rule, ""), of("", "", ", priority_weight: 1")] {
+        assert!(said.weighs() && said.says_weights);
+    }
+    let list = "tasks:\n- {task_id: x, operator: noop, weight_rule: downstream}\n";
+    assert!(good(&format!("dag_id: a\n{list}")).weighs());
+    // Versions from before there was the word are read as they are, and stay the same.
+    let weighty = of("priority_weight: 5", "", "");
+    for dag in [silent, weighty.clone()] {
+        let stored = serde_json::to_value(&dag).unwrap();
+        assert!(stored.get("says_weights").is_none(), "{stored}");
+        assert_eq!(serde_json::from_value::<Dag>(stored).unwrap(), dag);
+    }
+    assert!(weighty.weighs());
 }
 
 #[test]
@@ -224,6 +254,55 @@ fn params_are_checked_against_their_declaration() {
         with(json(r#"{"n": 0, "day": "sun"}"#)),
         with(json(r#"{"n": "3", "day": "mon"}"#)),
     ]);
+}
+
+#[test]
+fn a_params_declaration_may_be_all_of_json_schema() {
+    use serde_json::json;
+
+    let text = |declared: &str| format!("dag_id: a\nparams: {{p: {{{declared}}}}}\ntasks: {{}}\n");
+    let map = "type: object, additionalProperties: false, properties: {n: {type: integer}}";
+    let list = "type: array, items: {$ref: '#/$defs/n'}, $defs: {n: {minimum: 3}}";
+    let form =
+        "section: Size, description_md: '*few*', enum: [s], values_display: {s: Small}, ours: 5";
+    let uuid = json!("1b4e28ba-2fa1-11d2-883f-0016d3cca427");
+    for (declared, fits, wrong, why) in [
+        ("format: date", json!("2026-02-28"), json!("2026-02-30"), "date"),
+        ("format: date-time", json!("2026-02-28T01:02:03Z"), json!("2026-02-28"), "date-time"),
+        ("format: time", json!("16:30:00"), json!("25:00:00"), "it is written as 16:30:00"),
+        ("format: time", json!("16:30:00+07:00"), json!("noon"), "it is written as 16:30:00"),
+        ("format: email", json!("a@b.org"), json!("a"), "email"),
+        ("format: uri", json!("https://a.org/b"), json!("b"), "uri"),
+        ("format: uuid", uuid, json!("b"), "uuid"),
+        ("format: multiline, pattern: '^a'", json!("a\nb"), json!("b"), "pattern"),
+        ("const: 5", json!(5), json!(6), "5"),
+        ("multipleOf: 5", json!(10), json!(11), "multipleOf 5"),
+        ("uniqueItems: true", json!([1, 2]), json!([1, 1]), "equal"),
+        ("anyOf: [{type: integer}, {const: all}]", json!("all"), json!("some"), "all"),
+        (map, json!({"n": 1}), json!({"m": 1}), "not allowed"),
+        (list, json!([3]), json!([2]), "must be >=3"),
+        (form, json!("s"), json!("l"), "not one of"),
+    ] {
+        let dag = good(&text(declared));
+        let param = &dag.params["p"];
+        assert_eq!(param.problem(&fits), None, "{declared}");
+        let problem = param.problem(&wrong).unwrap_or_default();
+        assert!(problem.contains(why), "{declared}: {problem}");
+    }
+    assert_eq!(good(&text(form)).params["p"].schema["ours"], 5);
+
+    for (declared, message) in [
+        ("typ: integer", "did you mean \"type\"?"),
+        ("additonalProperties: false", "did you mean \"additionalProperties\"?"),
+        ("rows: 5", "a map that is the default itself stands under \"default\""),
+        ("format: date, default: someday", "param \"p\": the default does not match"),
+        ("multipleOf: much", "param \"p\" is no JSON Schema"),
+        ("values_display: [a]", "\"values_display\" in param \"p\""),
+    ] {
+        let parsed = parse("f", &text(declared));
+        let said: Vec<String> = parsed.diagnostics.iter().map(|it| it.headline()).collect();
+        assert!(said.len() == 1 && said[0].contains(message), "{declared}: {said:?}");
+    }
 }
 
 #[test]

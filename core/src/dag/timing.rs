@@ -31,7 +31,7 @@ pub(crate) struct RawTimetable {
 }
 
 /// Parts of a schedule that belong to the format, and are not built yet.
-const NOT_YET: &[&str] = &["assets", "kafka", "skip_if", "jitter"];
+pub(super) const NOT_YET: &[&str] = &["assets", "kafka", "skip_if", "jitter"];
 
 /// A schedule as written, for the JSON Schema.
 #[derive(JsonSchema)]

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::dag::model::{Expand, Source, Task};
 use crate::ids::TaskId;
+use crate::template::{RenderError, RunContext, has_templates, render};
 
 /// The arguments of one instance, beside those that all have.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -100,11 +101,17 @@ fn item_of(value: &Value, index: usize) -> Option<Value> {
 }
 
 impl Item {
-    /// The same as the item of a mapped group: no argument of the task, but for its templates to name.
-    #[must_use]
-    pub fn of_group(self) -> Self {
-        let group = self.written.into_iter().chain(self.returned).collect();
-        Self { group, ..Self::default() }
+    /// The same as the item of a mapped group: no argument of the task, but for its templates to name. What
+    /// was written out is rendered first, by what all tasks of the run see alike.
+    pub fn of_group(self, run: impl FnOnce() -> RunContext) -> Result<Self, RenderError> {
+        let written = Value::Object(self.written);
+        let written = if has_templates(&written) { render(&written, &run())? } else { written };
+        let mut group = match written {
+            Value::Object(written) => written,
+            _ => Map::new(),
+        };
+        group.extend(self.returned);
+        Ok(Self { group, ..Self::default() })
     }
 
     /// The task of one instance: its `with` has what was written out for it. `base` is the task without
@@ -173,6 +180,22 @@ mod tests {
         };
         assert_eq!(all(&zip(None), &up), [json!({"x": [1, "a"]}), json!({"x": [2, "b"]})]);
         assert_eq!(all(&zip(Some(json!("-"))), &up)[2], json!({"x": [3, "-"]}));
+    }
+
+    #[test]
+    fn what_is_written_out_for_a_group_is_rendered_and_what_tasks_return_is_not() {
+        let literal = Source::Literal(json!(["{{ params.folder }}/in", "{{ params.count }}"]));
+        let expand =
+            Expand { arguments: vec![("a".to_owned(), literal), ("b".to_owned(), task("up"))] };
+        let up = json!(["{{ params.folder }}"]);
+        let item = |index| expand.item(index, &|_| Some(&up)).unwrap();
+        let params = json!({"folder": "/data", "count": 3});
+        let run = || RunContext { params: params.clone(), ..RunContext::default() };
+        let group = |index| Value::Object(item(index).of_group(run).unwrap().group);
+        assert_eq!(group(0), json!({"a": "/data/in", "b": "{{ params.folder }}"}));
+        assert_eq!(group(1), json!({"a": 3, "b": "{{ params.folder }}"}));
+        let error = item(0).of_group(RunContext::default).unwrap_err().to_string();
+        assert!(error.contains("params.folder"), "{error}");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct PlanTask {
     pub upstream: Vec<TaskNo>,
     pub downstream: Vec<TaskNo>,
     pub rule: TriggerRule,
-    /// Direct upstreams; a mapped one grows this when it is expanded.
+    /// Direct upstreams, and the setups among them; a mapped one grows this when it is expanded.
     pub needed: i32,
     pub setups: i32,
     pub is_setup: bool,
@@ -66,7 +66,7 @@ pub struct PlanTask {
     pub watchers: Vec<TaskNo>,
     /// The tasks that it watches.
     pub watches: Vec<TaskNo>,
-    /// How many these are.
+    /// How many these are; a mapped one grows this, too.
     pub guards: i32,
     /// Its end counts for the run's: nothing comes after it but teardowns that don't count.
     pub is_leaf: bool,
@@ -76,18 +76,21 @@ pub struct PlanTask {
     pub feeds: Vec<TaskNo>,
     /// What it, or its group, is mapped over.
     pub mapping: Option<MappingNo>,
-    /// Upstreams that it follows index by index: they are in the same mapped group.
+    /// Upstreams and guards that it follows index by index: they are in the same mapped group.
     pub by_index: Vec<TaskNo>,
     /// Until it is expanded it waits for one of all their instances.
     pub gathers: bool,
     pub retry: RetryPolicy,
     pub execution_timeout: Option<Duration>,
-    /// Larger first: its own weight and, by its rule, that of all tasks below or above it.
+    /// Larger first: its own weight and, if the DAG weighs, by its rule that of all tasks below or above
+    /// it.
     pub priority: i32,
     pub queue: Arc<str>,
     /// The pool whose slots it takes; `None`: `default_pool`, which has no limit.
     pub pool: Option<Arc<str>>,
     pub pool_slots: i32,
+    /// The pool that it has to itself besides, for `max_active_tis_per_dag`: one slot each.
+    pub own_pool: Option<Arc<str>>,
     /// Instances of it that one run has at once, if it is mapped.
     pub most_of_run: Option<i32>,
     /// Settled by the server without a worker.
@@ -337,8 +340,12 @@ impl Plan {
         self.tasks().any(|task| task.past != Past::Nothing)
     }
 
-    /// Adds the weights of all tasks below, or above, each counted once.
+    /// Adds the weights of all tasks below, or above, each counted once; in a DAG that says nothing of
+    /// weights each task keeps its own, 1.
     fn weigh(&mut self) {
+        if !self.dag.weighs() {
+            return;
+        }
         let by_index: BTreeMap<usize, TaskNo> =
             self.tasks.values().map(|task| (task.index, task.no)).collect();
         let rule = |no: &TaskNo| self.dag.tasks[self.tasks[no].index].weight_rule;
@@ -435,6 +442,7 @@ impl PlanTask {
             queue: task.queue.as_str().into(),
             pool: task.taken_pool(dag).map(Into::into),
             pool_slots: i32::try_from(task.taken_slots()).unwrap_or(i32::MAX),
+            own_pool: task.own_pool_beside(dag).map(Into::into),
             most_of_run: task
                 .max_active_tis_per_dagrun
                 .map(|most| i32::try_from(most).unwrap_or(i32::MAX)),

@@ -218,7 +218,8 @@ impl Rebuilding<'_> {
     fn expand(&mut self, task: &PlanTask, count: i32) {
         self.shape.expand(task.no, count);
         self.rebuilt.expanded.push((task.no, count));
-        let below = task.downstream.iter().filter_map(|no| self.plan.task(*no));
+        let below = task.downstream.iter().chain(&task.watchers);
+        let below = below.filter_map(|no| self.plan.task(*no));
         let followers = below.filter(|to| self.plan.by_index(task.no, to));
         self.next.extend(followers.map(|to| Instance::single(to.no)));
         if !task.counts_each_index() {

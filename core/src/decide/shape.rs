@@ -93,7 +93,9 @@ impl Shape {
             (None, Some(count)) if to.counts_each_index() => 0..count,
             _ => -1..0,
         };
-        let summary = own.is_some() && to.gathers && instances.is_none();
+        // Guards are only waited for index by index.
+        let gathers = || to.gathers && to.upstream.contains(&from.task);
+        let summary = own.is_some() && instances.is_none() && gathers();
         let task = to.no;
         indexes.chain(summary.then_some(-1)).map(move |index| Instance::mapped(task, index))
     }
@@ -164,16 +166,33 @@ impl Shape {
         counts: UpstreamCounts,
     ) -> UpstreamCounts {
         let needed = self.needed(plan, task, map_index);
-        let guards = self.guards(task);
-        UpstreamCounts { needed, setups: task.setups, guards, ..counts }
+        let setups = self.setups(plan, task, map_index);
+        let guards = self.guards(plan, task, map_index);
+        UpstreamCounts { needed, setups, guards, ..counts }
     }
 
-    /// How many instances a task watches.
-    fn guards(&self, task: &PlanTask) -> i32 {
+    /// How many of the upstreams that an instance waits for are setups.
+    fn setups(&self, plan: &Plan, task: &PlanTask, map_index: MapIndex) -> i32 {
+        if self.tasks.is_empty() || task.setups == 0 {
+            return task.setups;
+        }
+        let is_setup = |up: &&TaskNo| plan.task(**up).is_some_and(|up| up.is_setup);
+        let setups = task.upstream.iter().filter(is_setup);
+        setups.map(|&up| self.above(plan, task, map_index, up)).sum()
+    }
+
+    /// How many instances an instance watches: of a task in its mapped group the one of its own index.
+    fn guards(&self, plan: &Plan, task: &PlanTask, map_index: MapIndex) -> i32 {
         if self.tasks.is_empty() {
             return task.guards;
         }
-        task.watches.iter().map(|no| self.instances(*no).unwrap_or(1)).sum()
+        let of = |&no: &TaskNo| match self.instances(no) {
+            // Before the task is expanded none of them is its own.
+            Some(_) if plan.by_index(no, task) => i32::from(!map_index.is_none()),
+            Some(count) => count,
+            None => 1,
+        };
+        task.watches.iter().map(of).sum()
     }
 
     /// Whether an instance has counters before it is there: its task is not expanded yet.
@@ -186,13 +205,17 @@ impl Shape {
         if self.tasks.is_empty() {
             return task.needed;
         }
-        let of = |&up: &TaskNo| match self.instances(up) {
+        task.upstream.iter().map(|&up| self.above(plan, task, map_index, up)).sum()
+    }
+
+    /// How many instances of one upstream an instance waits for.
+    fn above(&self, plan: &Plan, task: &PlanTask, map_index: MapIndex, up: TaskNo) -> i32 {
+        match self.instances(up) {
             Some(_) if plan.by_index(up, task) && !map_index.is_none() => 1,
             // Once it is expanded, each of its instances has its own below it.
             Some(_) if plan.by_index(up, task) && !task.gathers => 0,
             Some(count) => count,
             None => 1,
-        };
-        task.upstream.iter().map(of).sum()
+        }
     }
 }

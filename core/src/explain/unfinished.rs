@@ -137,8 +137,10 @@ impl Look<'_> {
 
     fn pool(&self) -> Reason {
         let pool = self.facts.pool.clone().unwrap_or_default();
+        let spec = self.plan.spec(self.task);
         Reason::Pool {
-            own_limit: self.plan.spec(self.task).max_active_tis_per_dag,
+            // In a pool besides, it is told of the one that has no room.
+            own_limit: spec.max_active_tis_per_dag.filter(|_| pool.name != spec.pool),
             pool: pool.name,
             slots: pool.slots,
             used: pool.used,

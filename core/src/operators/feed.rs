@@ -32,6 +32,10 @@ pub struct HttpPoll {
     /// From the beginning of a poll to that of the next one: `10s`.
     #[serde(default = "ten_seconds")]
     pub interval: Wait,
+    /// Requests a minute at most, those that failed and are made again included, also across tries and
+    /// runs. Left out: as often as `interval`, the growing rest after failures and `Retry-After` say.
+    #[serde(default)]
+    pub rate_limit: Option<f64>,
     /// How long an answer may take.
     #[serde(default = "thirty_seconds")]
     pub timeout: Wait,
@@ -129,6 +133,12 @@ impl Rules for HttpPoll {
         }
         if self.interval.0 < Duration::from_millis(100) {
             broken.push(("interval", "\"interval\" is 100ms or more".into()));
+        }
+        if self.rate_limit.is_some_and(|most| !(0.001..=6_000.0).contains(&most)) {
+            broken.push((
+                "rate_limit",
+                "\"rate_limit\" is between 0.001 and 6,000 requests a minute".into(),
+            ));
         }
         if self.timeout.0.is_zero() {
             broken.push(("timeout", "\"timeout\" is 0".into()));

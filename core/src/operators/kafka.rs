@@ -12,9 +12,13 @@ use super::data::{DataType, OnBadRow};
 use super::letters::LetterCopies;
 use crate::dag::duration;
 
-/// Columns that every dataset of `kafka.consume` has: where a record comes from.
-pub const METADATA: [&str; 6] =
-    ["_topic", "_partition", "_offset", "_timestamp", "_key", "_headers"];
+/// Columns of a dataset of `kafka.consume` that say where a record comes from, and, where they are kept,
+/// its own bytes.
+pub const METADATA: [&str; 7] =
+    ["_topic", "_partition", "_offset", "_timestamp", "_key", "_headers", OWN_BYTES];
+
+/// The column of the records' own bytes.
+pub const OWN_BYTES: &str = "_record";
 
 /// The path that means the whole record.
 pub const WHOLE_RECORD: &str = "$record";
@@ -27,7 +31,8 @@ pub const WHOLE_RECORD: &str = "$record";
 /// a new range begins. A topic without new records skips the task.
 ///
 /// Besides its columns the dataset has `_topic`, `_partition`, `_offset`, `_timestamp`, `_key` and
-/// `_headers`. Records of aborted transactions are not read, and tombstones are left out and counted.
+/// `_headers`, and with `keep_records` also `_record`. Records of aborted transactions are not read, and
+/// tombstones are left out and counted.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaConsume {
@@ -58,6 +63,10 @@ pub struct KafkaConsume {
     /// The character between two fields of a CSV record.
     #[serde(default = "comma")]
     pub delimiter: char,
+    /// Hands on each record's own bytes, too, as `_record`: that is what dead letters of the tasks below
+    /// then hold. It doubles what lies between the tasks. Format `raw` has them as `value` anyway.
+    #[serde(default)]
+    pub keep_records: bool,
     /// Where the first range begins: `earliest`, `latest` (the topic's end at the first run, which
     /// reads nothing), or an instant such as `2026-11-01T00:00:00Z`.
     #[serde(default)]

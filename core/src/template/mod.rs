@@ -44,6 +44,25 @@ pub(crate) fn is_expression(text: &str) -> bool {
     expression(text).is_some()
 }
 
+/// Whether a template shows only what all tasks of a run see alike, whenever they start. One that can't be
+/// read shows nothing.
+pub(crate) fn is_of_run(text: &str) -> bool {
+    use references::{PREVIOUS, Use};
+    let of_try = |used: &Use| match used {
+        Use::Path(path) => {
+            let name = path[0].as_str();
+            ["task", "ti", "task_instance"].contains(&name) || PREVIOUS.contains(&name)
+        }
+        Use::Param(_) | Use::Conf | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => false,
+        Use::Variable { .. }
+        | Use::Connection { .. }
+        | Use::Output(_)
+        | Use::Group(_)
+        | Use::XComs(_) => true,
+    };
+    !references::uses(text).is_ok_and(|uses| uses.iter().any(|(used, _)| of_try(used)))
+}
+
 /// Whether the text is exactly one `{{ tasks.<id>.output }}`.
 pub(crate) fn is_output(text: &str) -> bool {
     is_expression(text)

@@ -176,9 +176,8 @@ pub(super) async fn replay(
         run_id: body.dag_run_id,
         task_id: body.task_id,
         reason: body.reason,
-        state: None,
         ids: body.dead_letter_ids,
-        within: None,
+        ..LetterFilter::default()
     };
     if filter.is_empty() {
         let msg = "say which: by ids, or by DAG, run, task or reason";
@@ -211,9 +210,8 @@ pub(super) async fn dismiss(
         run_id: body.dag_run_id,
         task_id: body.task_id,
         reason: body.reason,
-        state: None,
         ids: body.dead_letter_ids,
-        within: None,
+        ..LetterFilter::default()
     };
     let dismissed = Dismissed { dead_letters: dismiss::dismiss(&app.store, &filter).await? };
     trail.after(&dismissed);

@@ -1,13 +1,9 @@
 //! Ranges of topics: which offsets were read by which run, and which loads have them. Airflow has none:
 //! ours, beside its resources.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use subak_core::range::Partition;
-use subak_store::RangeRow;
 use subak_store::access::Role;
 
 use crate::app::App;
@@ -16,6 +12,7 @@ use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::NoContent;
 use crate::problem::ApiError;
+use crate::range_view::RangeView;
 use crate::replay::WantedRange;
 
 #[derive(Deserialize, JsonSchema)]
@@ -34,48 +31,8 @@ pub(super) struct AbandonQuery {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RangeCollection")]
 pub(super) struct Collection {
-    ranges: Vec<View>,
+    ranges: Vec<RangeView>,
     total_entries: usize,
-}
-
-/// A range.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Range")]
-struct View {
-    range_id: i64,
-    dag_id: String,
-    task_id: String,
-    /// 1, 2, 3, … of the task.
-    sequence: i64,
-    topic: String,
-    /// `open`, `committed`, `abandoned`.
-    state: String,
-    dag_run_id: Option<String>,
-    /// Those without a record are left out, unless records before it were lost.
-    partitions: Vec<Part>,
-    /// That were read; null: not all of them yet.
-    records: Option<i64>,
-    /// Of these those that did not fit, skipped or kept as dead letters.
-    rejected: Option<i64>,
-    /// Of these those that were left out, such as tombstones.
-    filtered: Option<i64>,
-    loads: Vec<String>,
-    committed: Vec<String>,
-    /// Rows that a load has because of the range, if it has told: of several ranges at once it does
-    /// not know.
-    loaded: BTreeMap<String, i64>,
-    dag_version: Option<i32>,
-}
-
-/// A range's part of a partition.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "RangePartition")]
-struct Part {
-    partition: i32,
-    /// Of the first record.
-    from_offset: i64,
-    /// Behind the last record.
-    to_offset: i64,
 }
 
 /// A run that loads a range once more.
@@ -101,7 +58,7 @@ pub(super) async fn list(
         }
         None => app.store.ranges_open(caller.sight().as_deref()).await?,
     };
-    let ranges: Vec<View> = ranges.into_iter().map(View::from).collect();
+    let ranges: Vec<RangeView> = ranges.into_iter().map(RangeView::from).collect();
     Ok(Json(Collection { total_entries: ranges.len(), ranges }))
 }
 
@@ -154,31 +111,4 @@ pub(super) async fn release(
 
 fn number(id: &str) -> Result<i64, ApiError> {
     id.parse().map_err(|_| ApiError::NotFound(format!("ranges/{id}")))
-}
-
-impl From<RangeRow> for View {
-    fn from(row: RangeRow) -> Self {
-        let part = |part: &Partition| Part {
-            partition: part.partition,
-            from_offset: part.from,
-            to_offset: part.to,
-        };
-        Self {
-            partitions: row.parts().map(part).collect(),
-            range_id: row.id,
-            dag_id: row.dag_id,
-            task_id: row.task_id,
-            sequence: row.sequence,
-            topic: row.topic,
-            state: row.state,
-            dag_run_id: row.run_id,
-            records: row.records,
-            rejected: row.rejected,
-            filtered: row.filtered,
-            loads: row.sinks,
-            committed: row.committed,
-            loaded: row.loaded,
-            dag_version: row.version,
-        }
-    }
 }

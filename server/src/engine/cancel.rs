@@ -105,7 +105,7 @@ async fn skip_rest(
     tx.joins_replace(run, &[]).await?;
     tx.slices_drop(run).await?;
     tx.run_cancel_mark(run, cause).await?;
-    work.give_up_maps(run);
+    work.give_up_maps(run, &cleaning);
     let open = open(work, tx, run).await?;
     let count = |tasks: usize| i32::try_from(tasks).unwrap_or(i32::MAX);
     let running = count(stops.len());

@@ -36,7 +36,6 @@ impl Engine {
 
 async fn delete(core: &Core, run: RunKey) -> Result<(), DeleteError> {
     let internal = |error: StoreError| DeleteError::Internal(error.into());
-    core.caches.warm(&[run]).await?;
     let mut tx = core.store.engine_begin().await.map_err(internal)?;
     let Some(locked) = tx.runs_lock(&[run]).await.map_err(internal)?.pop() else {
         return Err(DeleteError::NotFound);
@@ -44,11 +43,8 @@ async fn delete(core: &Core, run: RunKey) -> Result<(), DeleteError> {
     if !locked.state.is_final() {
         return Err(DeleteError::Active(locked.state));
     }
-    let plan = core.caches.plan(locked.dag, locked.version).await?;
     tx.run_delete(run).await.map_err(internal)?;
-    if plan.waits_for_past() {
-        // The next run has another one before it now.
-        tx.outbox_put("past", None, Some(locked.dag), &json!({})).await.map_err(internal)?;
-    }
+    // The next run has another one before it now, and its version may wait though this one did not.
+    tx.outbox_put("past", None, Some(locked.dag), &json!({})).await.map_err(internal)?;
     tx.commit().await.map_err(internal)
 }

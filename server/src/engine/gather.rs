@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::Value;
 use subak_core::decide::{Item, PlanTask};
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskId, TaskNo};
-use subak_core::template::{GROUP_KEY, XComKey, XComOf};
+use subak_core::template::{GROUP_KEY, RenderError, RunContext, XComKey, XComOf};
 use subak_proto as proto;
 use subak_store::engine::HandedOver;
 
@@ -48,12 +48,16 @@ impl Core {
         let index = try_.key.map_index.0;
         let wrong = |why: String| anyhow::anyhow!("instance {index} of the task: {why}");
         let in_group = facts.plan.is_in_group(planned);
+        let of_group = |item: Item, shown: Option<Item>| {
+            let sent = of_group(facts, item, shown).map_err(|error| wrong(error.to_string()))?;
+            anyhow::Ok((Item::default(), Some(sent)))
+        };
         if expand.tasks().next().is_none() {
             let item = expand.item(index, &|_| None).map_err(wrong)?;
-            return Ok(match in_group {
-                true => (Item::default(), Some(of_group(item, None))),
-                false => (item, None),
-            });
+            return match in_group {
+                true => of_group(item, None),
+                false => Ok((item, None)),
+            };
         }
         let sources = self.sources(try_, facts, expand.tasks()).await?;
         let item = expand.item(index, &|task| sources.values.get(task)).map_err(wrong)?;
@@ -66,7 +70,7 @@ impl Core {
             }
         };
         if in_group {
-            return Ok((Item::default(), Some(of_group(item, shown))));
+            return of_group(item, shown);
         }
         let shown = shown
             .map_or_else(Vec::new, |shown| Value::Object(shown.returned).to_string().into_bytes());
@@ -243,12 +247,32 @@ impl Core {
 }
 
 /// The item of a mapped group, as it is sent to the worker of an instance.
-fn of_group(item: Item, shown: Option<Item>) -> proto::XCom {
-    let bytes = |item: Item| Value::Object(item.of_group().group).to_string().into_bytes();
-    proto::XCom {
+fn of_group(facts: &Facts, item: Item, shown: Option<Item>) -> Result<proto::XCom, RenderError> {
+    let bytes = |item: Item| -> Result<Vec<u8>, RenderError> {
+        let group = item.of_group(|| context(facts))?.group;
+        Ok(Value::Object(group).to_string().into_bytes())
+    };
+    Ok(proto::XCom {
         key: GROUP_KEY.to_owned(),
-        value: bytes(item),
-        shown: shown.map_or_else(Vec::new, bytes),
+        value: bytes(item)?,
+        shown: shown.map(bytes).transpose()?.unwrap_or_default(),
         ..proto::XCom::default()
+    })
+}
+
+/// What all tasks of a run see alike.
+fn context(facts: &Facts) -> RunContext {
+    let run = &facts.run;
+    RunContext {
+        dag_id: facts.plan.dag.dag_id.0.clone(),
+        run_id: run.run_id.clone(),
+        run_type: run.run_type.clone(),
+        logical_date: run.logical_date,
+        data_interval_start: run.data_interval_start,
+        data_interval_end: run.data_interval_end,
+        run_after: Some(run.run_after),
+        params: facts.params.clone(),
+        conf: run.conf.clone(),
+        ..RunContext::default()
     }
 }

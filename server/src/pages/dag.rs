@@ -1,32 +1,40 @@
 //! One DAG, and its pause.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::Form;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::sse::{Event, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::{DateTime, Utc};
+use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_core::ids::DagId;
-use subak_store::read::{RunFilter, RunRecord};
+use subak_store::read::{DagRecord, Page, RunFilter, RunRecord};
 use subak_web::Badge;
-use subak_web::dag::{DagPage, RunRow};
+use subak_web::dag::{DagLive, DagPage, RunRow};
 use subak_web::dags::PauseToggle;
-use subak_web::format::{Stamp, duration};
+use subak_web::format::Stamp;
 use subak_web::graph::GraphView;
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::{source, url};
 
 use super::dag_details::details;
 use super::dags::schedule_of;
 use super::grid::{Column, column};
+use super::run_live::{since, took};
 use super::viewer::Viewer;
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::audit::Trail;
-use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
+use crate::versions::Version;
 
 /// Runs of one page.
 const PAGE: i64 = 25;
@@ -42,43 +50,109 @@ pub(super) struct Pause {
     is_paused: bool,
 }
 
+/// What the part that lives shows.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    dag: DagRecord,
+    runs: Page<RunRecord>,
+    newest: Option<Column>,
+    /// Why its file does not parse.
+    broken: Option<String>,
+}
+
 pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
     Path(dag_id): Path<String>,
     Query(query): Query<ShowQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let (now, t) = (clock::now(), viewer.t);
-    let found = app.store.dag_get(&dag_id).await?;
-    let dag = found.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
-    let version = app.versions.get(dag.dag, dag.version).await?;
     let offset = query.offset.max(0);
-    let of_dag = RunFilter { dag_id: Some(dag_id), descending: true, ..RunFilter::default() };
-    let runs = app.store.run_list(&of_dag, PAGE, offset).await?;
-    let href = url::dag(&dag.dag_id);
+    known(&app, &dag_id).await?;
+    let key = (dag_id.clone(), offset);
+    let look = Look::now(&app.lists.dag, key, || seen(&app, &dag_id, offset)).await?;
+    let dag = &look.it.dag;
+    let version = app.versions.get(dag.dag, dag.version).await?;
+    let href = url::dag(&dag_id);
+    let page = DagPage {
+        frame: viewer.frame(),
+        events: format!("{href}/events?offset={offset}"),
+        live: live(&look, &version, offset, &viewer),
+        details: details(dag, viewer.t),
+        source: source::markup(&version.record.source),
+        dag_id,
+        href,
+    };
+    Ok(Html(page.page()))
+}
+
+/// Sends what is above the code anew whenever it has changed.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(dag_id): Path<String>,
+    Query(query): Query<ShowQuery>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    known(&app, &dag_id).await?;
+    let key = (dag_id, query.offset.max(0));
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, key)));
+    Ok(watch(stop, APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, _, (dag_id, offset)) = &*shared;
+            let key = (dag_id.clone(), *offset);
+            let look = Look::again(&app.lists.dag, key, || seen(app, dag_id, *offset)).await?;
+            let version = app.versions.get(look.it.dag.dag, look.it.dag.version).await?;
+            let (print, shared) = (look.print, Arc::clone(&shared));
+            Ok((print, move || {
+                let (_, viewer, (_, offset)) = &*shared;
+                Arc::new(Pieces::cut(&live(&look, &version, *offset, viewer).markup()))
+            }))
+        }
+    }))
+}
+
+async fn known(app: &App, dag_id: &str) -> Result<DagRecord, ApiError> {
+    let found = app.store.dag_get(dag_id).await?;
+    found.ok_or_else(|| ApiError::DagNotFound(dag_id.to_owned()))
+}
+
+async fn seen(app: &App, dag_id: &str, offset: i64) -> Result<Seen, ApiError> {
+    let dag = known(app, dag_id).await?;
+    let version = app.versions.get(dag.dag, dag.version).await?;
+    let of_dag =
+        RunFilter { dag_id: Some(dag_id.to_owned()), descending: true, ..RunFilter::default() };
+    let mut runs = app.store.run_list(&of_dag, PAGE, offset).await?;
     let broken = if dag.has_import_error {
         let errors = app.store.import_error_list(1000, 0).await?.items;
         errors.into_iter().find(|error| error.file == dag.file).map(|error| error.message)
     } else {
         None
     };
-    let pager = Pager::new(offset, runs.items.len(), runs.total, PAGE, |offset| {
-        format!("{href}?offset={offset}")
-    });
     let newest = match runs.items.first() {
         // A graph that is not drawn shows no states.
         _ if version.layout().is_too_large => None,
         Some(newest) if offset == 0 => Some(newest.clone()),
         _ => app.store.run_list(&of_dag, 1, 0).await?.items.pop(),
     };
-    let newest = match newest {
-        Some(run) => Some(column(&app, run).await?),
+    let mut newest = match newest {
+        Some(run) => Some(column(app, run).await?),
         None => None,
     };
-    let view = DagPage {
+    // The page does not show it, and would be sent anew for it.
+    let newest_run = newest.as_mut().map(|it| &mut it.run);
+    runs.items.iter_mut().chain(newest_run).for_each(|run| run.tasks_open = 0);
+    Ok(Seen { dag, runs, newest, broken })
+}
+
+fn live<'a>(look: &Look<Seen>, version: &Version, offset: i64, viewer: &'a Viewer) -> DagLive<'a> {
+    let (now, t) = (look.at, viewer.t);
+    let Seen { dag, runs, newest, broken } = &look.it;
+    let href = url::dag(&dag.dag_id);
+    let address = |offset: i64| format!("{href}?offset={offset}");
+    DagLive {
         frame: viewer.frame(),
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
-        schedule: schedule_of(&dag),
+        schedule: schedule_of(dag),
         schedule_words: dag.head.schedule.as_ref().map_or_else(String::new, |schedule| {
             subak_core::schedule::in_words(schedule, dag.head.timezone)
         }),
@@ -91,42 +165,40 @@ pub(super) async fn show(
         version_made: Stamp::new(dag.version_created_at, now, t),
         is_stale: dag.is_stale,
         has_params: !dag.head.params.is_empty(),
-        graph: match &newest {
+        graph: match newest {
             Some(Column { run, states }) => {
                 let task = |id: &str| url::task(&run.dag_id, &run.run_id, id, -1);
                 GraphView::of_newest(version.layout(), states, task, t)
             }
             None => GraphView::plain(version.layout(), t),
         },
-        newest: newest.map(|it| (it.run.run_id.clone(), url::run(&it.run.dag_id, &it.run.run_id))),
+        newest: newest
+            .as_ref()
+            .map(|it| (it.run.run_id.clone(), url::run(&it.run.dag_id, &it.run.run_id))),
         runs_href: format!("/runs?dag={}", url::encode(&dag.dag_id)),
-        details: details(&dag, t),
-        source: source::markup(&version.record.source),
-        runs: runs.items.into_iter().map(|run| row(run, now, t)).collect(),
-        description: dag.head.description.unwrap_or_default(),
-        tags: dag.head.tags,
-        file: dag.file,
-        dag_id: dag.dag_id,
-        pause_cause: dag.pause_cause,
-        broken,
+        pager: Pager::new(offset, runs.items.len(), runs.total, PAGE, address),
+        runs: runs.items.iter().map(|run| row(run, now, t)).collect(),
+        description: dag.head.description.clone().unwrap_or_default(),
+        tags: dag.head.tags.clone(),
+        file: dag.file.clone(),
+        dag_id: dag.dag_id.clone(),
+        pause_cause: dag.pause_cause.clone(),
+        broken: broken.clone(),
         href,
-        pager,
-    };
-    Ok(Html(view.page()))
+    }
 }
 
-fn row(run: RunRecord, now: DateTime<Utc>, t: &'static Text) -> RunRow {
+fn row(run: &RunRecord, now: DateTime<Utc>, t: &'static Text) -> RunRow {
     RunRow {
         href: url::run(&run.dag_id, &run.run_id),
         badge: Badge::run(run.state, t),
-        who: who(&run),
+        who: who(run),
         started: run.started_at.map(|at| Stamp::new(at, now, t)),
-        took: run
-            .started_at
-            .map_or_else(String::new, |from| duration(run.ended_at.unwrap_or(now) - from)),
-        note: run.note.unwrap_or_default(),
-        run_type: run.run_type,
-        run_id: run.run_id,
+        took: took(run.started_at, run.ended_at, now),
+        since: since(run.started_at, run.ended_at),
+        note: run.note.clone().unwrap_or_default(),
+        run_type: run.run_type.clone(),
+        run_id: run.run_id.clone(),
     }
 }
 

@@ -1,24 +1,29 @@
 //! The list of DAGs.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
+use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
+use futures::Stream;
 use serde::Deserialize;
 use subak_core::schedule;
 use subak_store::access::Role;
-use subak_store::read::{DagFilter, DagRecord, RecentRun, TextFilter};
+use subak_store::read::{DagFilter, DagRecord, Page, RecentRun, TextFilter};
 use subak_web::Badge;
 use subak_web::bars::{BARS, BarRun, bars};
-use subak_web::dags::{BrokenFile, DagRow, DagsPage, Filter, LastRun, PauseToggle};
+use subak_web::dags::{BrokenFile, DagRow, DagsLive, DagsPage, Filter, LastRun, PauseToggle};
 use subak_web::format::Stamp;
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::url::{self, encode};
 
 use super::viewer::Viewer;
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
-use crate::clock;
 use crate::extract::Query;
 use crate::problem::ApiError;
 
@@ -27,8 +32,8 @@ const PAGE: i64 = 50;
 /// Files that do not parse, shown above the list.
 const BROKEN_MOST: i64 = 50;
 
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct ListQuery {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -39,47 +44,72 @@ pub(super) struct ListQuery {
     offset: i64,
 }
 
+/// DAGs of a page, with the newest runs of each.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    page: Page<DagRecord>,
+    recent: BTreeMap<i32, Vec<RecentRun>>,
+}
+
+impl ListQuery {
+    fn filter(&self, only: Option<Vec<String>>) -> DagFilter {
+        DagFilter {
+            text: TextFilter::containing(&self.name),
+            tags: Some(self.tag.clone()).filter(|tag| !tag.is_empty()).into_iter().collect(),
+            paused: match &*self.shown {
+                "active" => Some(false),
+                "paused" => Some(true),
+                _ => None,
+            },
+            only,
+            ..DagFilter::default()
+        }
+    }
+
+    /// Whether it leaves some out.
+    fn is_narrow(&self) -> bool {
+        !self.name.is_empty()
+            || !self.tag.is_empty()
+            || ["active", "paused"].contains(&&*self.shown)
+    }
+
+    /// The list at an offset, below an address.
+    fn address(&self, at: &str, offset: i64) -> String {
+        let [name, tag, shown] = [&self.name, &self.tag, &self.shown].map(|it| encode(it));
+        format!("{at}?name={name}&tag={tag}&shown={shown}&offset={offset}")
+    }
+
+    /// The same as a key of looks.
+    fn key(&self, viewer: &Viewer) -> (Option<Vec<String>>, Self) {
+        (viewer.sight(), self.clone())
+    }
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     viewer: Viewer,
     Query(query): Query<ListQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let (now, t) = (clock::now(), viewer.t);
-    let filter = DagFilter {
-        text: TextFilter::containing(&query.name),
-        tags: Some(query.tag.clone()).filter(|tag| !tag.is_empty()).into_iter().collect(),
-        paused: match &*query.shown {
-            "active" => Some(false),
-            "paused" => Some(true),
-            _ => None,
-        },
-        only: viewer.sight(),
-        ..DagFilter::default()
-    };
-    let offset = query.offset.max(0);
-    let page = app.store.dag_list(&filter, PAGE, offset).await?;
-    let numbers: Vec<i32> = page.items.iter().map(|dag| dag.dag).collect();
-    let each = i64::try_from(BARS).unwrap_or(14);
-    let mut recent = app.store.dag_recent_runs(&numbers, each).await?;
+    let t = viewer.t;
+    let ask = || listed(&app, &viewer, &query);
+    let look = Look::now(&app.lists.dags, query.key(&viewer), ask).await?;
     // Of files nobody can say whose DAGs they would have.
-    let is_whole = filter.only.is_none();
+    let is_whole = viewer.sight().is_none();
     let broken = app.store.import_error_list(if is_whole { BROKEN_MOST } else { 0 }, 0).await?;
     let broken_title = match broken.total {
         1 => t.broken_files_one.to_owned(),
         many => t.fill(t.broken_files_many, many),
     };
-    let pager = Pager::new(offset, page.items.len(), page.total, PAGE, |offset| {
-        let [name, tag, shown] = [&query.name, &query.tag, &query.shown].map(|it| encode(it));
-        format!("/dags?name={name}&tag={tag}&shown={shown}&offset={offset}")
-    });
-    let is_filtered = !query.name.is_empty() || !filter.tags.is_empty() || filter.paused.is_some();
     let view = DagsPage {
         frame: viewer.frame(),
+        events: query.address("/live/dags", query.offset.max(0)),
+        live: live(&look, &query, &viewer),
         tags: if is_whole { app.store.dag_tags().await? } else { Vec::new() },
-        is_empty: page.total == 0 && !is_filtered,
-        rows: page.items.into_iter().map(|dag| row(dag, &mut recent, &viewer, now)).collect(),
-        pager,
-        filter: Filter { name: query.name, tag: query.tag, shown: query.shown },
+        filter: Filter {
+            name: query.name.clone(),
+            tag: query.tag.clone(),
+            shown: query.shown.clone(),
+        },
         broken: broken
             .items
             .into_iter()
@@ -90,15 +120,53 @@ pub(super) async fn list(
     Ok(Html(view.page()))
 }
 
-fn row(
-    dag: DagRecord,
-    recent: &mut BTreeMap<i32, Vec<RecentRun>>,
-    viewer: &Viewer,
-    now: DateTime<Utc>,
-) -> DagRow {
+/// Sends the list anew whenever it has changed.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
+    watch(stop, APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, viewer, query) = &*shared;
+            let look =
+                Look::again(&app.lists.dags, query.key(viewer), || listed(app, viewer, query))
+                    .await?;
+            let (print, shared) = (look.print, Arc::clone(&shared));
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
+        }
+    })
+}
+
+async fn listed(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Listed, ApiError> {
+    let filter = query.filter(viewer.sight());
+    let page = app.store.dag_list(&filter, PAGE, query.offset.max(0)).await?;
+    let numbers: Vec<i32> = page.items.iter().map(|dag| dag.dag).collect();
+    let each = i64::try_from(BARS).unwrap_or(14);
+    let recent = app.store.dag_recent_runs(&numbers, each).await?;
+    Ok(Listed { page, recent })
+}
+
+fn live<'a>(look: &Look<Listed>, query: &ListQuery, viewer: &'a Viewer) -> DagsLive<'a> {
+    let Listed { page, recent } = &look.it;
+    let pager = Pager::new(query.offset.max(0), page.items.len(), page.total, PAGE, |offset| {
+        query.address("/dags", offset)
+    });
+    let runs = |dag: &DagRecord| recent.get(&dag.dag).cloned().unwrap_or_default();
+    let rows = page.items.iter().map(|dag| row(dag.clone(), runs(dag), viewer, look.at));
+    DagsLive {
+        frame: viewer.frame(),
+        is_empty: page.total == 0 && !query.is_narrow(),
+        rows: rows.collect(),
+        pager,
+    }
+}
+
+fn row(dag: DagRecord, recent: Vec<RecentRun>, viewer: &Viewer, now: DateTime<Utc>) -> DagRow {
     let t = viewer.t;
-    let runs: Vec<BarRun> =
-        recent.remove(&dag.dag).unwrap_or_default().into_iter().map(bar_run).collect();
+    let runs: Vec<BarRun> = recent.into_iter().map(bar_run).collect();
     let last = runs.last().map(|run| LastRun {
         badge: Badge::run(run.state, t),
         href: url::run(&dag.dag_id, &run.run_id),

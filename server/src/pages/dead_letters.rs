@@ -1,21 +1,30 @@
 //! Dead letters: the list, and one of them.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::Form;
 use axum::extract::State;
+use axum::response::sse::{Event, Sse};
 use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
+use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_store::access::Role;
-use subak_store::read::{LetterFilter, LetterRecord};
+use subak_store::read::{LetterFilter, LetterRecord, Page};
 use subak_web::Badge;
 use subak_web::format::{Stamp, bytes};
-use subak_web::letters::{self, LetterPage, LetterRow, LettersPage, RecordView, place};
+use subak_web::letters::{
+    self, LetterPage, LetterRow, LettersLive, LettersPage, RecordView, place,
+};
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::url::{self, encode};
 
 use super::viewer::Viewer;
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
@@ -27,8 +36,8 @@ use crate::replay::Wanted;
 /// Dead letters of one page.
 const PAGE: i64 = 50;
 
-#[derive(Deserialize)]
-pub(super) struct ListQuery {
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct ListQuery {
     #[serde(default)]
     dag: String,
     #[serde(default)]
@@ -48,7 +57,42 @@ pub(super) async fn list(
     viewer: Viewer,
     Query(query): Query<ListQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let (now, t) = (clock::now(), viewer.t);
+    let ask = || find(&app, &viewer, &query);
+    let look = Look::now(&app.lists.letters, query.key(&viewer), ask).await?;
+    let view = LettersPage {
+        frame: viewer.frame(),
+        events: query.address("/live/dead-letters", query.offset.max(0)),
+        live: live(&look, &query, &viewer),
+        filter: query.filter(),
+    };
+    Ok(Html(view.page()))
+}
+
+/// Sends the list anew whenever it has changed.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
+    watch(stop, APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, viewer, query) = &*shared;
+            let look =
+                Look::again(&app.lists.letters, query.key(viewer), || find(app, viewer, query))
+                    .await?;
+            let (print, shared) = (look.print, Arc::clone(&shared));
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
+        }
+    })
+}
+
+async fn find(
+    app: &App,
+    viewer: &Viewer,
+    query: &ListQuery,
+) -> Result<Page<LetterRecord>, ApiError> {
     let given = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let filter = LetterFilter {
         dag_id: given(&query.dag),
@@ -59,31 +103,46 @@ pub(super) async fn list(
         ids: Vec::new(),
         within: viewer.sight(),
     };
-    let offset = query.offset.max(0);
-    let page = app.store.letter_list(&filter, PAGE, offset).await?;
-    let pager = Pager::new(offset, page.items.len(), page.total, PAGE, |offset| {
-        let [dag, run, task] = [&query.dag, &query.run, &query.task].map(|it| encode(it));
-        let [reason, state] = [&query.reason, &query.state].map(|it| encode(it));
-        format!(
-            "/dead-letters?dag={dag}&run={run}&task={task}&reason={reason}&state={state}\
-             &offset={offset}"
-        )
-    });
+    Ok(app.store.letter_list(&filter, PAGE, query.offset.max(0)).await?)
+}
+
+fn live<'a>(
+    look: &Look<Page<LetterRecord>>,
+    query: &ListQuery,
+    viewer: &'a Viewer,
+) -> LettersLive<'a> {
+    let page = &look.it;
     let has_open = page.items.iter().any(|letter| letter.state == "open");
-    let view = LettersPage {
+    LettersLive {
         frame: viewer.frame(),
         can_act: viewer.can_run() && has_open,
-        rows: page.items.into_iter().map(|letter| row(letter, now, t)).collect(),
-        pager,
-        filter: letters::LetterFilter {
-            dag: query.dag,
-            run: query.run,
-            task: query.task,
-            reason: query.reason,
-            state: query.state,
-        },
-    };
-    Ok(Html(view.page()))
+        rows: page.items.iter().map(|letter| row(letter.clone(), look.at, viewer.t)).collect(),
+        pager: Pager::new(query.offset.max(0), page.items.len(), page.total, PAGE, |offset| {
+            query.address("/dead-letters", offset)
+        }),
+        filter: query.filter(),
+    }
+}
+
+impl ListQuery {
+    /// The list at an offset, below an address.
+    fn address(&self, at: &str, offset: i64) -> String {
+        let [dag, run, task] = [&self.dag, &self.run, &self.task].map(|it| encode(it));
+        let [reason, state] = [&self.reason, &self.state].map(|it| encode(it));
+        format!(
+            "{at}?dag={dag}&run={run}&task={task}&reason={reason}&state={state}&offset={offset}"
+        )
+    }
+
+    fn filter(&self) -> letters::LetterFilter {
+        let Self { dag, run, task, reason, state, .. } = self.clone();
+        letters::LetterFilter { dag, run, task, reason, state }
+    }
+
+    /// The same as a key of looks.
+    fn key(&self, viewer: &Viewer) -> (Option<Vec<String>>, Self) {
+        (viewer.sight(), self.clone())
+    }
 }
 
 /// Which ones a form is about.

@@ -1,9 +1,7 @@
 //! The grid of a DAG: its last runs side by side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -19,12 +17,11 @@ use subak_web::Badge;
 use subak_web::format::duration;
 use subak_web::grid::{self, Cell, Grid, GridPage, GridRun, Row};
 use subak_web::pager::Pager;
-use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::url;
 
 use super::viewer::Viewer;
-use super::watch::{Part, Shown, watch};
+use super::watch::{APART, Part, Shown, watch};
 use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
@@ -65,9 +62,9 @@ pub(super) async fn show(
     let first = query.first();
     let (grid, tasks) = grid(&app, &dag_id, first, viewer.t).await?;
     let shown: usize = grid.parts.iter().map(|part| part.rows.len()).sum();
-    let live = grid.pieces();
+    let Part { print, pieces: live } = Part::of(grid.pieces());
     let href = url::dag(&dag_id);
-    let events = format!("{href}/grid/events?offset={first}&shown={}", print(&live));
+    let events = format!("{href}/grid/events?offset={first}&shown={print}");
     let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let pager = Pager::new(signed(first), shown, signed(tasks), signed(TASKS_MOST), |offset| {
         format!("{href}/grid?offset={offset}")
@@ -86,9 +83,12 @@ pub(super) async fn events(
     let (first, t) = (query.first(), viewer.t);
     look(&app, &dag_id, first, t).await?;
     let stop = app.stop.clone();
-    Ok(watch(stop, Shown::new(query.shown, &headers), move || {
+    Ok(watch(stop, APART, Shown::new(query.shown, &headers), move || {
         let (app, dag_id) = (app.clone(), dag_id.clone());
-        async move { look(&app, &dag_id, first, t).await }
+        async move {
+            let Part { print, pieces } = look(&app, &dag_id, first, t).await?;
+            Ok((print, move || pieces))
+        }
     }))
 }
 
@@ -100,21 +100,15 @@ async fn look(app: &App, dag_id: &str, first: usize, t: &'static Text) -> Result
 }
 
 async fn part(app: &App, dag_id: &str, first: usize, t: &'static Text) -> Option<Part> {
-    let pieces = grid(app, dag_id, first, t).await.ok()?.0.pieces();
-    Some(Part { print: print(&pieces), pieces: Arc::new(pieces) })
-}
-
-/// A number that differs when something differs that is shown.
-fn print(pieces: &Pieces) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    pieces.whole().hash(&mut hasher);
-    hasher.finish()
+    Some(Part::of(grid(app, dag_id, first, t).await.ok()?.0.pieces()))
 }
 
 /// A run with the state of each of its tasks.
+#[derive(Debug)]
 pub(super) struct Column {
     pub(super) run: RunRecord,
-    pub(super) states: HashMap<String, Option<TaskState>>,
+    /// In an order, so that what is alike is written alike.
+    pub(super) states: BTreeMap<String, Option<TaskState>>,
 }
 
 /// The grid from this task on, and how many tasks there are.
@@ -172,7 +166,7 @@ pub(super) async fn column(app: &App, run: RunRecord) -> Result<Column, ApiError
     let version = app.versions.of_run(&run).await?;
     let singles = app.store.single_list(&run, &version.record).await?;
     let maps = app.store.map_list(&run, &version.record).await?;
-    let mut states: HashMap<_, _> =
+    let mut states: BTreeMap<_, _> =
         singles.into_iter().map(|it| (it.task_id.0, it.state)).collect();
     states.extend(maps.into_iter().map(|map| {
         let state = map.state();

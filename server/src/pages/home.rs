@@ -21,7 +21,8 @@ use subak_web::url;
 
 use super::run_live::{since, took};
 use super::viewer::Viewer;
-use super::watch::{Part, Shown, watch};
+use super::watch::{APART, Shown, watch};
+use crate::actions::is_recent;
 use crate::app::App;
 use crate::clock;
 use crate::problem::ApiError;
@@ -40,6 +41,8 @@ pub(crate) struct Seen {
     overview: Overview,
     /// Of what belongs to no DAG; `None`: the viewer may not see it.
     whole: Option<Whole>,
+    /// When this server last read its folder of DAG files; `None`: it has none.
+    folder: Option<DateTime<Utc>>,
 }
 
 /// The state of the installation.
@@ -49,6 +52,8 @@ struct Whole {
     scheduler: bool,
     upkeep: bool,
     workers: usize,
+    /// Whether the folder is read; `None`: this server has none.
+    is_read: Option<bool>,
     broken_files: i64,
     letters: i64,
 }
@@ -65,12 +70,11 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let (stop, t, sight) = (app.stop.clone(), viewer.t, viewer.sight());
-    Ok(watch(stop, Shown::new(None, &headers), move || {
+    Ok(watch(stop, APART, Shown::new(None, &headers), move || {
         let (app, sight) = (app.clone(), sight.clone());
         async move {
             let seen = look(&app, sight).await?;
-            let pieces = Pieces::cut(&home(&seen, t).markup());
-            Ok(Part { print: seen.print(), pieces: Arc::new(pieces) })
+            Ok((seen.print(), move || Arc::new(Pieces::cut(&home(&seen, t).markup()))))
         }
     }))
 }
@@ -84,6 +88,7 @@ async fn look(app: &App, sight: Option<Vec<String>>) -> Result<Arc<Seen>, ApiErr
 
 async fn look_now(app: &App, only: Option<Vec<String>>) -> Result<Seen, StoreError> {
     let now = clock::now();
+    let folder = app.actions.folder_beat();
     let overview = app.store.overview(only.as_deref(), now, LATELY, GRACE, ROWS).await?;
     let whole = match only {
         Some(_) => None,
@@ -92,6 +97,7 @@ async fn look_now(app: &App, only: Option<Vec<String>>) -> Result<Seen, StoreErr
             scheduler: app.actions.is_progressing(now),
             upkeep: !app.actions.is_strained(),
             workers: app.store.workers().await?.len(),
+            is_read: folder.map(|beat| is_recent(beat, now)),
             broken_files: app.store.import_error_list(0, 0).await?.total,
             letters: {
                 let open =
@@ -100,7 +106,7 @@ async fn look_now(app: &App, only: Option<Vec<String>>) -> Result<Seen, StoreErr
             },
         }),
     };
-    Ok(Seen { at: now, overview, whole })
+    Ok(Seen { at: now, overview, whole, folder })
 }
 
 impl Seen {
@@ -121,11 +127,12 @@ impl Seen {
 }
 
 fn home(seen: &Seen, t: &'static Text) -> Home {
-    let Seen { at, overview, whole } = seen;
+    let Seen { at, overview, whole, folder } = seen;
+    let read = folder.map(|beat| Stamp::new(beat, *at, t));
     Home {
         t,
         tiles: tiles(overview, whole.as_ref(), t),
-        health: whole.as_ref().map(|whole| health(whole, t)).unwrap_or_default(),
+        health: whole.as_ref().map(|whole| health(whole, read, t)).unwrap_or_default(),
         goes_on: overview.goes_on.iter().map(|run| home_run(run, *at, t)).collect(),
         has_failed: overview.has_failed.iter().map(|run| home_run(run, *at, t)).collect(),
         late: overview.late.iter().map(|late| late_row(late, *at, t)).collect(),
@@ -161,18 +168,27 @@ fn tiles(it: &Overview, whole: Option<&Whole>, t: &'static Text) -> Vec<Tile> {
     tiles
 }
 
-fn health(whole: &Whole, t: &'static Text) -> Vec<Health> {
+fn health(whole: &Whole, read: Option<Stamp>, t: &'static Text) -> Vec<Health> {
     let part = |label, is_well: bool, well: &str, amiss: &str| {
         let detail = if is_well { well } else { amiss }.to_owned();
-        Health { label, is_well, detail }
+        Health { label, is_well, detail, when: None }
     };
     let workers = t.fill(t.workers_joined, whole.workers);
-    let broken = t.fill(t.files_broken, whole.broken_files);
+    let files = match whole.broken_files {
+        0 => t.files_parse.to_owned(),
+        broken => t.fill(t.files_broken, broken),
+    };
+    let folder = match whole.is_read {
+        None => t.folder_none,
+        Some(true) => t.folder_read,
+        Some(false) => t.folder_not_read,
+    };
+    let is_well = whole.broken_files == 0 && whole.is_read != Some(false);
     vec![
         part(t.database, whole.database, t.answers, t.answers_not),
         part(t.scheduler, whole.scheduler, t.makes_progress, t.makes_no_progress),
         part(t.workers, whole.workers > 0, &workers, t.no_workers),
-        part(t.dag_files, whole.broken_files == 0, t.files_parse, &broken),
+        Health { label: t.dag_files, is_well, detail: format!("{files} · {folder}"), when: read },
         part(t.upkeep, whole.upkeep, t.keeps_up, t.strained),
     ]
 }

@@ -9,8 +9,8 @@ use subak_web::url::encode;
 pub(super) const PAGE: i64 = 50;
 
 /// What an address asks for.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct NameQuery {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct NameQuery {
     #[serde(default)]
     name: String,
     #[serde(default)]
@@ -38,6 +38,16 @@ impl NameQuery {
         let from = usize::try_from(self.offset()).unwrap_or(usize::MAX);
         let most = usize::try_from(PAGE).unwrap_or(usize::MAX);
         Page { items: all.into_iter().skip(from).take(most).collect(), total }
+    }
+
+    /// Whether something is looked for.
+    pub(super) fn is_searched(&self) -> bool {
+        !self.name.trim().is_empty()
+    }
+
+    /// The list as it is asked for, below an address.
+    pub(super) fn address(&self, at: &str) -> String {
+        format!("{at}?name={}&offset={}", encode(self.name.trim()), self.offset())
     }
 
     /// The field and the links of a list at this address.

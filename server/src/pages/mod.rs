@@ -10,10 +10,12 @@ mod dag_details;
 mod dags;
 mod dead_letters;
 pub(crate) mod errors;
+mod gantt;
 mod grid;
 mod home;
 mod import_errors;
 mod listing;
+mod lists;
 mod log_end;
 mod map;
 mod pools;
@@ -41,12 +43,25 @@ use subak_store::access::Role;
 use crate::router::Routes;
 
 pub(crate) use home::Seen;
+pub(crate) use lists::Lists;
+pub(crate) use run::View;
 pub(crate) use run_rows::Chosen;
 pub(crate) use viewer::language;
 pub(crate) use watch::Part;
 
 pub(crate) fn routes(routes: Routes) -> Routes {
-    kept(overall(of_dags(routes)))
+    live(kept(overall(of_dags(routes))))
+}
+
+/// What open lists hear of; below a path of its own, so that no name is taken by it.
+fn live(routes: Routes) -> Routes {
+    routes
+        .sighted("/live/dags", dags::events)
+        .sighted("/live/runs", runs::events)
+        .sighted("/live/dead-letters", dead_letters::events)
+        .viewer("/live/pools", pools::events)
+        .viewer("/live/topics", topics::events)
+        .viewer("/live/workers", workers::events)
 }
 
 /// DAGs, their runs and tasks.
@@ -55,6 +70,7 @@ fn of_dags(routes: Routes) -> Routes {
     routes
         .sighted("/dags", dags::list)
         .viewer("/dags/{dag_id}", dag::show)
+        .viewer("/dags/{dag_id}/events", dag::events)
         .role(Role::Op, post.clone(), "/dags/{dag_id}/pause", dag::pause)
         .role(Role::User, Method::GET, "/dags/{dag_id}/trigger", trigger::form)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs", trigger::submit)
@@ -66,6 +82,8 @@ fn of_dags(routes: Routes) -> Routes {
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/delete", run::delete)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/note", run::note)
         .viewer("/dags/{dag_id}/versions", versions::show)
+        .viewer("/dags/{dag_id}/gantt", gantt::show)
+        .viewer("/dags/{dag_id}/runs/{run_id}/gantt/events", gantt::events)
         .viewer("/dags/{dag_id}/grid", grid::show)
         .viewer("/dags/{dag_id}/grid/events", grid::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)

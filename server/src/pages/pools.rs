@@ -1,18 +1,26 @@
 //! Pools: the list, and its forms.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::sse::{Event, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_store::Pool;
-use subak_web::pools::{PoolRow, PoolsPage};
+use subak_store::read::Page;
+use subak_web::pieces::Pieces;
+use subak_web::pools::{PoolRow, PoolsLive, PoolsPage};
 use subak_web::url::encode;
 
 use super::listing::NameQuery;
 use super::problems;
 use super::viewer::Viewer;
+use super::watch::{APART, Look, Shown, watch};
 use crate::actions::DEFAULT_POOL;
 use crate::app::App;
 use crate::audit::Trail;
@@ -39,6 +47,24 @@ pub(super) async fn list(
     Query(query): Query<NameQuery>,
 ) -> Result<Html<String>, ApiError> {
     Ok(Html(page(&app, &viewer, &query, None).await?))
+}
+
+/// Sends the list anew whenever it has changed.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<NameQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
+    watch(stop, APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, _, query) = &*shared;
+            let look = Look::again(&app.lists.pools, query.clone(), || find(app, query)).await?;
+            let (print, shared) = (look.print, Arc::clone(&shared));
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
+        }
+    })
 }
 
 pub(super) async fn add(
@@ -125,10 +151,29 @@ async fn page(
     query: &NameQuery,
     problem: Option<String>,
 ) -> Result<String, ApiError> {
-    let found = query.part(app.store.pools().await?, |it| &it.name);
-    let (find, pager) = query.ways(HERE, found.items.len(), found.total);
-    let rows = found.items.into_iter().map(row).collect();
-    Ok(PoolsPage { frame: viewer.frame(), find, pager, rows, problem }.page())
+    let look = Look::now(&app.lists.pools, query.clone(), || find(app, query)).await?;
+    let page = PoolsPage {
+        frame: viewer.frame(),
+        find: query.ways(HERE, look.it.items.len(), look.it.total).0,
+        events: query.address("/live/pools"),
+        live: live(&look, query, viewer),
+        problem,
+    };
+    Ok(page.page())
+}
+
+async fn find(app: &App, query: &NameQuery) -> Result<Page<Pool>, ApiError> {
+    Ok(query.part(app.store.pools().await?, |it| &it.name))
+}
+
+fn live<'a>(look: &Look<Page<Pool>>, query: &NameQuery, viewer: &'a Viewer) -> PoolsLive<'a> {
+    let found = &look.it;
+    PoolsLive {
+        frame: viewer.frame(),
+        is_searched: query.is_searched(),
+        rows: found.items.iter().cloned().map(row).collect(),
+        pager: query.ways(HERE, found.items.len(), found.total).1,
+    }
 }
 
 fn row(pool: Pool) -> PoolRow {

@@ -19,6 +19,7 @@ use subak_web::run::RunPage;
 use subak_web::url;
 use tokio::time::Instant;
 
+use super::gantt::gantt_live;
 use super::pulse::Pulse;
 use super::run_actions::RunAction;
 use super::run_live::run_live;
@@ -72,9 +73,12 @@ impl Look {
         hasher.finish()
     }
 
-    fn part(&self, chosen: Chosen, viewer: &Viewer) -> Part {
+    fn part(&self, view: View, chosen: Chosen, viewer: &Viewer) -> Part {
         let (now, t) = (clock::now(), viewer.t);
-        let pieces = run_live(self, chosen, viewer.can_run(), now, t).pieces();
+        let pieces = match view {
+            View::Page => run_live(self, chosen, viewer.can_run(), now, t).pieces(),
+            View::Gantt => gantt_live(self, chosen, now, t).pieces(),
+        };
         Part { print: self.print(), pieces: Arc::new(pieces) }
     }
 }
@@ -97,11 +101,21 @@ pub(super) async fn show(
     Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
 }
 
+/// Where a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum View {
+    /// On its own page.
+    Page,
+    /// On its DAG's.
+    Gantt,
+}
+
 /// What the stream of a run's page carries from look to look.
 struct Watch {
     app: App,
     viewer: Viewer,
     run: RunRecord,
+    view: View,
     chosen: Chosen,
     pulse: Pulse,
     /// What was seen before does not count.
@@ -115,11 +129,11 @@ impl Watch {
     /// The part as it stands; one look serves all who watch the run.
     async fn part(&self) -> Option<Part> {
         let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
-        let key = (self.run.run_key.0, self.chosen, can_run, t.language);
+        let key = (self.run.run_key.0, self.view, self.chosen, can_run, t.language);
         let ask = async || {
             // A database that is away for a moment: the next look may see it.
             let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;
-            Some(look.part(self.chosen, &self.viewer))
+            Some(look.part(self.view, self.chosen, &self.viewer))
         };
         self.app.run_parts.get_since(self.since, key, ask).await
     }
@@ -128,24 +142,36 @@ impl Watch {
 pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
-    Path((dag_id, run_id)): Path<(String, String)>,
+    Path(run): Path<(String, String)>,
     Query(query): Query<RowsQuery>,
     headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let shown = Shown::new(query.shown, &headers);
+    stream(app, viewer, run, View::Page, query.into(), shown).await
+}
+
+/// Sends what has changed of a view of a run.
+pub(super) async fn stream(
+    app: App,
+    viewer: Viewer,
+    (dag_id, run_id): (String, String),
+    view: View,
+    chosen: Chosen,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let run = app.store.run_get(&dag_id, &run_id).await?;
     let run = run.ok_or(ApiError::RunNotFound { dag_id, run_id })?;
     // Listens before it looks again, so that no change is missed.
     let pulse = Pulse::of(&app, run.run_key);
-    let shown = Shown::new(query.shown, &headers);
-    let (since, chosen, sent) = (Instant::now(), query.into(), 0);
-    let watch = Watch { app, viewer, run, chosen, pulse, since, shown, sent };
+    let (since, sent) = (Instant::now(), 0);
+    let watch = Watch { app, viewer, run, view, chosen, pulse, since, shown, sent };
     let stream = unfold(watch, |mut watch| async move {
         if watch.sent > 0 {
             watch.since = watch.pulse.beat(rest(watch.sent)).await?;
         }
         loop {
             if let Some(part) = watch.part().await
-                && let Some((event, bytes)) = watch.shown.turn(part)
+                && let Some((event, bytes)) = watch.shown.turn(part.print, || part.pieces)
             {
                 watch.sent = bytes;
                 return Some((Ok(event), watch));

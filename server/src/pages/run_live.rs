@@ -8,13 +8,13 @@ use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, count, cut, duration};
 use subak_web::graph::GraphView;
-use subak_web::run::{Progress, RunLive, Span, TaskRow};
+use subak_web::run::{Progress, RunLive, Span, TaskRow, Timeline};
 use subak_web::text::Text;
 use subak_web::url;
 
 use super::dag::who;
 use super::run::Look;
-use super::run_rows::{Chosen, Rows, events, rows};
+use super::run_rows::{Chosen, Rows, rows};
 use crate::versions::Version;
 
 const ERROR_CHARS: usize = 300;
@@ -38,7 +38,8 @@ pub(super) fn run_live(
         |task| url::task(&run.dag_id, &run.run_id, task, -1),
         t,
     );
-    let Rows { rows: tasks, states: choice, pager } = rows(look, chosen, now, t);
+    let address = |chosen: Chosen| format!("{href}{}#run-tasks", chosen.query());
+    let timeline = timeline(look, chosen, address, now, t);
     let is_final = run.state.is_final();
     let is_failed = |state: Option<TaskState>| {
         matches!(state, Some(TaskState::Failed | TaskState::UpstreamFailed))
@@ -65,23 +66,39 @@ pub(super) fn run_live(
             .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
         progress: progress(instances, maps, t),
         graph,
-        events: events(&href, chosen, look.print()),
-        tasks,
-        states: choice,
-        pager,
-        is_chosen: chosen.state.is_some(),
+        events: chosen.events(&format!("{href}/events"), look.print()),
+        timeline,
         can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
         can_clear: can_run && is_final,
         can_clear_failed: can_run && run.state == RunState::Failed && failed,
         can_delete: can_run && is_final,
         can_trigger: can_run,
-        axis: axis(run.started_at, run.ended_at),
         can_mark_success: can_run && run.state != RunState::Success && run.cancelled_at.is_none(),
         can_mark_failed: can_run && run.state == RunState::Success,
         version: run.version,
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         href,
+    }
+}
+
+/// Returns a run's tasks on its axis of time; `address` is where those of another choice are.
+pub(super) fn timeline(
+    look: &Look,
+    chosen: Chosen,
+    address: impl Fn(Chosen) -> String,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> Timeline {
+    let Rows { rows: tasks, states, pager } = rows(look, chosen, &address, now, t);
+    Timeline {
+        t,
+        tasks,
+        states,
+        all: address(Chosen::default()),
+        is_chosen: chosen.state.is_some(),
+        pager,
+        axis: axis(look.run.started_at, look.run.ended_at),
     }
 }
 

@@ -27,9 +27,9 @@ const PAGE: usize = 250;
 pub(super) struct RowsQuery {
     /// Tasks in this state; `none`: without one.
     #[serde(default)]
-    state: String,
+    pub(super) state: String,
     #[serde(default)]
-    offset: usize,
+    pub(super) offset: usize,
     /// The number of what the page shows that asks for changes.
     pub(super) shown: Option<u64>,
 }
@@ -71,13 +71,13 @@ impl Chosen {
             (Some(state), offset) => format!("?state={}&offset={offset}", word(state)),
         }
     }
-}
 
-/// Returns where changes of a page come from that shows rows of a run, and the part of this number.
-pub(super) fn events(run: &str, chosen: Chosen, print: u64) -> String {
-    let query = chosen.query();
-    let and = if query.is_empty() { '?' } else { '&' };
-    format!("{run}/events{query}{and}shown={print}")
+    /// Returns where, below an address, changes of a page come from that shows the part of this number.
+    pub(super) fn events(self, at: &str, print: u64) -> String {
+        let query = self.query();
+        let and = if query.is_empty() { '?' } else { '&' };
+        format!("{at}{query}{and}shown={print}")
+    }
 }
 
 fn word(state: Option<TaskState>) -> &'static str {
@@ -119,11 +119,16 @@ impl Item<'_> {
     }
 }
 
-/// Returns the rows that are shown, in the order of the version where they fit on one page.
-pub(super) fn rows(look: &Look, chosen: Chosen, now: DateTime<Utc>, t: &'static Text) -> Rows {
+/// Returns the rows that are shown, in the order of the version where they fit on one page; `address`
+/// is where others are.
+pub(super) fn rows(
+    look: &Look,
+    chosen: Chosen,
+    address: &impl Fn(Chosen) -> String,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> Rows {
     let Look { run, version, .. } = look;
-    let href = url::run(&run.dag_id, &run.run_id);
-    let address = |chosen: Chosen| format!("{href}{}#run-tasks", chosen.query());
     let mut items = items(look);
     let mut counts: BTreeMap<Option<TaskState>, i64> = BTreeMap::new();
     for item in &items {
@@ -215,7 +220,7 @@ mod tests {
         assert_eq!(chosen("none", PAGE + 7), format!("?state=none&offset={PAGE}"));
         assert_eq!(chosen("green", PAGE), format!("?offset={PAGE}"));
         let of_state = Chosen { state: Some(None), offset: 0 };
-        assert_eq!(events("/r", Chosen::default(), 7), "/r/events?shown=7");
-        assert_eq!(events("/r", of_state, 7), "/r/events?state=none&shown=7");
+        assert_eq!(Chosen::default().events("/r/events", 7), "/r/events?shown=7");
+        assert_eq!(of_state.events("/r/events", 7), "/r/events?state=none&shown=7");
     }
 }

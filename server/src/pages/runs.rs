@@ -1,7 +1,13 @@
 //! Runs of all DAGs: a list to search, and to act on several at once.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::extract::{RawForm, State};
 use axum::response::Html;
+use axum::response::sse::{Event, Sse};
+use chrono::{DateTime, Utc};
+use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_core::ids::RunKey;
@@ -11,25 +17,26 @@ use subak_web::Badge;
 use subak_web::dag::RunRow;
 use subak_web::format::Stamp;
 use subak_web::pager::Pager;
-use subak_web::runs::{RunsFilter, RunsPage, RunsRow};
+use subak_web::pieces::Pieces;
+use subak_web::runs::{RunsFilter, RunsLive, RunsPage, RunsRow};
 use subak_web::url::{self, encode};
 
 use super::dag::who;
 use super::problems;
 use super::run_actions::RunAction;
-use super::run_live::took;
+use super::run_live::{since, took};
 use super::viewer::Viewer;
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::audit::Trail;
-use crate::clock;
 use crate::extract::Query;
 use crate::problem::ApiError;
 
 /// Runs of one page, and the most that an action is for.
 const PAGE: i64 = 50;
 
-#[derive(Deserialize, Default)]
-pub(super) struct ListQuery {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct ListQuery {
     #[serde(default)]
     dag: String,
     #[serde(default)]
@@ -111,32 +118,77 @@ pub(super) async fn act(
     page(&app, &viewer, query, done).await
 }
 
+/// Sends the list anew whenever it has changed.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
+    watch(stop, APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, viewer, query) = &*shared;
+            let look = Look::again(&app.lists.runs, query.key(viewer), || find(app, viewer, query))
+                .await?;
+            let (print, shared) = (look.print, Arc::clone(&shared));
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
+        }
+    })
+}
+
 async fn page(
     app: &App,
     viewer: &Viewer,
     query: ListQuery,
     done: Done,
 ) -> Result<Html<String>, ApiError> {
-    let offset = query.offset.max(0);
-    let found = find(app, viewer, &query, offset).await?;
-    let pager = Pager::new(offset, found.items.len(), found.total, PAGE, |offset| {
-        let [dag, run] = [&query.dag, &query.run].map(|it| encode(it));
-        let [state, kind] = [&query.state, &query.kind].map(|it| encode(it));
-        format!("/runs?dag={dag}&run={run}&state={state}&kind={kind}&offset={offset}")
-    });
-    let rows = found.items.into_iter().map(|run| row(run, viewer)).collect();
-    let ListQuery { dag, run, state, kind, .. } = query;
-    let filter = RunsFilter { dag, run, state, kind };
+    let ask = || find(app, viewer, &query);
+    let look = Look::now(&app.lists.runs, query.key(viewer), ask).await?;
     let Done { done, problems } = done;
-    Ok(Html(RunsPage { frame: viewer.frame(), filter, rows, pager, done, problems }.page()))
+    let page = RunsPage {
+        frame: viewer.frame(),
+        filter: query.filter(),
+        events: query.address("/live/runs", query.offset.max(0)),
+        live: live(&look, &query, viewer),
+        done,
+        problems,
+    };
+    Ok(Html(page.page()))
 }
 
-async fn find(
-    app: &App,
-    viewer: &Viewer,
-    query: &ListQuery,
-    offset: i64,
-) -> Result<Page<RunRecord>, ApiError> {
+fn live<'a>(look: &Look<Page<RunRecord>>, query: &ListQuery, viewer: &'a Viewer) -> RunsLive<'a> {
+    let found = &look.it;
+    RunsLive {
+        frame: viewer.frame(),
+        filter: query.filter(),
+        rows: found.items.iter().map(|run| row(run, viewer, look.at)).collect(),
+        pager: Pager::new(query.offset.max(0), found.items.len(), found.total, PAGE, |offset| {
+            query.address("/runs", offset)
+        }),
+    }
+}
+
+impl ListQuery {
+    /// The list at an offset, below an address.
+    fn address(&self, at: &str, offset: i64) -> String {
+        let [dag, run] = [&self.dag, &self.run].map(|it| encode(it));
+        let [state, kind] = [&self.state, &self.kind].map(|it| encode(it));
+        format!("{at}?dag={dag}&run={run}&state={state}&kind={kind}&offset={offset}")
+    }
+
+    fn filter(&self) -> RunsFilter {
+        let Self { dag, run, state, kind, .. } = self.clone();
+        RunsFilter { dag, run, state, kind }
+    }
+
+    /// The same as a key of looks.
+    fn key(&self, viewer: &Viewer) -> (Option<Vec<String>>, Self) {
+        (viewer.sight(), self.clone())
+    }
+}
+
+async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Page<RunRecord>, ApiError> {
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let filter = RunFilter {
         within: viewer.sight(),
@@ -147,11 +199,14 @@ async fn find(
         descending: true,
         ..RunFilter::default()
     };
-    Ok(app.store.run_list(&filter, PAGE, offset).await?)
+    let mut found = app.store.run_list(&filter, PAGE, query.offset.max(0)).await?;
+    // No list shows it, and it would be sent anew for it.
+    found.items.iter_mut().for_each(|run| run.tasks_open = 0);
+    Ok(found)
 }
 
-fn row(run: RunRecord, viewer: &Viewer) -> RunsRow {
-    let (now, t) = (clock::now(), viewer.t);
+fn row(run: &RunRecord, viewer: &Viewer, now: DateTime<Utc>) -> RunsRow {
+    let t = viewer.t;
     RunsRow {
         dag_href: url::dag(&run.dag_id),
         value: run.run_key.to_string(),
@@ -160,12 +215,13 @@ fn row(run: RunRecord, viewer: &Viewer) -> RunsRow {
             href: url::run(&run.dag_id, &run.run_id),
             badge: Badge::run(run.state, t),
             run_type: run.run_type.clone(),
-            who: who(&run),
+            who: who(run),
             started: run.started_at.map(|at| Stamp::new(at, now, t)),
             took: took(run.started_at, run.ended_at, now),
+            since: since(run.started_at, run.ended_at),
             note: run.note.clone().unwrap_or_default(),
             run_id: run.run_id.clone(),
         },
-        dag_id: run.dag_id,
+        dag_id: run.dag_id.clone(),
     }
 }

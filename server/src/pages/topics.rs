@@ -1,21 +1,28 @@
 //! Topics: the list of a connection's, and one of them.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Html;
+use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
+use futures::Stream;
 use serde::Deserialize;
-use subak_core::topic::{Content, PartitionMarks, TopicMarks, TopicRecord};
+use subak_core::topic::{Content, PartitionMarks, TopicHead, TopicMarks, TopicRecord};
 use subak_web::format::{Stamp, bytes, count};
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::topics::{
     GroupRow, PartitionRow, PipelineRow, PositionRow, Reader, RecordRow, TopicPage, TopicRow,
-    TopicsPage,
+    TopicsLive, TopicsPage,
 };
 use subak_web::url;
 
 use super::listing::NameQuery;
 use super::viewer::Viewer;
+use super::watch::{FAR_APART, Part, Shown, watch};
 use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
@@ -40,17 +47,65 @@ pub(super) async fn list(
     viewer: Viewer,
     Query(query): Query<ListQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let t = viewer.t;
     let connections = app.probes.of_type("kafka").await?;
     let connection = match query.connection.as_str() {
         "" => connections.first().cloned().unwrap_or_default(),
         id if connections.iter().any(|known| known == id) => id.to_owned(),
         id => return Err(ApiError::NotFound(format!("connections/{id}"))),
     };
-    let mut page = TopicsPage {
+    let query = ListQuery { connection, ..query };
+    let page = TopicsPage {
         frame: viewer.frame(),
         connections,
-        connection,
+        events: query.address("/live/topics", query.offset.max(0)),
+        live: live(&app, &viewer, &query).await?,
+        name: query.name.trim().to_owned(),
+        connection: query.connection,
+    };
+    Ok(Html(page.page()))
+}
+
+/// Sends the list anew whenever it has changed: workers are asked while somebody looks, and seldom.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<ListQuery>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    // Of what is no connection to a broker no worker is asked.
+    let connections = app.probes.of_type("kafka").await?;
+    if !query.connection.is_empty() && !connections.contains(&query.connection) {
+        return Err(ApiError::NotFound(format!("connections/{}", query.connection)));
+    }
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
+    Ok(watch(stop, FAR_APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, viewer, query) = &*shared;
+            let markup = live(app, viewer, query).await?.markup();
+            let Part { print, pieces } = Part::of(Pieces::cut(&markup));
+            Ok((print, move || pieces))
+        }
+    }))
+}
+
+impl ListQuery {
+    /// The list at an offset, below an address.
+    fn address(&self, at: &str, offset: i64) -> String {
+        let [connection, name] = [self.connection.as_str(), self.name.trim()].map(url::encode);
+        format!("{at}?connection={connection}&name={name}&offset={offset}")
+    }
+}
+
+/// The part that lives, of a connection that there is, or of none.
+async fn live<'a>(
+    app: &App,
+    viewer: &'a Viewer,
+    query: &ListQuery,
+) -> Result<TopicsLive<'a>, ApiError> {
+    let t = viewer.t;
+    let mut page = TopicsLive {
+        frame: viewer.frame(),
+        connection: query.connection.clone(),
         name: query.name.trim().to_owned(),
         pager: Pager::default(),
         about: String::new(),
@@ -60,7 +115,7 @@ pub(super) async fn list(
         pipelines: Vec::new(),
     };
     if page.connection.is_empty() {
-        return Ok(Html(page.page()));
+        return Ok(page);
     }
     let (heads, lags) = tokio::join!(app.topics.heads(&page.connection), app.topics.lags());
     let lags = lags?;
@@ -74,29 +129,26 @@ pub(super) async fn list(
             page.more = (heads.more > 0).then(|| t.fill(t.more_topics, heads.more));
             let names = NameQuery::new(&query.name, query.offset);
             let found = names.part(heads.topics.iter().collect(), |it| &it.name);
-            page.pager = names.pager(found.items.len(), found.total, |offset| {
-                let [connection, name] = [&page.connection, &page.name].map(|it| url::encode(it));
-                format!("/topics?connection={connection}&name={name}&offset={offset}")
-            });
-            page.rows = found
-                .items
-                .into_iter()
-                .map(|head| TopicRow {
-                    href: url::topic(&page.connection, &head.name),
-                    partitions: head.partitions.to_string(),
-                    replicas: head.replicas.to_string(),
-                    readers: all
-                        .iter()
-                        .filter(|it| it.record.topic == head.name)
-                        .map(|it| reader(it, it.total(), t))
-                        .collect(),
-                    name: head.name.clone(),
-                })
-                .collect();
+            page.pager = names
+                .pager(found.items.len(), found.total, |offset| query.address("/topics", offset));
+            let row = |head: &TopicHead| topic(head, &page.connection, &all, t);
+            page.rows = found.items.into_iter().map(row).collect();
         }
     }
     page.pipelines = all.iter().map(|it| pipeline(it, t)).collect();
-    Ok(Html(page.page()))
+    Ok(page)
+}
+
+/// A topic, and who of the pipelines reads it.
+fn topic(head: &TopicHead, connection: &str, all: &[&PipelineLag], t: &Text) -> TopicRow {
+    let readers = all.iter().filter(|it| it.record.topic == head.name);
+    TopicRow {
+        href: url::topic(connection, &head.name),
+        partitions: head.partitions.to_string(),
+        replicas: head.replicas.to_string(),
+        readers: readers.map(|it| reader(it, it.total(), t)).collect(),
+        name: head.name.clone(),
+    }
 }
 
 pub(super) async fn show(

@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use subak_core::dag::model::Param;
 use subak_core::ids::DagId;
 use subak_store::read::{DagRecord, RunFilter, RunRecord};
-use subak_web::trigger::{Field, TriggerPage, conf_of_form};
+use subak_web::trigger::{Field, TriggerPage, conf_of_form, is_asked};
 use subak_web::url;
 
 use super::viewer::Viewer;
@@ -132,7 +133,7 @@ fn page<'a>(
     given: &Given,
     problems: Vec<String>,
 ) -> TriggerPage<'a> {
-    let field = |(name, param): (&String, _)| {
+    let field = |(name, param): (&String, &Param)| {
         let mut field = Field::new(name, param);
         if !problems.is_empty() {
             field.value = given.get(&field.key).cloned().unwrap_or_default();
@@ -147,7 +148,7 @@ fn page<'a>(
         dag_id: dag.dag_id.clone(),
         action: format!("{href}/runs"),
         dag_href: href,
-        fields: dag.head.params.iter().map(field).collect(),
+        fields: dag.head.params.iter().filter(|(_, param)| is_asked(param)).map(field).collect(),
         conf: text("conf"),
         note: text("note"),
         problems,

@@ -1,40 +1,95 @@
 //! Workers: the list, and how one is let go.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::response::sse::{Event, Sse};
 use axum::response::{Html, Redirect};
+use futures::Stream;
 use serde_json::Value;
+use subak_store::read::Page;
 use subak_web::format::Stamp;
+use subak_web::pieces::Pieces;
 use subak_web::url::encode;
-use subak_web::workers::{WorkerRow, WorkersPage};
+use subak_web::workers::{WorkerRow, WorkersLive, WorkersPage};
 
 use super::listing::NameQuery;
 use super::viewer::Viewer;
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
-use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
+
+const HERE: &str = "/workers";
+
+/// A worker, and how many tasks it runs.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    worker: subak_store::WorkerRow,
+    runs: i64,
+}
 
 pub(super) async fn list(
     State(app): State<App>,
     viewer: Viewer,
     Query(query): Query<NameQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let now = clock::now();
+    let look = Look::now(&app.lists.workers, query.clone(), || find(&app, &query)).await?;
+    let page = WorkersPage {
+        frame: viewer.frame(),
+        find: query.ways(HERE, look.it.items.len(), look.it.total).0,
+        events: query.address("/live/workers"),
+        live: live(&look, &query, &viewer),
+    };
+    Ok(Html(page.page()))
+}
+
+/// Sends the list anew whenever it has changed.
+pub(super) async fn events(
+    State(app): State<App>,
+    viewer: Viewer,
+    Query(query): Query<NameQuery>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
+    watch(stop, APART, Shown::default(), move || {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (app, _, query) = &*shared;
+            let look = Look::again(&app.lists.workers, query.clone(), || find(app, query)).await?;
+            let (print, shared) = (look.print, Arc::clone(&shared));
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
+        }
+    })
+}
+
+async fn find(app: &App, query: &NameQuery) -> Result<Page<Seen>, ApiError> {
     let tasks = app.store.session_tasks().await?;
-    let row = |it: subak_store::WorkerRow| WorkerRow {
+    let seen = app.store.workers().await?.into_iter().map(|mut worker| {
+        // No list shows it, and it would be sent anew for it.
+        worker.lease_until = worker.started_at;
+        Seen { runs: tasks.get(&worker.session).copied().unwrap_or(0), worker }
+    });
+    Ok(query.part(seen.collect(), |it| &it.worker.worker))
+}
+
+fn live<'a>(look: &Look<Page<Seen>>, query: &NameQuery, viewer: &'a Viewer) -> WorkersLive<'a> {
+    let row = |Seen { worker: it, runs }: &Seen| WorkerRow {
         queues: queues(&it.queues),
-        runs: tasks.get(&it.session).copied().unwrap_or(0),
-        since: Stamp::new(it.started_at, now, viewer.t),
+        runs: *runs,
+        since: Stamp::new(it.started_at, look.at, viewer.t),
         is_draining: it.draining,
         drain_action: format!("/workers/{}/drain", encode(&it.worker)),
-        name: it.worker,
-        version: it.version,
-        server: it.server,
+        name: it.worker.clone(),
+        version: it.version.clone(),
+        server: it.server.clone(),
     };
-    let found = query.part(app.store.workers().await?, |it| &it.worker);
-    let (find, pager) = query.ways("/workers", found.items.len(), found.total);
-    let rows = found.items.into_iter().map(row).collect();
-    Ok(Html(WorkersPage { frame: viewer.frame(), find, pager, rows }.page()))
+    WorkersLive {
+        frame: viewer.frame(),
+        is_searched: query.is_searched(),
+        rows: look.it.items.iter().map(row).collect(),
+        pager: query.ways(HERE, look.it.items.len(), look.it.total).1,
+    }
 }
 
 /// Lets a worker take no more tasks.

@@ -70,7 +70,12 @@ async fn told_of(
 }
 
 /// Holds the summary of what a task waits for against its beginning.
-async fn waits(world: &World, run: RunKey, task: &str, begins: &str) -> anyhow::Result<()> {
+pub(crate) async fn waits(
+    world: &World,
+    run: RunKey,
+    task: &str,
+    begins: &str,
+) -> anyhow::Result<()> {
     let told = told(world, run, task).await?;
     assert_eq!(told.outlook, Outlook::Waits, "{told:?}");
     assert!(told.summary.starts_with(begins), "{}", told.summary);

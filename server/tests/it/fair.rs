@@ -21,10 +21,12 @@ fn map_of(name: &str, count: usize, active: usize, more: &str) -> String {
     )
 }
 
-/// Three tasks that run one after another, and weigh as much as those of a map.
+/// A task below a map: neither says anything about weights.
+const BELOW: &str = "  below: {operator: noop, depends_on: [large]}\n";
+
+/// Three tasks that run one after another.
 const SMALL: &str = "
 dag_id: small
-default_args: {weight_rule: absolute}
 tasks:
   a: {operator: noop}
   b: {operator: noop, depends_on: [a]}
@@ -63,7 +65,7 @@ async fn made(world: &World, run: RunKey, count: usize) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_map_of_ten_thousand_does_not_starve_a_later_run() -> anyhow::Result<()> {
     let world = World::new().await?;
-    world.dags(&map_of("large", LARGE, LARGE, "")).await?;
+    world.dags(&(map_of("large", LARGE, LARGE, "") + BELOW)).await?;
     world.dags(SMALL).await?;
     let mut hands = world.hands(2).await?;
     let large = world.trigger("large").await?;
@@ -86,8 +88,8 @@ async fn a_map_of_ten_thousand_does_not_starve_a_later_run() -> anyhow::Result<(
 async fn a_map_does_not_starve_a_later_run_of_its_pool() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.engine.pool_put("narrow", 2, None, None).await?;
-    world.dags(&map_of("large", 500, 500, ", pool: narrow")).await?;
-    world.dags(&SMALL.replace("absolute", "absolute, pool: narrow")).await?;
+    world.dags(&(map_of("large", 500, 500, ", pool: narrow") + BELOW)).await?;
+    world.dags(&format!("default_args: {{pool: narrow}}{SMALL}")).await?;
     let mut hands = world.hands(8).await?;
     let large = world.trigger("large").await?;
     let mut held = vec![hands.given("large").await, hands.given("large").await];
@@ -131,22 +133,35 @@ async fn two_maps_share_the_slots() -> anyhow::Result<()> {
 async fn equals_come_in_their_order_and_the_heavier_first() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.dags("{dag_id: one, tasks: {x: {operator: noop}}}").await?;
-    world.dags("{dag_id: heavy, tasks: {x: {operator: noop, priority_weight: 2}}}").await?;
-    world.dags(&map_of("large", 50, 50, "")).await?;
+    world.dags("{dag_id: heavy, tasks: {x: {operator: noop, priority_weight: 3}}}").await?;
+    // It says no more than what Airflow does by default: a task counts what is below it.
+    let chain = "up: {operator: noop}, down: {operator: noop, depends_on: [up]}";
+    let rule = "default_args: {weight_rule: downstream}";
+    world.dags(&format!("{{dag_id: chain, {rule}, tasks: {{{chain}}}}}")).await?;
+    world.dags(&(map_of("large", 50, 50, "") + BELOW)).await?;
     let large = world.trigger("large").await?;
     made(&world, large, 50).await?;
     let mut runs = Vec::new();
     for _ in 0..5 {
         runs.push(world.trigger("one").await?);
     }
+    world.trigger("chain").await?;
     let heavy = world.trigger("heavy").await?;
     let mut hands = world.hands(1).await?;
-    let first = hands.given("x").await;
-    assert_eq!(first.fence.instance.run, heavy, "the heaviest, though it came last");
+    let all = ["x", "large", "up", "down"];
+    let (task, first) = hands.first(&all).await;
+    assert_eq!(
+        (&*task, first.fence.instance.run),
+        ("x", heavy),
+        "the heaviest, though it came last"
+    );
     hands.end(&first, Outcome::Success).await;
+    let (task, second) = hands.first(&all).await;
+    assert_eq!(task, "up", "a weight that is written goes before turns");
+    hands.end(&second, Outcome::Success).await;
     let mut order = Vec::new();
     while order.len() < runs.len() {
-        let (task, next) = hands.first(&["x", "large"]).await;
+        let (task, next) = hands.first(&all).await;
         hands.end(&next, Outcome::Success).await;
         if task == "x" {
             order.push(next.fence.instance.run);

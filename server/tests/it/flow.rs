@@ -129,3 +129,26 @@ tasks:
     assert_eq!(peek::left_behind(&world.store).await?, (0, 0));
     world.close().await
 }
+
+const ITEMS: &str = "
+dag_id: items
+params: {day: monday}
+task_groups: {g: {expand: {x: ['{{ params.day }}', '{{ ds }}']}}}
+tasks:
+  a: {operator: noop, task_group: g}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_of_a_mapped_group_are_rendered_by_its_run() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(ITEMS).await?;
+    let mut hands = world.hands(2).await?;
+    let run = world.trigger("items").await?;
+    let held = hands.given("g.a").await;
+    assert_eq!(held.item, json!({ "x": "monday" }));
+    hands.end(&held, Outcome::Success).await;
+    // The run has no logical date.
+    assert_eq!(world.ended(run).await?, "failed");
+    assert!(hands.unasked().is_empty(), "{:?}", hands.unasked());
+    world.close().await
+}

@@ -13,13 +13,15 @@ use subak_proto::{
     Answer, Assignment, DeadLetter, DeadLetters, Heartbeat, Hello, Outcome, Progress, QueueSlots,
     Report, Reports, ScanCount, ServerMessage, StateReply, StateRequest, TryRef, WorkerMessage,
 };
-use subak_server::engine::{EngineConfig, Trigger};
+use subak_server::engine::Trigger;
 use subak_server::{Server, ServerConfig, WorkerListen};
 use subak_store::{NewVersion, Store};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Endpoint;
+
+use crate::world::whole_server;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -49,20 +51,9 @@ impl Place {
         }
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("socket");
-        let engine = EngineConfig {
-            server: "server".to_owned(),
-            lease: Duration::from_secs(60),
-            keep_days: 30,
-            answer_within: EngineConfig::ANSWER_WITHIN,
-            traces: subak_server::engine::Traces::default(),
-        };
         let config = ServerConfig {
-            engine,
-            http: None,
-            https: false,
-            oidc: None,
             workers: vec![WorkerListen::Unix(socket.clone())],
-            dags: None,
+            ..whole_server("server", Duration::from_secs(60))
         };
         let server = Server::start(config, store.clone(), None).await?;
         Ok(Self { server, store, socket, _folder: folder })

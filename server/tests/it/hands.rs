@@ -27,6 +27,8 @@ pub(crate) struct Held {
     pub(crate) timeout_micros: u64,
     /// The operator's arguments.
     pub(crate) with: Value,
+    /// What it is mapped over, or its group.
+    pub(crate) item: Value,
 }
 
 impl Held {
@@ -37,6 +39,9 @@ impl Held {
             timeout_micros: run.timeout_micros,
             with: serde_json::from_slice::<Value>(&run.task)
                 .map(|task| task["with"].clone())
+                .unwrap_or_default(),
+            item: (run.item.as_ref())
+                .and_then(|item| serde_json::from_slice(&item.value).ok())
                 .unwrap_or_default(),
         }
     }

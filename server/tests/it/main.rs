@@ -12,6 +12,7 @@ mod clear;
 mod clients;
 mod cron;
 mod drain;
+mod drained;
 mod explain;
 mod fair;
 mod faults;

@@ -156,6 +156,38 @@ async fn what_the_run_before_did_not_have_below_does_not_count() -> anyhow::Resu
     world.close().await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_own_version_waits_for_nobody_is_waited_for() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let file = |past: &str| format!("{{dag_id: turns, tasks: {{a: {{operator: noop{past}}}}}}}");
+    world.dags(&file("")).await?;
+    let mut hands = world.hands(4).await?;
+    let first = run_of(&world, "turns", day(1)).await?;
+    let a = given(&mut hands, "a", first).await;
+    world.dags(&file(", depends_on_past: true")).await?;
+    let second = run_of(&world, "turns", day(2)).await?;
+    let third = run_of(&world, "turns", day(3)).await?;
+    waiting(&world, 2).await?;
+    hands.end(&a, Outcome::Failed(TryEnd::Permanent)).await;
+    assert_eq!(world.ended(first).await?, "failed");
+    world.engine.tasks_clear(first, None).await?;
+    let a = given(&mut hands, "a", first).await;
+    assert!(hands.unasked().is_empty(), "{:?}", hands.unasked());
+    hands.end(&a, Outcome::Success).await;
+    let a = given(&mut hands, "a", second).await;
+    hands.end(&a, Outcome::Failed(TryEnd::Permanent)).await;
+    assert_eq!(world.ended(second).await?, "failed");
+    waiting(&world, 1).await?;
+
+    // Retention drops what it waits for: nothing is before it any more.
+    world.store.day_drop(peek::now(&world.store).await?.date_naive()).await?;
+    let a = given(&mut hands, "a", third).await;
+    hands.end(&a, Outcome::Success).await;
+    assert_eq!(world.ended(third).await?, "success");
+    assert_eq!(peek::waiting_for_past(&world.store).await?, 0);
+    world.close().await
+}
+
 /// Waits until so many tasks wait for the run before.
 async fn waiting(world: &World, count: i64) -> anyhow::Result<()> {
     let waits = async || Ok(peek::waiting_for_past(&world.store).await? == count);

@@ -6,6 +6,7 @@ use subak_core::ids::DagId;
 use subak_server::engine::{Outcome, PoolError, Trigger};
 use subak_testkit::{peek, poke};
 
+use crate::explain::waits;
 use crate::world::World;
 
 const FOUR: &str = "
@@ -77,6 +78,61 @@ async fn a_pool_that_is_made_or_widened_lets_what_waits_start() -> anyhow::Resul
     world.engine.pool_remove("narrow").await?;
     let removed = world.engine.pool_remove("narrow").await;
     assert!(matches!(removed, Err(PoolError::NotFound(_))), "{removed:?}");
+    other.close().await?;
+    world.close().await
+}
+
+const BOTH: &str = "
+dag_id: both
+default_args: {pool: narrow}
+tasks:
+  a: {operator: noop, priority_weight: 2, max_active_tis_per_dag: 1}
+  b: {operator: noop}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_waits_for_its_pool_and_its_own_limit_and_holds_neither() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.engine.pool_put("narrow", 2, None, None).await?;
+    world.dags(BOTH).await?;
+    let other = world.other("two").await?;
+    let mut hands = world.hands(8).await?;
+    let first = world.trigger("both").await?;
+    let (a, b) = (hands.given("a").await, hands.given("b").await);
+    let trigger = Trigger::manual(DagId::from("both"), "test", Value::Null);
+    let second = other.engine.run_trigger(trigger).await?.run;
+    world.live(second, &["a scheduled", "b scheduled"]).await?;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 2));
+
+    // The pool has room for `a`, its own limit has not: it takes nothing, and `b` goes on before it.
+    hands.end_at(&other.engine, &b, Outcome::Success).await;
+    let b = hands.given("b").await;
+    assert_eq!(b.fence.instance.run, second);
+    world.live(second, &["a scheduled", "b running"]).await?;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 1));
+    let limit = "max_active_tis_per_dag: 1 of 1 instances of the task are active";
+    waits(&world, second, "a", limit).await?;
+    // Its limit has room, and the pool, too.
+    hands.end(&a, Outcome::Success).await;
+    assert_eq!(world.ended(first).await?, "success");
+    let a = hands.given("a").await;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 0));
+    assert_eq!(peek::pool(&world.store, "both\u{1f}a").await?, (1, 1, 0));
+
+    // Its limit has room, the pool has not.
+    let trigger = Trigger::manual(DagId::from("both"), "test", Value::Null);
+    let third = other.engine.run_trigger(trigger).await?.run;
+    world.engine.pool_put("narrow", 1, None, None).await?;
+    hands.end(&a, Outcome::Success).await;
+    world.live(third, &["a scheduled", "b scheduled"]).await?;
+    assert_eq!(peek::pool(&world.store, "both\u{1f}a").await?, (1, 0, 0));
+    waits(&world, third, "a", "pool `narrow`: 1 of 1 slots are taken").await?;
+    world.engine.run_cancel(third, "cancelled").await?;
+    hands.end(&b, Outcome::Success).await;
+    assert_eq!(world.ended(second).await?, "success");
+    for pool in ["narrow", "both\u{1f}a"] {
+        assert_eq!(peek::pool(&world.store, pool).await?, (1, 0, 0));
+    }
     other.close().await?;
     world.close().await
 }

@@ -14,32 +14,15 @@ use subak_testkit::peek;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
+use crate::drained::{DRAIN, ranges};
 use crate::wire::Wire;
 use crate::world::{World, key};
 
-const DRAIN: &str = "
-dag_id: drain
-tasks:
-  read:
-    operator: kafka.consume
-    with: {connection: broker, topic: orders, columns: {id: id}}
-  load:
-    operator: postgres.load
-    with: {connection: shop, input: '{{ tasks.read.output }}', table: record}
-";
-
 /// The first range is loaded, the second one is open; partition 1 came after them.
 const RANGES: &str = r#"
-INSERT INTO topic_range (dag, task, sequence, cluster, topic, partitions, has_gap, sinks, committed,
-                         state, run_key)
-SELECT k.dag, k.task, v.sequence, 'c-1', 'orders', v.partitions::jsonb, false, '{load}', v.committed::text[],
-       v.state, 1
-FROM dag_task k
-CROSS JOIN (VALUES
-    (1, '[{"partition": 0, "after": 0, "from": 0, "to": 100}]', '{load}', 'committed'),
-    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open')
-) AS v (sequence, partitions, committed, state)
-WHERE k.task_id = 'read'
+    (1, '[{"partition": 0, "after": 0, "from": 0, "to": 100}]', '{load}', 'committed',
+     1, NULL::bigint, NULL::bigint, NULL::bigint, '{}'),
+    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', 1, NULL, NULL, NULL, '{}')
 "#;
 
 /// Sends a request, and reads the answer's text.
@@ -90,7 +73,7 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
         world.store.connection_put(&key(), id, conn_type, None, &value).await?;
     }
     world.dags(DRAIN).await?;
-    peek::meddle(&world.store, RANGES).await?;
+    peek::meddle(&world.store, &ranges(RANGES)).await?;
     let user = world.store.user_create("ana", None, Role::Viewer).await?;
     let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
     let app = || {

@@ -12,7 +12,6 @@ use subak_proto::{
     Assignment, Heartbeat, Hello, Outcome, QueueSlots, Report, Reports, ServerMessage, TryRef,
     WorkerMessage,
 };
-use subak_server::engine::EngineConfig;
 use subak_server::{Server, ServerConfig, WorkerListen};
 use subak_store::Store;
 use tokio::sync::mpsc;
@@ -21,7 +20,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
-use crate::world::{LEASE, World, key};
+use crate::world::{LEASE, World, key, whole_server};
 
 /// Nothing may take longer: the machine of the tests is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,21 +41,7 @@ impl World {
     /// The same, on a database that is there.
     pub(crate) async fn served_on(store: Store) -> anyhow::Result<(Self, SocketAddr)> {
         let listen = WorkerListen::Tcp { address: "127.0.0.1:0".parse()?, tls: None };
-        let engine = EngineConfig {
-            server: "served".to_owned(),
-            lease: LEASE,
-            keep_days: 30,
-            answer_within: EngineConfig::ANSWER_WITHIN,
-            traces: subak_server::engine::Traces::default(),
-        };
-        let config = ServerConfig {
-            engine,
-            http: None,
-            https: false,
-            oidc: None,
-            workers: vec![listen],
-            dags: None,
-        };
+        let config = ServerConfig { workers: vec![listen], ..whole_server("served", LEASE) };
         let server = Server::start(config, store.clone(), Some(Arc::new(key()))).await?;
         let address = server.workers()[0].context("a TCP listener has an address")?;
         let (engine, requests) = (server.engine().clone(), server.requests().clone());

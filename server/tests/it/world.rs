@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use subak_core::dag::{self, version};
 use subak_core::ids::{DagId, RunKey};
-use subak_server::Requests;
 use subak_server::engine::{
-    Answer, EmbeddedWorker, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, fence,
+    Answer, EmbeddedWorker, Engine, EngineConfig, Outcome, Told, Traces, Trigger, TryReport, fence,
 };
+use subak_server::{Requests, ServerConfig};
 use subak_store::{EncryptionKey, NewVersion, Store};
 use subak_testkit::peek;
 use tokio::task::JoinSet;
@@ -180,9 +180,21 @@ pub(crate) async fn engine(
         keep_days: 30,
         // A busy database is not a silent one.
         answer_within: PATIENCE,
-        traces: subak_server::engine::Traces::default(),
+        traces: Traces::default(),
     };
     Engine::start(store.clone(), Some(Arc::new(key())), config, tasks, stop.clone()).await
+}
+
+/// What a whole server needs; it listens nowhere, and reads no folder.
+pub(crate) fn whole_server(name: &str, lease: Duration) -> ServerConfig {
+    let engine = EngineConfig {
+        server: name.to_owned(),
+        lease,
+        keep_days: 30,
+        answer_within: EngineConfig::ANSWER_WITHIN,
+        traces: Traces::default(),
+    };
+    ServerConfig { engine, http: None, https: false, oidc: None, workers: Vec::new(), dags: None }
 }
 
 /// Works until told to stop: each try ends as `script` says of its task and try number.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::users::{UserRow, user_columns};
 use super::{Role, Secret, User, secret};
-use crate::read::{Page, TextFilter};
+use crate::read::{Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// A token, without its secret.
@@ -114,18 +114,9 @@ impl Store {
             }
             wanted.push(query, "(t.name || ' ' || u.username)");
         };
-        let mut query = QueryBuilder::new(
-            "SELECT t.token_id, u.username, t.name, t.scope, t.created_at, t.expires_at,
-                    t.last_used_at",
-        );
-        of(&mut query);
-        query.push(" ORDER BY t.created_at DESC LIMIT ").push_bind(limit);
-        query.push(" OFFSET ").push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
-        let mut count = QueryBuilder::new("SELECT count(*)");
-        of(&mut count);
-        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
-        Ok(Page { items, total })
+        let columns = "SELECT t.token_id, u.username, t.name, t.scope, t.created_at, t.expires_at,
+                    t.last_used_at";
+        page(&self.pool, columns, of, "ORDER BY t.created_at DESC", (limit, offset)).await
     }
 
     /// Ends a token of a user, or of anybody, and returns its name; `None` if there is none.

@@ -1,11 +1,11 @@
 //! Users and their roles.
 
 use secrecy::SecretString;
-use sqlx::QueryBuilder;
+use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::password;
-use crate::read::{Page, TextFilter};
+use crate::read::{Page, TextFilter, page};
 use crate::{PasswordProblem, Store, StoreError};
 
 /// What a user may do; each role may do all that the ones before it may.
@@ -158,20 +158,14 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Page<User>, StoreError> {
-        let mut query = QueryBuilder::new(concat!(
-            "SELECT ",
-            user_columns!(),
-            " FROM app_user u WHERE u.disabled_at IS NULL"
-        ));
-        wanted.push(&mut query, "u.username");
-        query.push(" ORDER BY u.username LIMIT ").push_bind(limit);
-        query.push(" OFFSET ").push_bind(offset);
-        let rows: Vec<UserRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        let mut count =
-            QueryBuilder::new("SELECT count(*) FROM app_user u WHERE u.disabled_at IS NULL");
-        wanted.push(&mut count, "u.username");
-        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
-        Ok(Page { items: rows.into_iter().map(User::from).collect(), total })
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM app_user u WHERE u.disabled_at IS NULL");
+            wanted.push(query, "u.username");
+        };
+        let columns = concat!("SELECT ", user_columns!());
+        let rows: Page<UserRow> =
+            page(&self.pool, columns, of, "ORDER BY u.username", (limit, offset)).await?;
+        Ok(Page { items: rows.items.into_iter().map(User::from).collect(), total: rows.total })
     }
 
     /// Returns the user if name and password fit. Takes as long for a name that does not exist.

@@ -67,6 +67,8 @@ pub struct LiveNew {
     /// `None`: `default_pool`.
     pub pool: Option<String>,
     pub pool_slots: i32,
+    /// One that its task has to itself besides.
+    pub own_pool: Option<String>,
     /// Scheduled until its pool has room.
     pub waits_pool: bool,
     /// Tasks of its run that were active before it: so many turns later is its own.
@@ -167,17 +169,17 @@ statements! {
         )
         INSERT INTO live
             (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-             pool_slots, waits_pool, token, queued_at, started_at, turn)
+             pool_slots, own_pool, waits_pool, token, queued_at, started_at, turn)
         SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
-               pool, pool_slots, waits_pool,
+               pool, pool_slots, own_pool, waits_pool,
                CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
                CASE WHEN session IS NOT NULL THEN clock_timestamp() END,
                l.ahead + 1 + CASE WHEN l.line > 0 THEN (", first_turns!("$37", "$38", "$39"), ")[l.line] ELSE 0 END
         FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
                     $28::text[], $29::integer[], $30::integer[], $31::bigint[], $33::text[],
-                    $34::integer[], $35::boolean[], $36::integer[], $40::integer[])
+                    $34::integer[], $35::boolean[], $36::integer[], $40::integer[], $42::text[])
              AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-                   pool_slots, waits_pool, ahead, line)
+                   pool_slots, waits_pool, ahead, line, own_pool)
         RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at");
 
     /// The newest end of an instance, which an upstream had failed, becomes a skip.
@@ -311,6 +313,7 @@ impl EngineTx<'_> {
             .bind(priorities)
             .bind(line)
             .bind(column(history, |h| h.rendered.clone()))
+            .bind(column(live, |l| l.own_pool.clone()))
             .fetch_all(&mut *self.tx)
             .await?;
         Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())

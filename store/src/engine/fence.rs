@@ -26,6 +26,8 @@ pub struct LockedRun {
     pub backfill: Option<i64>,
     /// It is not due yet, and does not count for its DAG.
     pub waits: bool,
+    /// A run of another version waits for tasks of it whose ends its own version does not tell of.
+    pub awaited: bool,
 }
 
 /// What names a try: the instance, and who may end it.
@@ -64,17 +66,20 @@ pub struct LiveRow {
     /// `None`: `default_pool`.
     pub pool: Option<String>,
     pub pool_slots: i32,
+    /// One that its task has to itself besides: it takes one slot.
+    pub own_pool: Option<String>,
     /// Scheduled until its pool has room.
     pub waits_pool: bool,
 }
 
 impl LiveRow {
-    /// The pool of which it holds slots, and how many.
-    #[must_use]
-    pub fn holds(&self) -> Option<(&str, i32)> {
+    /// The pools of which it holds slots, and how many.
+    pub fn holds(&self) -> impl Iterator<Item = (&str, i32)> {
         let holds =
             matches!(self.state, TaskState::Queued | TaskState::Running | TaskState::Restarting);
-        self.pool.as_deref().filter(|_| holds).map(|pool| (pool, self.pool_slots))
+        let pool = self.pool.as_deref().map(|pool| (pool, self.pool_slots));
+        let own = self.own_pool.as_deref().map(|pool| (pool, 1));
+        pool.into_iter().chain(own).filter(move |_| holds)
     }
 }
 
@@ -92,6 +97,7 @@ struct LockedRunRow {
     has_resets: bool,
     backfill: Option<i64>,
     waits: bool,
+    awaited: bool,
 }
 
 #[derive(FromRow)]
@@ -114,6 +120,7 @@ pub(super) struct LiveSqlRow {
     started_at: Option<DateTime<Utc>>,
     pool: Option<String>,
     pool_slots: i32,
+    own_pool: Option<String>,
     waits_pool: bool,
 }
 
@@ -122,7 +129,7 @@ statements! {
     Points RUNS_LOCK = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill, r.waits_until IS NOT NULL AS waits
+               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
@@ -132,7 +139,7 @@ statements! {
     Points RUNS_LOCK_FREE = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill, r.waits_until IS NOT NULL AS waits
+               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
@@ -146,7 +153,7 @@ statements! {
         CROSS JOIN LATERAL (
             SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
                    try_number, failed, lost, resets, session, token, queued_at, started_at,
-                   pool, pool_slots, waits_pool
+                   pool, pool_slots, own_pool, waits_pool
             FROM live
             WHERE live.run_key = want.run_key AND live.task = want.task
               AND live.map_index = want.map_index
@@ -159,7 +166,7 @@ statements! {
         CROSS JOIN LATERAL (
             SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
                    try_number, failed, lost, resets, session, token, queued_at, started_at,
-                   pool, pool_slots, waits_pool
+                   pool, pool_slots, own_pool, waits_pool
             FROM live
             WHERE live.run_key = $1 AND live.task = want.task
             ORDER BY live.map_index
@@ -169,7 +176,7 @@ statements! {
     Points LIVE_LOCK_RUN = "
         SELECT 0::bigint AS n, live.ctid::text AS ctid, run_key, task, map_index, state::text AS state,
                priority, queue, try_number, failed, lost, resets, session, token, queued_at, started_at,
-                   pool, pool_slots, waits_pool
+                   pool, pool_slots, own_pool, waits_pool
         FROM live
         WHERE run_key = $1
         ORDER BY task, map_index
@@ -183,7 +190,7 @@ statements! {
         CROSS JOIN LATERAL (
             SELECT live.ctid::text AS ctid, run_key, task, map_index, state::text AS state, priority, queue,
                    try_number, failed, lost, resets, session, token, queued_at, started_at,
-                   pool, pool_slots, waits_pool
+                   pool, pool_slots, own_pool, waits_pool
             FROM live
             WHERE live.run_key = want.run_key AND live.task = want.task
               AND live.map_index = want.map_index AND (live.due_at <= now()) IS TRUE
@@ -319,6 +326,7 @@ impl From<LockedRunRow> for LockedRun {
             has_resets: row.has_resets,
             backfill: row.backfill,
             waits: row.waits,
+            awaited: row.awaited,
         }
     }
 }
@@ -345,6 +353,7 @@ impl From<LiveSqlRow> for LiveRow {
             started_at: row.started_at,
             pool: row.pool,
             pool_slots: row.pool_slots,
+            own_pool: row.own_pool,
             waits_pool: row.waits_pool,
         }
     }

@@ -9,7 +9,7 @@ use super::fence::column;
 use crate::StoreError;
 use crate::statement::statements;
 
-/// What ended upstreams add to one waiting task; `counts.needed` and `counts.setups` are the plan's.
+/// What ended upstreams add to one waiting task; `needed`, `setups` and `guards` are how many it has now.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinAdd {
     pub key: InstanceKey,
@@ -49,7 +49,7 @@ pub(crate) struct JoinSqlRow {
 }
 
 statements! {
-    /// `needed` and `guards` grow when an upstream is expanded.
+    /// `needed`, `setups` and `guards` grow when an upstream is expanded.
     Points JOINS_ADD = "
         INSERT INTO join_state AS j
             (run_key, task, map_index, needed, success, failed, skipped, upstream_failed, removed,
@@ -62,6 +62,7 @@ statements! {
                     $15::integer[], $16::integer[], $17::integer[], $18::integer[])
         ON CONFLICT (run_key, task, map_index) DO UPDATE
         SET needed          = EXCLUDED.needed,
+            setups          = EXCLUDED.setups,
             guards          = EXCLUDED.guards,
             success         = j.success + EXCLUDED.success,
             failed          = j.failed + EXCLUDED.failed,

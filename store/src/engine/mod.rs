@@ -1,7 +1,8 @@
 //! The engine's transactions: they lock runs first, then move rows in sets. What the rows mean is
 //! decided in `subak_core::decide`; nothing is decided here.
 //!
-//! Order of locks: runs (sorted) → live → joins → load of DAGs, of backfills → pools (sorted).
+//! Order of locks: runs (sorted) → live → joins → load of DAGs, of backfills → pools (those of
+//! people, then those of single tasks; sorted).
 
 mod against;
 mod apply;
@@ -27,7 +28,7 @@ pub use fence::{Fence, HeldTry, LiveRow, LockedRun};
 pub(crate) use joins::JoinSqlRow;
 pub use joins::{JoinAdd, JoinRow};
 pub use maps::{MappedRow, Seed};
-pub use past::PastWait;
+pub use past::{PastWait, RunBefore};
 pub use reset::{CurrentTask, Reset};
 pub use tx::{EngineSession, EngineTx};
 

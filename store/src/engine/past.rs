@@ -8,6 +8,15 @@ use super::fence::column;
 use crate::StoreError;
 use crate::statement::statements;
 
+/// The run before a run.
+#[derive(Debug, Clone, Copy)]
+pub struct RunBefore {
+    pub key: RunKey,
+    pub version: i32,
+    /// It tells of the end of every task.
+    pub awaited: bool,
+}
+
 /// A task that waits for the run before its own.
 #[derive(Debug, Clone, Copy)]
 pub struct PastWait {
@@ -51,15 +60,17 @@ statements! {
 
     /// The run before run `$1`: the last one of an earlier logical date; `$2`: manual ones count.
     Points RUN_BEFORE = "
-        SELECT before.run_key, before.version
+        SELECT before.run_key, before.version, before.awaited
         FROM run
         CROSS JOIN LATERAL (
-            SELECT b.run_key, b.version FROM run AS b
+            SELECT b.run_key, b.version, b.awaited FROM run AS b
             WHERE b.dag = run.dag AND b.logical_date < run.logical_date
               AND ($2 OR b.run_type <> 'manual')
             ORDER BY b.logical_date DESC LIMIT 1
         ) AS before
         WHERE run.run_key = $1";
+
+    Points RUN_AWAITED = "UPDATE run SET awaited = true WHERE run_key = $1";
 
     /// Of all runs of an earlier logical date than run `$1`. Asked only of a DAG that has just got a task
     /// which depends on the past.
@@ -121,18 +132,25 @@ impl EngineTx<'_> {
         Ok(())
     }
 
-    /// The run before a run, if it has one, and its version.
+    /// The run before a run, if it has one.
     pub async fn run_before(
         &mut self,
         run: RunKey,
         manual_too: bool,
-    ) -> Result<Option<(RunKey, i32)>, StoreError> {
-        let row: Option<(i64, i32)> = sqlx::query_as(RUN_BEFORE)
+    ) -> Result<Option<RunBefore>, StoreError> {
+        let row: Option<(i64, i32, bool)> = sqlx::query_as(RUN_BEFORE)
             .bind(run.0)
             .bind(manual_too)
             .fetch_optional(&mut *self.tx)
             .await?;
-        Ok(row.map(|(run, version)| (RunKey(run), version)))
+        let before = |(run, version, awaited)| RunBefore { key: RunKey(run), version, awaited };
+        Ok(row.map(before))
+    }
+
+    /// A locked run tells of the end of every task from now on.
+    pub async fn run_awaited(&mut self, run: RunKey) -> Result<(), StoreError> {
+        sqlx::query(RUN_AWAITED).bind(run.0).execute(&mut *self.tx).await?;
+        Ok(())
     }
 
     /// The versions of all runs of an earlier logical date.

@@ -9,7 +9,7 @@ use subak_core::dag::model::Dag;
 use subak_core::state::RunState;
 
 use super::bounds::Bound;
-use super::{Page, TextFilter, from_json, push_within};
+use super::{Page, TextFilter, from_json, page, push_within};
 use crate::{Store, StoreError};
 
 /// A DAG as lists show it.
@@ -269,16 +269,13 @@ impl Store {
         limit: i64,
         offset: i64,
     ) -> Result<Page<ImportError>, StoreError> {
-        let mut query =
-            QueryBuilder::new("SELECT file, message, occurred_at FROM import_error WHERE true");
-        wanted.push(&mut query, "file");
-        query.push(" ORDER BY occurred_at DESC, file LIMIT ").push_bind(limit);
-        query.push(" OFFSET ").push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
-        let mut count = QueryBuilder::new("SELECT count(*) FROM import_error WHERE true");
-        wanted.push(&mut count, "file");
-        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
-        Ok(Page { items, total })
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM import_error WHERE true");
+            wanted.push(query, "file");
+        };
+        let (columns, order) =
+            ("SELECT file, message, occurred_at", "ORDER BY occurred_at DESC, file");
+        page(&self.pool, columns, of, order, (limit, offset)).await
     }
 }
 

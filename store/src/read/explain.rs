@@ -1,16 +1,16 @@
 //! What is known of one task instance and of what it may wait for. Each statement is bounded; together
 //! they are no snapshot: what has just changed may be told of as it was.
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
-use subak_core::decide::{Past, Plan, PlanTask, UpstreamCounts};
+mod rows;
+
+use subak_core::decide::{Past, Plan, PlanTask};
 use subak_core::explain::{
-    COUNT_MOST, DagFacts, EndFacts, Facts, Holder, LiveFacts, OtherFacts, PastFacts, PoolFacts,
-    QueueFacts, RunFacts, WorkerFacts,
+    COUNT_MOST, Facts, OtherFacts, PastFacts, PoolFacts, QueueFacts, WorkerFacts,
 };
 use subak_core::ids::{Instance, InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::TaskState;
 
+use self::rows::{DagAndRunRow, EndRow, HolderRow, LiveRow, WorkerRow};
 use super::RunRecord;
 use crate::engine::JoinSqlRow;
 use crate::{Store, StoreError};
@@ -111,7 +111,7 @@ const OTHERS: &str = "
 const POOL_AHEAD: &str = "
     SELECT count(*) FROM (
         SELECT FROM live l
-        WHERE l.pool = $1 AND l.waits_pool
+        WHERE (l.pool = $1 OR l.own_pool = $1) AND l.waits_pool
           AND (-l.priority, l.turn, l.run_key, l.task, l.map_index) < (
               SELECT -own.priority, own.turn, own.run_key, own.task, own.map_index FROM live own
               WHERE (own.run_key, own.task, own.map_index) = ($2, $3, $4))
@@ -120,12 +120,13 @@ const POOL_AHEAD: &str = "
 
 /// $1 pool, $2 limit.
 const POOL_HOLDERS: &str = "
-    SELECT d.dag_id, r.run_id, t.task_id, l.map_index, l.pool_slots AS slots, l.state::text AS state
+    SELECT d.dag_id, r.run_id, t.task_id, l.map_index,
+           CASE WHEN l.pool = $1 THEN l.pool_slots ELSE 1 END AS slots, l.state::text AS state
     FROM live l
     JOIN run r ON r.run_key = l.run_key
     JOIN dag d ON d.dag = r.dag
     JOIN dag_task t ON t.dag = r.dag AND t.task = l.task
-    WHERE l.pool = $1 AND l.state IN ('queued', 'running', 'restarting')
+    WHERE (l.pool = $1 OR l.own_pool = $1) AND l.state IN ('queued', 'running', 'restarting')
     ORDER BY l.started_at NULLS LAST, l.run_key, l.task, l.map_index
     LIMIT $2";
 
@@ -157,70 +158,6 @@ const RUN_BEFORE: &str = "
               AND ($2 OR b.run_type <> 'manual')
     WHERE r.run_key = $1
     ORDER BY b.logical_date DESC LIMIT 1";
-
-#[derive(sqlx::FromRow)]
-struct DagAndRunRow {
-    is_paused: bool,
-    pause_cause: Option<String>,
-    is_stale: bool,
-    max_active_runs: i32,
-    runs_active: i32,
-    tasks_active: i32,
-    tasks_held: i32,
-    deadline_at: Option<DateTime<Utc>>,
-    run_after: DateTime<Utc>,
-    waits_until: Option<DateTime<Utc>>,
-    cancelled: Option<String>,
-    runs_ahead: i64,
-    rest: bool,
-}
-
-#[derive(sqlx::FromRow)]
-struct LiveRow {
-    state: String,
-    waits_pool: bool,
-    priority: i32,
-    queue: String,
-    try_number: i32,
-    failed: i32,
-    lost: i32,
-    queued_at: DateTime<Utc>,
-    started_at: Option<DateTime<Utc>>,
-    due_at: Option<DateTime<Utc>>,
-    worker: Option<String>,
-    error: Option<String>,
-    held_ahead: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct EndRow {
-    state: String,
-    try_number: i32,
-    started_at: Option<DateTime<Utc>>,
-    ended_at: Option<DateTime<Utc>>,
-    cause: Option<String>,
-    error: Option<String>,
-    exit_code: Option<i32>,
-    worker: Option<String>,
-}
-
-#[derive(sqlx::FromRow)]
-struct HolderRow {
-    dag_id: String,
-    run_id: String,
-    task_id: String,
-    map_index: i32,
-    slots: i32,
-    state: String,
-}
-
-#[derive(sqlx::FromRow)]
-struct WorkerRow {
-    worker: String,
-    queues: Value,
-    draining: bool,
-    busy: i64,
-}
 
 impl Store {
     /// Reads what an explanation of one task instance rests on; `None`: the run's version has no such
@@ -390,12 +327,19 @@ impl Store {
         key: InstanceKey,
         task: &PlanTask,
     ) -> Result<PoolFacts, StoreError> {
-        let name = task.pool.as_deref().unwrap_or_default();
-        let pool: Option<(i32, i32)> =
-            sqlx::query_as("SELECT slots, used FROM pool WHERE name = $1")
-                .bind(name)
-                .fetch_optional(&self.pool)
-                .await?;
+        let (mut name, mut pool) = (task.pool.as_deref().unwrap_or_default(), None);
+        // A task that is limited besides may wait for that alone.
+        for beside in [Some(name), task.own_pool.as_deref()].into_iter().flatten() {
+            let room: Option<(i32, i32)> =
+                sqlx::query_as("SELECT slots, used FROM pool WHERE name = $1")
+                    .bind(beside)
+                    .fetch_optional(&self.pool)
+                    .await?;
+            let is_full = room.is_some_and(|(slots, used)| slots >= 0 && used >= slots);
+            if beside == name || is_full {
+                (name, pool) = (beside, room);
+            }
+        }
         let holders: Vec<HolderRow> = sqlx::query_as(POOL_HOLDERS)
             .bind(name)
             .bind(HOLDERS_MOST)
@@ -455,99 +399,5 @@ impl Around {
         let tasks = task.upstream.iter().copied().chain(guards.map(|guard| guard.no)).collect();
         let by_index = if index.is_none() { Vec::new() } else { task.by_index.clone() };
         Self { tasks, by_index, index }
-    }
-}
-
-impl DagAndRunRow {
-    fn run(&self, run: &RunRecord) -> RunFacts {
-        RunFacts {
-            run_id: run.run_id.clone(),
-            state: run.state,
-            run_type: run.run_type.clone(),
-            triggered_by: run.triggered_by.clone(),
-            triggered_user: run.triggered_user.clone(),
-            cancelled: self.cancelled.clone(),
-            tasks_active: self.tasks_active,
-            tasks_held: self.tasks_held,
-            runs_ahead: self.runs_ahead,
-            deadline_at: self.deadline_at,
-            run_after: self.run_after,
-            waits_until: self.waits_until,
-        }
-    }
-
-    fn into_dag(self) -> DagFacts {
-        DagFacts {
-            is_paused: self.is_paused,
-            pause_cause: self.pause_cause,
-            is_stale: self.is_stale,
-            max_active_runs: self.max_active_runs,
-            runs_active: self.runs_active,
-        }
-    }
-}
-
-impl LiveRow {
-    fn into_facts(self) -> LiveFacts {
-        LiveFacts {
-            state: TaskState::parse(&self.state).unwrap_or(TaskState::Queued),
-            waits_pool: self.waits_pool,
-            priority: self.priority,
-            try_number: self.try_number,
-            failed: self.failed,
-            lost: self.lost,
-            queued_at: self.queued_at,
-            started_at: self.started_at,
-            due_at: self.due_at,
-            worker: self.worker,
-            error: self.error,
-            held_ahead: self.held_ahead,
-        }
-    }
-}
-
-impl EndRow {
-    fn into_facts(self) -> EndFacts {
-        EndFacts {
-            state: TaskState::parse(&self.state).unwrap_or(TaskState::Failed),
-            try_number: self.try_number,
-            started_at: self.started_at,
-            ended_at: self.ended_at,
-            cause: self.cause,
-            error: self.error,
-            exit_code: self.exit_code,
-            worker: self.worker,
-        }
-    }
-}
-
-impl HolderRow {
-    fn into_holder(self) -> Option<Holder> {
-        Some(Holder {
-            dag_id: self.dag_id,
-            run_id: self.run_id,
-            task_id: self.task_id,
-            map_index: MapIndex(self.map_index),
-            slots: self.slots,
-            state: TaskState::parse(&self.state)?,
-        })
-    }
-}
-
-impl WorkerRow {
-    /// Its slots of a queue, if it serves it.
-    fn serving(self, queue: &str) -> Option<WorkerFacts> {
-        let queues = self.queues.as_array()?;
-        let own = queues.iter().find(|it| it["queue"] == queue)?;
-        let slots = own["slots"].as_i64().unwrap_or(0);
-        let Self { worker, draining, busy, .. } = self;
-        Some(WorkerFacts { worker, slots, busy, draining })
-    }
-}
-
-impl JoinSqlRow {
-    fn into_counts(self) -> (UpstreamCounts, bool) {
-        let row = crate::engine::JoinRow::from(self);
-        (row.counts, row.decided)
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Page, TextFilter};
+use super::{Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// A version without its contents.
@@ -55,17 +55,8 @@ impl Store {
             query.push(" FROM dag_version WHERE dag = ").push_bind(dag);
             wanted.push(query, "(version::text || ' ' || file)");
         };
-        let mut query = QueryBuilder::new(
-            "SELECT version, file, created_at,
-                    jsonb_array_length(canonical -> 'tasks')::bigint AS tasks",
-        );
-        of(&mut query);
-        query.push(" ORDER BY version DESC LIMIT ").push_bind(limit);
-        query.push(" OFFSET ").push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
-        let mut count = QueryBuilder::new("SELECT count(*)");
-        of(&mut count);
-        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
-        Ok(Page { items, total })
+        let columns = "SELECT version, file, created_at,
+                    jsonb_array_length(canonical -> 'tasks')::bigint AS tasks";
+        page(&self.pool, columns, of, "ORDER BY version DESC", (limit, offset)).await
     }
 }

@@ -10,6 +10,7 @@ use arrow::json::ReaderBuilder;
 use subak_core::letter::Letter;
 
 use crate::BadRow;
+use crate::own_bytes::{put_back, row_of};
 
 /// Dead letters as rows.
 pub struct Again {
@@ -26,7 +27,8 @@ pub fn rows_again(letters: Vec<Letter>, schema: &SchemaRef) -> Result<Again, Arr
     let lenient = Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()));
     let (mut batches, mut kept, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
     for letter in letters {
-        let row = row(&letter.raw, &lenient).and_then(|row| strict(&row, schema));
+        let row = row(row_of(&letter), &lenient).and_then(|row| put_back(row, &letter));
+        let row = row.and_then(|row| strict(&row, schema));
         match row {
             Ok(row) => {
                 batches.push(row);

@@ -12,6 +12,7 @@ mod exported;
 mod files;
 mod operator;
 mod origin;
+mod own_bytes;
 mod pipeline;
 mod rejected;
 mod text;

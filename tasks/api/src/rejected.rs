@@ -8,6 +8,7 @@ use subak_core::operators::data::OnBadRow;
 use tokio::sync::mpsc::Receiver;
 
 use crate::origin::Origin;
+use crate::own_bytes::OwnBytes;
 use crate::text::rows_text;
 use crate::{BadRow, TaskContext, TaskError};
 
@@ -77,8 +78,9 @@ impl<'a> Rejected<'a> {
     }
 }
 
-/// Returns the dead letters of rows of a batch, each with its reasons and the row as JSON. A row is named
-/// by its record, or by its number in dataset `name`, of which `before` rows came earlier.
+/// Returns the dead letters of rows of a batch, each with its reasons and the record that it was, where the
+/// dataset has that, or else the row as JSON. A row is named by its record, or by its number in dataset
+/// `name`, of which `before` rows came earlier.
 pub fn letters<'a>(
     batch: &RecordBatch,
     rejected: impl IntoIterator<Item = &'a (usize, Vec<String>)>,
@@ -86,8 +88,14 @@ pub fn letters<'a>(
     before: u64,
 ) -> Result<Vec<BadRow>, ArrowError> {
     let origin = Origin::of(batch);
+    let own = OwnBytes::of(batch)?;
+    let columns = own.as_ref().map_or(batch, OwnBytes::rest);
     let letter = |(at, reasons): &(usize, Vec<String>)| {
-        let row = whole_rows(&batch.slice(*at, 1))?.pop().unwrap_or_default();
+        let bytes = own.as_ref().map_or(Ok(None), |own| own.at(*at))?;
+        let (raw, metadata) = match bytes {
+            Some(both) => both,
+            None => (row_text(columns, *at)?.into_bytes(), Value::Null),
+        };
         let record = origin.as_ref().and_then(|origin| origin.at(*at));
         let place = (before + *at as u64 + 1).cast_signed();
         let (source, partition, position) = record.unwrap_or((name, 0, place));
@@ -96,11 +104,17 @@ pub fn letters<'a>(
             partition,
             position,
             reasons: reasons.clone(),
-            raw: row.to_string().into_bytes(),
-            ..BadRow::default()
+            raw,
+            metadata,
+            replay_of: None,
         })
     };
     rejected.into_iter().map(letter).collect()
+}
+
+/// One row as JSON.
+pub(crate) fn row_text(batch: &RecordBatch, at: usize) -> Result<String, ArrowError> {
+    Ok(whole_rows(&batch.slice(at, 1))?.pop().unwrap_or_default().to_string())
 }
 
 /// Returns rows as JSON objects, whole, nulls included.

@@ -24,6 +24,18 @@ pub struct LedgerName {
     pub ledger: String,
 }
 
+impl LedgerName {
+    /// The ledger says what no load has written.
+    fn changed(&self, what: &str) -> TaskError {
+        let Self { target, ledger } = self;
+        TaskError::permanent(format!(
+            "{target}: {what}: somebody has changed {ledger}\
+             \nwhat to do: put back what it was; a restore must bring back rows and ledger of the same \
+             moment"
+        ))
+    }
+}
+
 /// Reads the ledger of a sink again and again.
 #[async_trait]
 pub trait Positions: Send {
@@ -103,16 +115,20 @@ impl RangeRef {
             match place {
                 Place::Next => {}
                 Place::Committed => committed += 1,
-                Place::Behind | Place::Inside => return Err(self.gap(name, partition, position)),
+                Place::Behind => return Err(self.gap(name, partition, position)),
+                Place::Inside => {
+                    let where_it_is = format!("offset {position} of partition {partition}");
+                    return Err(name.changed(&format!("{where_it_is} is in the middle of {self}")));
+                }
             }
         }
         match committed {
             0 => Ok(false),
             all if all == self.partitions.len() => Ok(true),
-            _ => Err(TaskError::permanent(format!(
-                "{}: some partitions of {self} are there and others are not: somebody has changed {}",
-                name.target, name.ledger
-            ))),
+            _ => {
+                Err(name
+                    .changed(&format!("some partitions of {self} are there and others are not")))
+            }
         }
     }
 
@@ -170,5 +186,54 @@ impl RangeRef {
              \nwhat to do: clear the run that read the range before, or trigger the DAG: it reads on \
              from what the ledger says"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::RangePart;
+
+    use super::*;
+
+    fn range() -> RangeRef {
+        let part = |partition, after, to| RangePart { partition, after, from: after, to };
+        RangeRef {
+            range: 1,
+            sequence: 7,
+            dag_id: "drain".to_owned(),
+            task: "read".to_owned(),
+            cluster: "c".to_owned(),
+            topic: "orders".to_owned(),
+            partitions: vec![part(0, 10, 50), part(1, 0, 5)],
+            records: 0,
+            rejected: 0,
+            filtered: 0,
+            connection: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_range_is_in_its_sink_or_comes_next_and_all_else_is_an_error() {
+        let name =
+            LedgerName { target: "db".to_owned(), ledger: "public.subak_offsets".to_owned() };
+        let found = |positions: &[(i32, i64)]| {
+            let found = range().is_committed(&name, &positions.iter().copied().collect());
+            found.map_err(|error| error.message)
+        };
+        assert_eq!(found(&[]), Ok(false));
+        assert_eq!(found(&[(0, 10), (1, 0)]), Ok(false));
+        assert_eq!(found(&[(0, 50), (1, 5)]), Ok(true));
+        assert_eq!(found(&[(0, 90), (1, 5), (2, 3)]), Ok(true));
+        let refused = |positions: &[(i32, i64)], words: &str| {
+            let said = found(positions).unwrap_err();
+            assert!(said.contains(words), "{said}");
+        };
+        let torn = "db: some partitions of range 7 of topic orders (0: 10–50, 1: 0–5) are there and \
+                    others are not: somebody has changed public.subak_offsets";
+        refused(&[(0, 50)], torn);
+        refused(&[(0, 20), (1, 0)], "offset 20 of partition 0 is in the middle of range 7");
+        let gap = "would leave a gap: by public.subak_offsets the next offset of partition 0 is 5, but \
+                   the range begins at 10";
+        refused(&[(0, 5), (1, 0)], gap);
     }
 }

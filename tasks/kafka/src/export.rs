@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use subak_task::{Connection, ExportedLetter, TaskError};
 
+use crate::enqueue::{NotTaken, enqueue};
 use crate::target::{Target, Writer};
 
 /// For the brokers to take what is sent.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a full queue.
-const FULL: Duration = Duration::from_millis(50);
 
 /// A topic that takes dead letters: each a JSON object, under the key of its pipeline and its place.
 pub struct LetterTopic {
@@ -40,19 +38,13 @@ impl LetterTopic {
     pub fn put(&mut self, letters: &[ExportedLetter]) -> Result<(), TaskError> {
         for letter in letters {
             let (key, value) = (letter.key().to_string(), letter.value.to_string());
-            let mut next = BaseRecord::with_opaque_to(&self.topic, 0).key(&key).payload(&value);
-            loop {
-                match self.producer.send(next) {
-                    Ok(()) => break,
-                    Err((error, again)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                        self.producer.poll(FULL);
-                        next = again;
-                    }
-                    Err((error, _)) => {
-                        return Err(self.target.write_failure(&error, &self.producer));
-                    }
-                }
-            }
+            let mut next = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, 0);
+            (next.key, next.payload) = (Some(key.as_bytes()), Some(value.as_bytes()));
+            // Whoever exports ends the process.
+            enqueue(&self.producer, next, || false).map_err(|why| match why {
+                NotTaken::Cancelled => TaskError::cancelled(),
+                NotTaken::Refused(error) => self.target.write_failure(&error, &self.producer),
+            })?;
         }
         let flushed = self.producer.flush(PATIENCE);
         flushed.map_err(|error| self.target.write_failure(&error, &self.producer))?;

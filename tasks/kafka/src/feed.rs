@@ -9,6 +9,7 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use subak_task::{Outgoing, Refused, TaskContext, TaskError, TopicWriter, Topics};
 use tokio_util::sync::CancellationToken;
 
+use crate::enqueue::{NotTaken, enqueue};
 use crate::target::{Target, Writer};
 
 /// Between two looks at what the brokers have.
@@ -86,19 +87,11 @@ impl Topic {
     fn hand_over(&self, number: usize, record: &Outgoing) -> Result<Option<KafkaError>, TaskError> {
         let mut next = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, number);
         (next.key, next.payload) = (record.key.as_deref(), Some(record.value.as_slice()));
-        loop {
-            match self.producer.send(next) {
-                Ok(()) => return Ok(None),
-                Err((error, again)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                    if self.cancel.is_cancelled() {
-                        return Err(TaskError::cancelled());
-                    }
-                    self.producer.poll(LOOK_EVERY);
-                    next = again;
-                }
-                Err((error, _)) if is_the_records_fault(&error) => return Ok(Some(error)),
-                Err((error, _)) => return Err(self.target.write_failure(&error, &self.producer)),
-            }
+        match enqueue(&self.producer, next, || self.cancel.is_cancelled()) {
+            Ok(()) => Ok(None),
+            Err(NotTaken::Cancelled) => Err(TaskError::cancelled()),
+            Err(NotTaken::Refused(error)) if is_the_records_fault(&error) => Ok(Some(error)),
+            Err(NotTaken::Refused(error)) => Err(self.target.write_failure(&error, &self.producer)),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! read already it asks the server and the sinks' ledgers, through the try's context.
 
 mod consume;
+mod enqueue;
 mod export;
 mod failure;
 mod feed;

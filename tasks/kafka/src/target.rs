@@ -188,19 +188,40 @@ impl Target {
 
     /// A producer whose records count only once they are committed.
     pub(crate) fn producer(&self, transactional_id: &str) -> Result<Writer, TaskError> {
+        Lent::new(&self.transactional(transactional_id)).map_err(|error| self.misconfigured(error))
+    }
+
+    /// Ends the transaction of a producer with this id, should one be open: whoever began it cannot
+    /// commit it any more. Blocks.
+    pub(crate) fn end_transaction(
+        &self,
+        transactional_id: &str,
+        patience: Duration,
+    ) -> Result<(), TaskError> {
+        // Not one that was kept: it has begun no transaction, and takes no id anew.
+        let producer: BaseProducer<Heard> = self
+            .transactional(transactional_id)
+            .create_with_context(Heard::default())
+            .map_err(|error| self.misconfigured(error))?;
+        let ended = producer.init_transactions(patience);
+        ended.map_err(|error| failure::task_error(self, &error, producer.context().last()))
+    }
+
+    fn transactional(&self, id: &str) -> ClientConfig {
         let mut config = self.config(&[
             ("queue.buffering.max.kbytes", "32768"),
             ("linger.ms", "20"),
             ("compression.type", "lz4"),
             // What a topic takes its brokers say; here would only be a guess.
             ("message.max.bytes", "67108864"),
-            // As long as brokers allow by default; a try that dies is aborted by the next one at once.
+            // As long as brokers allow by default: a transaction lasts as long as its dataset is read.
+            // One whose writer died is ended by the next try, or by whoever wants its offsets.
             ("transaction.timeout.ms", "900000"),
             // Keys go where Kafka's own clients send them.
             ("partitioner", "murmur2_random"),
         ]);
-        config.set("transactional.id", transactional_id);
-        Lent::new(&config).map_err(|error| self.misconfigured(error))
+        config.set("transactional.id", id);
+        config
     }
 
     /// A producer of records that count at once; a broker keeps each once, whatever it answers.

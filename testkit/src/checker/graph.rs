@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Deserialize;
 
 use super::place;
+use crate::model::{ModelDag, ModelSays, ModelTask};
 
 /// A DAG version: its tasks by number.
 #[derive(Debug)]
@@ -12,6 +13,8 @@ pub(super) struct Graph {
     pub(super) tasks: BTreeMap<i32, Node>,
     /// Tasks of a run that may be active at once.
     pub(super) most_active: Option<i64>,
+    /// Of the schedule's runs only one is the run before.
+    pub(super) catchup: bool,
 }
 
 /// A task.
@@ -19,6 +22,8 @@ pub(super) struct Graph {
 pub(super) struct Node {
     pub(super) id: String,
     pub(super) upstream: Vec<i32>,
+    /// What it waits for besides: setups, or what a teardown comes after.
+    pub(super) guards: Vec<i32>,
     pub(super) rule: String,
     pub(super) is_leaf: bool,
     pub(super) operator: String,
@@ -26,6 +31,13 @@ pub(super) struct Node {
     pub(super) is_guarded: bool,
     pub(super) pool: String,
     pub(super) pool_slots: i32,
+    pub(super) is_setup: bool,
+    pub(super) is_teardown: bool,
+    /// Instances that may be active at once, in all runs and in one.
+    pub(super) most_of_dag: Option<i64>,
+    pub(super) most_of_run: Option<i64>,
+    depends_on_past: bool,
+    pub(super) with_downstream: bool,
     /// A teardown of setups: a cancel does not keep it from running.
     pub(super) cleans_up: bool,
     /// What it is mapped over, if it is.
@@ -53,6 +65,8 @@ struct Canonical {
     tasks: Vec<CanonicalTask>,
     max_active_tasks: Option<i64>,
     #[serde(default)]
+    catchup: bool,
+    #[serde(default)]
     task_groups: HashMap<String, CanonicalGroup>,
 }
 
@@ -72,6 +86,12 @@ struct CanonicalTask {
     teardown: Option<CanonicalTeardown>,
     pool: String,
     pool_slots: i32,
+    max_active_tis_per_dag: Option<i64>,
+    max_active_tis_per_dagrun: Option<i64>,
+    #[serde(default)]
+    depends_on_past: bool,
+    #[serde(default)]
+    wait_for_downstream: bool,
     /// Names and sources.
     expand: Option<Vec<(String, serde_json::Value)>>,
     task_group: Option<String>,
@@ -92,6 +112,16 @@ impl Node {
     /// Whether it is an instance of a mapped task.
     pub(super) fn is_instance(&self) -> bool {
         self.map.as_ref().is_some_and(|map| map.is_expanded)
+    }
+
+    /// Whether only so many of its instances may be active at once.
+    pub(super) fn is_limited(&self) -> bool {
+        self.most_of_dag.is_some() || self.most_of_run.is_some()
+    }
+
+    /// Whether it waits for the run before.
+    pub(super) fn waits_for_past(&self) -> bool {
+        self.depends_on_past || self.with_downstream
     }
 
     /// Whether the server settles it without a worker.
@@ -132,12 +162,19 @@ impl Graph {
             .map(|task| {
                 let node = Node {
                     upstream: task.upstream.iter().map(|up| numbers[up]).collect(),
+                    guards: Vec::new(),
                     rule: task.trigger_rule,
                     is_leaf: ends_run[&numbers[&task.task_id]],
                     operator: task.operator,
                     is_guarded,
                     pool: task.pool,
                     pool_slots: task.pool_slots,
+                    is_setup: task.setup,
+                    is_teardown: task.teardown.is_some(),
+                    most_of_dag: task.max_active_tis_per_dag,
+                    most_of_run: task.max_active_tis_per_dagrun,
+                    depends_on_past: task.depends_on_past,
+                    with_downstream: task.wait_for_downstream,
                     cleans_up: task.teardown.is_some()
                         && task.upstream.iter().any(|up| setups.contains(up)),
                     map: task.expand.map(|sources| Map {
@@ -166,7 +203,10 @@ impl Graph {
                 node.is_leaf = !edges.iter().any(|(up, _)| up == no);
             }
         }
-        Ok(Self { tasks, most_active: dag.max_active_tasks })
+        if is_guarded {
+            guard(&mut tasks);
+        }
+        Ok(Self { tasks, most_active: dag.max_active_tasks, catchup: dag.catchup })
     }
 
     /// Whether some task is mapped.
@@ -190,9 +230,9 @@ impl Graph {
         for (no, node) in &self.tasks {
             let all = instances(*no);
             let follows = |up: &i32| node.group.is_some() && self.tasks[up].group == node.group;
-            let by_index = node.upstream.iter().any(follows);
+            let by_index = node.upstream.iter().chain(&node.guards).any(follows);
             for (index, instance) in all.iter().enumerate() {
-                let upstream = node.upstream.iter().flat_map(|up| {
+                let of = |up: &i32| {
                     let above = instances(*up);
                     match follows(up) && above[0] != *up {
                         // Of a task that is not expanded yet nothing stands below an instance.
@@ -200,8 +240,9 @@ impl Graph {
                         true => above.get(index).copied().into_iter().collect(),
                         false => above,
                     }
-                });
-                let upstream: Vec<i32> = upstream.collect();
+                };
+                let upstream: Vec<i32> = node.upstream.iter().flat_map(of).collect();
+                let guards: Vec<i32> = node.guards.iter().flat_map(of).collect();
                 let is_expanded = *instance != *no;
                 let map = node.map.clone().map(|map| Map {
                     is_decided: known.get(no).is_some_and(|(_, is_decided)| *is_decided),
@@ -209,11 +250,30 @@ impl Graph {
                     by_index,
                     ..map
                 });
-                let node = Node { upstream, map, ..node.clone() };
+                let node = Node { upstream, guards, map, ..node.clone() };
                 tasks.insert(*instance, node);
             }
         }
-        Self { tasks, most_active: self.most_active }
+        Self { tasks, most_active: self.most_active, catchup: self.catchup }
+    }
+}
+
+/// Finds what tasks wait for besides their upstreams.
+fn guard(tasks: &mut BTreeMap<i32, Node>) {
+    let numbers: Vec<i32> = tasks.keys().copied().collect();
+    let place = |no: &i32| numbers.binary_search(no).expect("an upstream is a task of the DAG");
+    let model = |node: &Node| ModelTask {
+        id: node.id.clone(),
+        upstream: node.upstream.iter().map(place).collect(),
+        rule: node.rule.clone(),
+        retries: 0,
+        says: ModelSays::Nothing,
+        setup: node.is_setup,
+        teardown: node.is_teardown.then_some(false),
+    };
+    let model = ModelDag { tasks: tasks.values().map(model).collect(), fail_fast: false };
+    for (node, guards) in tasks.values_mut().zip(model.guards()) {
+        node.guards = guards.into_iter().map(|guard| numbers[guard]).collect();
     }
 }
 

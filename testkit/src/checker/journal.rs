@@ -113,6 +113,7 @@ impl Journal {
         self.check_reported(&notes, snapshot, found);
         check_upstreams(&notes, snapshot, found);
         super::pools::replay(snapshot, &notes, found);
+        super::limits::replay(snapshot, &notes, found);
     }
 
     /// I2: a result that was accepted under a token is one that this token's function gave.

@@ -9,6 +9,7 @@ mod graph;
 pub mod journal;
 mod limits;
 mod order;
+mod past;
 mod pools;
 mod rows;
 mod rules;
@@ -35,7 +36,7 @@ use rows::{RunView, Snapshot};
 /// One broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// `I1` … `I15`.
+    /// `I1` … `I16`.
     pub invariant: &'static str,
     pub what: String,
 }
@@ -70,6 +71,8 @@ pub async fn check(
         }
     }
     pools::check(&snapshot, &mut found);
+    limits::check_tasks(&snapshot, &mut found);
+    past::check(&snapshot, &mut found);
     journal.check(&snapshot, &mut found);
     found.list.sort_unstable();
     Ok(found.list)

@@ -14,10 +14,21 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
         let ended = run.history(task).iter().filter_map(|row| row.started_at);
         let running = run.live(task).and_then(|live| live.started_at);
         let Some(first) = ended.chain(running).min() else { continue };
-        found.add_if(!may_start(run, node, first), "I5", || {
+        let may_start = may_start(run, node, first) && is_let(run, node, first);
+        found.add_if(!may_start, "I5", || {
             format!("{run}, {}: started at {first}, before its upstreams let it", node.id)
         });
     }
+}
+
+/// Whether, by `instant`, everything had ended that guards a task: for all but a teardown, well. A run
+/// that was cleared may have more instances than it had then.
+fn is_let(run: &RunView<'_>, node: &Node, instant: DateTime<Utc>) -> bool {
+    let had_ended = |guard: &i32| {
+        let mut ends = run.current(*guard).filter(|row| row.ended_at <= instant);
+        ends.any(|row| node.is_teardown || row.state == "success")
+    };
+    run.is_cleared() || node.guards.iter().all(had_ended)
 }
 
 /// How it ended first: a branch may have overruled that.

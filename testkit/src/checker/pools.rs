@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Findings;
 use super::journal::Noted;
-use super::rows::Snapshot;
+use super::rows::{Live, Snapshot};
 
 /// Holds the pools' counts against the live rows.
 pub(super) fn check(snapshot: &Snapshot, found: &mut Findings) {
     for pool in &snapshot.pools {
-        let rows = || snapshot.all_live().filter(|row| row.pool.as_deref() == Some(&pool.name));
         let holds = |state: &str| ["queued", "running", "restarting"].contains(&state);
-        let held: i32 = rows().filter(|row| holds(&row.state)).map(|row| row.pool_slots).sum();
+        let slots = |row: &Live| {
+            let is_in = |name: &Option<String>| name.as_deref() == Some(&pool.name);
+            // Of a pool that a task has to itself besides each takes one.
+            if is_in(&row.pool) { row.pool_slots } else { i32::from(is_in(&row.own_pool)) }
+        };
+        let held: i32 = snapshot.all_live().filter(|row| holds(&row.state)).map(slots).sum();
         found.add_if(held != pool.used, "I15", || {
             format!("pool {} counts {} slots, its tasks hold {held}", pool.name, pool.used)
         });

@@ -33,6 +33,8 @@ pub(super) struct RunRow {
     pub(super) run_key: i64,
     pub(super) dag: i32,
     pub(super) version: i32,
+    pub(super) run_type: String,
+    pub(super) logical_date: Option<DateTime<Utc>>,
     pub(super) state: String,
     pub(super) cancelled_at: Option<DateTime<Utc>>,
     pub(super) tasks_open: i32,
@@ -68,6 +70,7 @@ pub(super) struct Live {
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) pool: Option<String>,
     pub(super) pool_slots: i32,
+    pub(super) own_pool: Option<String>,
     pub(super) waits_pool: bool,
 }
 
@@ -130,7 +133,7 @@ impl Snapshot {
 
     async fn read_with(db: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let runs = sqlx::query_as(
-            "SELECT run_key, dag, version, state::text, cancelled_at, tasks_open, tasks_active,
+            "SELECT run_key, dag, version, run_type, logical_date, state::text, cancelled_at, tasks_open, tasks_active,
                     tasks_held, leaves_failed, has_resets
              FROM run ORDER BY run_key",
         );
@@ -144,7 +147,7 @@ impl Snapshot {
         );
         let live = sqlx::query_as(
             "SELECT run_key, task + (map_index + 1) * 100000 AS task, state::text, try_number, token,
-                    started_at, pool, pool_slots, waits_pool
+                    started_at, pool, pool_slots, own_pool, waits_pool
              FROM live",
         );
         let joins = sqlx::query_as(
@@ -268,6 +271,11 @@ impl<'a> RunView<'a> {
     /// The token of the task's last clear.
     pub(super) fn reset(&self, task: i32) -> Option<i64> {
         self.resets.and_then(|rows| rows.get(&task)).map(|reset| reset.token)
+    }
+
+    /// Whether somebody has cleared a task of the run.
+    pub(super) fn is_cleared(&self) -> bool {
+        self.resets.is_some_and(|rows| !rows.is_empty())
     }
 
     /// The final rows that count: later than the task's last clear.

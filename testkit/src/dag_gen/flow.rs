@@ -29,6 +29,16 @@ pub(super) fn add_pools(sample: &mut Sample) {
     }
 }
 
+/// Makes some tasks of a sample setups and teardowns; its own seed decides.
+pub(super) fn add_guards(sample: &mut Sample) {
+    let mut rng = StdRng::seed_from_u64(sample.seed ^ 0x6a4d);
+    for place in 0..sample.dag.tasks.len() {
+        guard(sample, &mut rng, place, 4);
+    }
+    obey(sample);
+    sample.model = ModelDag::from(&sample.dag);
+}
+
 /// Changes some tasks of a sample; its own seed decides.
 pub(super) fn add(sample: &mut Sample) {
     let mut rng = StdRng::seed_from_u64(sample.seed ^ 0xf10);
@@ -44,7 +54,7 @@ pub(super) fn add(sample: &mut Sample) {
     }
     if rng.random_bool(0.4) {
         for &place in places.iter().filter(|place| says[**place] == ModelSays::Nothing) {
-            guard(sample, &mut rng, place);
+            guard(sample, &mut rng, place, 10);
         }
     }
     sample.dag.fail_fast = rng.random_bool(0.1);
@@ -77,10 +87,10 @@ fn short_circuit(sample: &mut Sample, rng: &mut StdRng, place: usize) -> ModelSa
     ModelSays::Stop { everything }
 }
 
-/// Makes the task a setup, or the teardown of an earlier one.
-fn guard(sample: &mut Sample, rng: &mut StdRng, place: usize) {
+/// Makes the task a setup, or the teardown of an earlier one, each once in `of` times.
+fn guard(sample: &mut Sample, rng: &mut StdRng, place: usize, of: i32) {
     let setups = (0..place).filter(|other| sample.dag.tasks[*other].setup).choose(rng);
-    match (rng.random_range(0..10), setups) {
+    match (rng.random_range(0..of), setups) {
         (0, _) => sample.dag.tasks[place].setup = true,
         (1, Some(setup)) => {
             let setup = sample.dag.tasks[setup].task_id.clone();
@@ -95,7 +105,7 @@ fn guard(sample: &mut Sample, rng: &mut StdRng, place: usize) {
 }
 
 /// Sets the rules that Airflow asks for.
-fn obey(sample: &mut Sample) {
+pub(super) fn obey(sample: &mut Sample) {
     let setups: Vec<_> = sample
         .dag
         .tasks

@@ -23,9 +23,7 @@ pub(super) fn add(sample: &mut Sample) {
     sample.feeds = vec![None; sample.dag.tasks.len()];
     let members = group(sample, &mut rng);
     for place in 0..sample.dag.tasks.len() {
-        let is_plain = sample.model.tasks[place].says == ModelSays::Nothing
-            && !sample.dag.tasks[place].setup
-            && sample.dag.tasks[place].teardown.is_none();
+        let is_plain = sample.model.tasks[place].says == ModelSays::Nothing;
         if is_plain && !members.contains(&place) && rng.random_bool(0.3) {
             let expand = expand(sample, &mut rng, place, place);
             let above = expand.tasks().cloned().collect::<Vec<_>>();
@@ -39,13 +37,14 @@ pub(super) fn add(sample: &mut Sample) {
             }
         }
     }
+    // What is mapped over a setup comes right below it.
+    super::flow::obey(sample);
 }
 
 /// Makes some tasks that follow each other a mapped group.
 fn group(sample: &mut Sample, rng: &mut StdRng) -> Vec<usize> {
     let count = sample.dag.tasks.len();
-    let is_flat = sample.dag.tasks.iter().all(|task| !task.setup && task.teardown.is_none());
-    if !is_flat || count < 3 || !rng.random_bool(0.4) {
+    if count < 3 || !rng.random_bool(0.4) {
         return Vec::new();
     }
     let first = rng.random_range(0..count - 1);

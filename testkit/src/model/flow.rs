@@ -53,7 +53,7 @@ impl ModelDag {
     }
 
     /// For each task, what it waits for besides its upstreams.
-    pub(super) fn guards(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn guards(&self) -> Vec<Vec<usize>> {
         if self.tasks.iter().all(|task| !task.setup && task.teardown.is_none()) {
             return vec![Vec::new(); self.tasks.len()];
         }

@@ -42,6 +42,14 @@ pub struct StackOptions {
     pub lease_secs: u64,
 }
 
+impl StackOptions {
+    /// One server, and one worker of four slots.
+    #[must_use]
+    pub fn small(binary: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), servers: 1, workers: 1, slots: Some(4), lease_secs: 30 }
+    }
+}
+
 /// See the module. Every server, and every worker, is known by its place.
 #[derive(Debug)]
 pub struct Stack {

@@ -25,6 +25,23 @@ impl Database {
         row.parse().with_context(|| format!("`{row}`: {sql}"))
     }
 
+    /// Transactions of this database since it was made, also those that only looked.
+    pub async fn transactions(&self) -> anyhow::Result<i64> {
+        // A session tells of its transactions a while after them. Those of the caller do so now, or they
+        // would count as somebody else's later.
+        let mut sessions = Vec::new();
+        while let Some(mut session) = self.0.try_acquire() {
+            sqlx::raw_sql("SELECT pg_stat_force_next_flush()").execute(&mut *session).await?;
+            sessions.push(session);
+        }
+        drop(sessions);
+        self.number(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database
+             WHERE datname = current_database()",
+        )
+        .await
+    }
+
     /// Runs statements.
     pub async fn run(&self, sql: &str) -> anyhow::Result<()> {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))

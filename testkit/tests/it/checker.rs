@@ -132,6 +132,56 @@ async fn more_tasks_at_once_than_a_run_may_have_are_found() {
     assert_eq!(found(&[GOOD, &most(1)], Moment::Under).await, ["I7"]);
 }
 
+/// A second run, of the next day, at the same hours as the first.
+const SECOND: &str = "
+    INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state, run_after,
+                     tasks_open, ended_at)
+    SELECT 2, gen_random_uuid(), dag, 1, 'two', 'manual', 'cli', 'success', now(), 0, now() FROM dag;
+    UPDATE run SET logical_date = timestamptz '2026-01-01' + run_key * interval '1 day';
+    INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets, session,
+                             started_at, ended_at)
+    SELECT 2, task, map_index, token + 100, state, try_number, resets, session, started_at, ended_at
+    FROM try_history;
+";
+
+fn task_has(task: usize, key: &str, value: &str) -> String {
+    format!(
+        "UPDATE dag_version SET canonical = jsonb_set(canonical, '{{tasks,{task},{key}}}', '{value}')"
+    )
+}
+
+#[tokio::test]
+async fn more_instances_at_once_than_a_task_may_have_are_found() {
+    let most = |most: &str| task_has(0, "max_active_tis_per_dag", most);
+    assert_eq!(found(&[GOOD, SECOND, &most("2")], Moment::Under).await, [""; 0]);
+    assert_eq!(found(&[GOOD, SECOND, &most("1")], Moment::Under).await, ["I7"]);
+    let twice = "UPDATE try_history SET try_number = 2 WHERE task = 0;
+                 INSERT INTO try_history (run_key, task, map_index, token, state, try_number, resets,
+                                          session, started_at, ended_at)
+                 VALUES (1, 0, -1, 9, 'up_for_retry', 1, 0, 7, '2026-01-01 10:00', '2026-01-01 10:01')";
+    let of_run = task_has(0, "max_active_tis_per_dagrun", "1");
+    assert_eq!(found(&[GOOD, &of_run], Moment::Under).await, [""; 0]);
+    assert_eq!(found(&[GOOD, &of_run, twice], Moment::Under).await, ["I3", "I7"]);
+}
+
+#[tokio::test]
+async fn a_start_before_the_run_before_let_it_is_found() {
+    let later = |by: &str| {
+        format!(
+            "UPDATE try_history SET started_at = started_at + interval '{by}',
+                                    ended_at = ended_at + interval '{by}' WHERE run_key = 2"
+        )
+    };
+    for (task, key, soon, enough) in
+        [(2, "depends_on_past", "50 s", "1 min"), (0, "wait_for_downstream", "3 min", "4 min")]
+    {
+        let waits = task_has(task, key, "true");
+        let early = found(&[GOOD, SECOND, &waits, &later(soon)], Moment::Under).await;
+        assert_eq!(early, ["I16"], "{key}");
+        assert_eq!(found(&[GOOD, SECOND, &waits, &later(enough)], Moment::Under).await, [""; 0]);
+    }
+}
+
 #[tokio::test]
 async fn a_decision_that_may_be_made_again_is_found() {
     let decided = "UPDATE join_state SET decided = true";
@@ -142,6 +192,42 @@ async fn a_decision_that_may_be_made_again_is_found() {
 async fn a_start_after_the_cancel_is_found() {
     let cancelled = "UPDATE run SET state = 'failed', cancelled_at = '2026-01-01 10:02:30'";
     assert_eq!(found(&[GOOD, cancelled], Moment::Under).await, ["I14"]);
+}
+
+/// Of the same tasks `c` is the teardown of `a`, or comes after the setup `a` and then `b`; `a` failed.
+fn guarded(c: &str, b: &str) -> String {
+    format!(
+        r#"UPDATE dag_version SET canonical = '{{"tasks": [
+            {{"task_id": "a", "operator": "noop", "upstream": [], "trigger_rule": "all_success",
+              "pool": "default_pool", "pool_slots": 1, "setup": true}},
+            {{"task_id": "b", "operator": "noop", "upstream": [{b}], "trigger_rule": "all_success",
+              "pool": "default_pool", "pool_slots": 1}},
+            {{"task_id": "c", "operator": "noop", "pool": "default_pool", "pool_slots": 1, {c}}}
+        ]}}';
+        UPDATE try_history SET state = 'failed' WHERE task = 0;
+        UPDATE try_history SET started_at = '2026-01-01 10:01:30' WHERE task = 1;
+        UPDATE run SET state = 'failed', leaves_failed = 1;"#
+    )
+}
+
+#[tokio::test]
+async fn a_teardown_without_its_setup_is_found() {
+    let teardown = r#""upstream": ["a", "b"], "trigger_rule": "all_done_setup_success",
+                      "teardown": {"on_failure_fail_dagrun": false}"#;
+    let teardown = guarded(teardown, "");
+    assert_eq!(found(&[GOOD, &teardown], Moment::Under).await, ["I6"]);
+    let fell = "UPDATE try_history SET state = 'upstream_failed', session = NULL WHERE task = 2";
+    assert_eq!(found(&[GOOD, &teardown, fell], Moment::Under).await, [""; 0]);
+    let made = "UPDATE try_history SET state = 'success' WHERE task = 0;
+                UPDATE run SET state = 'success', leaves_failed = 0";
+    assert_eq!(found(&[GOOD, &teardown, fell, made], Moment::Under).await, ["I6"]);
+}
+
+#[tokio::test]
+async fn what_started_without_a_setup_further_up_is_found() {
+    let after = guarded(r#""upstream": ["b"], "trigger_rule": "all_success""#, r#""a""#);
+    let leaves = "UPDATE run SET state = 'success', leaves_failed = 0";
+    assert_eq!(found(&[GOOD, &after, leaves], Moment::Under).await, ["I5"]);
 }
 
 mod journal {

@@ -1,6 +1,6 @@
 //! A graph with the states of a run, as markup.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use askama::Template;
 use subak_core::state::TaskState;
@@ -70,7 +70,7 @@ impl GraphView {
     #[must_use]
     pub fn of_newest(
         layout: &Layout,
-        states: &HashMap<String, Option<TaskState>>,
+        states: &BTreeMap<String, Option<TaskState>>,
         href: impl Fn(&str) -> String,
         t: &'static Text,
     ) -> Self {

@@ -303,7 +303,10 @@ impl LocalRun {
             expand.tasks().filter_map(|task| Some((task, self.handed_on(&key(task))?))).collect();
         let item = expand.item(at.map_index.0, &|task| returned.get(task))?;
         let in_group = self.plan.task(at.task).is_some_and(|task| self.plan.is_in_group(task));
-        Ok(if in_group { item.of_group() } else { item })
+        if !in_group {
+            return Ok(item);
+        }
+        item.of_group(|| self.context.clone()).map_err(|error| error.to_string())
     }
 
     /// Cancels the run when its `dagrun_timeout` is over.

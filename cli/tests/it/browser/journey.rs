@@ -71,13 +71,45 @@ fn what_failed_is_found_mended_and_turns_green() {
     browser.click("[data-zoom='1.25']");
     assert!(browser.script(width).as_f64().unwrap() > before * 1.2);
 
+    // Lists renew themselves; what is ticked stays ticked, on its own run.
+    scene.open("/runs?dag=mended");
+    browser.script("window.mark = 3");
+    browser.click("[name=pick][aria-label='mended second']");
+    scene.run("mended", "third");
+    browser.until("document.querySelectorAll('table.picks .badge.s-success').length === 3");
+    let picked =
+        "return [...document.querySelectorAll('[name=pick]:checked')].map(it => it.ariaLabel)";
+    assert_eq!(browser.script(picked), serde_json::json!(["mended second"]));
+    assert_eq!(browser.script("return window.mark"), 3);
+    // What is typed stays, too, and narrows what comes.
+    scene.open("/dags");
+    browser.script("window.mark = 4");
+    scene.fill("[name=name]", "mend");
+    browser.until("document.querySelectorAll('table.dags tbody tr').length === 1");
+    scene.run("mended", "fourth");
+    browser.until("document.querySelectorAll('table.dags .bars a').length === 4");
+    assert_eq!(browser.script("return document.activeElement.value"), "mend");
+    assert_eq!(browser.script("return document.querySelectorAll('table.dags tbody tr').length"), 1);
+    assert_eq!(browser.script("return window.mark"), 4);
+
+    // The timeline of the newest run, and of another one, with the keyboard.
+    scene.open("/dags/mended");
+    browser.tab_to("nav.tabs a[href='/dags/mended/gantt']");
+    browser.press(ENTER);
+    browser.until("document.querySelector('#gantt-run')?.innerText.includes('fourth')");
+    browser.script("document.querySelector('select[name=run]').value = 'second'");
+    browser.tab_to("main form.filter button");
+    browser.press(ENTER);
+    browser.until("document.querySelector('#gantt-run')?.innerText.includes('second')");
+    browser.until("document.querySelectorAll('#run-tasks .c-span rect').length >= 2");
+
     // Several runs at once.
     scene.open("/runs?dag=mended");
     scene.sure();
     browser.click("[data-all=pick]");
     browser.script("document.querySelector('[name=action]').value = 'delete'");
     browser.click(".bulk button");
-    browser.until("document.querySelector('.callout')?.innerText.includes('Done with 2 runs')");
+    browser.until("document.querySelector('.callout')?.innerText.includes('Done with 4 runs')");
     scene.assert_no_complaint();
     scene.end();
 }
@@ -118,6 +150,20 @@ fn data_is_looked_at_and_what_tasks_reach_is_kept() {
     scene.fill("section [name=slots]", "3");
     browser.click("section form button.primary");
     browser.until("document.body.innerText.includes('0 / 3')");
+    // What is opened and typed stays as the list renews itself.
+    browser.click(".pools summary");
+    scene.fill(".pools [name=slots]", "7");
+    browser.script(
+        "fetch('/pools', {method: 'POST', body: new URLSearchParams({name: 'aside', slots: '5'})})",
+    );
+    browser.until("document.body.innerText.includes('0 / 5')");
+    assert_eq!(
+        browser.script(
+            "const it = document.querySelector('#row-warehouse');
+             return [it.querySelector('details').open, it.querySelector('[name=slots]').value]",
+        ),
+        serde_json::json!([true, "7"])
+    );
     scene.open("/variables");
     scene.fill("section [name=key]", "api_token");
     scene.fill("section [name=value]", "hunter2");

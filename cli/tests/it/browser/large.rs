@@ -163,6 +163,7 @@ fn what_is_large_opens_soon_and_stays_smooth() {
         "/dags/thousand",
         "/dags/thousand/grid",
         "/dags/thousand/grid?offset=900",
+        "/dags/thousand/gantt",
         "/dags/thousand/runs/one",
         "/dags/thousand/runs/one?offset=750",
         "/dags/map",

@@ -19,6 +19,7 @@ const PAGES: &[(&str, &str)] = &[
     ("dag", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries"),
     ("dag-unused", "/dags/hostile"),
     ("grid", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries/grid"),
+    ("gantt", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries/gantt"),
     ("trigger", "/dags/greeting/trigger"),
     ("run", "/dags/retail_retention/runs/november"),
     ("run-failed", "/dags/nightly_warehouse_refresh_of_all_regional_subsidiaries/runs/night-3"),

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use subak_testkit::stack::{Database, Stack};
 
-use super::{runs, stack, stack_of, topic};
+use super::{asked, runs, stack, stack_of, topic};
 
 const DAG: &str = "orders";
 
@@ -33,13 +33,6 @@ async fn position(stack: &Stack) -> Result<i64> {
 async fn goes_on(stack: &Stack) -> Result<()> {
     let from = position(stack).await?;
     stack.until("the feed to go on", async || Ok(position(stack).await? > from + 100)).await
-}
-
-/// Runs a command that succeeds.
-async fn asked(stack: &Stack, command: &[&str]) -> Result<()> {
-    let output = stack.subak(command).await?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
 }
 
 /// What is in the topic now: how many records, and that none is missing.

@@ -2,13 +2,14 @@
 
 mod bank;
 mod endless;
+mod idle;
 mod poll;
 mod users;
 mod waiting;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use subak_testkit::kafka::{Broker, broker, topic_name};
 use subak_testkit::stack::{Stack, StackOptions};
 
@@ -30,6 +31,13 @@ async fn stack_of(workers: usize, slots: u32) -> Result<(Stack, &'static Broker)
     .await?;
     stack.add_broker("kafka_main", broker).await?;
     Ok((stack, broker))
+}
+
+/// Runs a command that succeeds.
+async fn asked(stack: &Stack, command: &[&str]) -> Result<()> {
+    let output = stack.subak(command).await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// A DAG file as it is shipped, with these topics in the place of its own.

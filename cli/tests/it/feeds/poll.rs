@@ -1,11 +1,12 @@
-//! `http.poll` remembers when it asked: whoever goes on with it asks no sooner than its interval says.
+//! `http.poll` remembers when it asked: whoever goes on with it asks no sooner than its interval and its limit
+//! say.
 
 use anyhow::{Result, ensure};
 use subak_core::ids::RunKey;
 use subak_testkit::peek;
 use subak_testkit::sinks;
 
-use super::{runs, stack, topic};
+use super::{asked, runs, stack, topic};
 
 const DAG: &str = "poll";
 
@@ -42,8 +43,7 @@ async fn a_poll_goes_on_where_a_killed_or_ended_one_has_left_off() -> Result<()>
     for _ in 0..3 {
         api.next().await?;
     }
-    let paused = stack.subak(&["dags", "pause", DAG]).await?;
-    ensure!(paused.status.success(), "{}", String::from_utf8_lossy(&paused.stderr));
+    asked(&stack, &["dags", "pause", DAG]).await?;
     stack
         .until("the pause", async || Ok(runs(&stack, DAG).await? == ["success", "success"]))
         .await?;
@@ -53,5 +53,37 @@ async fn a_poll_goes_on_where_a_killed_or_ended_one_has_left_off() -> Result<()>
     // One of the try that was killed, and those of the last run: each answer is there once.
     let sent = 1 + polls[1].parse::<usize>()?;
     assert_eq!(broker.records(&topic).await?.len(), sent);
+
+    // An API that wants no rest would be asked again at once, and by the next run, too.
+    api.refuse(&["503 Busy\r\nretry-after: 0"]);
+    let limited = polling(api.port(), &topic, "0.2s, rate_limit: 0.1");
+    stack.replace_dag(DAG, &limited).await?;
+    for (place, why) in
+        ["503 Service Unavailable", "as `rate_limit` allows"].into_iter().enumerate()
+    {
+        asked(&stack, &["dags", "unpause", DAG]).await?;
+        let count = place + 3;
+        stack.until("a run", async || Ok(runs(&stack, DAG).await?.len() == count)).await?;
+        let run = RunKey(metadata.number("SELECT max(run_key) FROM run").await?);
+        let mut rest = 0.0;
+        stack
+            .until("the rest", async || {
+                let log = peek::log_text(&stack.store, run).await?;
+                let said = log.lines().find(|line| line.contains(why));
+                let said = said.and_then(|line| line.split("asking again in ").nth(1));
+                let secs = said.and_then(|said| said.split(' ').next());
+                rest = secs.map_or(Ok(0.0), str::parse::<f64>)?;
+                Ok(secs.is_some())
+            })
+            .await?;
+        ensure!(rest > 1.0, "{rest} s");
+        asked(&stack, &["dags", "pause", DAG]).await?;
+        stack
+            .until("the pause", async || {
+                let runs = runs(&stack, DAG).await?;
+                Ok(runs.len() == count && runs.iter().all(|state| state == "success"))
+            })
+            .await?;
+    }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Everything is killed with `kill -9` while a topic is drained, and all else that can go wrong does: the
 //! tables have what was produced, nothing twice, nothing missing.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -26,8 +28,8 @@ enum Victim {
     Broker,
 }
 
-/// Below the task that reads: a rule, a task that fails now and then, two loads of one range into one
-/// database, and a branch that leads around one of them.
+/// Below the task that reads: a rule, a task that fails now and then, a second topic, two loads of one
+/// range into one database, and a branch that leads around one of them.
 const TASKS: &str = r#"  check:
     operator: validate
     with: {input: '{{ tasks.read.output }}', rules: [{column: id, sql: 'id % 100 <> 50', reason: fifty}]}
@@ -36,6 +38,10 @@ const TASKS: &str = r#"  check:
     depends_on: [read]
     retries: 0
     with: {command: 'exit $((RANDOM % 4 == 0))'}
+  copy:
+    operator: kafka.produce
+    depends_on: [fragile]
+    with: {connection: broker, input: '{{ tasks.check.output }}', topic: COPY, key: id}
   load:
     operator: postgres.load
     depends_on: [fragile]
@@ -77,7 +83,8 @@ async fn drain(kills: usize, seed: u32) -> Result<()> {
     let wanted = Wanted { about: "kills", partitions: 3, consume, defaults, ..Wanted::default() };
     let mut world = World::new(&broker, &wanted).await?;
     world.warehouse.run("CREATE TABLE record_again (LIKE record)").await?;
-    let dag = world.dag(consume, defaults, TASKS);
+    let copy = broker.topic("copy", 2, &[]).await?;
+    let dag = world.dag(consume, defaults, &TASKS.replace("COPY", &copy));
     let dag = dag.replacen("tasks:", "params: {around: false}\ntasks:", 1);
     world.stack.replace_dag(DAG, &dag).await?;
     let mut runs: Vec<(RunKey, String)> = Vec::new();
@@ -108,7 +115,7 @@ async fn drain(kills: usize, seed: u32) -> Result<()> {
     }
     // Runs that failed, or went around, have left their ranges to the next ones.
     let all = i64::try_from(kills)? * WAVE;
-    for _ in 0..60 {
+    for _ in 0..60 + 2 * kills {
         let open = "SELECT id::text FROM topic_range WHERE state = 'open'";
         let open = world.stack.metadata().texts(open).await?;
         if passed(&world).await? == 2 * all && open.is_empty() {
@@ -120,10 +127,8 @@ async fn drain(kills: usize, seed: u32) -> Result<()> {
         }
         world.run().await?;
     }
-    let (passed, logs) = (passed(&world).await?, world.stack.logs());
-    ensure!(passed == 2 * all, "the ledgers are at {passed}, not at {}\n{logs}", 2 * all);
-    let judged = judge(&mut world, all).await;
-    let found = found(&world).await?;
+    let judged = judge(&mut world, all, &broker.records(&copy).await?).await;
+    let (logs, found) = (world.stack.logs(), found(&world).await?);
     judged.with_context(|| format!("{logs}\n{found}"))
 }
 
@@ -202,10 +207,13 @@ async fn at_some_point(world: &World, run: RunKey, rng: &mut StdRng) -> Result<(
         .await
 }
 
-async fn judge(world: &mut World, all: i64) -> Result<()> {
+/// `copies`: keys and values of the second topic.
+async fn judge(world: &mut World, all: i64, copies: &[(String, String)]) -> Result<()> {
     // Of each hundred, one is no JSON, one breaks the rule, and one is a tombstone.
     let (bad, filtered) = (2 * all / BAD_EVERY, all / BAD_EVERY);
     let loaded = all - bad - filtered;
+    let passed = passed(world).await?;
+    ensure!(passed == 2 * all, "the ledgers are at {passed}, not at {}", 2 * all);
     world.check(loaded).await?;
     let differ =
         "SELECT count(*) FROM (SELECT * FROM record EXCEPT SELECT * FROM record_again) AS more";
@@ -214,6 +222,9 @@ async fn judge(world: &mut World, all: i64) -> Result<()> {
         (again, world.number(differ).await?) == (loaded, 0),
         "{again} rows in the second table"
     );
+    let keys: BTreeSet<&str> = copies.iter().map(|(key, _)| key.as_str()).collect();
+    let (wanted, copied) = (usize::try_from(loaded)?, (copies.len(), keys.len()));
+    ensure!(copied == (wanted, wanted), "{copied:?} records and keys in the second topic");
     // Each once: what was rejected again has replaced what was rejected before.
     let letters = "SELECT concat_ws(' ', count(*), count(DISTINCT (partition, position)), count(DISTINCT raw))
                    FROM dead_letter WHERE visible AND state = 'open'";

@@ -1,9 +1,11 @@
 //! What becomes of a range when loads fail, are cleared, or are two.
 
-use anyhow::{Result, ensure};
-use subak_testkit::kafka::{NewRecord, broker};
+use std::path::Path;
 
-use super::world::{DAG, LOAD, Wanted, World, records};
+use anyhow::{Result, ensure};
+use subak_testkit::kafka::{Broker, NewRecord, broker};
+
+use super::world::{DAG, Ended, LOAD, Wanted, World, records};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_range_whose_load_failed_is_read_again_by_the_next_run() -> Result<()> {
@@ -99,6 +101,54 @@ async fn two_sinks_have_a_ledger_each() -> Result<()> {
     Ok(())
 }
 
+/// Another topic, and what both have.
+const JOINED: &str = "  more:
+    operator: kafka.consume
+    with: {connection: broker, topic: OTHER, columns: {id: {path: id, type: bigint}}}
+  joined:
+    operator: transform
+    with:
+      inputs: {a: '{{ tasks.read.output }}', b: '{{ tasks.more.output }}'}
+      sql: SELECT a.id, a.name, a._partition, a._offset FROM a JOIN b ON a.id = b.id
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_of_two_topics_moves_both_ledgers_with_its_rows() -> Result<()> {
+    let broker = broker().await?;
+    let mut world = World::new(broker, &Wanted { about: "joined", ..Wanted::default() }).await?;
+    let other = broker.topic("other", 1, &[]).await?;
+    let load = LOAD.replace("read.output", "joined.output");
+    let tasks = format!("{}{load}", JOINED.replace("OTHER", &other));
+    world.stack.replace_dag(DAG, &world.dag("", "retries: 0", &tasks)).await?;
+    broker.produce(&world.topic, records(0..10)).await?;
+    broker.produce(&other, records(5..20)).await?;
+    // It fails, and the next run reads the same of both.
+    world.warehouse.run("ALTER TABLE record RENAME TO elsewhere").await?;
+    let failed = world.run().await?;
+    ensure!(failed.errors.contains("table `record` does not exist"), "{failed:#?}");
+    world.warehouse.run("ALTER TABLE elsewhere RENAME TO record").await?;
+    broker.produce(&world.topic, records(10..12)).await?;
+    world.succeed().await?;
+    world.check(5).await?;
+    let ledgers = async |world: &World| {
+        let rows = "SELECT consume_task || ':' || next_offset FROM subak_offsets ORDER BY 1";
+        world.warehouse.texts(rows).await
+    };
+    assert_eq!(ledgers(&world).await?, ["more:15", "read:10"]);
+    // Of one there is nothing new: what the other has waits for it.
+    let waits = world.run().await?;
+    let skipped = ["joined skipped", "load skipped", "more skipped", "read success"];
+    ensure!(waits.tasks == skipped, "{waits:#?}");
+    assert_eq!(ledgers(&world).await?, ["more:15", "read:10"]);
+    broker.produce(&other, records(11..30)).await?;
+    world.succeed().await?;
+    world.check(6).await?;
+    assert_eq!(ledgers(&world).await?, ["more:34", "read:12"]);
+    let ranges = world.ranges().await?;
+    ensure!(ranges.iter().all(|state| state == "committed"), "{ranges:?}");
+    Ok(())
+}
+
 /// A task between the reading and the load that waits for a file, and fails if the run is told to.
 const GATED: &str = r#"  gate:
     operator: bash
@@ -115,7 +165,7 @@ const GATED: &str = r#"  gate:
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<()> {
+async fn a_second_range_does_not_overtake_the_first_nor_leave_a_gap() -> Result<()> {
     let broker = broker().await?;
     let mut world = World::new(broker, &Wanted::default()).await?;
     let file = world.stack.folder().join("open");
@@ -123,16 +173,8 @@ async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<
     let dag = world.dag("", "retries: 0", &tasks);
     let dag = dag.replacen("tasks:", "params: {fails: 'false'}\ntasks:", 1);
     world.stack.replace_dag(DAG, &dag).await?;
-    broker.produce(&world.topic, records(0..10)).await?;
-    let (first, _) = world.trigger_with(r#"{"fails": "true"}"#).await?;
-    were_read(&world, 1).await?;
-    broker.produce(&world.topic, records(10..20)).await?;
-    let (second, second_id) = world.trigger().await?;
-    were_read(&world, 2).await?;
     // Its load waits for the first run, however new the ledger is; then nobody has the first range.
-    std::fs::write(&file, "")?;
-    world.stack.ended(first).await?;
-    let ended = world.end_of(second, second_id).await?;
+    let ended = second_of_two(&mut world, broker, &file, 0).await?;
     ensure!(ended.errors.contains("would overtake the range before it"), "{ended:#?}");
     world.check(0).await?;
     // Whoever comes next takes the first range first.
@@ -140,7 +182,36 @@ async fn the_second_range_of_a_new_sink_does_not_overtake_the_first() -> Result<
     world.check(10).await?;
     world.succeed().await?;
     world.check(20).await?;
+    // A ledger that has something says what is missing.
+    std::fs::remove_file(&file)?;
+    let ended = second_of_two(&mut world, broker, &file, 20).await?;
+    let gap = "the next offset of partition 0 is 20, but the range begins at 30";
+    ensure!(ended.errors.contains("would leave a gap"), "{ended:#?}");
+    ensure!(ended.errors.contains(gap), "{ended:#?}");
+    world.check(20).await?;
+    assert_eq!(world.ledger().await?, "0:20");
+    world.succeed().await?;
+    world.succeed().await?;
+    world.check(40).await?;
     world.find_nothing_of(&["gate skipped", "load skipped", "read skipped"]).await
+}
+
+/// Two runs read a range of ten records each, and the first one fails: how the second one ends.
+async fn second_of_two(
+    world: &mut World,
+    broker: &Broker,
+    file: &Path,
+    from: i64,
+) -> Result<Ended> {
+    broker.produce(&world.topic, records(from..from + 10)).await?;
+    let (first, _) = world.trigger_with(r#"{"fails": "true"}"#).await?;
+    were_read(world, from / 10 + 1).await?;
+    broker.produce(&world.topic, records(from + 10..from + 20)).await?;
+    let (second, second_id) = world.trigger().await?;
+    were_read(world, from / 10 + 2).await?;
+    std::fs::write(file, "")?;
+    world.stack.ended(first).await?;
+    world.end_of(second, second_id).await
 }
 
 /// Waits until so many ranges were read.

@@ -2,6 +2,7 @@
 //! where records come from, and how far it is.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Result, ensure};
 use subak_testkit::kafka::{Broker, NewRecord, broker};
@@ -35,20 +36,29 @@ async fn a_task_takes_as_much_as_it_may_and_begins_where_it_is_told() -> Result<
 
 /// A record is taken for 1 KiB until some were read, and then for as much as these had.
 async fn bytes(world: &mut World, broker: &Broker) -> Result<()> {
+    let padded = |ids: Range<i64>, pad: usize| {
+        ids.map(move |id| NewRecord {
+            value: Some(format!(r#"{{"id": {id}, "pad": "{:pad$}"}}"#, "").into()),
+            ..NewRecord::default()
+        })
+    };
     // Each has 200 bytes.
-    let padded = (10..40).map(|id| NewRecord {
-        value: Some(format!(r#"{{"id": {id}, "pad": "{:179}"}}"#, "").into()),
-        ..NewRecord::default()
-    });
-    broker.produce(&world.topic, padded).await?;
+    broker.produce(&world.topic, padded(10..40, 179)).await?;
     for rows in [4, 24, 30] {
         world.succeed().await?;
         world.check(rows).await?;
     }
+    // Ten times as large: so is one range of them, and the next one knows.
+    broker.produce(&world.topic, padded(40..63, 1_979)).await?;
+    for rows in [50, 52, 53] {
+        world.succeed().await?;
+        world.check(rows).await?;
+    }
     world.find_nothing().await?;
-    assert_eq!(world.ledger().await?, "0:30");
+    assert_eq!(world.ledger().await?, "0:53");
     let sizes = "SELECT records || ' ' || bytes FROM topic_range ORDER BY sequence";
-    assert_eq!(world.stack.metadata().texts(sizes).await?, ["4 800", "20 4000", "6 1200"]);
+    let expected = ["4 800", "20 4000", "6 1200", "20 40000", "2 4000", "1 2000"];
+    assert_eq!(world.stack.metadata().texts(sizes).await?, expected);
     Ok(())
 }
 
@@ -59,7 +69,7 @@ async fn observers(world: &World, broker: &Broker) -> Result<()> {
     let group = format!("subak.{installation}.{DAG}.read");
     let told = async || {
         let committed = broker.committed(&group, &world.topic).await?;
-        ensure!(committed == BTreeMap::from([(0, 30)]), "{committed:?}");
+        ensure!(committed == BTreeMap::from([(0, 53)]), "{committed:?}");
         anyhow::Ok(true)
     };
     world.stack.until("the group's offsets", told).await

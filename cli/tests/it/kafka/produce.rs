@@ -103,6 +103,27 @@ async fn a_kept_client_that_may_not_write_any_more_is_replaced() -> Result<()> {
     each_once(&arrived(&world, "all").await?, 30)
 }
 
+/// The moment between the offsets and the end of a transaction is too short to be met by a kill.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_writer_is_gone_holds_nobody_up() -> Result<()> {
+    let mut world = world(&Wanted { about: "raw", ..Wanted::default() }).await?;
+    let (broker, topic) = (broker().await?, world.topic.clone());
+    let installation = world.stack.metadata().texts("SELECT id::text FROM installation").await?;
+    let installation = &installation[0];
+    broker.produce(&topic, records(0..10)).await?;
+    world.succeed().await?;
+    let (writer, group) = (
+        format!("subak.{installation}.{DAG}.write"),
+        format!("subak.{installation}.{DAG}.read.write"),
+    );
+    broker.abandon_offset(&writer, &group, &topic).await?;
+    broker.produce(&topic, records(10..20)).await?;
+    // Of the run's two tasks both want the offsets, the first one first. Neither has a second try.
+    let ended = world.succeed().await?;
+    ensure!(ended.errors.is_empty(), "{}", ended.errors);
+    each_once(&arrived(&world, "all").await?, 20)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_gets_records_at_least_once() -> Result<()> {
     let (broker, other) = (broker().await?, Broker::start().await?);

@@ -11,18 +11,19 @@ use crate::{stderr, stdout};
 const WRONG: &str = "'name [0-9]{1,2}'";
 const RIGHT: &str = "'name [0-9]+'";
 
-/// A check between the topic and the load.
+/// A check between the topic and the load, of rows that have their records beside them.
 fn checked(world: &World, pattern: &str) -> String {
-    checked_into(world, pattern, &LOAD.replace("read.output", "check.output"))
+    let load = LOAD.replace("read.output", "check.output");
+    checked_into(world, "keep_records: true", pattern, &load)
 }
 
 /// A check between the topic and tasks that take what it passes on.
-fn checked_into(world: &World, pattern: &str, below: &str) -> String {
+fn checked_into(world: &World, consume: &str, pattern: &str, below: &str) -> String {
     let check = format!(
         "  check:\n    operator: validate\n    with:\n      input: '{{{{ tasks.read.output }}}}'\n      \
          rules: [{{column: name, matches: {pattern}}}]\n"
     );
-    world.dag("", "retries: 0", &format!("{check}{below}"))
+    world.dag(consume, "retries: 0", &format!("{check}{below}"))
 }
 
 /// Runs `subak deadletters replay … --wait`; returns its exit code, and what it said.
@@ -48,6 +49,10 @@ async fn a_rule_mended_and_214_records_replayed_are_there_once() -> Result<()> {
     world.succeed().await?;
     world.check(100).await?;
     assert_eq!(letters(&world).await?, ["open 214"]);
+    // Each as it was, with what no column has taken of it.
+    let whole = r#"SELECT count(*) FROM dead_letter WHERE convert_from(raw, 'UTF8') =
+                   format('{"id": %s, "n": {"first": "name %s"}, "more": [1, 2]}', position, position)"#;
+    assert_eq!(world.stack.metadata().number(whole).await?, 214);
 
     // Nothing is mended: the record is rejected again, and points to what it was.
     let (code, said) = replay(&world, &["7"]).await?;
@@ -193,7 +198,7 @@ async fn records_go_through_again_into_a_topic_once() -> Result<()> {
             "  write:\n    operator: kafka.produce\n    with: {{connection: broker, topic: {clean}, \
              key: id, input: '{{{{ tasks.check.output }}}}'}}\n"
         );
-        checked_into(&world, pattern, &write)
+        checked_into(&world, "", pattern, &write)
     };
     world.stack.replace_dag(DAG, &into(WRONG)).await?;
     let right = into(RIGHT);

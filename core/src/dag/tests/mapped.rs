@@ -84,7 +84,7 @@ refused! {
         "  up: {operator: noop}\n  a: {operator: bash, expand: {command: \"{{ ti.xcom_pull('up') }}\"}}\n  b: {operator: bash, expand: {command: ['ls {{ ds }}', 'rm {{ params.day }}']}}\n",
     );
     what_cannot_be_mapped: check(
-        "dag_id: a\ndefault_args: {expand: {env: [a]}}\ntask_groups: {g: {expand: {x: [1]}}}\ntasks:\n  a: {operator: branch, expand: {choose: [x, y]}}\n  b: {operator: bash, with: {command: ls}, setup: true, expand: {env: [{A: '1'}]}}\n",
+        "dag_id: a\ndefault_args: {expand: {env: [a]}}\ntask_groups: {g: {expand: {x: [1]}}}\ntasks:\n  a: {operator: branch, expand: {choose: [x, y]}}\n",
     );
     datasets_of_mapped_tasks: tasks(
         "  r: {operator: csv.read, expand: {path: [a, b]}}\n  w: {operator: csv.write, with: {path: c, input: \"{{ tasks.r.output }}\"}}\n",
@@ -103,7 +103,7 @@ fn a_mapped_group_becomes_part_of_its_tasks() {
     let dag = good(
         "dag_id: a
 task_groups:
-  day: {expand: {file: \"{{ ti.xcom_pull('list') }}\", kind: [old, new]}}
+  day: {expand: {file: \"{{ ti.xcom_pull('list') }}\", kind: [old, '{{ ds }}']}}
   inner: {parent: day}
 tasks:
   list: {operator: python, with: {code: 'print(1)'}}
@@ -164,7 +164,14 @@ fn what_a_mapped_group_cannot_be() {
         [
             groups("{g: {expand: [1]}}", "  a: {operator: noop, task_group: g}"),
             groups("{g: {expand: {x: '{{ ds }}'}}}", "  a: {operator: noop, task_group: g}"),
-            groups("{g: {expand: {x: ['{{ ds }}']}}}", "  a: {operator: noop, task_group: g}"),
+            groups(
+                "{g: {expand: {x: ['{{ ds }}', '{{ task.task_id }}']}}}",
+                "  a: {operator: noop, task_group: g}",
+            ),
+            groups(
+                "{g: {expand: {x: {zip: [['{{ ds }}'], \"{{ ti.xcom_pull('b') }}\"]}}}}",
+                "  a: {operator: noop, task_group: g}\n  b: {operator: noop}",
+            ),
             groups(
                 "{g: {expand: {x: \"{{ ti.xcom_pull('g.a') }}\"}}}",
                 "  a: {operator: noop, task_group: g}",
@@ -192,7 +199,6 @@ fn what_a_mapped_group_cannot_be() {
                 "  b: {operator: noop}\n  a: {operator: noop, task_group: g, trigger_rule: always, depends_on: [b]}",
             ),
             groups(one, "  a: {operator: short_circuit, task_group: g, with: {condition: true}}"),
-            groups(one, "  a: {operator: noop, task_group: g, setup: true}"),
             groups(
                 one,
                 "  a: {operator: csv.read, task_group: g, with: {path: a.csv}}\n  b: {operator: csv.write, with: {input: '{{ tasks[\"g.a\"].output }}', path: b.csv}}",

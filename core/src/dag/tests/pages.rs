@@ -91,7 +91,7 @@ fn every_page_is_in_the_index_and_every_file_is_a_page() {
 }
 
 /// The keys of the one object of the schema that has these.
-fn keys_beside(schema: &Value, known: &[&str]) -> Vec<String> {
+pub(super) fn keys_beside(schema: &Value, known: &[&str]) -> Vec<String> {
     let own = schema.get("properties").and_then(Value::as_object);
     if let Some(own) = own.filter(|own| known.iter().all(|key| own.contains_key(*key))) {
         return own.keys().cloned().collect();
@@ -121,6 +121,16 @@ fn in_task(line: &str) -> (String, u32) {
 /// A group with this line.
 fn in_group(line: &str) -> (String, u32) {
     (format!("dag_id: a\ntasks: {{x: {{operator: noop}}}}\ntask_groups:\n  g:\n    {line}\n"), 5)
+}
+
+/// The keys of one of the schema's definitions.
+pub(super) fn keys_of(schema: &Value, name: &str) -> Vec<String> {
+    schema["$defs"][name]["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+/// The key with one letter too many, in the middle.
+fn misspelt(key: &str) -> String {
+    format!("{}q{}", &key[..key.len() / 2], &key[key.len() / 2..])
 }
 
 /// What is wrong on the line.
@@ -155,8 +165,7 @@ fn every_key_is_refused_at_its_place_with_a_page_that_tells_of_it() {
             if !is_named && !["description", "doc_md", "owner"].contains(&key.as_str()) {
                 wrong.push(format!("{key}: {:?} does not tell of it", first.page));
             }
-            // One letter too many, in the middle.
-            let misspelt = format!("{}q{}", &key[..key.len() / 2], &key[key.len() / 2..]);
+            let misspelt = misspelt(key);
             let refused = told(line(&format!("{misspelt}: 1")));
             let meant = format!("did you mean {key:?}?");
             if !refused.iter().any(|it| {
@@ -165,6 +174,71 @@ fn every_key_is_refused_at_its_place_with_a_page_that_tells_of_it() {
                     && it.page == Page::Keys
             }) {
                 wrong.push(format!("{key}: no word of what was meant: {refused:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn keys_of_defaults_and_of_what_lies_in_keys_are_refused_at_their_place() {
+    const TASK: &str = "dag_id: a\ntasks:\n  x:\n    operator: noop\n";
+    const DAG: &str = "dag_id: a\ntasks: {x: {operator: noop}}\n";
+    let schema = schema();
+    let mut wrong = Vec::new();
+    for (name, before, any) in [
+        ("DefaultArgs", format!("{DAG}default_args:\n  "), &[][..]),
+        ("DefaultArgs", format!("{DAG}task_groups:\n  g:\n    default_args:\n      "), &[][..]),
+        ("RawTimetable", format!("{DAG}schedule:\n  "), &[][..]),
+        (
+            "Declaration",
+            format!("{DAG}params:\n  p:\n    "),
+            &["default", "enum", "examples", "items"][..],
+        ),
+        ("RetryRule", format!("{TASK}    retry_policy:\n    - "), &[][..]),
+        ("NoticeKeys", format!("{TASK}    on_failure:\n      "), &[][..]),
+        ("NoticeKeys", format!("{TASK}    on_retry:\n    - "), &[][..]),
+        ("TeardownKeys", format!("{TASK}    teardown:\n      "), &[][..]),
+        ("AssetKeys", format!("{TASK}    outlets:\n    - "), &[][..]),
+    ] {
+        let line = u32::try_from(before.matches('\n').count()).unwrap() + 1;
+        let told = |text: &str| told((format!("{before}{text}\n"), line));
+        for key in keys_of(&schema, name) {
+            if !any.contains(&key.as_str()) && told(&format!("{key}: [[[]]]")).is_empty() {
+                wrong.push(format!("{before}{key}: a wrong value is taken"));
+            }
+            let misspelt = misspelt(&key);
+            let refused = told(&format!("{misspelt}: 1"));
+            let meant = format!("unknown key {misspelt:?}");
+            let near = format!(": did you mean {key:?}?");
+            if !refused.iter().any(|it| it.message.contains(&meant) && it.message.ends_with(&near))
+            {
+                wrong.push(format!("{before}{misspelt}: no word of what was meant: {refused:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_misspelt_argument_of_any_operator_is_told_with_the_one_that_was_meant() {
+    let mut wrong = Vec::new();
+    for operator in crate::operators::OPERATORS {
+        let (name, properties) = (operator.name, operator.with_schema().get("properties"));
+        for key in properties.and_then(Value::as_object).into_iter().flat_map(|it| it.keys()) {
+            let misspelt = misspelt(key);
+            let text = format!(
+                "dag_id: a\ntasks:\n  x:\n    operator: {name}\n    with:\n      {misspelt}: 1\n"
+            );
+            let near = format!(": did you mean {key:?}?");
+            let is_told = |it: &Diagnostic| {
+                it.message.starts_with(&format!("unknown key {misspelt:?}"))
+                    && it.message.ends_with(&near)
+                    && it.page == Page::Arguments
+            };
+            let refused = told((text, 6));
+            if !refused.iter().any(is_told) {
+                wrong.push(format!("{name}, {key}: {refused:?}"));
             }
         }
     }

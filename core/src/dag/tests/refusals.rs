@@ -51,9 +51,6 @@ refused! {
     limits_of_a_task: tasks(
         "  x: {operator: noop, max_active_tis_per_dag: 0, max_active_tis_per_dagrun: many}\n",
     );
-    a_limit_beside_a_pool: check(
-        "dag_id: a\ndefault_args: {pool: mine}\ntasks:\n  y: {operator: noop, max_active_tis_per_dag: 1}\n  z: {operator: noop, pool: default_pool, max_active_tis_per_dag: 1, max_active_tis_per_dagrun: 2}\n",
-    );
     wrong_types: check(
         "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: 1}\n  y: noop\n  z: {operator: 5}\n",
     );

@@ -48,14 +48,22 @@ impl de::Error for Error {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let near = did_you_mean(variant, expected.iter().copied());
-        let near = if near.is_empty() { format!(": use {}", one_of(expected)) } else { near };
-        Self::custom(format!("unknown value {variant:?}{near}"))
+        Self::custom(format!("unknown value {variant:?}{}", near_or_all(variant, expected)))
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(format!("unknown key {field:?}{}", near_or_all(field, expected)))
     }
 
     fn missing_field(field: &'static str) -> Self {
         Self { missing: Some(field), ..Self::custom(format!("{field:?} is missing")) }
     }
+}
+
+/// The word that was meant, or all that there are.
+fn near_or_all(word: &str, known: &[&str]) -> String {
+    let near = did_you_mean(word, known.iter().copied());
+    if near.is_empty() { format!(": use {}", one_of(known)) } else { near }
 }
 
 /// serde's words for types, as people say them.

@@ -17,7 +17,7 @@ use super::error::{Error, one_of};
 use super::node::{Kind, Node};
 use crate::dag::diagnostic::Report;
 use crate::dag::page::Page;
-use crate::dag::suggest::did_you_mean;
+use crate::dag::suggest::{did_you_mean, nearest};
 use crate::template;
 
 /// How to read a struct.
@@ -97,7 +97,7 @@ impl State<'_> {
         let (at, node) = error.place.unwrap_or((root.at, std::ptr::from_ref(root)));
         let is_new = self.failed.borrow_mut().insert(node);
         let given = error.missing.is_some_and(|field| {
-            self.how.required.iter().any(|key| key == field) || left_out(root, node, field)
+            self.how.required.iter().any(|key| key == field) || self.was_there(root, node, field)
         });
         let template = self.how.templates && is_template(root, node);
         // What does not fit together may do so with the value that was left out.
@@ -113,6 +113,21 @@ impl State<'_> {
             self.how.report.error(page, at, message);
         }
         is_new && !std::ptr::eq(node, root)
+    }
+
+    /// Whether the field is not missing at all, but was left out in an earlier round, or is misspelt
+    /// and was told of.
+    fn was_there(&self, root: &Node, map: *const Node, field: &str) -> bool {
+        let mut found = false;
+        root.walk(&mut |node| {
+            if std::ptr::eq(node, map) {
+                found = node.entries().iter().any(|(key, value)| {
+                    key.text == field
+                        || self.is_left_out(value) && nearest(&key.text, [field]).is_some()
+                });
+            }
+        });
+        found
     }
 
     /// Whether something within the node was left out in an earlier round.
@@ -131,17 +146,6 @@ impl State<'_> {
         let failed = self.failed.borrow();
         !failed.is_empty() && failed.contains(&std::ptr::from_ref(node))
     }
-}
-
-/// Whether the field is not missing at all, but was left out in an earlier round.
-fn left_out(root: &Node, map: *const Node, field: &str) -> bool {
-    let mut found = false;
-    root.walk(&mut |node| {
-        if std::ptr::eq(node, map) {
-            found = node.get(field).is_some();
-        }
-    });
-    found
 }
 
 fn is_template(root: &Node, wanted: *const Node) -> bool {
@@ -326,7 +330,12 @@ impl<'de> MapAccess<'de> for Entries<'_, '_> {
         while let Some((key, value)) = self.of.node.entries().get(self.next) {
             let wanted = self.fields.is_none_or(|fields| fields.contains(&key.text.as_str()));
             if wanted && !self.of.state.is_left_out(value) {
-                return seed.deserialize(StrDeserializer::new(&key.text)).map(Some);
+                // A key that is none is told where it stands, and then left out.
+                let place = (key.at, std::ptr::from_ref(value));
+                let known = seed.deserialize(StrDeserializer::<Error>::new(&key.text));
+                return known
+                    .map(Some)
+                    .map_err(|error| Error { place: error.place.or(Some(place)), ..error });
             }
             self.next += 1;
         }

@@ -131,7 +131,8 @@ impl MemoryRun {
         self.open += usize::try_from(count).expect("a length is not negative") - 1;
         look.expanded.push((task.no, count));
         let plan = self.plan.clone();
-        let below = task.downstream.iter().filter_map(|no| plan.task(*no));
+        let below = task.downstream.iter().chain(&task.watchers);
+        let below = below.filter_map(|no| plan.task(*no));
         self.rejudged.extend(below.filter(|to| plan.by_index(task.no, to)).map(|to| to.no));
         let mut shared = self.joins.get(&single).map(|join| join.counts).unwrap_or_default();
         if task.gathers {

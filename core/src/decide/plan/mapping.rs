@@ -81,7 +81,8 @@ impl Plan {
             let Some(task) = self.tasks.get_mut(&no) else { continue };
             if groups.contains_key(&no) {
                 let inside = |up: &&TaskNo| groups.get(up) == Some(&mapping);
-                task.by_index = task.upstream.iter().filter(inside).copied().collect();
+                let above = task.upstream.iter().chain(&task.watches);
+                task.by_index = above.filter(inside).copied().collect();
                 task.gathers = waits_for_one(task.rule);
             }
         }

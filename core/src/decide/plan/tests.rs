@@ -7,6 +7,23 @@ use proptest::prelude::*;
 use super::*;
 use crate::decide::sample::{dag, edges, no, plan, task, tasks};
 
+/// The plan of a DAG that says that its tasks weigh.
+fn weighed(tasks: Vec<Task>) -> Plan {
+    let dag = Dag { says_weights: true, ..dag(tasks) };
+    Plan::numbered_in_order(Arc::new(dag)).unwrap()
+}
+
+#[test]
+fn without_a_word_about_weights_all_tasks_are_equal() {
+    let mut chain = vec![task("a", &[]), task("b", &["a"]), task("c", &["b"])];
+    let weights = |plan: &Plan| -> Vec<i32> { plan.tasks().map(|task| task.priority).collect() };
+    assert_eq!(weights(&plan(chain.clone())), [1, 1, 1]);
+    assert_eq!(weights(&weighed(chain.clone())), [3, 2, 1]);
+    // One word of one task is enough.
+    chain[2].weight_rule = WeightRule::Absolute;
+    assert_eq!(weights(&plan(chain)), [3, 2, 1]);
+}
+
 #[test]
 fn weighs_each_downstream_task_once() {
     let mut diamond = vec![
@@ -49,7 +66,7 @@ fn weights_do_not_overflow() {
 #[test]
 fn a_large_dag_is_weighed_by_its_heaviest_path() {
     let edges: Vec<_> = (0..3_000usize).map(|n| n.checked_sub(1).into_iter().collect()).collect();
-    let plan = plan(tasks(&edges));
+    let plan = weighed(tasks(&edges));
     assert_eq!(plan.task(no(0)).unwrap().priority, 3_000);
     assert_eq!(plan.task(no(2_999)).unwrap().priority, 1);
 }
@@ -99,7 +116,7 @@ proptest! {
 
     #[test]
     fn a_task_weighs_as_much_as_it_and_all_below(edges in edges()) {
-        let plan = plan(tasks(&edges));
+        let plan = weighed(tasks(&edges));
         for task in plan.tasks() {
             let below: BTreeSet<_> = plan.reachable(task.no);
             prop_assert_eq!(task.priority as usize, below.len());

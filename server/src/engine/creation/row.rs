@@ -101,6 +101,7 @@ impl Made for NewRun {
             has_resets: false,
             backfill: self.backfill.map(|(backfill, _)| backfill),
             waits: self.waits_until.is_some(),
+            awaited: false,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subak_core::ids::RunKey;
 use subak_store::OutboxRow;
 use subak_store::engine::EngineTx;
@@ -21,6 +21,9 @@ struct Skips {
 #[derive(Deserialize)]
 struct PastLook {
     run: Option<i64>,
+    /// The run before is of a version that tells of nothing: it is marked first.
+    #[serde(default)]
+    awaits: Option<i64>,
 }
 
 /// A run failed, in a DAG that is paused after so many failed ones in a row.
@@ -79,11 +82,21 @@ async fn begun<'c>(
                 go_on(&mut work, &mut tx, *run, &row.kind, payload).await?;
             }
         }
-        "past" => {
-            for run in keys {
-                work.look_at_past(&mut tx, run).await?;
+        "past" => match serde_json::from_value::<PastLook>(payload)? {
+            PastLook { run, awaits: Some(_) } => {
+                for before in keys {
+                    tx.run_awaited(before).await?;
+                }
+                // What ended before the mark is seen, and what ends after it is told.
+                tx.outbox_put("past", None, row.dag, &json!({ "run": run })).await?;
+                work.after.timer = true;
             }
-        }
+            PastLook { .. } => {
+                for run in keys {
+                    work.look_at_past(&mut tx, run).await?;
+                }
+            }
+        },
         "failed_runs" => failed_runs(&mut tx, row.dag, payload).await?,
         kind => anyhow::bail!("the outbox has a row of unknown kind `{kind}`"),
     }
@@ -123,9 +136,9 @@ async fn runs_of(tx: &mut EngineTx<'_>, row: &OutboxRow) -> anyhow::Result<Vec<R
     if row.kind != "past" {
         return Ok(row.run_key.map(RunKey).into_iter().collect());
     }
-    let PastLook { run } = serde_json::from_value(row.payload.clone())?;
+    let PastLook { run, awaits } = serde_json::from_value(row.payload.clone())?;
     let dag = row.dag.context("a look at the run before names no DAG")?;
-    match run {
+    match awaits.or(run) {
         Some(run) => Ok(vec![RunKey(run)]),
         None => Ok(tx.past_runs(dag).await?),
     }

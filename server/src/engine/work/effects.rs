@@ -305,6 +305,8 @@ impl Work<'_> {
         if work.plan.task(key.task).is_some_and(|task| task.is_leaf) {
             work.locked.leaves_failed -= 1;
         }
+        // A skip lets the next run go on.
+        work.is_past |= work.tells_of(key.task);
         let ended = Ended::new(key.instance(), FinalState::Skipped);
         work.ended.push(Ended { overruled: true, ..ended });
         self.touched.insert(key);

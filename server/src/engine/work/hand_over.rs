@@ -93,6 +93,7 @@ impl Work<'_> {
                 session,
                 pool: pool.map(str::to_owned),
                 pool_slots: planned.pool_slots,
+                own_pool: planned.own_pool.as_deref().map(str::to_owned),
                 waits_pool,
                 ahead,
             });

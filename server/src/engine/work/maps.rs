@@ -109,9 +109,17 @@ impl Maps {
         row.verdict.get_or_insert(TaskState::Skipped);
     }
 
-    /// Nothing of any task is made any more.
-    pub(super) fn give_up_all(&mut self) {
-        let all: Vec<TaskNo> = self.shape.known().map(|(task, _)| task).collect();
+    /// Cleared instances of a group's task are judged by themselves again, though all of it was given up.
+    pub(super) fn judge_again(&mut self, task: TaskNo) {
+        if let Some(row) = self.rows.get_mut(&task).filter(|row| !row.again.is_empty()) {
+            row.verdict = None;
+        }
+    }
+
+    /// Nothing of any task is made any more, but of these.
+    pub(super) fn give_up_all_but(&mut self, kept: &BTreeSet<TaskNo>) {
+        let known = self.shape.known().map(|(task, _)| task);
+        let all: Vec<TaskNo> = known.filter(|task| !kept.contains(task)).collect();
         all.into_iter().for_each(|task| self.give_up(task));
     }
 
@@ -207,9 +215,9 @@ impl Work<'_> {
         self.runs.get(&run).map(|work| work.maps.shape.clone()).unwrap_or_default()
     }
 
-    /// No instance of a run is made any more: it is cancelled.
-    pub(in crate::engine) fn give_up_maps(&mut self, run: RunKey) {
-        self.run(run).maps.give_up_all();
+    /// No instance of a run is made any more but of these tasks: it is cancelled.
+    pub(in crate::engine) fn give_up_maps(&mut self, run: RunKey, kept: &BTreeSet<TaskNo>) {
+        self.run(run).maps.give_up_all_but(kept);
     }
 
     /// The upstreams of a mapped task let it run; it may have to wait for the run before.
@@ -245,7 +253,8 @@ impl Work<'_> {
                     let down = plan.task(*down).filter(|down| down.by_index.contains(&task.no));
                     down.is_some_and(|down| work.maps.shape.instances(down.no).is_none())
                 };
-                if task.counts_each_index() || task.downstream.iter().any(follows) {
+                let mut below = task.downstream.iter().chain(&task.watchers);
+                if task.counts_each_index() || below.any(follows) {
                     // Counters are kept index by index from now on.
                     work.rebuild = true;
                 }
@@ -383,9 +392,10 @@ impl RunWork {
         self.maps.let_run(task, count);
     }
 
-    /// Whether instances of mapped tasks are made now.
+    /// Whether instances of mapped tasks are made now; after a cancel those of teardowns, for the others
+    /// were given up.
     fn makes_instances(&self) -> bool {
-        let goes_on = self.locked.state == RunState::Running && !self.locked.cancelled;
+        let goes_on = self.locked.state == RunState::Running && !self.is_given_up();
         self.plan.has_maps() && goes_on && !self.pending.holds
     }
 }

@@ -75,12 +75,10 @@ impl Work<'_> {
         };
         let work = self.run(run);
         work.locked.tasks_open -= i32::from(before.is_none());
-        if let Some(task) = work.plan.task(task) {
-            if task.is_leaf {
-                work.locked.leaves_failed += failed(state) - before.map_or(0, failed);
-            }
-            work.is_past |= task.is_past;
+        if work.plan.task(task).is_some_and(|task| task.is_leaf) {
+            work.locked.leaves_failed += failed(state) - before.map_or(0, failed);
         }
+        work.is_past |= work.tells_of(task);
         self.after.changed.insert(run);
     }
 }

@@ -239,7 +239,7 @@ impl<'e> Work<'e> {
                 if now.state == RunState::Failed && most > 0 {
                     failed.push((now.dag, most));
                 }
-                if work.plan.waits_for_past() {
+                if work.tells_the_next() {
                     ended.push((now.dag, now.key));
                 }
             }

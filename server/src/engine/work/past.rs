@@ -58,14 +58,15 @@ impl Work<'_> {
         // With catchup Airflow reckons by the schedule's runs only.
         let before = tx.run_before(run, !plan.dag.catchup).await?;
         let past = match before {
-            Some((before, version)) => {
-                let had = self.core.caches.plan(dag, version).await?;
-                let good = ended_well(tx, before, &needed(&plan, &waits)).await?;
+            Some(before) => {
+                let had = self.core.caches.plan(dag, before.version).await?;
+                let good = ended_well(tx, before.key, &needed(&plan, &waits)).await?;
                 let firsts = self.firsts(tx, run, &had, &waits).await?;
-                Some(RunBefore { good, had, firsts })
+                Some(Standing { good, had, firsts })
             }
             None => None,
         };
+        let needed = needed(&plan, &waits);
         let asked: BTreeSet<TaskNo> = waits.iter().map(|wait| wait.key.task).collect();
         let now = tx.tasks_current(run, Some(&Vec::from_iter(asked))).await?;
         let over: BTreeSet<Instance> = now
@@ -78,7 +79,7 @@ impl Work<'_> {
             // Whoever works the run out anew lets them wait again.
             return Ok(());
         }
-        let mut gone = Vec::new();
+        let (count, mut gone) = (waits.len(), Vec::new());
         for wait in waits.into_iter().filter(|wait| !pending.skips.contains(&wait.key.task)) {
             let (at, tries, resets) = (wait.key.instance(), wait.tries, wait.resets);
             let may_run = past.as_ref().is_none_or(|past| lets_run(&plan, at.task, past));
@@ -92,6 +93,17 @@ impl Work<'_> {
                     false => self.task_runs(run, Ready { at, tries, resets })?,
                 }
             }
+        }
+        if let (Some(before), Some(past)) = (before, &past)
+            && gone.len() < count
+            && !before.awaited
+            && !needed.iter().all(|no| past.tells_of(*no))
+        {
+            // By its own version it would not tell of these ends: it is marked, in a transaction that
+            // locks it, and then looked at once more.
+            let payload = json!({ "run": run.0, "awaits": before.key.0 });
+            tx.outbox_put("past", None, Some(dag), &payload).await?;
+            self.after.timer = true;
         }
         Ok(tx.past_gone(dag, run, &gone).await?)
     }
@@ -164,8 +176,8 @@ async fn ended_well(
     Ok(good.into_iter().filter(all).map(|(task, _)| task).collect())
 }
 
-/// The run before a run.
-struct RunBefore {
+/// How the run before stands.
+struct Standing {
     /// Those of the tasks that are asked for which have ended well.
     good: BTreeSet<TaskNo>,
     /// Its version.
@@ -174,10 +186,17 @@ struct RunBefore {
     firsts: BTreeSet<TaskNo>,
 }
 
+impl Standing {
+    /// Whether its own version has the end of a task told; one that it does not have never ends.
+    fn tells_of(&self, task: TaskNo) -> bool {
+        self.had.task(task).is_none_or(|task| task.is_past)
+    }
+}
+
 /// Whether the run before lets a task run. A task that it did not have does not run, as in Airflow, unless
 /// it says so (`ignore_first_depends_on_past`) and no run at all had it; one below it that the run before did
 /// not have does not count.
-fn lets_run(plan: &Plan, task: TaskNo, before: &RunBefore) -> bool {
+fn lets_run(plan: &Plan, task: TaskNo, before: &Standing) -> bool {
     let Some(task) = plan.task(task) else { return false };
     if before.firsts.contains(&task.no) {
         return true;

@@ -16,7 +16,7 @@ impl Work<'_> {
 
     /// A locked live row holds no slots any more.
     pub(in crate::engine) fn give_up_slots(&mut self, row: &LiveRow) {
-        if let Some((pool, slots)) = row.holds() {
+        for (pool, slots) in row.holds() {
             *self.pools.entry(pool.to_owned()).or_default() += slots;
         }
     }

@@ -68,8 +68,10 @@ impl Work<'_> {
         let work = self.run(run);
         let plan = work.plan.clone();
         plan.tasks().filter(|it| it.waits_as_one()).for_each(|it| work.maps.wait_again(it.no));
+        let apart = plan.tasks().filter(|it| it.counts_each_index());
+        apart.for_each(|it| work.maps.judge_again(it.no));
         // What is settled here the next run may wait for.
-        work.is_past |= plan.waits_for_past();
+        work.is_past |= work.tells_the_next();
         let work = &self.runs[&run];
         let decided = work.maps.decided();
         let standing = Standing {

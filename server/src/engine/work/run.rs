@@ -90,8 +90,18 @@ impl RunWork {
         // Of a mapped task all have to end; which are left is counted anew after a clear.
         let map = self.maps.shape.of(at.task);
         let all = self.locked.has_resets || map.instances.is_none_or(|count| map.ended >= count);
-        self.is_past |= all && planned.is_some_and(|task| task.is_past);
+        self.is_past |= all && self.tells_of(at.task);
         self.ended.push(Ended::new(at, state));
+    }
+
+    /// Whether the next run may wait for the end of a task.
+    pub(super) fn tells_of(&self, task: TaskNo) -> bool {
+        self.locked.awaited || self.plan.task(task).is_some_and(|task| task.is_past)
+    }
+
+    /// Whether the next run may wait for something of this one.
+    pub(super) fn tells_the_next(&self) -> bool {
+        self.locked.awaited || self.plan.waits_for_past()
     }
 
     /// Whether the DAG has teardowns that a cancel lets go on.

@@ -7,9 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 use subak_core::decide::TryEnd;
 use subak_proto::Assignment;
-use subak_server::engine::{
-    EmbeddedWorker, EngineConfig, Outcome, Told, TryReport, XComReport, fence,
-};
+use subak_server::engine::{EmbeddedWorker, Outcome, Told, TryReport, XComReport, fence};
 use subak_server::{Server, ServerConfig};
 use subak_store::access::Role;
 use tokio::process::Command;
@@ -17,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::surface::site::log;
-use crate::world::{LEASE, key};
+use crate::world::{LEASE, key, whole_server};
 
 const USER: &str = "ana";
 const PASSWORD: &str = "correct horse battery";
@@ -50,20 +48,10 @@ impl Served {
         std::fs::write(dags.path().join("idle.yaml"), idle)?;
         std::fs::write(dags.path().join("broken.yaml"), "dag_id: [")?;
         let store = subak_testkit::postgres::database().await?.store;
-        let engine = EngineConfig {
-            server: "served".to_owned(),
-            lease: LEASE,
-            keep_days: 30,
-            answer_within: EngineConfig::ANSWER_WITHIN,
-            traces: subak_server::engine::Traces::default(),
-        };
         let config = ServerConfig {
-            engine,
             http: Some("127.0.0.1:0".parse()?),
-            https: false,
-            oidc: None,
-            workers: Vec::new(),
             dags: Some(dags.path().to_owned()),
+            ..whole_server("served", LEASE)
         };
         let password = secrecy::SecretString::from(PASSWORD);
         store.user_create(USER, Some(&password), Role::Admin).await?;

@@ -11,15 +11,16 @@ use super::site::{Answer, Sender, Site, request};
 use super::steady;
 
 /// Status and body, as a snapshot shows them.
-fn shown(answer: &Answer) -> Value {
+pub(super) fn shown(answer: &Answer) -> Value {
     json!({ "status": answer.status.as_u16(), "body": steady::json(answer.json()) })
 }
 
 macro_rules! check {
     ($name:literal, $answer:expr) => {
-        insta::assert_json_snapshot!($name, shown(&$answer));
+        insta::assert_json_snapshot!($name, $crate::surface::answers::shown(&$answer));
     };
 }
+pub(super) use check;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn anybody_may_ask_for_version_and_health_and_a_token() -> anyhow::Result<()> {
@@ -87,6 +88,10 @@ async fn a_folder_that_cannot_be_read_has_no_beat_and_a_silent_database_is_unhea
         it["latest_dag_processor_heartbeat"].as_str().unwrap().parse().unwrap()
     };
     assert!(beat(&second) > beat(&first), "{first} {second}");
+    // People see it on the first page.
+    let viewer = site.browser(Role::Viewer).await?;
+    let home = site.get(&viewer, "/").await?.text();
+    assert!(home.contains("all parse · the folder is watched, read <time "), "{home}");
     std::fs::remove_dir(&files)?;
     folder.look().await.unwrap_err();
     assert_eq!(health().await?["dag_processor"], second);
@@ -357,91 +362,6 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
     let whole = site.get(&viewer, &format!("{log}?full_content=true")).await?;
     assert_eq!(whole.header("content-type"), "application/json");
     assert_eq!(whole.json(), site.get(&viewer, &log).await?.json());
-    site.world.close().await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters() -> anyhow::Result<()> {
-    let site = Site::with_runs().await?;
-    let viewer = site.program(Role::Viewer).await?;
-    let letters = "/api/v2/deadLetters";
-    check!("letters", site.get(&viewer, letters).await?);
-    let of_run =
-        format!("{letters}?dag_id=shop&dag_run_id=good&task_id=extract&state=open&limit=1");
-    check!("letters-of-run", site.get(&viewer, &of_run).await?);
-    check!("letters-bad-state", site.get(&viewer, &format!("{letters}?state=lost")).await?);
-    check!("letters-no-dag", site.get(&viewer, &format!("{letters}?dag_id=none")).await?);
-    // A reason is looked for as it is read, not as JSON or a pattern spells it.
-    for (reason, found) in [("%22many%22", 1), ("E-MAIL", 1), ("%25", 0), ("never", 0)] {
-        let page = site.get(&viewer, &format!("{letters}?reason={reason}")).await?.json();
-        assert_eq!(page["total_entries"], found, "{reason}: {page}");
-    }
-    let none = site.get(&viewer, &format!("{letters}?dag_run_id=bad")).await?.json();
-    assert_eq!(none["total_entries"], 0);
-
-    let topic = site.get(&viewer, &format!("{letters}/1")).await?;
-    assert!(!topic.text().contains("hunter2"));
-    check!("letter-of-topic", topic);
-    check!("letter-bytes", site.get(&viewer, &format!("{letters}/3")).await?);
-    // One that was not accepted is none.
-    check!("letter-hidden", site.get(&viewer, &format!("{letters}/2")).await?);
-    for wrong in ["99", "x", "-1", "99999999999999999999"] {
-        let answer = site.get(&viewer, &format!("{letters}/{wrong}")).await?;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{wrong}");
-    }
-
-    let user = site.program(Role::User).await?;
-    let replay = async |body: Value| {
-        site.json(&user, Method::POST, &format!("{letters}/replay"), &body).await
-    };
-    check!("replay-of-all", replay(json!({})).await?);
-    check!("replay-of-none", replay(json!({"dead_letter_ids": [99]})).await?);
-    check!("replay-refused", replay(json!({"dag_id": "shop", "task_id": "extract"})).await?);
-    let wrong = replay(json!({"dead_letter_id": 1})).await?;
-    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
-    site.world.close().await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_are_dismissed_by_people_who_say_which() -> anyhow::Result<()> {
-    let site = Site::with_runs().await?;
-    let (user, letters) = (site.program(Role::User).await?, "/api/v2/deadLetters");
-    let post = async |what: &str, body: Value| {
-        site.json(&user, Method::POST, &format!("{letters}/{what}"), &body).await
-    };
-    assert_eq!(post("dismiss", json!({})).await?.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let chosen = json!({"dag_id": "shop", "dag_run_id": "good", "reason": "e-mail"});
-    assert_eq!(post("dismiss", chosen.clone()).await?.json(), json!({"dead_letters": 1}));
-    let again = post("dismiss", chosen).await?;
-    assert_eq!(again.status, StatusCode::CONFLICT);
-    let said = "nothing is open to be dismissed: 1 dismissed already";
-    assert_eq!(again.json()["detail"], said);
-    let replayed = post("replay", json!({"dead_letter_ids": [1]})).await?;
-    assert_eq!(replayed.json()["detail"], "nothing is open to be replayed: 1 dismissed");
-
-    // On the page, one of them.
-    let browser = site.browser(Role::User).await?;
-    let dismiss = async |form: &'static str| -> anyhow::Result<Answer> {
-        let mut asked = request(&browser, &Method::POST, "/dead-letters/dismiss", &[])?;
-        let kind = "application/x-www-form-urlencoded".parse()?;
-        asked.headers_mut().insert("content-type", kind);
-        *asked.body_mut() = form.into();
-        Answer::read(site.send(asked).await?).await
-    };
-    let nothing_named = "dag=&run=&task=+&reason=";
-    assert_eq!(dismiss(nothing_named).await?.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert!(site.get(&browser, "/dead-letters/3").await?.text().contains("/dismiss\""));
-    assert_eq!(dismiss("id=3").await?.header("location"), "/dead-letters/3");
-    assert!(!site.get(&browser, "/dead-letters/3").await?.text().contains("/dismiss\""));
-
-    // One that was not accepted is none, and the other one is as it was.
-    let states = site.get(&user, letters).await?.json();
-    let states: Vec<_> = states["dead_letters"].as_array().unwrap().iter().collect();
-    let states: Vec<_> = states.iter().map(|it| it["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["open", "dismissed", "dismissed"]);
-    let records = peek::audit(&site.world.store).await?;
-    let told = records.iter().filter(|(event, _)| event == "dismiss_dead_letters").count();
-    assert_eq!(told, 2, "{records:?}");
     site.world.close().await
 }
 

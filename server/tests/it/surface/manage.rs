@@ -137,6 +137,12 @@ params:
   day: {type: string, format: date, default: '2026-01-02'}
   since: {type: string, format: date-time, default: '2026-01-02T12:00:00+07:00'}
   code: {type: string, pattern: '^[A-Z]+$', default: ABC}
+  at: {type: string, format: time, default: '16:30:00', section: When & where}
+  shops: {type: array, items: {type: string}, default: [a, b], section: When & where}
+  size: {enum: [s, l], default: s, values_display: {l: Large}}
+  mail: {type: [string, 'null'], format: email, default: null, examples: [ops@b.org]}
+  limits: {type: object, additionalProperties: {type: integer}, default: {a: 1}}
+  fixed: {type: boolean, const: true, default: true}
 tasks: {t: {operator: noop}}
 ";
 
@@ -153,9 +159,17 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
         "type=\"date\" id=\"param.day\" name=\"param.day\" value=\"2026-01-02\"",
         "name=\"param.since\" value=\"2026-01-02T05:00:00\"",
         "pattern=\".*(?:^[A-Z]+$).*\"",
+        "<fieldset><legend>When &#38; where</legend>",
+        "type=\"time\" step=\"1\" id=\"param.at\" name=\"param.at\" value=\"16:30:00\"",
+        "spellcheck=\"false\">a\nb</textarea>",
+        "<option selected>s</option><option value=\"l\">Large</option>",
+        "<datalist id=\"param.mail.proposals\"><option value=\"ops@b.org\">",
+        "spellcheck=\"false\">{&#34;a&#34;:1}</textarea>",
     ] {
         assert!(form.contains(part), "{part}: {form}");
     }
+    super::markup::assert_harmless("/dags/form/trigger", &form);
+    assert!(!form.contains("param.fixed"), "nobody is asked for it: {form}");
     let conf = async |body: &str| -> anyhow::Result<serde_json::Value> {
         let sent = post(&site, &user, "/dags/form/runs", body).await?;
         assert_eq!(sent.status, StatusCode::SEE_OTHER, "{body}: {}", sent.text());
@@ -166,12 +180,15 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
     };
     // As it stands there is nothing to say.
     let as_is = "param.most=5&param.least=&param.dry=&param.day=2026-01-02\
-                 &param.since=2026-01-02T05%3A00&param.code=ABC";
+                 &param.since=2026-01-02T05%3A00&param.code=ABC&param.at=16%3A30&param.mail=\
+                 &param.shops=a%0D%0Ab&param.size=s&param.limits=%7B%22a%22%3A1%7D";
     assert_eq!(conf(as_is).await?, json!({}));
     let changed = "param.most=&param.least=0.75&param.dry=true&param.day=2026-02-03\
-                   &param.since=2026-02-03T04%3A05&param.code=XYZ";
+                   &param.since=2026-02-03T04%3A05&param.code=XYZ&param.at=07%3A05\
+                   &param.shops=c%0D%0Ad+e%0D%0A&param.size=l";
     let expected = json!({"most": null, "least": 0.75, "dry": true, "day": "2026-02-03",
-                          "since": "2026-02-03T04:05:00Z", "code": "XYZ"});
+                          "since": "2026-02-03T04:05:00Z", "code": "XYZ", "at": "07:05:00",
+                          "shops": ["c", "d e"], "size": "l"});
     assert_eq!(conf(changed).await?, expected);
     // The next form remembers, and what is null is empty.
     let form = site.get(&user, "/dags/form/trigger").await?.text();
@@ -184,7 +201,12 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
         assert!(form.contains(part), "{part}: {form}");
     }
     // What the schema refuses says why, with what was filled in.
-    for (body, why) in [("param.most=12", "at most 9"), ("param.code=abc", "does not match")] {
+    for (body, why) in [
+        ("param.most=12", "at most 9"),
+        ("param.code=abc", "does not match"),
+        ("param.mail=ops", "is not valid email"),
+        ("param.limits=%7B%22a%22%3A%22b%22%7D", "want integer"),
+    ] {
         let refused = post(&site, &user, "/dags/form/runs", body).await?;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(refused.text().contains(why), "{}", refused.text());

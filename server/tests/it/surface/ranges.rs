@@ -7,41 +7,23 @@ use subak_testkit::peek;
 
 use super::audit::events;
 use super::site::Site;
-
-const DRAIN: &str = "
-dag_id: drain
-tasks:
-  read:
-    operator: kafka.consume
-    with: {connection: broker, topic: orders, columns: {id: id}}
-  load:
-    operator: postgres.load
-    with: {connection: shop, input: '{{ tasks.read.output }}', table: record, mode: upsert, key: [id]}
-";
+use crate::drained::{DRAIN, ranges};
 
 /// The first range is loaded, the second one was not read yet. Of partition 1 nothing was read, and of
 /// partition 2 records were lost.
 const RANGES: &str = r#"
-INSERT INTO topic_range (dag, task, sequence, cluster, topic, partitions, has_gap, sinks, committed,
-                         state, run_key, records, rejected, filtered, loaded)
-SELECT k.dag, k.task, v.sequence, 'c-1', 'orders', v.partitions::jsonb, false, '{load}', v.committed::text[],
-       v.state, 0, v.records, v.rejected, v.filtered, v.loaded::jsonb
-FROM dag_task k
-CROSS JOIN (VALUES
     (1, '[{"partition": 0, "after": 0, "from": 0, "to": 100, "last": {"offset": 99, "timestamp": 1, "hash": 2}},
           {"partition": 1, "after": 7, "from": 7, "to": 7},
           {"partition": 2, "after": 3, "from": 5, "to": 5}]',
-     '{load}', 'committed', 98, 3, 5, '{"load": 90}'),
-    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', NULL, NULL, NULL, '{}')
-) AS v (sequence, partitions, committed, state, records, rejected, filtered, loaded)
-WHERE k.task_id = 'read'
+     '{load}', 'committed', 0, 98, 3, 5, '{"load": 90}'),
+    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', 0, NULL, NULL, NULL, '{}')
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::Result<()> {
     let site = Site::new().await?;
     site.world.dags(DRAIN).await?;
-    peek::meddle(&site.world.store, RANGES).await?;
+    peek::meddle(&site.world.store, &ranges(RANGES)).await?;
     let op = site.program(Role::Op).await?;
     let listed = site.get(&op, "/api/v2/ranges?dag_id=drain").await?.json();
     let of = |sequence: i64| {

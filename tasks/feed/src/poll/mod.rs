@@ -23,11 +23,14 @@ const STATE: &str = "poll";
 /// `http.poll`: asks and sends until it is stopped.
 pub(crate) struct HttpPollOperator;
 
-/// What is remembered between runs.
+/// What is remembered between tries and runs, in milliseconds since 1970.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Checkpoint {
-    /// When the last answer was asked for, in milliseconds since 1970.
+    /// When the last answer was asked for.
     polled_ms: u64,
+    /// When something was asked last, answered or not, where requests are limited.
+    #[serde(default)]
+    asked_ms: u64,
 }
 
 impl Operator for HttpPollOperator {
@@ -38,7 +41,11 @@ impl Operator for HttpPollOperator {
         let client = Client::new(&params, ctx)?;
         let topic =
             ctx.topics.open(&params.connection, &params.topic, params.partitions, ctx).await?;
-        Poll { params, ctx, client, topic, polls: 0, records: 0, bytes: 0, rejected: 0 }.run().await
+        let noted = ctx.state.get(STATE).await?.unwrap_or_default();
+        let noted = serde_json::from_value(noted).unwrap_or_default();
+        let poll =
+            Poll { params, ctx, client, topic, noted, polls: 0, records: 0, bytes: 0, rejected: 0 };
+        poll.run().await
     }
 }
 
@@ -47,6 +54,7 @@ struct Poll<'c> {
     ctx: &'c TaskContext,
     client: Client,
     topic: Box<dyn TopicWriter>,
+    noted: Checkpoint,
     polls: u64,
     records: u64,
     bytes: u64,
@@ -58,13 +66,10 @@ impl Poll<'_> {
         let life = Life::new(self.ctx);
         let began = Instant::now();
         let mut failed = 0;
-        let left = self.left_of_interval().await?;
+        let (left, why) = self.left();
         if !left.is_zero() {
-            self.ctx.log(format!(
-                "{} was asked less than an interval ago: asking again in {:.1} s",
-                self.client,
-                left.as_secs_f64()
-            ));
+            let shown = left.as_secs_f64();
+            self.ctx.log(format!("{} {why}: asking again in {shown:.1} s", self.client));
         }
         let mut next = began + left;
         while life.sleep_until(next).await? == Next::GoOn {
@@ -75,7 +80,7 @@ impl Poll<'_> {
                         self.ctx.log(format!("{} answers again", self.client));
                     }
                     failed = 0;
-                    next = now + self.params.interval.0;
+                    next = now + self.params.interval.0.max(self.apart());
                 }
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again { why, after }) => {
@@ -85,10 +90,10 @@ impl Poll<'_> {
                             "{why}, {failed} times in a row"
                         )));
                     }
-                    let wait = after.unwrap_or_else(|| self.backoff(failed));
-                    let shown = wait.as_secs_f64();
+                    let rest = after.unwrap_or_else(|| self.backoff(failed));
+                    next = (Instant::now() + rest).max(now + self.apart());
+                    let shown = next.saturating_duration_since(Instant::now()).as_secs_f64();
                     self.ctx.log(format!("{why}: asking again in {shown:.1} s"));
-                    next = Instant::now() + wait;
                 }
             }
             // Dead letters are seen when the try has ended.
@@ -103,12 +108,26 @@ impl Poll<'_> {
         Ok(TaskOutput { value: Some(value), rows_rejected: rejected, ..TaskOutput::default() })
     }
 
-    /// How long a former run's last poll is not yet an interval ago.
-    async fn left_of_interval(&self) -> Result<Duration, TaskError> {
-        let state = self.ctx.state.get(STATE).await?.unwrap_or_default();
-        let last: Checkpoint = serde_json::from_value(state).unwrap_or_default();
-        let since = Duration::from_millis(now_ms().saturating_sub(last.polled_ms));
-        Ok(self.params.interval.0.saturating_sub(since))
+    /// How long the last request of a former try or run holds up the next one, and why.
+    fn left(&self) -> (Duration, &'static str) {
+        let since = |then_ms: u64| Duration::from_millis(now_ms().saturating_sub(then_ms));
+        let interval = self.params.interval.0.saturating_sub(since(self.noted.polled_ms));
+        let limit = self.apart().saturating_sub(since(self.noted.asked_ms));
+        if limit > interval {
+            (limit, "was asked as often as `rate_limit` allows")
+        } else {
+            (interval, "was asked less than an interval ago")
+        }
+    }
+
+    /// How far two requests are apart at least.
+    fn apart(&self) -> Duration {
+        let limit = self.params.rate_limit;
+        limit.map_or(Duration::ZERO, |a_minute| Duration::from_secs_f64(60.0 / a_minute))
+    }
+
+    async fn note(&self) -> Result<(), Failure> {
+        self.ctx.state.put(STATE, &json!(self.noted)).await.map_err(Failure::Final)
     }
 
     /// Twice as long after each failure, with a share drawn from the clock so that pollers part.
@@ -120,6 +139,10 @@ impl Poll<'_> {
     /// Asks once, and sends what was answered.
     async fn poll(&mut self, began: Instant) -> Result<(), Failure> {
         let polled_ms = now_ms();
+        if self.params.rate_limit.is_some() {
+            self.noted.asked_ms = polled_ms;
+            self.note().await?;
+        }
         let asking = self.client.ask();
         let body = self.ctx.cancel.run_until_cancelled(asking).await;
         let body = body.unwrap_or_else(|| Err(Failure::Final(TaskError::cancelled())))?;
@@ -132,8 +155,8 @@ impl Poll<'_> {
         self.records += (count - refused.len()) as u64;
         self.bytes += bytes as u64;
         self.reject(refused).await.map_err(Failure::Final)?;
-        let checkpoint = json!(Checkpoint { polled_ms });
-        self.ctx.state.put(STATE, &checkpoint).await.map_err(Failure::Final)?;
+        self.noted.polled_ms = polled_ms;
+        self.note().await?;
         let rate = self.records as f64 / began.elapsed().as_secs_f64().max(1.0);
         self.ctx.progress.progress(
             self.records,

@@ -16,6 +16,10 @@ use crate::target::{Client, Target};
 /// For one answer of a broker.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// After this, offsets that are held back are so by a transaction whose writer is gone: all of its records
+/// have arrived before it touches them, and what is left takes a moment.
+const HELD_BACK: Duration = Duration::from_secs(5);
+
 /// Between two questions while groups are on their way to another broker.
 const MOVING: Duration = Duration::from_millis(100);
 
@@ -26,6 +30,8 @@ pub(crate) struct KafkaLedgers;
 #[derive(Clone)]
 pub(super) struct Group {
     pub(super) name: String,
+    /// The transactional id with which its offsets are moved.
+    writer: String,
     target: Target,
     pub(super) client: Arc<Client>,
     topic: LedgerTopic,
@@ -43,8 +49,15 @@ impl Group {
     ) -> Result<Self, TaskError> {
         let id = &ctx.identity;
         let name = format!("subak.{}.{}.{}.{sink}", id.installation, id.dag_id, topic.consume_task);
-        let client = Arc::new(target.consumer(&name)?);
-        Ok(Self { name, target: target.clone(), client, topic: topic.clone(), replay: None })
+        let (client, writer) = (Arc::new(target.consumer(&name)?), writer(ctx, sink));
+        Ok(Self {
+            name,
+            writer,
+            target: target.clone(),
+            client,
+            topic: topic.clone(),
+            replay: None,
+        })
     }
 
     /// That of a replay: dead letters have no topic whose offsets could be committed. So each replay has
@@ -61,30 +74,30 @@ impl Group {
             "subak.{}.{}.{task}.{}.replay.{sequence}",
             id.installation, id.dag_id, id.task_id
         );
-        let client = Arc::new(target.consumer(&name)?);
+        let (client, writer) = (Arc::new(target.consumer(&name)?), writer(ctx, &id.task_id));
         let partition = range.partitions.first().map_or(0, |part| part.partition);
         let replay = Some((written.to_owned(), partition));
-        Ok(Self { name, target: target.clone(), client, topic: range.ledger_topic(), replay })
+        let topic = range.ledger_topic();
+        Ok(Self { name, writer, target: target.clone(), client, topic, replay })
     }
 
     /// The next offset by partition; a partition that was never committed, or long ago, has none.
-    /// Waits for transactions that are being committed. Blocks.
+    /// Waits for transactions that are being committed, and ends one whose writer is gone: brokers would
+    /// keep it open, and hold the offsets back, for a quarter of an hour. Blocks.
     pub(super) fn committed(&self) -> Result<BTreeMap<i32, i64>, TaskError> {
         let failure = |error| self.target.failure(&error, &self.client);
         let wanted = self.wanted()?;
         if wanted.count() == 0 {
             return Ok(BTreeMap::new());
         }
-        let until = Instant::now() + PATIENCE;
-        let committed = loop {
-            match self.client.committed_offsets(wanted.clone(), PATIENCE) {
-                // A cluster that was just started has to settle where groups are kept.
-                Err(error) if is_moving(&error) && Instant::now() < until => {
-                    std::thread::sleep(MOVING);
-                }
-                answer => break answer.map_err(failure)?,
+        let committed = match self.ask(&wanted, HELD_BACK) {
+            Err(error) if is_unanswered(&error) => {
+                self.end_transaction()?;
+                self.ask(&wanted, PATIENCE)
             }
+            answer => answer,
         };
+        let committed = committed.map_err(failure)?;
         let elements = committed.elements();
         let offsets = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), offset)),
@@ -93,6 +106,37 @@ impl Group {
         Ok(match &self.replay {
             None => offsets.collect(),
             Some((_, own)) => offsets.map(|(_, offset)| (*own, offset)).collect(),
+        })
+    }
+
+    fn ask(
+        &self,
+        wanted: &TopicPartitionList,
+        patience: Duration,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.client.committed_offsets(wanted.clone(), patience) {
+                // A cluster that was just started has to settle where groups are kept.
+                Err(error) if is_moving(&error) && Instant::now() < until => {
+                    std::thread::sleep(MOVING);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn end_transaction(&self) -> Result<(), TaskError> {
+        tracing::info!(group = self.name, "ending the transaction that holds offsets back");
+        self.target.end_transaction(&self.writer, PATIENCE).map_err(|error| {
+            let message = format!(
+                "the offsets of group {} were not told within {} s, and the transaction that may hold \
+                 them back could not be ended: {}",
+                self.name,
+                HELD_BACK.as_secs(),
+                error.message
+            );
+            TaskError { message, ..error }
         })
     }
 
@@ -153,6 +197,17 @@ impl Group {
             self.target, self.topic.topic
         )))
     }
+}
+
+/// The transactional id of the task `sink`. The same for every try and run that moves the same offsets, so
+/// that of two only the later one can commit.
+pub(super) fn writer(ctx: &TaskContext, sink: &str) -> String {
+    let id = &ctx.identity;
+    format!("subak.{}.{}.{sink}", id.installation, id.dag_id)
+}
+
+fn is_unanswered(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut)
 }
 
 /// Whether the broker that keeps the group is only not known yet.

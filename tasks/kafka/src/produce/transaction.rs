@@ -5,20 +5,20 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use subak_core::letter::REPLAY_CLUSTER;
 use subak_task::TaskError;
 use tokio::sync::mpsc::Receiver;
 
+use super::ledger::{Group, writer};
 use super::values::{Record, Values};
-use super::{Batches, Group, Produce};
+use super::{Batches, Produce};
+use crate::enqueue::{NotTaken, enqueue};
 use crate::target::Writer;
 
 /// For one answer of the brokers; a commit waits for all records.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a full queue.
-const FULL: Duration = Duration::from_millis(50);
 /// Records between two looks at what was delivered.
 const LOOK_EVERY: u64 = 1_000;
 
@@ -129,11 +129,10 @@ impl Produce {
         Ok(Written::Now(records))
     }
 
-    /// The same for every try and run that moves the same offsets, so that of two only the later one
-    /// can commit; without a range the run's own.
+    /// Without a range it is the run's own: nothing tells of two which is the later one.
     fn transactional_id(&self) -> String {
         let id = &self.ctx.identity;
-        let sink = format!("subak.{}.{}.{}", id.installation, id.dag_id, id.task_id);
+        let sink = writer(&self.ctx, &id.task_id);
         match self.ranges.is_empty() {
             false => sink,
             true => format!("{sink}.{}.{}", id.run_uuid, id.map_index),
@@ -192,29 +191,20 @@ impl Produce {
     fn send(&self, producer: &Writer, record: Record<'_>, row: u64) -> Result<(), TaskError> {
         let mut next = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.params.topic, 0);
         (next.key, next.payload) = (record.key, record.value);
-        loop {
-            match producer.send(next) {
-                Ok(()) => return Ok(()),
-                Err((error, again)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                    if self.ctx.cancel.is_cancelled() {
-                        return Err(TaskError::cancelled());
-                    }
-                    producer.poll(FULL);
-                    next = again;
-                }
-                Err((error, refused)) => {
-                    let bytes = refused.payload.map_or(0, <[u8]>::len);
-                    let failure = self.target.write_failure(&error, producer);
-                    let message = format!("row {row} ({bytes} bytes): {}", failure.message);
-                    return Err(TaskError { message, ..failure });
-                }
-            }
-        }
+        enqueue(producer, next, || self.ctx.cancel.is_cancelled()).map_err(|why| {
+            let NotTaken::Refused(error) = why else { return TaskError::cancelled() };
+            let bytes = record.value.map_or(0, <[u8]>::len);
+            let failure = self.target.write_failure(&error, producer);
+            let message = format!("row {row} ({bytes} bytes): {}", failure.message);
+            TaskError { message, ..failure }
+        })
     }
 
     /// Commits the records with the offsets behind the ranges.
     fn commit(&self, producer: &Writer, groups: &[Group]) -> Result<(), TaskError> {
         let failure = |error: KafkaError| self.target.write_failure(&error, producer);
+        // Once the transaction has offsets, others who want them wait for its end.
+        producer.flush(PATIENCE).map_err(failure)?;
         for (range, group) in self.ranges.iter().zip(groups) {
             let offsets = group.ends(range).map_err(failure)?;
             let member = group.client.group_metadata().ok_or_else(|| {

@@ -21,7 +21,7 @@ pub(super) struct Metadata {
     headers: StringBuilder,
 }
 
-/// The columns, in the order of [`METADATA`].
+/// The columns, in the order of [`METADATA`], but for the records' own bytes.
 pub(super) fn fields() -> Vec<Field> {
     let types = [
         (DataType::Utf8, false),

@@ -13,7 +13,7 @@ use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use subak_core::json_schema::JsonSchema;
 use subak_core::operators::data::DataType;
-use subak_core::operators::kafka::{KafkaConsume, RecordFormat, WHOLE_RECORD};
+use subak_core::operators::kafka::{KafkaConsume, OWN_BYTES, RecordFormat, WHOLE_RECORD};
 use subak_task::{FileAccess, TaskError};
 use subak_tasks_csv::{ColumnBuilder, CsvColumn};
 
@@ -33,6 +33,8 @@ pub(crate) struct Rows {
     fields: Fields,
     raw: Option<BinaryBuilder>,
     metadata: Metadata,
+    /// The records' own bytes, where they are kept beside the columns.
+    own: Option<BinaryBuilder>,
     /// What a JSON record must match.
     schema_of_records: Option<JsonSchema>,
     rows: usize,
@@ -88,6 +90,10 @@ impl Rows {
             BinaryBuilder::new()
         });
         all.extend(metadata::fields());
+        let own = (params.keep_records && raw.is_none()).then(|| {
+            all.push(Field::new(OWN_BYTES, ArrowType::Binary, true));
+            BinaryBuilder::new()
+        });
         Ok(Self {
             schema: Arc::new(Schema::new(all)),
             builders: kinds.iter().map(|kind| ColumnBuilder::new(kind, BATCH_ROWS)).collect(),
@@ -95,6 +101,7 @@ impl Rows {
             fields,
             raw,
             metadata: Metadata::new(&params.topic),
+            own,
             schema_of_records: params
                 .schema
                 .as_ref()
@@ -134,6 +141,7 @@ impl Rows {
         };
         if matches!(taken, Taken::Row) {
             self.metadata.push(record);
+            self.own.iter_mut().for_each(|own| own.append_option(payload));
             self.rows += 1;
             self.bytes += record.bytes();
         }
@@ -190,6 +198,7 @@ impl Rows {
         }
         arrays.extend(self.raw.iter_mut().map(|raw| Arc::new(raw.finish()) as ArrayRef));
         arrays.extend(self.metadata.finish(self.rows));
+        arrays.extend(self.own.iter_mut().map(|own| Arc::new(own.finish()) as ArrayRef));
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         (self.rows, self.bytes) = (0, 0);
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)

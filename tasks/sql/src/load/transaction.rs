@@ -57,8 +57,9 @@ impl Load<'_> {
             rows_filtered: (copied.read - copied.rejected - copied.written).max(0),
             earlier: None,
         };
+        // Deliberately wrong, and for long enough that a kill falls in between.
         #[cfg(feature = "mutate")]
-        self.execute(db, "COMMIT; BEGIN".to_owned()).await?;
+        self.execute(db, "COMMIT; BEGIN; SELECT pg_sleep(0.5)".to_owned()).await?;
         for range in &self.ranges {
             self.offsets.advance_in_tx(db, range).await?;
         }

@@ -162,6 +162,23 @@ impl Fleet {
         self.router.with(run, |route| route.receiver.take()).expect("asked once for each run")
     }
 
+    /// Lets the run's assignments arrive where those of other runs do.
+    pub(super) fn gather(&self, run: RunKey, into: &UnboundedSender<Held>) {
+        self.router.with(run, |route| {
+            route.sender = into.clone();
+            let mut early = route.receiver.take().expect("asked once for each run");
+            while let Ok(held) = early.try_recv() {
+                into.send(held).expect("somebody takes them");
+            }
+        });
+    }
+
+    /// Deletes a run that has ended, and what workers noted of it.
+    pub(super) async fn delete(&self, engine: &Engine, run: RunKey) {
+        engine.run_delete(run, "test").await.unwrap();
+        self.router.journal.lock().unwrap().retain(|entry| entry.run_key != run.0);
+    }
+
     /// Reports the end of a try and notes it as a worker would.
     pub(super) async fn report(&self, engine: &Engine, held: &Held, outcome: Outcome) -> Answer {
         self.end(held);
@@ -261,12 +278,13 @@ impl Fleet {
     }
 
     /// Everything that the database has of a run, told with a failure.
-    async fn rows(&self, run: RunKey) -> String {
+    pub(super) async fn rows(&self, run: RunKey) -> String {
         let rows: Vec<String> = sqlx::query_scalar(
             "SELECT 'run ' || to_jsonb(r)::text FROM run r WHERE run_key = $1
              UNION ALL SELECT 'live ' || to_jsonb(l)::text FROM live l WHERE run_key = $1
              UNION ALL SELECT 'join ' || to_jsonb(j)::text FROM join_state j WHERE run_key = $1
              UNION ALL SELECT 'mapped ' || to_jsonb(m)::text FROM mapped m WHERE run_key = $1
+             UNION ALL SELECT 'waits ' || to_jsonb(p)::text FROM past_wait p WHERE run_key = $1
              UNION ALL SELECT 'outbox ' || to_jsonb(o)::text FROM outbox o WHERE run_key = $1
              UNION ALL SELECT format('ended %s[%s] #%s %s', task, map_index, try_number, state)
                        FROM try_history WHERE run_key = $1

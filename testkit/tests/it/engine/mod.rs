@@ -1,5 +1,6 @@
 //! The engine on real PostgreSQL: four servers at once, against the model and the checker.
 
+mod beside;
 mod eager;
 mod exact;
 mod fleet;
@@ -8,6 +9,7 @@ mod maps;
 mod past;
 mod racing;
 mod scenarios;
+mod setups;
 mod vectors;
 
 use futures::StreamExt;
@@ -55,7 +57,14 @@ async fn play(fleet: &Fleet, seed: u64) {
         racing::play(fleet, &sample.in_pools().mapped(), 3).await;
     } else if seed % 4 == 1 {
         let base = Shape { max_tasks: 24, limited: false };
-        mapped::play(fleet, &Sample::new(seed, base).mapped()).await;
+        let sample = match seed % 8 {
+            1 => Sample::new(seed, base),
+            _ => Sample::with_guards(seed, base),
+        };
+        mapped::play(fleet, &sample.mapped()).await;
+    } else if seed % 8 == 2 {
+        let base = Shape { max_tasks: 12, limited: true };
+        beside::play(fleet, &Sample::with_flow(seed, base).in_pools().mapped().beside()).await;
     }
     if seed.is_multiple_of(3) {
         racing::play(fleet, &sample, 2).await;

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use subak_core::ids::{Instance, RunKey};
 use subak_server::engine::{Answer, CancelError, Engine, Outcome};
 use subak_testkit::dag_gen::Sample;
+use subak_testkit::model::TryEnd;
 use tokio::time::timeout;
 
 use super::exact::{number, outcome};
@@ -51,7 +52,8 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
         let Some(held) = next else { continue };
         seen.push(held.instance());
         let engine = fleet.engines.choose(&mut rng).unwrap();
-        acts.push(Act::Report(held).perform(fleet, engine, sample, run));
+        let end = sample.outcome_of(held.place(), held.index(), held.try_number);
+        acts.push(Act::Report(held, end).perform(fleet, engine, sample, run));
         if interventions > 0 && rng.random_bool(0.1) {
             interventions -= 1;
             let engine = fleet.engines.choose(&mut rng).unwrap();
@@ -60,13 +62,15 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
     }
 }
 
-enum Act {
-    Report(Held),
+/// What is done to a run.
+pub(super) enum Act {
+    Report(Held, TryEnd),
     Cancel,
     Clear(Vec<Instance>),
 }
 
-fn intervention(rng: &mut StdRng, sample: &Sample, seen: &[Instance]) -> Act {
+/// A cancel or a clear; `seen` are instances that have run.
+pub(super) fn intervention(rng: &mut StdRng, sample: &Sample, seen: &[Instance]) -> Act {
     let count = rng.random_range(1..4);
     let choice = if seen.is_empty() { 9 } else { rng.random_range(0..10) };
     match choice {
@@ -80,10 +84,15 @@ fn intervention(rng: &mut StdRng, sample: &Sample, seen: &[Instance]) -> Act {
 }
 
 impl Act {
-    async fn perform(self, fleet: &Fleet, engine: &Engine, sample: &Sample, run: RunKey) {
+    pub(super) async fn perform(
+        self,
+        fleet: &Fleet,
+        engine: &Engine,
+        sample: &Sample,
+        run: RunKey,
+    ) {
         match self {
-            Self::Report(held) => {
-                let end = sample.outcome_of(held.place(), held.index(), held.try_number);
+            Self::Report(held, end) => {
                 let result = sample.result_of(held.place(), held.index());
                 fleet.end(&held);
                 let answer = fleet.report_result(engine, &held, outcome(end), Some(&result)).await;

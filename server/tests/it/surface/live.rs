@@ -1,0 +1,123 @@
+//! Pages that live: what their streams send, and to whom.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::BodyDataStream;
+use axum::http::{Method, StatusCode};
+use futures::StreamExt as _;
+use subak_store::access::Role;
+use tokio::time::timeout;
+
+use super::site::{Answer, Sender, Site, request};
+
+/// A page that is open.
+struct Open {
+    path: String,
+    stream: BodyDataStream,
+    said: String,
+}
+
+impl Open {
+    async fn at(site: &Site, sender: &Sender, path: &str) -> anyhow::Result<Self> {
+        let response = site.send(request(sender, &Method::GET, path, &[])?).await?;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let path = path.to_owned();
+        Ok(Self { path, stream: response.into_body().into_data_stream(), said: String::new() })
+    }
+
+    /// Waits until all that was sent has these words.
+    async fn until(&mut self, words: &str) -> anyhow::Result<()> {
+        while !self.said.contains(words) {
+            let piece = timeout(Duration::from_secs(30), self.stream.next()).await;
+            let piece = piece.with_context(|| format!("{} without {words}", self.path))?;
+            let piece = piece.context("the stream has ended")??;
+            self.said.push_str(&String::from_utf8_lossy(&piece));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() -> anyhow::Result<()>
+{
+    let site = Site::with_runs().await?;
+    let (viewer, nobody) = (site.browser(Role::Viewer).await?, site.browser(Role::None).await?);
+    let mut open = Vec::new();
+    for path in ["/live/runs?dag=shop", "/live/dags", "/dags/shop/events", "/dags/shop/grid/events"]
+    {
+        let mut page = Open::at(&site, &viewer, path).await?;
+        page.until("shop/runs/bad").await?;
+        assert!(!page.said.contains("shop/runs/third"), "{}", page.said);
+        open.push(page);
+    }
+    for (path, words) in [
+        ("/live/dead-letters?state=open", "partition 2, offset 41"),
+        ("/live/pools", "No pool but the default one"),
+        ("/live/workers", "default 2"),
+        ("/live/topics", "No connection of type kafka"),
+        ("/dags/shop/runs/bad/gantt/events", "/dags/shop/gantt?run=bad"),
+    ] {
+        Open::at(&site, &viewer, path).await?.until(words).await?;
+    }
+    let mut runs = Open::at(&site, &nobody, "/live/runs").await?;
+    runs.until("No run matches").await?;
+    let mut dags = Open::at(&site, &nobody, "/live/dags").await?;
+    dags.until("class=\"empty\"").await?;
+
+    site.run("shop", "third").await?;
+    for page in &mut open {
+        page.until("shop/runs/third").await?;
+    }
+    assert!(!runs.said.contains("shop") && !dags.said.contains("shop"), "{}", dags.said);
+    let absent = request(&viewer, &Method::GET, "/dags/absent/events", &[])?;
+    assert_eq!(Answer::read(site.send(absent).await?).await?.status, StatusCode::NOT_FOUND);
+    drop(open);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dag_has_the_timeline_of_the_run_that_is_chosen() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let viewer = site.browser(Role::Viewer).await?;
+    let get = async |path: &str| anyhow::Ok(site.get(&viewer, path).await?.text());
+
+    let newest = get("/dags/shop/gantt").await?;
+    assert!(newest.contains("<option value=\"bad\" selected>bad · failed</option>"), "{newest}");
+    assert!(
+        newest.contains("hx-sse:connect=\"/dags/shop/runs/bad/gantt/events?shown="),
+        "{newest}"
+    );
+    assert!(newest.contains("aria-current=\"page\">Gantt</a>"), "{newest}");
+    // The very timeline of the run's page, but for where its choices lead.
+    let tasks = |page: &str| {
+        let (_, rows) = page.split_once("<tbody id=\"rows\">").unwrap();
+        rows.split_once("</tbody>").unwrap().0.to_owned()
+    };
+    assert_eq!(tasks(&newest), tasks(&get("/dags/shop/runs/bad").await?));
+    let failed = get("/dags/shop/gantt?run=bad&state=failed").await?;
+    assert_eq!(tasks(&failed).matches("<tr").count(), 1, "{failed}");
+    assert!(failed.contains("/dags/shop/gantt?run=bad&#38;state=success#run-tasks"), "{failed}");
+    assert!(failed.contains("/runs/bad/gantt/events?state=failed&#38;shown="), "{failed}");
+
+    let good = get("/dags/shop/gantt?run=good").await?;
+    assert!(good.contains("<option value=\"good\" selected>"), "{good}");
+    assert!(tasks(&good).contains("/runs/good/tasks/tell"), "{good}");
+    assert!(get("/dags/idle/gantt").await?.contains("No run yet."));
+    for absent in ["/dags/absent/gantt", "/dags/shop/gantt?run=absent"] {
+        assert_eq!(site.get(&viewer, absent).await?.status, StatusCode::NOT_FOUND, "{absent}");
+    }
+
+    let said = [("accept-language", "id-ID,id;q=0.9"), ("sec-fetch-site", "same-origin")];
+    for (path, words) in [
+        ("/dags/shop/gantt", ["bad · gagal", ">Kisi</a>"]),
+        ("/", ["server ini tidak memantau folder", "semua terbaca"]),
+    ] {
+        let asked = request(&viewer, &Method::GET, path, &said)?;
+        let page = Answer::read(site.send(asked).await?).await?.text();
+        for word in words {
+            assert!(page.contains(word), "{path} without {word}: {page}");
+        }
+    }
+    site.world.close().await
+}
