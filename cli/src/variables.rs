@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subak_core::variable::{MASK, is_secret, problem};
-use subak_store::read::TextFilter;
+use subak_store::read::{Orders, TextFilter};
 
 use crate::audit;
 use crate::config::KeySource;
@@ -170,7 +170,8 @@ async fn list(place: &Place, key: &KeySource, output: Output) -> Outcome {
         At::Database(store) => {
             let key = key.load(place.metadata())?;
             let most = i64::from(LIST_MOST);
-            let page = store.variables(&key, &TextFilter::default(), false, most, 0).await?;
+            let page =
+                store.variables(&key, &TextFilter::default(), &Orders::default(), most, 0).await?;
             let shown = |it: subak_store::Variable| Variable {
                 value: if is_secret(&it.key) { MASK.to_owned() } else { it.value },
                 key: it.key,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder};
 
-use crate::read::{COUNT_LIMIT, Page};
+use crate::read::{COUNT_LIMIT, Orders, Page, TextFilter};
 use crate::{Store, StoreError};
 
 /// How long records are kept; the database itself guards those of the last 365 days.
@@ -67,10 +67,41 @@ pub struct AuditFilter {
     pub excluded: Vec<String>,
     pub before: Option<DateTime<Utc>>,
     pub after: Option<DateTime<Utc>>,
-    /// Patterns of LIKE, by column.
-    pub like: Vec<(AuditText, String)>,
-    /// The oldest first.
-    pub ascending: bool,
+    /// What texts are like, by column.
+    pub texts: Vec<(AuditText, TextFilter)>,
+    /// Nothing said: the newest first.
+    pub orders: Orders<AuditOrder>,
+}
+
+/// What records are ordered by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AuditOrder {
+    /// As they were made.
+    #[default]
+    Id,
+    DagId,
+    TaskId,
+    RunId,
+    Event,
+    Username,
+    Extra,
+    /// What no record has.
+    Nothing,
+}
+
+impl AuditOrder {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Id => "audit_id",
+            Self::DagId => "dag_id",
+            Self::TaskId => "task_id",
+            Self::RunId => "run_id",
+            Self::Event => "event",
+            Self::Username => "username",
+            Self::Extra => "extra",
+            Self::Nothing => "NULL::text",
+        }
+    }
 }
 
 /// A column of the audit log that patterns may ask for.
@@ -102,7 +133,7 @@ impl Store {
         add_in_tx(&mut db, audit).await
     }
 
-    /// Lists records, the newest first.
+    /// Lists records.
     pub async fn audit_list(
         &self,
         filter: &AuditFilter,
@@ -115,7 +146,9 @@ impl Store {
         let total: i64 = count.build_query_scalar().fetch_one(&self.pool).await?;
         let mut list = QueryBuilder::new("SELECT * FROM audit");
         filter.push_to(&mut list);
-        list.push(if filter.ascending { " ORDER BY audit_id" } else { " ORDER BY audit_id DESC" });
+        let newest = Orders::descending();
+        let orders = if filter.orders.is_empty() { &newest } else { &filter.orders };
+        orders.push(&mut list, AuditOrder::column, &["audit_id"]);
         list.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let items = list.build_query_as().fetch_all(&self.pool).await?;
         Ok(Page { items, total })
@@ -202,8 +235,8 @@ impl AuditFilter {
         if let Some(after) = self.after {
             query.push(" AND at > ").push_bind(after);
         }
-        for (column, pattern) in &self.like {
-            query.push(format!(" AND {} LIKE ", column.column())).push_bind(pattern.clone());
+        for (column, text) in &self.texts {
+            text.push(query, column.column());
         }
     }
 }

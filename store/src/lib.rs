@@ -34,7 +34,7 @@ mod variables;
 
 pub use access::PasswordProblem;
 pub use assets::NewAssetEvent;
-pub use audit::{Audit, AuditFilter, AuditText, NewAudit};
+pub use audit::{Audit, AuditFilter, AuditOrder, AuditText, NewAudit};
 pub use connect::Store;
 pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
 pub use dag_removal::Kept;
@@ -53,7 +53,7 @@ pub use statement::{Reads, Statement, every_statement};
 pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};
 pub use upkeep::Strain;
-pub use variables::Variable;
+pub use variables::{Variable, VariableOrder};
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

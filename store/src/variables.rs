@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
 use crate::connections::{ConnectionError, EncryptionKey};
-use crate::read::{Page, TextFilter, page};
+use crate::read::{Orders, Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// A variable, decrypted.
@@ -14,6 +14,29 @@ pub struct Variable {
     pub value: String,
     pub description: Option<String>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// What variables are ordered by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VariableOrder {
+    #[default]
+    Key,
+    /// As it is kept: encrypted.
+    Value,
+    Description,
+    /// What all have alike.
+    Nothing,
+}
+
+impl VariableOrder {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Description => "description",
+            Self::Nothing => "NULL::text",
+        }
+    }
 }
 
 #[derive(FromRow)]
@@ -85,12 +108,12 @@ impl Store {
         rows.into_iter().map(|row| row.open(key)).collect()
     }
 
-    /// A page of the variables, by name, decrypted.
+    /// A page of the variables, decrypted.
     pub async fn variables(
         &self,
         key: &EncryptionKey,
         wanted: &TextFilter,
-        descending: bool,
+        orders: &Orders<VariableOrder>,
         limit: i64,
         offset: i64,
     ) -> Result<Page<Variable>, ConnectionError> {
@@ -99,8 +122,10 @@ impl Store {
             wanted.push(query, "key");
         };
         let columns = "SELECT key, description, version, key_id, value, updated_at";
-        let order = if descending { "ORDER BY key DESC" } else { "ORDER BY key" };
-        let rows: Page<Row> = page(&self.pool, columns, of, order, (limit, offset)).await?;
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            orders.push(query, VariableOrder::column, &["key"]);
+        };
+        let rows: Page<Row> = page(&self.pool, columns, of, by, (limit, offset)).await?;
         let items = rows.items.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
         Ok(Page { items, total: rows.total })
     }

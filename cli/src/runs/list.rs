@@ -1,7 +1,7 @@
 //! `subak runs list`.
 
 use clap::Args;
-use subak_store::read::RunFilter;
+use subak_store::read::{Orders, RunFilter};
 
 use super::view::Run;
 use crate::exit::{Ended, Outcome};
@@ -36,7 +36,7 @@ pub(crate) async fn run(options: Options) -> Outcome {
             let filter = RunFilter {
                 dag_id: options.dag_id,
                 states: options.state,
-                descending: true,
+                orders: Orders::descending(),
                 ..RunFilter::default()
             };
             let page = store.run_list(&filter, i64::from(options.limit), 0).await?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use subak_store::Store;
-use subak_store::read::{RunFilter, RunRecord, VersionRecord};
+use subak_store::read::{Orders, RunFilter, RunRecord, VersionRecord};
 
 use crate::exit::Outcome;
 
@@ -76,8 +76,11 @@ impl Which {
                 format!("DAG `{dag_id}` has no run `{run_id}`: see `subak runs list {dag_id}`")
             });
         }
-        let last =
-            RunFilter { dag_id: Some(dag_id.clone()), descending: true, ..RunFilter::default() };
+        let last = RunFilter {
+            dag_id: Some(dag_id.clone()),
+            orders: Orders::descending(),
+            ..RunFilter::default()
+        };
         if let Some(run) = store.run_list(&last, 1, 0).await?.items.pop() {
             return Ok(run);
         }

@@ -150,15 +150,13 @@ pub(super) async fn list(
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
     let filter = AssetFilter {
         name: text(query.name_pattern, query.name_prefix_pattern),
         uri: text(query.uri_pattern, query.uri_prefix_pattern),
         dag_ids: query.dag_ids,
         within: caller.sight(),
         only_active: query.only_active.unwrap_or(true),
-        order,
-        descending,
+        orders: listing.orders(ORDERS)?,
     };
     let page = app.store.asset_list(&filter, listing.part.limit, listing.part.offset).await?;
     Ok(Json(List::of(page)))
@@ -170,7 +168,6 @@ pub(super) async fn events(
     listing: Listing,
     Query(query): Query<EventsQuery>,
 ) -> Result<Json<List<EventView>>, ApiError> {
-    let (order, descending) = listing.order(EVENT_ORDERS)?.unwrap_or_default();
     let filter = AssetEventFilter {
         bounds: query.bounds()?,
         id: None,
@@ -181,8 +178,7 @@ pub(super) async fn events(
         run_id: query.source_run_id,
         map_index: query.source_map_index,
         name: text(query.name_pattern, query.name_prefix_pattern),
-        order,
-        descending,
+        orders: listing.orders(EVENT_ORDERS)?,
     };
     let part = listing.part;
     let page = app.store.asset_event_list(&filter, part.limit, part.offset).await?;

@@ -14,7 +14,8 @@ use super::time;
 use crate::openapi::{Operation, Parameter, Schemas, Taken};
 use crate::problem::{ApiError, FieldProblem};
 
-/// What is bounded.
+/// What of runs is bounded by their lists, of task instances by theirs, and by bodies of both. When a row
+/// changed last is asked for in queries alone, as in Airflow.
 const OF: [(&str, Bounded); 5] = [
     ("run_after", Bounded::RunAfter),
     ("logical_date", Bounded::LogicalDate),
@@ -22,6 +23,13 @@ const OF: [(&str, Bounded); 5] = [
     ("end_date", Bounded::Ended),
     ("duration", Bounded::Duration),
 ];
+const OF_RUNS: [(&str, Bounded); 6] =
+    [OF[0], OF[1], OF[2], OF[3], OF[4], ("updated_at", Bounded::RunUpdated)];
+const OF_INSTANCES: [(&str, Bounded); 6] =
+    [OF[0], OF[1], OF[2], OF[3], OF[4], ("updated_at", Bounded::Updated)];
+
+/// What is bounded of the runs of `XComs`.
+const OF_XCOMS: [(&str, Bounded); 2] = [OF[0], OF[1]];
 
 /// What is bounded of a DAG's newest run.
 const OF_NEWEST: [(&str, Bounded); 2] =
@@ -31,38 +39,37 @@ const OF_NEWEST: [(&str, Bounded); 2] =
 const SIDES: [(&str, Side); 4] =
     [("_gte", Side::AtLeast), ("_gt", Side::Above), ("_lte", Side::AtMost), ("_lt", Side::Below)];
 
-/// The bounds that a query sets.
-pub(super) struct Bounds(pub(super) Vec<Bound>);
+/// Extractors of the bounds that a query sets.
+macro_rules! bounds {
+    ($($(#[$doc:meta])* $name:ident: $of:ident;)+) => {$(
+        $(#[$doc])*
+        pub(super) struct $name(pub(super) Vec<Bound>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Bounds {
-    type Rejection = ApiError;
+        impl<S: Send + Sync> FromRequestParts<S> for $name {
+            type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        in_query(parts, &OF).map(Self)
-    }
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+                in_query(parts, &$of).map(Self)
+            }
+        }
+
+        impl Taken for $name {
+            fn take(operation: &mut Operation, _: &mut Schemas) {
+                parameters(operation, &$of);
+            }
+        }
+    )+};
 }
 
-impl Taken for Bounds {
-    fn take(operation: &mut Operation, _: &mut Schemas) {
-        parameters(operation, &OF);
-    }
-}
-
-/// The bounds that a query sets of each DAG's newest run.
-pub(super) struct NewestRunBounds(pub(super) Vec<Bound>);
-
-impl<S: Send + Sync> FromRequestParts<S> for NewestRunBounds {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        in_query(parts, &OF_NEWEST).map(Self)
-    }
-}
-
-impl Taken for NewestRunBounds {
-    fn take(operation: &mut Operation, _: &mut Schemas) {
-        parameters(operation, &OF_NEWEST);
-    }
+bounds! {
+    /// Of runs.
+    RunBounds: OF_RUNS;
+    /// Of task instances.
+    InstanceBounds: OF_INSTANCES;
+    /// Of the runs of what tasks handed on.
+    XComBounds: OF_XCOMS;
+    /// Of each DAG's newest run.
+    NewestRunBounds: OF_NEWEST;
 }
 
 /// The same as fields of a body.
@@ -156,7 +163,7 @@ mod tests {
 
     async fn read(query: &str) -> Result<Vec<Bound>, ApiError> {
         let (mut parts, ()) = Request::get(format!("/x?{query}")).body(()).unwrap().into_parts();
-        Bounds::from_request_parts(&mut parts, &()).await.map(|bounds| bounds.0)
+        RunBounds::from_request_parts(&mut parts, &()).await.map(|bounds| bounds.0)
     }
 
     #[tokio::test]
@@ -165,6 +172,8 @@ mod tests {
         let found = found.unwrap();
         assert_eq!((found[0].of, found[0].side), (Bounded::Started, Side::AtLeast));
         assert_eq!((found[1].of, found[1].at), (Bounded::Duration, Edge::Seconds(1.5)));
+        let found = read("updated_at_gt=2026-11-20T00:00:00Z").await.unwrap();
+        assert_eq!((found[0].of, found[0].side), (Bounded::RunUpdated, Side::Above));
         assert!(read("start_date_gte=noon").await.is_err());
         assert!(read("duration_gt=NaN").await.is_err());
     }

@@ -25,7 +25,7 @@ pub(super) struct Bulk<E> {
 }
 
 #[derive(Deserialize, JsonSchema)]
-#[serde(tag = "action", rename_all = "lowercase")]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
 enum Action<E> {
     Create {
         entities: Vec<E>,
@@ -235,5 +235,25 @@ impl<E: Kept> Named<E> {
             Self::Name(name) => name,
             Self::Whole(it) => it.name(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_has_its_own_fields_and_no_others() {
+        let is_read = |action: Value| {
+            serde_json::from_value::<Bulk<String>>(json!({ "actions": [action] })).is_ok()
+        };
+        assert!(is_read(
+            json!({"action": "create", "entities": [], "action_on_existence": "skip"})
+        ));
+        assert!(is_read(json!({"action": "update", "entities": ["a"], "update_mask": null})));
+        assert!(is_read(json!({"action": "delete", "entities": ["a"]})));
+        assert!(!is_read(json!({"action": "create", "entities": [], "on_existence": "skip"})));
+        assert!(!is_read(json!({"action": "delete", "entities": [], "update_mask": ["a"]})));
+        assert!(!is_read(json!({"action": "merge", "entities": []})));
     }
 }

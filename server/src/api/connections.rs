@@ -1,11 +1,16 @@
 //! Connections, in Airflow's shapes: what they say is written, and never read back as it is.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::connection::{check, place};
 use subak_core::variable::MASK;
+use subak_store::ConnectionHead;
+use subak_store::read::directed;
 
 use super::kept::{Kept, invalid, missing, no_team};
 use super::mask::Mask;
@@ -79,6 +84,30 @@ pub(super) struct Tested {
     message: String,
 }
 
+/// What connections are ordered by: they are of no team.
+const ORDERS: &[(&str, Order)] = &[
+    ("connection_id", Order::Id),
+    ("conn_id", Order::Id),
+    ("id", Order::Id),
+    ("conn_type", Order::Type),
+    ("description", Order::Description),
+    ("host", Order::Host),
+    ("port", Order::Port),
+    ("team_name", Order::Nothing),
+];
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Id,
+    Type,
+    Description,
+    Host,
+    Port,
+    /// What no connection has.
+    Nothing,
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     listing: Listing,
@@ -87,27 +116,42 @@ pub(super) async fn list(
     let mut all = app.store.connections().await?;
     let wanted = text(query.connection_id_pattern, query.connection_id_prefix_pattern);
     all.retain(|it| wanted.takes(&it.conn_id));
-    if let Some((by_type, descending)) = listing.order(&[
-        ("connection_id", false),
-        ("conn_id", false),
-        ("id", false),
-        ("conn_type", true),
-    ])? {
-        if by_type {
-            all.sort_by(|a, b| a.conn_type.cmp(&b.conn_type));
+    let orders = listing.orders(ORDERS)?;
+    let (keys, _) = orders.before_own();
+    // Hosts and ports are encrypted: only whoever orders by them needs all.
+    let by_place = keys.iter().any(|(order, _)| matches!(order, Order::Host | Order::Port));
+    let mut shown = if by_place { views(&app, &all).await? } else { BTreeMap::new() };
+    orders.sort(&mut all, |order, descending, a, b| {
+        let host = |it: &ConnectionHead| shown.get(&it.conn_id).and_then(|it| it.host.clone());
+        let port = |it: &ConnectionHead| shown.get(&it.conn_id).and_then(|it| it.port);
+        match order {
+            Order::Id => directed(Some(&a.conn_id), Some(&b.conn_id), descending),
+            Order::Type => directed(Some(&a.conn_type), Some(&b.conn_type), descending),
+            Order::Description => {
+                directed(a.description.as_ref(), b.description.as_ref(), descending)
+            }
+            Order::Host => directed(host(a), host(b), descending),
+            Order::Port => directed(port(a), port(b), descending),
+            Order::Nothing => Ordering::Equal,
         }
-        if descending {
-            all.reverse();
-        }
+    });
+    let List { items, total, .. } = List::part(all, listing.part);
+    if !by_place {
+        shown = views(&app, &items).await?;
     }
-    let page = List::part(all, listing.part);
-    let ids: Vec<String> = page.items.iter().map(|it| it.conn_id.clone()).collect();
-    let mut values = opened(&app, &ids).await?;
-    Ok(Json(page.map(|it| {
-        let at = values.iter().position(|(id, _)| *id == it.conn_id);
-        let value = at.map(|at| values.swap_remove(at).1).unwrap_or_default();
-        View::new(it.conn_id, it.description, &value)
-    })))
+    let items = items.iter().filter_map(|it| shown.remove(&it.conn_id)).collect();
+    Ok(Json(List { total, ..List::all(items) }))
+}
+
+/// Connections as they are shown, by id.
+async fn views(app: &App, heads: &[ConnectionHead]) -> Result<BTreeMap<String, View>, ApiError> {
+    let ids: Vec<String> = heads.iter().map(|it| it.conn_id.clone()).collect();
+    let mut values: BTreeMap<String, Value> = opened(app, &ids).await?.into_iter().collect();
+    let view = |it: &ConnectionHead| {
+        let value = values.remove(&it.conn_id).unwrap_or_default();
+        (it.conn_id.clone(), View::new(it.conn_id.clone(), it.description.clone(), &value))
+    };
+    Ok(heads.iter().map(view).collect())
 }
 
 /// Tests a connection that is kept. Airflow tests only what is sent to it.

@@ -39,6 +39,9 @@ pub(super) struct ListQuery {
     last_dag_run_state: Option<String>,
     #[serde(default)]
     dag_run_state: Vec<String>,
+    /// Airflow's class for the schedule, such as `airflow.timetables.trigger.CronTriggerTimetable`.
+    #[serde(default)]
+    timetable_type: Vec<String>,
     /// There are no bundles: no DAG is of one.
     bundle_name: Option<String>,
     bundle_version: Option<String>,
@@ -72,6 +75,8 @@ const ORDERS: &[(&str, DagOrder)] = &[
     ("dag_id", DagOrder::Id),
     ("dag_display_name", DagOrder::Id),
     ("next_dagrun", DagOrder::NextRun),
+    ("state", DagOrder::LastState),
+    ("start_date", DagOrder::LastStart),
     ("last_run_state", DagOrder::LastState),
     ("last_run_start_date", DagOrder::LastStart),
 ];
@@ -143,6 +148,8 @@ pub(super) struct Details {
     timezone: String,
     last_parsed: DateTime<Utc>,
     default_args: Option<Value>,
+    /// Nothing is said of it: a cleared run keeps its version.
+    rerun_with_latest_version: Option<bool>,
     owner_links: Map<String, Value>,
     is_favorite: bool,
     active_runs_count: i64,
@@ -164,7 +171,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let part = listing.part;
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let orders = listing.orders(ORDERS)?;
     let is_of_none = query.is_of_none();
     let state = |field: &str, text: &str| {
         let msg = format!("`{text}` is not one of `queued`, `running`, `success`, `failed`");
@@ -189,8 +196,8 @@ pub(super) async fn list(
         newest_run,
         only: caller.sight(),
         with_stale: !query.exclude_stale.unwrap_or(true),
-        order,
-        descending,
+        orders,
+        timetables: query.timetable_type,
     };
     if is_of_none {
         return Ok(Json(List::empty()));
@@ -327,6 +334,7 @@ impl From<DagRecord> for Details {
             timezone: head.timezone.to_string(),
             last_parsed: dag.parsed_at,
             default_args: None,
+            rerun_with_latest_version: None,
             owner_links: Map::new(),
             is_favorite: false,
             active_runs_count: dag.runs_active,

@@ -5,9 +5,11 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use subak_store::{Audit, AuditFilter, AuditText};
+use subak_store::read::Orders;
+use subak_store::{Audit, AuditFilter, AuditOrder, AuditText};
 
-use super::paging::{List, Listed, Listing};
+use super::paging::{List, Listed, Listing, text};
+use super::time;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::problem::ApiError;
@@ -26,7 +28,9 @@ pub(super) struct ListQuery {
     excluded_events: Vec<String>,
     #[serde(default)]
     included_events: Vec<String>,
+    #[serde(default, deserialize_with = "time::optional")]
     before: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "time::optional")]
     after: Option<DateTime<Utc>>,
     dag_id_pattern: Option<String>,
     dag_id_prefix_pattern: Option<String>,
@@ -60,6 +64,21 @@ pub(super) struct View {
     task_display_name: Option<String>,
 }
 
+/// What records are ordered by.
+const ORDERS: &[(&str, AuditOrder)] = &[
+    ("id", AuditOrder::Id),
+    ("event_log_id", AuditOrder::Id),
+    ("when", AuditOrder::Id),
+    ("dttm", AuditOrder::Id),
+    ("dag_id", AuditOrder::DagId),
+    ("task_id", AuditOrder::TaskId),
+    ("run_id", AuditOrder::RunId),
+    ("event", AuditOrder::Event),
+    ("owner", AuditOrder::Username),
+    ("extra", AuditOrder::Extra),
+    ("logical_date", AuditOrder::Nothing),
+];
+
 impl Listed for View {
     const PLURAL: &'static str = "event_logs";
 }
@@ -69,14 +88,15 @@ pub(super) async fn list(
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let ordered = ["when", "event_log_id", "id", "dttm"];
-    let descending = listing.order(&ordered.map(|name| (name, ())))?;
-    // Airflow's come in the order of their numbers.
-    let ascending = !descending.is_some_and(|((), descending)| descending);
+    let mut orders = listing.orders(ORDERS)?;
+    if orders.is_empty() {
+        // Airflow's come in the order of their numbers.
+        orders = Orders::new(vec![(AuditOrder::Id, false)]);
+    }
     if query.try_number.is_some() {
         return Ok(Json(List::empty()));
     }
-    let filter = AuditFilter { ascending, ..query.filter() };
+    let filter = AuditFilter { orders, ..query.filter() };
     let page = app.store.audit_list(&filter, listing.part.limit, listing.part.offset).await?;
     Ok(Json(List::of(page)))
 }
@@ -100,11 +120,7 @@ impl ListQuery {
             (AuditText::Username, self.owner_pattern, self.owner_prefix_pattern),
             (AuditText::Event, self.event_pattern, self.event_prefix_pattern),
         ];
-        let mut like = Vec::new();
-        for (column, anywhere, prefix) in patterns {
-            like.extend(anywhere.map(|part| (column, format!("%{part}%"))));
-            like.extend(prefix.map(|prefix| (column, format!("{prefix}%"))));
-        }
+        let texts = patterns.map(|(column, pattern, prefix)| (column, text(pattern, prefix)));
         AuditFilter {
             dag_id: self.dag_id,
             run_id: self.run_id,
@@ -116,8 +132,8 @@ impl ListQuery {
             excluded: self.excluded_events,
             before: self.before,
             after: self.after,
-            like,
-            ascending: true,
+            texts: texts.into(),
+            orders: Orders::default(),
         }
     }
 }

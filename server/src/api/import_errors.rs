@@ -1,11 +1,13 @@
 //! Files that do not parse.
 
+use std::cmp::Ordering;
+
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use subak_store::read::ImportError;
+use subak_store::read::{ImportError, directed};
 
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
@@ -47,23 +49,26 @@ pub(super) async fn list(
             && wanted.takes(&it.file)
             && query.filename.as_ref().is_none_or(|file| it.file == *file)
     });
-    match listing.order(ORDERS)?.unwrap_or((Order::Id, false)) {
-        (Order::Id, false) => all.sort_by_key(|it| number(&it.file)),
-        (Order::Id, true) => all.sort_by_key(|it| std::cmp::Reverse(number(&it.file))),
-        (Order::At, false) => all.sort_by_key(|it| it.occurred_at),
-        (Order::At, true) => all.sort_by_key(|it| std::cmp::Reverse(it.occurred_at)),
-        (Order::File, false) => all.sort_by(|a, b| a.file.cmp(&b.file)),
-        (Order::File, true) => all.sort_by(|a, b| b.file.cmp(&a.file)),
-    }
+    all.sort_by_key(|it| number(&it.file));
+    listing.orders(ORDERS)?.sort(&mut all, |order, descending, a, b| match order {
+        Order::Id | Order::Nothing => Ordering::Equal,
+        Order::At => directed(Some(a.occurred_at), Some(b.occurred_at), descending),
+        Order::File => directed(Some(&a.file), Some(&b.file), descending),
+        Order::Message => directed(Some(&a.message), Some(&b.message), descending),
+    });
     Ok(Json(List::part(all, listing.part).map(View::from)))
 }
 
 /// What they are ordered by.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Order {
+    #[default]
     Id,
     At,
     File,
+    Message,
+    /// What no file has.
+    Nothing,
 }
 
 const ORDERS: &[(&str, Order)] = &[
@@ -71,6 +76,8 @@ const ORDERS: &[(&str, Order)] = &[
     ("import_error_id", Order::Id),
     ("timestamp", Order::At),
     ("filename", Order::File),
+    ("stacktrace", Order::Message),
+    ("bundle_name", Order::Nothing),
 ];
 
 /// Files with errors that are looked at.

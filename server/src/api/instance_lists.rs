@@ -12,11 +12,11 @@ use subak_core::dag::model::Task;
 use subak_core::ids::{InstanceKey, RunKey, TaskId};
 use subak_core::state::TaskState;
 use subak_store::read::{
-    Bound, InstanceFilter, InstanceOrder, InstanceRecord, Page, RunFilter, RunRecord,
+    Bound, InstanceFilter, InstanceOrder, InstanceRecord, Page, RunFilter, RunRecord, TextFilter,
     VersionRecord, Window,
 };
 
-use super::bounds::{BodyBounds, Bounds};
+use super::bounds::{BodyBounds, InstanceBounds};
 use super::instances::{Collection, View, collection};
 use super::paging::{Cursors, List, Listing, Part, present, text};
 use super::run_lists::{EVERY, existing};
@@ -40,6 +40,9 @@ const ORDERS: &[(&str, InstanceOrder)] = &[
     ("try_number", InstanceOrder::Try),
     ("run_after", InstanceOrder::RunAfter),
     ("logical_date", InstanceOrder::LogicalDate),
+    ("data_interval_start", InstanceOrder::DataStart),
+    ("data_interval_end", InstanceOrder::DataEnd),
+    ("operator", InstanceOrder::Operator),
 ];
 
 /// What both lists filter by.
@@ -75,6 +78,9 @@ pub(super) struct ListQuery {
     queue_name_prefix_pattern: Option<String>,
     operator_name_pattern: Option<String>,
     operator_name_prefix_pattern: Option<String>,
+    /// Of what instances of mapped tasks are called; one that no template names, of its index.
+    rendered_map_index_pattern: Option<String>,
+    rendered_map_index_prefix_pattern: Option<String>,
     /// Empty: the first page of a list that is read by cursor; then the `next_cursor` of each page.
     #[serde(default, deserialize_with = "present")]
     cursor: Option<String>,
@@ -105,7 +111,7 @@ pub(super) async fn list(
     caller: Caller,
     Path((dag_id, run_id)): Path<(String, String)>,
     listing: Listing,
-    Bounds(bounds): Bounds,
+    InstanceBounds(bounds): InstanceBounds,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Collection>, ApiError> {
     let cursor = query.cursor.clone();
@@ -114,12 +120,19 @@ pub(super) async fn list(
         part.offset =
             read(token).ok_or_else(|| wrong("cursor", "is not a cursor of this server"))?;
     }
-    let group = query.task_group_id.clone();
+    let (group, name) = (query.task_group_id.clone(), query.name());
     let (filter, mut runs) = query.filters(&listing, bounds)?;
     let listing = listing.at(part);
     let (list, goes_on) = if dag_id == EVERY || run_id == EVERY {
         if group.is_some() {
             return Err(wrong("task_group_id", "needs one DAG and one run in the path"));
+        }
+        if !name.is_any() {
+            // Names are rendered when somebody looks: of all runs there are too many.
+            return Err(wrong(
+                "rendered_map_index_pattern",
+                "needs one DAG and one run in the path",
+            ));
         }
         runs.dag_id = existing(&app, dag_id).await?;
         runs.within = caller.sight();
@@ -127,7 +140,8 @@ pub(super) async fn list(
         across(&app, &runs, &filter, &listing).await?
     } else {
         let run = find(&app, &dag_id, &run_id).await?;
-        let meant = Meant { filter: &filter, runs: &runs, group: group.as_deref(), mapped: None };
+        let group = group.as_deref();
+        let meant = Meant { filter: &filter, runs: &runs, group, mapped: None, name: &name };
         let list = of_run(&app, &run, &meant, &listing).await?;
         // Of one run all are counted.
         let goes_on = part.offset.saturating_add(part.limit) < list.total;
@@ -142,9 +156,10 @@ pub(super) async fn list_mapped(
     State(app): State<App>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     listing: Listing,
-    Bounds(bounds): Bounds,
+    InstanceBounds(bounds): InstanceBounds,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<Collection>, ApiError> {
+    let name = query.name();
     let (filter, runs) = query.filters(&listing, bounds)?;
     let run = find(&app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
@@ -152,7 +167,8 @@ pub(super) async fn list_mapped(
     if version.record.model.task(&id).is_none_or(|task| task.expand.is_none()) {
         return Err(ApiError::TaskNotFound(id.0));
     }
-    let meant = Meant { filter: &filter, runs: &runs, group: None, mapped: Some(&id) };
+    let mapped = Some(&id);
+    let meant = Meant { filter: &filter, runs: &runs, group: None, mapped, name: &name };
     Ok(Json(of_run(&app, &run, &meant, &listing).await?))
 }
 
@@ -168,7 +184,6 @@ pub(super) async fn batch(
         return Err(ApiError::BadRequest(why.to_owned()));
     }
     let listing = Listing::of(body.page_limit, Some(body.page_offset), body.order_by)?;
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
     let states: Vec<String> = body.state.unwrap_or_default().into_iter().flatten().collect();
     let filter = InstanceFilter {
         states: states_of(&states)?,
@@ -177,8 +192,7 @@ pub(super) async fn batch(
         queues: body.queue.unwrap_or_default(),
         executors: body.executor.unwrap_or_default(),
         bounds: body.bounds.read()?,
-        order,
-        descending,
+        orders: listing.orders(ORDERS)?,
         ..InstanceFilter::default()
     };
     let runs = RunFilter {
@@ -191,12 +205,19 @@ pub(super) async fn batch(
 }
 
 impl ListQuery {
+    /// What is asked of the names of instances.
+    fn name(&self) -> TextFilter {
+        TextFilter::new(
+            self.rendered_map_index_pattern.as_deref(),
+            self.rendered_map_index_prefix_pattern.as_deref(),
+        )
+    }
+
     fn filters(
         self,
         listing: &Listing,
         bounds: Vec<Bound>,
     ) -> Result<(InstanceFilter, RunFilter), ApiError> {
-        let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
         let filter = InstanceFilter {
             states: states_of(&self.state)?,
             task_id: self.task_id,
@@ -212,8 +233,7 @@ impl ListQuery {
             map_indexes: self.map_index,
             tries: self.try_number,
             bounds,
-            order,
-            descending,
+            orders: listing.orders(ORDERS)?,
         };
         let runs = RunFilter {
             dag_text: text(self.dag_id_pattern, self.dag_id_prefix_pattern),
@@ -232,6 +252,8 @@ struct Meant<'a> {
     group: Option<&'a str>,
     /// The instances of this task alone.
     mapped: Option<&'a TaskId>,
+    /// What the instances are called.
+    name: &'a TextFilter,
 }
 
 impl Meant<'_> {
@@ -290,8 +312,9 @@ async fn page(
     listing: &Listing,
 ) -> Result<Page<InstanceRecord>, ApiError> {
     let Part { limit, offset } = listing.part;
-    let descending = meant.filter.descending;
-    let window = if meant.filter.is_of_tasks() {
+    let is_of_tasks = meant.filter.is_of_tasks() && meant.name.is_any();
+    let window = if is_of_tasks {
+        let (_, descending) = meant.filter.orders.before_own();
         Window { limit, offset, descending }
     } else {
         Window { limit: i64::MAX, offset: 0, descending: false }
@@ -300,13 +323,40 @@ async fn page(
     let mut page = app.store.instance_page(run, version, takes_task, window).await?;
     let read = page.items.len();
     page.items.retain(|it| meant.takes(run, it));
-    if !meant.filter.is_of_tasks() {
-        meant.filter.order(&mut page.items);
+    if !is_of_tasks {
+        if !meant.name.is_any() {
+            page.items = named(app, run, version, meant.name, page.items).await?;
+        }
+        meant.filter.order(version, &mut page.items);
         let List { items, total, .. } = List::part(page.items, listing.part);
         return Ok(Page { items, total });
     }
     page.total -= i64::try_from(read - page.items.len()).unwrap_or(0);
     Ok(page)
+}
+
+/// Those of a run's instances that are called so: by their task's template, or by their index.
+async fn named(
+    app: &App,
+    run: &RunRecord,
+    version: &VersionRecord,
+    name: &TextFilter,
+    all: Vec<InstanceRecord>,
+) -> Result<Vec<InstanceRecord>, ApiError> {
+    let tasks: Vec<&[InstanceRecord]> = all.chunk_by(|a, b| a.task == b.task).collect();
+    let mut found = Vec::new();
+    for alike in tasks {
+        let names = labels(app, run, version, alike).await?;
+        let takes = |it: &&InstanceRecord| {
+            let index = it.map_index.0;
+            !it.map_index.is_none()
+                && names
+                    .get(&index)
+                    .map_or_else(|| name.takes(&index.to_string()), |it| name.takes(it))
+        };
+        found.extend(alike.iter().filter(takes).cloned());
+    }
+    Ok(found)
 }
 
 /// Task instances of many runs, those to which something has happened; and whether there are more behind

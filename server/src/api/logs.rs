@@ -153,7 +153,12 @@ impl Form {
         }
         let mut body = String::new();
         lines.iter().for_each(|line| self.add(line, &mut body));
-        ([(header::CONTENT_TYPE, self.kind())], body).into_response()
+        let mut response = ([(header::CONTENT_TYPE, self.kind())], body).into_response();
+        // Lines have no place for it: as in Airflow it is in a header.
+        if let Some(token) = continuation_token.and_then(|it| HeaderValue::try_from(it).ok()) {
+            response.headers_mut().insert("airflow-continuation-token", token);
+        }
+        response
     }
 
     /// A whole log, written as it is read.

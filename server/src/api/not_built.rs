@@ -14,6 +14,7 @@ const MISSPELT: &[(Method, &str, &str)] = &[
         "/api/v2/assets/dags/{dag_id}/assets/{asset_id}/queuedEvents/",
         "delete_dag_asset_queued_event",
     ),
+    (Method::DELETE, "/api/v2/assets/{asset_id}/queuedEvents/", "delete_asset_queued_events"),
 ];
 
 /// Method, path below `/api/v2`, and the operation's id in Airflow's OpenAPI.

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use subak_store::read::{COUNT_LIMIT, Page, TextFilter};
+use subak_store::read::{COUNT_LIMIT, Orders, Page, TextFilter};
 
 use crate::extract::Query;
 use crate::openapi::{Operation, Schemas, Taken};
@@ -15,6 +15,9 @@ use crate::problem::{ApiError, FieldProblem};
 /// Airflow's default of a page and of its limit.
 const DEFAULT: i64 = 50;
 const MOST: i64 = 100;
+
+/// Airflow's limit of keys to order by.
+const ORDERS_MOST: usize = 10;
 
 /// A part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +40,9 @@ struct Raw {
     limit: Option<i64>,
     #[schemars(range(min = 0))]
     offset: Option<i64>,
-    /// What to order by; descending: `-name`.
+    /// What to order by, the first before the others; descending: `-name`.
     #[serde(default)]
-    #[schemars(length(max = 1))]
+    #[schemars(length(max = 10))]
     order_by: Vec<String>,
 }
 
@@ -49,7 +52,7 @@ pub(super) struct Ordering(Listing);
 #[derive(Deserialize, JsonSchema)]
 struct RawOrdering {
     #[serde(default)]
-    #[schemars(length(max = 1))]
+    #[schemars(length(max = 10))]
     order_by: Vec<String>,
 }
 
@@ -137,13 +140,14 @@ impl Taken for Listing {
 }
 
 impl Listing {
-    /// The same of a body.
+    /// The same of a body, whose parts are as large as they may be, unless it says otherwise.
     pub(super) fn of(
         limit: Option<i64>,
         offset: Option<i64>,
         order_by: Option<String>,
     ) -> Result<Self, ApiError> {
-        Ok(Self { part: Part::of(limit, offset)?, order_by: order_by.into_iter().collect() })
+        let part = Part::of(limit.or(Some(MOST)), offset)?;
+        Ok(Self { part, order_by: order_by.into_iter().collect() })
     }
 
     /// The same list, another part.
@@ -151,31 +155,32 @@ impl Listing {
         Self { part, order_by: self.order_by.clone() }
     }
 
-    /// Returns what to order by, of the orders that the list knows by name, and whether it is
-    /// descending: `-name`.
-    pub(super) fn order<T: Copy>(
-        &self,
-        known: &[(&str, T)],
-    ) -> Result<Option<(T, bool)>, ApiError> {
-        let Some(first) = self.order_by.first() else { return Ok(None) };
-        if self.order_by.len() > 1 {
-            let msg = "one order at a time: leave the others out";
-            return Err(ApiError::Invalid(vec![FieldProblem::query("order_by", msg)]));
+    /// Returns what to order by, of the orders that the list knows by name; `-name` is descending.
+    pub(super) fn orders<T>(&self, known: &[(&str, T)]) -> Result<Orders<T>, ApiError>
+    where
+        T: Copy + Default + PartialEq,
+    {
+        let wrong = |msg: String| ApiError::Invalid(vec![FieldProblem::query("order_by", msg)]);
+        if self.order_by.len() > ORDERS_MOST {
+            let given = self.order_by.len();
+            return Err(wrong(format!("{given} of them: leave all but {ORDERS_MOST} out")));
         }
-        let (name, descending) =
-            first.strip_prefix('-').map_or((first.as_str(), false), |name| (name, true));
-        if let Some((_, order)) = known.iter().find(|(known, _)| *known == name) {
-            return Ok(Some((*order, descending)));
-        }
-        let known: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
-        let msg = format!("`{name}` is not one of {}", known.join(", "));
-        Err(ApiError::Invalid(vec![FieldProblem::query("order_by", msg)]))
+        let read = |written: &String| {
+            let bare = written.strip_prefix('-');
+            let name = bare.unwrap_or(written);
+            if let Some((_, order)) = known.iter().find(|(known, _)| *known == name) {
+                return Ok((*order, bare.is_some()));
+            }
+            let known: Vec<String> = known.iter().map(|(name, _)| format!("`{name}`")).collect();
+            Err(wrong(format!("`{name}` is not one of {}", known.join(", "))))
+        };
+        Ok(Orders::new(self.order_by.iter().map(read).collect::<Result<_, _>>()?))
     }
 
     /// The same of a list that has one order, under these names: whether it is descending.
     pub(super) fn descending(&self, names: &[&str]) -> Result<bool, ApiError> {
         let known: Vec<(&str, ())> = names.iter().map(|name| (*name, ())).collect();
-        Ok(self.order(&known)?.is_some_and(|((), descending)| descending))
+        Ok(self.orders(&known)?.before_own().1)
     }
 }
 
@@ -288,6 +293,7 @@ mod tests {
         assert_eq!(Part::of(None, None).unwrap(), Part { limit: 50, offset: 0 });
         assert_eq!(Part::of(Some(0), Some(7)).unwrap(), Part { limit: 50, offset: 7 });
         assert_eq!(Part::of(Some(1_000_000), None).unwrap().limit, 100);
+        assert_eq!(Listing::of(None, None, None).unwrap().part.limit, 100);
         assert!(Part::of(Some(-1), None).is_err());
         assert!(Part::of(None, Some(-1)).is_err());
         assert_eq!(Part { limit: 2, offset: 1 }.of_list(vec![1, 2, 3, 4]), [2, 3]);
@@ -301,16 +307,25 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_one_that_the_list_has() {
-        let listing = |order: &str| Listing {
+    fn orders_are_those_that_the_list_has_and_ten_at_most() {
+        let listing = |orders: &[&str]| Listing {
             part: Part { limit: 1, offset: 0 },
-            order_by: vec![order.to_owned()],
+            order_by: orders.iter().map(|it| (*it).to_owned()).collect(),
         };
-        assert_eq!(listing("-b").order(&[("a", 1), ("b", 2)]).unwrap(), Some((2, true)));
-        assert!(!listing("a").descending(&["a"]).unwrap());
-        let ApiError::Invalid(wrong) = listing("c").descending(&["a", "b"]).unwrap_err() else {
-            panic!("another error")
+        let known = [("a", 1), ("b", 2)];
+        let orders = listing(&["-b", "a"]).orders(&known).unwrap();
+        assert_eq!(orders, Orders::new(vec![(2, true), (1, false)]));
+        assert_eq!(listing(&[]).orders(&known).unwrap(), Orders::default());
+        assert!(listing(&["-a"]).descending(&["a"]).unwrap());
+        assert!(!listing(&["a", "-a"]).descending(&["a"]).unwrap());
+        let refused = |orders: &[&str]| {
+            let ApiError::Invalid(wrong) = listing(orders).orders(&known).unwrap_err() else {
+                panic!("another error")
+            };
+            wrong[0].msg.clone()
         };
-        assert_eq!(wrong[0].msg, "`c` is not one of `a`, `b`");
+        assert_eq!(refused(&["a", "c"]), "`c` is not one of `a`, `b`");
+        assert!(listing(&["a"; 10]).orders(&known).is_ok());
+        assert_eq!(refused(&["a"; 11]), "11 of them: leave all but 10 out");
     }
 }

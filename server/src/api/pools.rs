@@ -4,6 +4,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_store::Pool;
+use subak_store::read::directed;
 
 use super::kept::{Kept, missing, no_team};
 use super::mask::{Mask, clearable};
@@ -66,6 +67,17 @@ impl Listed for View {
     const PLURAL: &'static str = "pools";
 }
 
+/// What pools are ordered by.
+const ORDERS: &[(&str, Order)] =
+    &[("name", Order::Name), ("id", Order::Name), ("pool", Order::Name), ("slots", Order::Slots)];
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Name,
+    Slots,
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     listing: Listing,
@@ -74,17 +86,10 @@ pub(super) async fn list(
     let mut all = app.store.pools().await?;
     let wanted = text(query.pool_name_pattern, query.pool_name_prefix_pattern);
     all.retain(|pool| wanted.takes(&pool.name));
-    match listing.order(&[("name", false), ("id", false), ("pool", false), ("slots", true)])? {
-        None => {}
-        Some((by_slots, descending)) => {
-            if by_slots {
-                all.sort_by_key(|pool| pool.slots);
-            }
-            if descending {
-                all.reverse();
-            }
-        }
-    }
+    listing.orders(ORDERS)?.sort(&mut all, |order, descending, a, b| match order {
+        Order::Name => directed(Some(&a.name), Some(&b.name), descending),
+        Order::Slots => directed(Some(a.slots), Some(b.slots), descending),
+    });
     Ok(Json(List::part(all, listing.part).map(View::from)))
 }
 

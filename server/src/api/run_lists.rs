@@ -9,7 +9,7 @@ use serde::Deserialize;
 use subak_core::state::RunState;
 use subak_store::read::{RunFilter, RunOrder, RunPlace, RunRecord};
 
-use super::bounds::{BodyBounds, Bounds};
+use super::bounds::{BodyBounds, RunBounds};
 use super::paging::{Cursors, List, Listing, present, text};
 use super::runs::View;
 use super::time;
@@ -36,6 +36,10 @@ const ORDERS: &[(&str, RunOrder)] = &[
     ("duration", RunOrder::Duration),
     ("state", RunOrder::State),
     ("run_type", RunOrder::Type),
+    ("updated_at", RunOrder::Updated),
+    ("conf", RunOrder::Conf),
+    // No run has a partition.
+    ("partition_date", RunOrder::Nothing),
 ];
 
 #[derive(Deserialize, JsonSchema)]
@@ -103,11 +107,11 @@ pub(super) async fn list(
     caller: Caller,
     Path(dag_id): Path<String>,
     listing: Listing,
-    Bounds(bounds): Bounds,
+    RunBounds(bounds): RunBounds,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     checked(&query.state, |msg| FieldProblem::query("state", msg))?;
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
+    let orders = listing.orders(ORDERS)?;
     let dag_id = existing(&app, dag_id).await?;
     if query.is_of_none() {
         let cursors = query.cursor.map(|_| Cursors::default());
@@ -127,8 +131,7 @@ pub(super) async fn list(
         versions: query.dag_version,
         conf: query.conf_contains,
         bounds,
-        order,
-        descending,
+        orders,
         ..RunFilter::default()
     };
     match query.cursor {
@@ -151,15 +154,13 @@ pub(super) async fn batch(
     let listing = Listing::of(body.page_limit, Some(body.page_offset), body.order_by)?;
     let states: Vec<String> = body.states.unwrap_or_default().into_iter().flatten().collect();
     checked(&states, |msg| FieldProblem::body("states", msg))?;
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
     let filter = RunFilter {
         dag_ids: body.dag_ids.unwrap_or_default(),
         within: caller.sight(),
         bounds: body.bounds.read()?,
         conf: body.conf_contains,
         states,
-        order,
-        descending,
+        orders: listing.orders(ORDERS)?,
         ..RunFilter::default()
     };
     page(&app, &filter, &listing).await
@@ -193,11 +194,22 @@ async fn by_cursor(
         "" => None,
         token => Some(read(token).ok_or_else(|| wrong("is not a cursor of this server"))?),
     };
-    let fits = |it: &RunPlace| it.order == filter.order && it.descending == filter.descending;
+    let (keys, _) = filter.orders.before_own();
+    if keys.iter().any(|(order, _)| *order == RunOrder::Conf) {
+        // A conf may be larger than what a cursor can hold.
+        return Err(wrong("is not of a list by `conf`: read that with `offset`"));
+    }
+    let fits = |it: &RunPlace| it.orders == filter.orders && it.values.len() == keys.len();
     if !place.as_ref().is_none_or(fits) {
         return Err(wrong("is of a list of another order"));
     }
-    let (runs, more) = app.store.runs_behind(&filter, place.as_ref(), limit).await?;
+    let found = app.store.runs_behind(&filter, place.as_ref(), limit).await;
+    // What a cursor tells of a run is a text of this server's, unless somebody has changed it.
+    let (runs, more) =
+        found.map_err(|error| match place.is_some() && error.is_refused_value() {
+            true => wrong("is not a cursor of this server"),
+            false => error.into(),
+        })?;
     let back = place.as_ref().is_some_and(|place| place.back);
     let (has_next, has_previous) = if back { (true, more) } else { (more, place.is_some()) };
     let next = token(app, runs.last().filter(|_| has_next), &filter, false).await?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use subak_core::dag::model::Task;
 use subak_core::ids::TaskId;
-use subak_store::read::VersionRecord;
+use subak_store::read::{VersionRecord, directed};
 
 use super::paging::{List, Listed, Ordering};
 use crate::app::App;
@@ -53,6 +53,22 @@ impl Listed for View {
     const PLURAL: &'static str = "tasks";
 }
 
+/// What tasks are ordered by.
+const ORDERS: &[(&str, Order)] = &[
+    ("task_id", Order::Id),
+    ("task_display_name", Order::Id),
+    ("priority_weight", Order::Weight),
+    ("operator_name", Order::Operator),
+];
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Id,
+    Weight,
+    Operator,
+}
+
 /// All tasks: a DAG's list has no parts, as in Airflow.
 pub(super) async fn list(
     State(app): State<App>,
@@ -60,15 +76,14 @@ pub(super) async fn list(
     ordering: Ordering,
 ) -> Result<Json<List<View>>, ApiError> {
     let version = newest(&app, &dag_id).await?;
-    let order = ordering.order(&[("task_id", false), ("priority_weight", true)])?;
+    let orders = ordering.orders(ORDERS)?;
     let mut tasks: Vec<&Task> = version.model.tasks.iter().collect();
-    match order {
-        Some((true, _)) => tasks.sort_by_key(|task| task.priority_weight),
-        _ => tasks.sort_by(|a, b| a.task_id.0.cmp(&b.task_id.0)),
-    }
-    if order.is_some_and(|(_, descending)| descending) {
-        tasks.reverse();
-    }
+    tasks.sort_by(|a, b| a.task_id.0.cmp(&b.task_id.0));
+    orders.sort(&mut tasks, |order, descending, a, b| match order {
+        Order::Id => directed(Some(&a.task_id), Some(&b.task_id), descending),
+        Order::Weight => directed(Some(a.priority_weight), Some(b.priority_weight), descending),
+        Order::Operator => directed(Some(&a.operator), Some(&b.operator), descending),
+    });
     Ok(Json(List::all(tasks.into_iter().map(|task| View::new(&version, task)).collect())))
 }
 

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use subak_core::variable::{MASK, is_secret, problem};
-use subak_store::Variable;
+use subak_store::{Variable, VariableOrder};
 
 use super::kept::{Kept, invalid, missing, no_team};
 use super::mask::{Mask, clearable};
@@ -43,6 +43,17 @@ pub(super) struct View {
     team_name: Option<String>,
 }
 
+/// What variables are ordered by: all are encrypted, and of no team.
+const ORDERS: &[(&str, VariableOrder)] = &[
+    ("key", VariableOrder::Key),
+    ("_key", VariableOrder::Key),
+    ("id", VariableOrder::Key),
+    ("_val", VariableOrder::Value),
+    ("description", VariableOrder::Description),
+    ("is_encrypted", VariableOrder::Nothing),
+    ("team_name", VariableOrder::Nothing),
+];
+
 impl Listed for View {
     const PLURAL: &'static str = "variables";
 }
@@ -53,12 +64,12 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let part = listing.part;
-    let descending = listing.descending(&["key", "id", "_key"])?;
+    let orders = listing.orders(ORDERS)?;
     let wanted = text(query.variable_key_pattern, query.variable_key_prefix_pattern);
     let key = app.actions.key()?;
     let page = app
         .store
-        .variables(key, &wanted, descending, part.limit, part.offset)
+        .variables(key, &wanted, &orders, part.limit, part.offset)
         .await
         .map_err(|error| unreadable(&error))?;
     Ok(Json(List::of(page)))

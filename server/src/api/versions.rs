@@ -22,6 +22,23 @@ pub(super) struct ListQuery {
     bundle_version: Option<String>,
 }
 
+/// What versions are ordered by: there are no bundles.
+const ORDERS: &[(&str, Order)] = &[
+    ("id", Order::Number),
+    ("version_number", Order::Number),
+    ("created_at", Order::Number),
+    ("bundle_name", Order::Nothing),
+    ("bundle_version", Order::Nothing),
+];
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Number,
+    /// All are alike in it.
+    Nothing,
+}
+
 pub(super) async fn list(
     State(app): State<App>,
     Path(dag_id): Path<String>,
@@ -29,7 +46,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<DagVersionView>>, ApiError> {
     let part = listing.part;
-    let descending = listing.descending(&["id", "version_number", "created_at"])?;
+    let descending = listing.orders(ORDERS)?.before_own().1;
     let dag = dag(&app, dag_id).await?;
     if query.bundle_name.or(query.bundle_version).is_some() {
         return Ok(Json(List::empty()));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use subak_core::ids::MapIndex;
 use subak_store::read::{RunFilter, RunRecord, XComFilter, XComHead, XComOrder, XComRecord};
 
-use super::bounds::Bounds;
+use super::bounds::XComBounds;
 use super::paging::{List, Listed, Listing, text};
 use super::run_lists::{EVERY, existing};
 use super::runs::find;
@@ -79,10 +79,9 @@ pub(super) async fn list(
     caller: Caller,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     listing: Listing,
-    Bounds(bounds): Bounds,
+    XComBounds(bounds): XComBounds,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let (order, descending) = listing.order(ORDERS)?.unwrap_or_default();
     if [&dag_id, &run_id, &task_id].iter().all(|it| *it != EVERY) {
         // What is not there is told.
         let run = find(&app, &dag_id, &run_id).await?;
@@ -103,8 +102,7 @@ pub(super) async fn list(
         key: query.xcom_key,
         key_text: text(query.xcom_key_pattern, query.xcom_key_prefix_pattern),
         map_index: query.map_index.or(query.map_index_filter),
-        order,
-        descending,
+        orders: listing.orders(ORDERS)?,
     };
     let part = listing.part;
     Ok(Json(List::of(app.store.xcoms_across(&runs, &filter, part.limit, part.offset).await?)))

@@ -18,12 +18,14 @@ use crate::router::Known;
 /// What the query of each operation may hold.
 pub(crate) type Parameters = Arc<HashMap<(Method, &'static str), Vec<String>>>;
 
-/// Reads it from the operations.
+/// Reads it from the operations. One that is not built has parameters that are not known: it says so
+/// whatever it is asked.
 pub(crate) fn parameters(known: &[Known]) -> Parameters {
     let mut schemas = Schemas::default();
-    let names = known.iter().map(|it| {
-        let query = (it.describe)(&mut schemas).query;
-        ((it.method.clone(), it.path), query.into_iter().map(|it| it.name).collect())
+    let names = known.iter().filter_map(|it| {
+        let operation = (it.describe)(&mut schemas);
+        let names = operation.query.into_iter().map(|it| it.name).collect();
+        (!operation.is_not_built).then(|| ((it.method.clone(), it.path), names))
     });
     Arc::new(names.collect())
 }

@@ -5,6 +5,7 @@ use axum::response::Html;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
+use subak_store::read::TextFilter;
 use subak_store::{Audit, AuditFilter, AuditText};
 use subak_web::audit::{self, AuditPage, AuditRow};
 use subak_web::format::Stamp;
@@ -44,11 +45,8 @@ pub(super) async fn list(
         (AuditText::Username, &query.user),
         (AuditText::Event, &query.event),
     ];
-    let like = wanted
-        .into_iter()
-        .filter(|(_, part)| !part.trim().is_empty())
-        .map(|(column, part)| (column, format!("%{}%", part.trim())));
-    let filter = AuditFilter { like: like.collect(), ..AuditFilter::default() };
+    let texts = wanted.map(|(column, part)| (column, TextFilter::containing(part.trim())));
+    let filter = AuditFilter { texts: texts.into(), ..AuditFilter::default() };
     let offset = query.offset.max(0);
     let page = app.store.audit_list(&filter, PAGE, offset).await?;
     let pager = Pager::new(offset, page.items.len(), page.total, PAGE, |offset| {

@@ -13,7 +13,7 @@ use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_core::ids::DagId;
-use subak_store::read::{DagRecord, Page, RunFilter, RunRecord};
+use subak_store::read::{DagRecord, Orders, Page, RunFilter, RunRecord};
 use subak_web::Badge;
 use subak_web::dag::{DagLive, DagPage, RunRow};
 use subak_web::dags::PauseToggle;
@@ -119,8 +119,11 @@ async fn known(app: &App, dag_id: &str) -> Result<DagRecord, ApiError> {
 async fn seen(app: &App, dag_id: &str, offset: i64) -> Result<Seen, ApiError> {
     let dag = known(app, dag_id).await?;
     let version = app.versions.get(dag.dag, dag.version).await?;
-    let of_dag =
-        RunFilter { dag_id: Some(dag_id.to_owned()), descending: true, ..RunFilter::default() };
+    let of_dag = RunFilter {
+        dag_id: Some(dag_id.to_owned()),
+        orders: Orders::descending(),
+        ..RunFilter::default()
+    };
     let mut runs = app.store.run_list(&of_dag, PAGE, offset).await?;
     let broken = if dag.has_import_error {
         let errors = app.store.import_error_list(1000, 0).await?.items;

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
 use futures::Stream;
 use serde::Deserialize;
-use subak_store::read::{RunFilter, RunRecord};
+use subak_store::read::{Orders, RunFilter, RunRecord};
 use subak_web::Badge;
 use subak_web::format::Stamp;
 use subak_web::gantt::{GanttLive, GanttPage, GanttRun};
@@ -50,8 +50,11 @@ pub(super) async fn show(
         return Err(ApiError::DagNotFound(dag_id));
     }
     let (now, t) = (clock::now(), viewer.t);
-    let of_dag =
-        RunFilter { dag_id: Some(dag_id.clone()), descending: true, ..RunFilter::default() };
+    let of_dag = RunFilter {
+        dag_id: Some(dag_id.clone()),
+        orders: Orders::descending(),
+        ..RunFilter::default()
+    };
     let recent = app.store.run_list(&of_dag, RUNS_MOST, 0).await?.items;
     let wanted = Some(run).filter(|run| !run.is_empty());
     let wanted = wanted.or_else(|| recent.first().map(|run| run.run_id.clone()));

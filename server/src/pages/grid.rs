@@ -12,7 +12,7 @@ use futures::Stream;
 use serde::Deserialize;
 use subak_core::dag::model::{Dag, Task};
 use subak_core::state::TaskState;
-use subak_store::read::{RunFilter, RunRecord};
+use subak_store::read::{Orders, RunFilter, RunRecord};
 use subak_web::Badge;
 use subak_web::format::duration;
 use subak_web::grid::{self, Cell, Grid, GridPage, GridRun, Row};
@@ -124,8 +124,11 @@ async fn grid(
     let tasks = newest.record.model.tasks.len();
     let columns = (CELLS_MOST / tasks.clamp(1, TASKS_MOST)).clamp(RUNS_LEAST, RUNS_MOST);
     let columns = i64::try_from(columns).unwrap_or(i64::MAX);
-    let of_dag =
-        RunFilter { dag_id: Some(dag_id.to_owned()), descending: true, ..RunFilter::default() };
+    let of_dag = RunFilter {
+        dag_id: Some(dag_id.to_owned()),
+        orders: Orders::descending(),
+        ..RunFilter::default()
+    };
     let mut columns: Vec<Column> = {
         let mut all = Vec::new();
         for run in app.store.run_list(&of_dag, columns, 0).await?.items {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 use subak_core::ids::RunKey;
 use subak_store::access::Role;
-use subak_store::read::{Page, RunFilter, RunRecord, TextFilter};
+use subak_store::read::{Orders, Page, RunFilter, RunRecord, TextFilter};
 use subak_web::Badge;
 use subak_web::dag::RunRow;
 use subak_web::format::Stamp;
@@ -196,7 +196,7 @@ async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Page<RunR
         run_text: TextFilter::containing(query.run.trim()),
         states: given(&query.state).into_iter().collect(),
         run_types: given(&query.kind).into_iter().collect(),
-        descending: true,
+        orders: Orders::descending(),
         ..RunFilter::default()
     };
     let mut found = app.store.run_list(&filter, PAGE, query.offset.max(0)).await?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
 use subak_core::ids::DagId;
-use subak_store::read::{DagRecord, RunFilter, RunRecord};
+use subak_store::read::{DagRecord, Orders, RunFilter, RunRecord};
 use subak_web::trigger::{Field, TriggerPage, conf_of_form, is_asked};
 use subak_web::url;
 
@@ -72,7 +72,7 @@ async fn last_by(app: &App, viewer: &Viewer, dag_id: &str) -> Result<Option<RunR
     let by_hand = RunFilter {
         dag_id: Some(dag_id.to_owned()),
         run_types: vec!["manual".to_owned()],
-        descending: true,
+        orders: Orders::descending(),
         ..RunFilter::default()
     };
     let (runs, _) = app.store.runs_behind(&by_hand, None, LAST_RUNS).await?;

@@ -7,7 +7,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use subak_core::variable::{is_secret, problem};
 use subak_store::Variable;
-use subak_store::read::TextFilter;
+use subak_store::read::{Orders, TextFilter};
 use subak_web::format::{Stamp, cut};
 use subak_web::pager::Pager;
 use subak_web::url::encode;
@@ -118,7 +118,8 @@ async fn page(
     let (now, t) = (clock::now(), viewer.t);
     let offset = query.offset.max(0);
     let wanted = TextFilter::containing(&query.key);
-    let found = app.store.variables(app.actions.key()?, &wanted, false, PAGE, offset).await;
+    let found =
+        app.store.variables(app.actions.key()?, &wanted, &Orders::default(), PAGE, offset).await;
     let found = found.map_err(|error| ApiError::Unavailable(error.to_string()))?;
     let pager = Pager::new(offset, found.items.len(), found.total, PAGE, |offset| {
         format!("{HERE}?key={}&offset={offset}", encode(&query.key))

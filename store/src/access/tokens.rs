@@ -114,9 +114,12 @@ impl Store {
             }
             wanted.push(query, "(t.name || ' ' || u.username)");
         };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY t.created_at DESC");
+        };
         let columns = "SELECT t.token_id, u.username, t.name, t.scope, t.created_at, t.expires_at,
                     t.last_used_at";
-        page(&self.pool, columns, of, "ORDER BY t.created_at DESC", (limit, offset)).await
+        page(&self.pool, columns, of, by, (limit, offset)).await
     }
 
     /// Ends a token of a user, or of anybody, and returns its name; `None` if there is none.

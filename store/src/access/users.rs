@@ -162,9 +162,11 @@ impl Store {
             query.push(" FROM app_user u WHERE u.disabled_at IS NULL");
             wanted.push(query, "u.username");
         };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY u.username");
+        };
         let columns = concat!("SELECT ", user_columns!());
-        let rows: Page<UserRow> =
-            page(&self.pool, columns, of, "ORDER BY u.username", (limit, offset)).await?;
+        let rows: Page<UserRow> = page(&self.pool, columns, of, by, (limit, offset)).await?;
         Ok(Page { items: rows.items.into_iter().map(User::from).collect(), total: rows.total })
     }
 

@@ -114,7 +114,7 @@ statements! {
     Points RUNS_START = "
         UPDATE run
         SET state = 'running', started_at = coalesce(run.started_at, now()), ended_at = NULL,
-            deadline_at = now() + r.timeout_micros * interval '1 microsecond'
+            deadline_at = now() + r.timeout_micros * interval '1 microsecond', touched_at = now()
         FROM unnest($1::bigint[], $2::bigint[]) AS r (run_key, timeout_micros)
         WHERE run.run_key = r.run_key";
 
@@ -130,7 +130,7 @@ statements! {
     Points RUN_REOPEN = "
         UPDATE run
         SET state = $2::run_state, ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
-            has_resets = true
+            has_resets = true, touched_at = now()
         WHERE run_key = $1";
 }
 

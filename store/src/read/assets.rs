@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
+use super::order::Orders;
 use super::{COUNT_LIMIT, Page, Side, TextFilter, from_json, push_within};
 use crate::{Store, StoreError};
 
@@ -47,8 +48,7 @@ pub struct AssetFilter {
     pub within: Option<Vec<String>>,
     /// Those that a task of a DAG whose file is there reads or makes.
     pub only_active: bool,
-    pub order: AssetOrder,
-    pub descending: bool,
+    pub orders: Orders<AssetOrder>,
 }
 
 /// What assets are ordered by.
@@ -92,8 +92,7 @@ pub struct AssetEventFilter {
     /// Of the asset.
     pub name: TextFilter,
     pub bounds: Vec<(Side, DateTime<Utc>)>,
-    pub order: AssetEventOrder,
-    pub descending: bool,
+    pub orders: Orders<AssetEventOrder>,
 }
 
 /// What events are ordered by.
@@ -258,7 +257,7 @@ impl Store {
         offset: i64,
     ) -> Result<Page<AssetRecord>, StoreError> {
         let mut query = filter.query();
-        push_part(&mut query, [filter.order.column(), "a.asset"], filter.descending);
+        filter.orders.push(&mut query, AssetOrder::column, &["a.asset"]);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await?;
         let items = rows.into_iter().map(Row::record).collect::<Result<_, _>>()?;
@@ -276,7 +275,7 @@ impl Store {
     ) -> Result<Page<AssetEventRecord>, StoreError> {
         let mut query = QueryBuilder::new(EVENTS);
         filter.push(&mut query);
-        push_part(&mut query, [filter.order.column(), "e.event"], filter.descending);
+        filter.orders.push(&mut query, AssetEventOrder::column, &["e.created_at", "e.event"]);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let items = query.build_query_as().fetch_all(&self.pool).await?;
         let mut count = QueryBuilder::new(
@@ -291,12 +290,6 @@ impl Store {
         query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
         Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
     }
-}
-
-/// Orders by these columns.
-fn push_part(query: &mut QueryBuilder<Postgres>, by: [&'static str; 2], descending: bool) {
-    let way = if descending { " DESC" } else { "" };
-    query.push(" ORDER BY ").push(by[0]).push(way).push(", ").push(by[1]).push(way);
 }
 
 impl Row {

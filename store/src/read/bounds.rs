@@ -22,7 +22,15 @@ pub enum Bounded {
     Ended,
     /// Of what has ended.
     Duration,
+    /// When the state of a run changed last, or people noted something.
+    RunUpdated,
+    /// When the state of a task instance changed last.
+    Updated,
 }
+
+/// When a run changed last.
+pub(super) const RUN_UPDATED: &str =
+    "greatest(r.created_at, r.started_at, r.ended_at, r.cancelled_at, r.touched_at)";
 
 /// How it is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +55,7 @@ pub struct Times {
     pub logical_date: Option<DateTime<Utc>>,
     pub started_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    pub updated_at: Option<DateTime<Utc>>,
 }
 
 impl Side {
@@ -78,6 +87,7 @@ impl Bound {
             Bounded::LogicalDate => times.logical_date,
             Bounded::Started => times.started_at,
             Bounded::Ended => times.ended_at,
+            Bounded::RunUpdated | Bounded::Updated => times.updated_at,
             Bounded::Duration => {
                 let took = times.ended_at.zip(times.started_at).map(|(end, start)| end - start);
                 let Edge::Seconds(edge) = self.at else { return false };
@@ -99,6 +109,11 @@ impl Bound {
             Bounded::Duration => {
                 query.push("extract(epoch FROM ").push(own).push(".ended_at - ");
                 query.push(own).push(".started_at)::double precision")
+            }
+            Bounded::RunUpdated => query.push(RUN_UPDATED),
+            Bounded::Updated => {
+                query.push("greatest(").push(own).push(".queued_at, ").push(own);
+                query.push(".started_at, ").push(own).push(".ended_at)")
             }
         };
         query.push(self.side.sign());

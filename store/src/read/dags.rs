@@ -9,6 +9,7 @@ use subak_core::dag::model::Dag;
 use subak_core::state::RunState;
 
 use super::bounds::Bound;
+use super::order::Orders;
 use super::{Page, TextFilter, from_json, page, push_within};
 use crate::{Store, StoreError};
 
@@ -65,8 +66,9 @@ pub struct DagFilter {
     pub only: Option<Vec<String>>,
     /// Also those whose file is gone.
     pub with_stale: bool,
-    pub order: DagOrder,
-    pub descending: bool,
+    pub orders: Orders<DagOrder>,
+    /// Any of these classes of Airflow's; empty: all.
+    pub timetables: Vec<String>,
 }
 
 /// By what DAGs are ordered; those alike, by id.
@@ -191,7 +193,7 @@ impl Store {
         let mut query =
             QueryBuilder::new("WITH wanted AS (SELECT d.*, count(*) OVER () AS total, ");
         query.push("row_number() OVER (");
-        push_order(&mut query, filter);
+        filter.orders.push(&mut query, DagOrder::column, &["d.dag_id"]);
         query.push(") AS place FROM dag d WHERE true");
         if let Some(dag_id) = exact {
             query.push(" AND d.dag_id = ").push_bind(dag_id.to_owned());
@@ -273,17 +275,30 @@ impl Store {
             query.push(" FROM import_error WHERE true");
             wanted.push(query, "file");
         };
-        let (columns, order) =
-            ("SELECT file, message, occurred_at", "ORDER BY occurred_at DESC, file");
-        page(&self.pool, columns, of, order, (limit, offset)).await
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY occurred_at DESC, file");
+        };
+        let columns = "SELECT file, message, occurred_at";
+        page(&self.pool, columns, of, by, (limit, offset)).await
     }
 }
 
-fn push_order(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
-    let direction = if filter.descending { " DESC NULLS LAST" } else { " ASC NULLS LAST" };
-    query.push("ORDER BY ").push(filter.order.column()).push(direction);
-    query.push(", d.dag_id").push(direction);
-}
+/// The class that Airflow has for a schedule.
+const TIMETABLE: &str = "
+    'airflow.timetables.' || CASE
+        WHEN v.canonical -> 'schedule' ? 'once' THEN 'simple.OnceTimetable'
+        WHEN v.canonical -> 'schedule' ? 'continuous' THEN 'simple.ContinuousTimetable'
+        WHEN v.canonical -> 'schedule' ? 'dates' THEN 'events.EventsTimetable'
+        WHEN v.canonical -> 'schedule' ? 'crons' THEN 'trigger.MultipleCronTriggerTimetable'
+        WHEN v.canonical -> 'schedule' ? 'cron' THEN
+            CASE v.canonical ->> 'data_interval'
+            WHEN 'previous' THEN 'interval.CronDataIntervalTimetable'
+            ELSE 'trigger.CronTriggerTimetable' END
+        WHEN v.canonical -> 'schedule' ? 'every' THEN
+            CASE v.canonical ->> 'data_interval'
+            WHEN 'previous' THEN 'interval.DeltaDataIntervalTimetable'
+            ELSE 'trigger.DeltaTriggerTimetable' END
+        ELSE 'simple.NullTimetable' END";
 
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
     filter.text.push(query, "d.dag_id");
@@ -298,6 +313,11 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
               WHERE v.dag = d.dag AND v.version = d.version AND t ->> 'owner' = ANY(",
         );
         query.push_bind(filter.owners.clone()).push("))");
+    }
+    if !filter.timetables.is_empty() {
+        query.push(" AND EXISTS (SELECT FROM dag_version v");
+        query.push(" WHERE v.dag = d.dag AND v.version = d.version AND ").push(TIMETABLE);
+        query.push(" = ANY(").push_bind(filter.timetables.clone()).push("))");
     }
     push_within(query, "d.dag_id", filter.only.as_deref());
     if let Some(paused) = filter.paused {

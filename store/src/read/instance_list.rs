@@ -1,5 +1,8 @@
 //! Task instances of many runs: those to which something has happened.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use sqlx::{Postgres, QueryBuilder};
 use subak_core::dag::model::Task;
 use subak_core::ids::{RunKey, TaskId};
@@ -7,8 +10,9 @@ use subak_core::state::TaskState;
 
 use super::bounds::{Bound, Times};
 use super::instances::{InstanceRecord, Row, current};
+use super::order::{Orders, directed};
 use super::run_list::{self, RunFilter};
-use super::{COUNT_LIMIT, Page, RunRecord, TextFilter};
+use super::{COUNT_LIMIT, Page, RunRecord, TextFilter, VersionRecord};
 use crate::{Store, StoreError};
 
 /// Which task instances; all conditions together, and those of `runs`.
@@ -36,8 +40,7 @@ pub struct InstanceFilter {
     /// Any of these; empty: all.
     pub tries: Vec<i32>,
     pub bounds: Vec<Bound>,
-    pub order: InstanceOrder,
-    pub descending: bool,
+    pub orders: Orders<InstanceOrder>,
 }
 
 /// By what task instances are ordered; those alike, by run, task and map index.
@@ -52,8 +55,11 @@ pub enum InstanceOrder {
     Duration,
     MapIndex,
     Try,
+    Operator,
     RunAfter,
     LogicalDate,
+    DataStart,
+    DataEnd,
 }
 
 #[derive(sqlx::FromRow)]
@@ -86,15 +92,8 @@ impl Store {
     ) -> Result<Page<(RunKey, InstanceRecord)>, StoreError> {
         let mut query = QueryBuilder::new("SELECT r.run_key, t.task_id, i.*");
         push_conditions(&mut query, runs, filter);
-        let direction = if filter.descending { " DESC NULLS LAST" } else { " ASC NULLS LAST" };
-        query.push(" ORDER BY ");
-        if let Some(column) = filter.order.column() {
-            query.push(column).push(direction).push(", ");
-        }
-        for (at, column) in ["r.run_key", "i.task", "i.map_index"].into_iter().enumerate() {
-            query.push(if at == 0 { "" } else { ", " }).push(column);
-            query.push(if filter.descending { " DESC" } else { " ASC" });
-        }
+        let own = ["r.run_key", "i.task", "i.map_index"];
+        filter.orders.push(&mut query, InstanceOrder::column, &own);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let rows: Vec<ListRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
@@ -157,9 +156,9 @@ const OF_QUEUE: &str = of_task!("queue");
 const OF_OPERATOR: &str = of_task!("operator");
 
 impl InstanceOrder {
-    fn column(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Key => return None,
+    fn column(self) -> &'static str {
+        match self {
+            Self::Key => "r.run_key",
             Self::TaskId => "t.task_id",
             Self::State => "i.state",
             Self::Started => "i.started_at",
@@ -167,9 +166,17 @@ impl InstanceOrder {
             Self::Duration => "(i.ended_at - i.started_at)",
             Self::MapIndex => "i.map_index",
             Self::Try => "i.try_number",
+            Self::Operator => OF_OPERATOR,
             Self::RunAfter => "r.run_after",
             Self::LogicalDate => "r.logical_date",
-        })
+            Self::DataStart => "r.data_interval_start",
+            Self::DataEnd => "r.data_interval_end",
+        }
+    }
+
+    /// Whether it is the run's: all instances of a run are alike in it.
+    fn is_of_run(self) -> bool {
+        matches!(self, Self::RunAfter | Self::LogicalDate | Self::DataStart | Self::DataEnd)
     }
 }
 
@@ -178,12 +185,11 @@ impl InstanceFilter {
     /// each other.
     #[must_use]
     pub fn is_of_tasks(&self) -> bool {
-        use InstanceOrder::{Key, LogicalDate, RunAfter};
         self.states.is_empty()
             && self.map_indexes.is_empty()
             && self.tries.is_empty()
             && self.bounds.is_empty()
-            && matches!(self.order, Key | RunAfter | LogicalDate)
+            && self.orders.before_own().0.iter().all(|(order, _)| order.is_of_run())
     }
 
     /// Whether instances of a task may be meant.
@@ -211,6 +217,7 @@ impl InstanceFilter {
             logical_date: run.logical_date,
             started_at: it.started_at,
             ended_at: it.ended_at,
+            updated_at: it.queued_at.max(it.started_at).max(it.ended_at),
         };
         (self.states.is_empty() || self.states.contains(&it.state))
             && (self.map_indexes.is_empty() || self.map_indexes.contains(&it.map_index.0))
@@ -218,44 +225,30 @@ impl InstanceFilter {
             && self.bounds.iter().all(|bound| bound.takes(times))
     }
 
-    /// Orders instances of one run; by key they stay as they are.
-    pub fn order(&self, all: &mut [InstanceRecord]) {
-        use std::cmp::Ordering;
-        /// What is not there comes last.
-        fn some_first<T: Ord>(a: Option<T>, b: Option<T>, descending: bool) -> Ordering {
-            match (a, b) {
-                (Some(a), Some(b)) if descending => b.cmp(&a),
-                (Some(a), Some(b)) => a.cmp(&b),
-                (a, b) => b.is_some().cmp(&a.is_some()),
-            }
-        }
-        let down = self.descending;
+    /// Orders instances of one run that stand in the order of its version.
+    pub fn order(&self, version: &VersionRecord, all: &mut [InstanceRecord]) {
         let took =
             |it: &InstanceRecord| it.ended_at.zip(it.started_at).map(|(end, start)| end - start);
-        match self.order {
-            InstanceOrder::Key | InstanceOrder::RunAfter | InstanceOrder::LogicalDate => {
-                if down {
-                    all.reverse();
-                }
-            }
-            InstanceOrder::TaskId => {
-                all.sort_by(|a, b| some_first(Some(&a.task_id.0), Some(&b.task_id.0), down));
-            }
-            InstanceOrder::State => all.sort_by(|a, b| {
-                let text = |it: &InstanceRecord| it.state.map(TaskState::as_str);
-                some_first(text(a), text(b), down)
-            }),
-            InstanceOrder::Started => {
-                all.sort_by(|a, b| some_first(a.started_at, b.started_at, down));
-            }
-            InstanceOrder::Ended => all.sort_by(|a, b| some_first(a.ended_at, b.ended_at, down)),
-            InstanceOrder::Duration => all.sort_by(|a, b| some_first(took(a), took(b), down)),
+        let state = |it: &InstanceRecord| it.state.map(TaskState::as_str);
+        let operators: BTreeMap<&TaskId, &str> =
+            version.model.tasks.iter().map(|task| (&task.task_id, &*task.operator)).collect();
+        let operator = |it: &InstanceRecord| operators.get(&it.task_id).copied();
+        self.orders.sort(all, |order, descending, a, b| match order {
+            InstanceOrder::Key
+            | InstanceOrder::RunAfter
+            | InstanceOrder::LogicalDate
+            | InstanceOrder::DataStart
+            | InstanceOrder::DataEnd => Ordering::Equal,
+            InstanceOrder::TaskId => directed(Some(&a.task_id.0), Some(&b.task_id.0), descending),
+            InstanceOrder::State => directed(state(a), state(b), descending),
+            InstanceOrder::Started => directed(a.started_at, b.started_at, descending),
+            InstanceOrder::Ended => directed(a.ended_at, b.ended_at, descending),
+            InstanceOrder::Duration => directed(took(a), took(b), descending),
             InstanceOrder::MapIndex => {
-                all.sort_by(|a, b| some_first(Some(a.map_index.0), Some(b.map_index.0), down));
+                directed(Some(a.map_index.0), Some(b.map_index.0), descending)
             }
-            InstanceOrder::Try => {
-                all.sort_by(|a, b| some_first(Some(a.try_number), Some(b.try_number), down));
-            }
-        }
+            InstanceOrder::Try => directed(Some(a.try_number), Some(b.try_number), descending),
+            InstanceOrder::Operator => directed(operator(a), operator(b), descending),
+        });
     }
 }

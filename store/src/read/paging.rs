@@ -6,13 +6,13 @@ use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use super::Page;
 use crate::StoreError;
 
-/// Reads a page: these columns (`SELECT …`) of what `of` adds, the tables and conditions, in an order
-/// (`ORDER BY …`); and how many rows there are.
+/// Reads a page: these columns (`SELECT …`) of what `of` adds, the tables and conditions, in the order that
+/// `by` adds (`ORDER BY …`); and how many rows there are.
 pub(crate) async fn page<T>(
     pool: &PgPool,
     columns: &str,
     of: impl Fn(&mut QueryBuilder<Postgres>),
-    order: &str,
+    by: impl FnOnce(&mut QueryBuilder<Postgres>),
     (limit, offset): (i64, i64),
 ) -> Result<Page<T>, StoreError>
 where
@@ -20,7 +20,8 @@ where
 {
     let mut query = QueryBuilder::new(columns);
     of(&mut query);
-    query.push(" ").push(order);
+    query.push(" ");
+    by(&mut query);
     query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
     let items = query.build_query_as().fetch_all(pool).await?;
     let mut count = QueryBuilder::new("SELECT count(*)");

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder};
 
-use super::bounds::Bound;
+use super::bounds::{Bound, RUN_UPDATED};
+use super::order::{Orders, way};
 use super::runs::{RUNS, RunRecord, RunRow};
 use super::{COUNT_LIMIT, Page, TextFilter, push_within};
 use crate::{Store, StoreError};
@@ -31,8 +32,7 @@ pub struct RunFilter {
     /// Part of the conf as JSON, in any case.
     pub conf: Option<String>,
     pub bounds: Vec<Bound>,
-    pub order: RunOrder,
-    pub descending: bool,
+    pub orders: Orders<RunOrder>,
 }
 
 /// By what runs are ordered.
@@ -52,15 +52,18 @@ pub enum RunOrder {
     Duration,
     State,
     Type,
+    Updated,
+    Conf,
+    /// What no run has.
+    Nothing,
 }
 
-/// A place in an ordered list of runs: behind the run of this key, whose order is this.
+/// A place in an ordered list of runs: behind the run of this key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunPlace {
-    pub order: RunOrder,
-    pub descending: bool,
-    /// What it is ordered by, as text; `None`: nothing.
-    pub value: Option<String>,
+    pub orders: Orders<RunOrder>,
+    /// What the run has of each key before its own, as text; `None`: nothing.
+    pub values: Vec<Option<String>>,
     pub key: i64,
     /// The page before the place is meant.
     pub back: bool,
@@ -81,15 +84,19 @@ impl RunOrder {
             Self::Duration => "(r.ended_at - r.started_at)",
             Self::State => "r.state",
             Self::Type => "r.run_type",
+            Self::Updated => RUN_UPDATED,
+            Self::Conf => "r.conf",
+            Self::Nothing => "NULL::text",
         }
     }
 
     fn kind(self) -> &'static str {
         match self {
             Self::Key => "bigint",
-            Self::DagId | Self::RunId | Self::Type => "text",
+            Self::DagId | Self::RunId | Self::Type | Self::Nothing => "text",
             Self::State => "run_state",
             Self::Duration => "interval",
+            Self::Conf => "jsonb",
             _ => "timestamptz",
         }
     }
@@ -105,7 +112,7 @@ impl Store {
     ) -> Result<Page<RunRecord>, StoreError> {
         let mut query = QueryBuilder::new(RUNS);
         push_conditions(&mut query, filter);
-        push_order(&mut query, filter, false);
+        push_order(&mut query, &filter.orders, false);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let items = rows.into_iter().map(RunRow::into_record).collect::<Result<_, _>>()?;
@@ -125,7 +132,7 @@ impl Store {
         if let Some(place) = place {
             push_behind(&mut query, place);
         }
-        push_order(&mut query, filter, back);
+        push_order(&mut query, &filter.orders, back);
         query.push(" LIMIT ").push_bind(limit + 1);
         let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
         let mut items = rows.into_iter().map(RunRow::into_record).collect::<Result<Vec<_>, _>>()?;
@@ -145,16 +152,19 @@ impl Store {
         filter: &RunFilter,
         back: bool,
     ) -> Result<RunPlace, StoreError> {
-        let mut query = QueryBuilder::new("SELECT ");
-        query.push(filter.order.column());
-        query.push("::text FROM run r JOIN dag d ON d.dag = r.dag WHERE r.run_key = ");
+        let (keys, _) = filter.orders.before_own();
+        let mut query = QueryBuilder::new("SELECT ARRAY[");
+        for (at, (key, _)) in keys.iter().enumerate() {
+            query.push(if at == 0 { "" } else { ", " }).push(key.column()).push("::text");
+        }
+        query.push("]::text[] FROM run r JOIN dag d ON d.dag = r.dag WHERE r.run_key = ");
         query.push_bind(run.run_key.0);
-        let value: Option<Option<String>> =
+        let values: Option<Vec<Option<String>>> =
             query.build_query_scalar().fetch_optional(&self.pool).await?;
         Ok(RunPlace {
-            order: filter.order,
-            descending: filter.descending,
-            value: value.flatten(),
+            orders: filter.orders.clone(),
+            // Of a run that has just been deleted nothing is known: what follows it is found by its key.
+            values: values.unwrap_or_else(|| vec![None; keys.len()]),
             key: run.run_key.0,
             back,
         })
@@ -172,40 +182,44 @@ impl Store {
 }
 
 /// What is not there comes last in both directions, as in Airflow. Read back: all of it turned round.
-fn push_order(query: &mut QueryBuilder<Postgres>, filter: &RunFilter, back: bool) {
-    let direction = if filter.descending == back { " ASC" } else { " DESC" };
+fn push_order(query: &mut QueryBuilder<Postgres>, orders: &Orders<RunOrder>, back: bool) {
+    let (keys, descending) = orders.before_own();
     query.push(" ORDER BY ");
-    if filter.order != RunOrder::Key {
+    for (key, descending) in keys {
         let nulls = if back { " NULLS FIRST, " } else { " NULLS LAST, " };
-        query.push(filter.order.column()).push(direction).push(nulls);
+        query.push(key.column()).push(way(*descending != back)).push(nulls);
     }
-    query.push("r.run_key").push(direction);
+    query.push("r.run_key").push(way(descending != back));
 }
 
+/// Adds that a run is behind a place, or before it: by the first key, or alike in that and by the next
+/// one, and so on.
 fn push_behind(query: &mut QueryBuilder<Postgres>, place: &RunPlace) {
-    let sign = if place.descending == place.back { " > " } else { " < " };
-    let column = place.order.column();
+    let sign = |descending: bool| if descending == place.back { " > " } else { " < " };
+    let (keys, descending) = place.orders.before_own();
     query.push(" AND (");
-    if place.order != RunOrder::Key {
-        match &place.value {
+    for ((key, descending), value) in keys.iter().zip(&place.values) {
+        let (column, kind) = (key.column(), key.kind());
+        match value {
             None if place.back => {
-                query.push(column).push(" IS NOT NULL OR ").push(column).push(" IS NULL AND ");
+                query.push(column).push(" IS NOT NULL OR ").push(column).push(" IS NULL AND (");
             }
             None => {
-                query.push(column).push(" IS NULL AND ");
+                query.push(column).push(" IS NULL AND (");
             }
             Some(value) => {
                 if !place.back {
                     query.push(column).push(" IS NULL OR ");
                 }
-                for (sign, then) in [(sign, " OR "), (" = ", " AND ")] {
+                for (sign, then) in [(sign(*descending), " OR "), (" = ", " AND (")] {
                     query.push(column).push(sign).push_bind(value.clone()).push("::text::");
-                    query.push(place.order.kind()).push(then);
+                    query.push(kind).push(then);
                 }
             }
         }
     }
-    query.push("r.run_key").push(sign).push_bind(place.key).push(")");
+    query.push("r.run_key").push(sign(descending)).push_bind(place.key);
+    query.push(")".repeat(keys.len().min(place.values.len()) + 1));
 }
 
 pub(super) fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &RunFilter) {

@@ -119,7 +119,7 @@ impl Store {
 
     /// Sets what people noted about a run.
     pub async fn run_note_set(&self, run: RunKey, note: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE run SET note = nullif($2, '') WHERE run_key = $1")
+        sqlx::query("UPDATE run SET note = nullif($2, ''), touched_at = now() WHERE run_key = $1")
             .bind(run.0)
             .bind(note)
             .execute(&self.pool)

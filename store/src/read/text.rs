@@ -35,6 +35,12 @@ impl TextFilter {
         Self { like, prefixes: Vec::new() }
     }
 
+    /// Whether any text is like it.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.like.is_empty() && self.prefixes.is_empty()
+    }
+
     /// Whether a text is like it.
     #[must_use]
     pub fn takes(&self, text: &str) -> bool {

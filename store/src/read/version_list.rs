@@ -55,8 +55,11 @@ impl Store {
             query.push(" FROM dag_version WHERE dag = ").push_bind(dag);
             wanted.push(query, "(version::text || ' ' || file)");
         };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY version DESC");
+        };
         let columns = "SELECT version, file, created_at,
                     jsonb_array_length(canonical -> 'tasks')::bigint AS tasks";
-        page(&self.pool, columns, of, "ORDER BY version DESC", (limit, offset)).await
+        page(&self.pool, columns, of, by, (limit, offset)).await
     }
 }

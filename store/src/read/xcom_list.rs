@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 
+use super::order::Orders;
 use super::run_list::{self, RunFilter};
 use super::{COUNT_LIMIT, Page, TextFilter};
 use crate::{Store, StoreError};
@@ -15,8 +16,7 @@ pub struct XComFilter {
     pub key: Option<String>,
     pub key_text: TextFilter,
     pub map_index: Option<i32>,
-    pub order: XComOrder,
-    pub descending: bool,
+    pub orders: Orders<XComOrder>,
 }
 
 /// By what they are ordered; those alike, by run, task, map index and key.
@@ -67,15 +67,8 @@ impl Store {
                     r.run_after",
         );
         push_conditions(&mut query, runs, filter);
-        let direction = if filter.descending { " DESC" } else { " ASC" };
-        query.push(" ORDER BY ");
-        if let Some(column) = filter.order.column() {
-            query.push(column).push(direction).push(", ");
-        }
-        for (at, column) in ["x.run_key", "x.task", "x.map_index", "x.key"].into_iter().enumerate()
-        {
-            query.push(if at == 0 { "" } else { ", " }).push(column).push(direction);
-        }
+        let own = ["x.run_key", "x.task", "x.map_index", "x.key"];
+        filter.orders.push(&mut query, XComOrder::column, &own);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
         let items = query.build_query_as().fetch_all(&self.pool).await?;
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
@@ -101,9 +94,9 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, runs: &RunFilter, filter:
 }
 
 impl XComOrder {
-    fn column(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Place => return None,
+    fn column(self) -> &'static str {
+        match self {
+            Self::Place => "x.run_key",
             Self::Key => "x.key",
             Self::DagId => "d.dag_id",
             Self::RunId => "r.run_id",
@@ -111,6 +104,6 @@ impl XComOrder {
             Self::MapIndex => "x.map_index",
             Self::At => "x.created_at",
             Self::RunAfter => "r.run_after",
-        })
+        }
     }
 }

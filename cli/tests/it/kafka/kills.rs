@@ -201,10 +201,12 @@ async fn at_some_point(world: &World, run: RunKey, rng: &mut StdRng) -> Result<(
         let rows = metadata.texts(&sql.replace("RUN", &run.0.to_string())).await?;
         anyhow::Ok(rows == ["true"])
     };
-    world
+    let reached = world
         .stack
         .until("a moment to kill at", async || Ok(is_so(moment).await? || is_so(ended).await?))
-        .await
+        .await;
+    let found = found(world).await?;
+    reached.with_context(|| format!("{}\n{found}", world.stack.logs()))
 }
 
 /// `copies`: keys and values of the second topic.

@@ -60,9 +60,16 @@ assert sorted(it["dag_id"] for it in read("dags", "list")) == ["idle", "shop"]
 run("dags", "pause", "idle")
 assert read("dags", "get", "idle")[0]["is_paused"] in (True, "True")
 run("dags", "unpause", "idle")
+for flag, holds in (("--is-paused", (True, "True")), ("--no-is-paused", (False, "False"))):
+    assert read("dags", "update", "idle", flag)[0]["is_paused"] in holds, flag
+assert read("dags", "next-execution", "idle")[0]["next_dagrun_run_after"].startswith("2090-01-01")
+assert read("dags", "get-version", "idle", "1")[0]["dag_id"] == "idle"
 assert read("dags", "get-details", "shop")[0]["catchup"] in (False, "False")
 assert len(read("dags", "list-version", "shop")) == 1
-assert len(read("dags", "list-import-errors")) == 1
+broken = read("dags", "list-import-errors")
+assert len(broken) == 1
+broken = read("dags", "get-import-error", str(broken[0]["import_error_id"]))
+assert "broken.yaml" in broken[0]["filename"], broken
 made = read("dags", "trigger", "idle", "--dag-run-id", "ctl", "--note", "by hand")
 assert made[0]["dag_run_id"] == "ctl", made
 end = time.monotonic() + 600
@@ -84,6 +91,9 @@ made = read("backfill", "create", *span, "--max-active-runs", "1", "--reprocess-
 while not read("backfill", "get", str(made["id"]))[0]["completed_at"]:
     assert time.monotonic() < end, "the backfill goes on"
 assert [it["id"] for it in read("backfill", "list", "idle")] == [made["id"]]
+# It wants to show the dates of a dry run as a backfill, and cannot: it has read them by then.
+assert "total_entries': 2" in run("backfill", "create-dry-run", *span, "--max-active-runs", "1",
+                                  "--reprocess-behavior", "completed", status=1)
 # Its calls for these have the wrong verb, which the server takes too. The command fails when it wants to
 # show the answer: what it has done is read back.
 run("dags", "pause", "idle")
@@ -99,13 +109,19 @@ assert "no attribute 'output'" in run("backfill", "cancel", held, status=1)
 assert read("backfill", "get", held)[0]["completed_at"] not in (None, "None")
 run("dags", "unpause", "idle")
 
-assert [it["uri"] for it in read("assets", "list")] == ["s3://shop/first"]
+asset = read("assets", "list")[0]
+assert asset["uri"] == "s3://shop/first", asset
+assert read("assets", "create-event", "--asset-id", str(asset["id"]))[0]["uri"] == asset["uri"]
+# Its path for this ends with a slash; and it asks twice for what it is told that there is not.
+assert "501" in run("assets", "delete-queued-events", str(asset["id"]), status=1)
 # It has read the tags when it fails to show them, and asks for the counts of `s`, `h`, `o` and `p`.
 assert "mapper" in run("dags", "get-tags", status=1)
 run("dags", "get-stats", "shop")
 
 read("pools", "create", "--name", "narrow", "--slots", "2", "--description", "a door")
 assert int(read("pools", "get", "narrow")[0]["slots"]) == 2
+run("pools", "update", "--pool", "narrow", "--slots", "3")
+assert int(read("pools", "get", "narrow")[0]["slots"]) == 3
 wide = {"name": "wide", "slots": 7, "description": "a gate", "include_deferred": False}
 run("pools", "import", written("pools.json", [wide]), "-a", "overwrite")
 assert sorted(it["name"] for it in read("pools", "list")) == ["narrow", "wide"]
@@ -117,6 +133,8 @@ run("pools", "get", "narrow", status=1)
 
 read("variables", "create", "--key", "region", "--value", "north", "--description", "where")
 assert read("variables", "get", "region")[0]["value"] == "north"
+run("variables", "update", "--key", "region", "--value", "west")
+assert read("variables", "get", "region")[0]["value"] == "west"
 run("variables", "import", written("variables.json", {"limit": "3", "region": "south"}), "-a", "overwrite")
 assert read("variables", "get", "region")[0]["value"] == "south"
 assert sorted(it["key"] for it in read("variables", "list")) == ["limit", "region"]
@@ -126,6 +144,8 @@ sales = ["--connection-id", "sales", "--conn-type", "postgres", "--host", "db.ex
 read("connections", "create", *sales, "--password", "hunter22")
 shown = run("connections", "get", "sales", "--output", "json")
 assert "db.example" in shown and "hunter22" not in shown, shown
+run("connections", "update", *sales[:4], "--host", "db2.example")
+assert "db2.example" in run("connections", "get", "sales", "--output", "json")
 events = {"events": {"conn_type": "kafka", "host": "broker:9092"}}
 run("connections", "import", written("connections.json", events), "-a", "overwrite")
 found = sorted(it["connection_id"] for it in read("connections", "list"))

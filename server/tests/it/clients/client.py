@@ -137,7 +137,12 @@ def dags(client):
         {"bundle_version": "1"},
     ):
         assert dag.get_dags(**nowhere).total_entries == 0, nowhere
-    refused(422, dag.get_dags, timetable_type=["airflow.timetables.simple.NullTimetable"])
+    of_type = lambda name: [
+        it.dag_id for it in dag.get_dags(timetable_type=[f"airflow.timetables.{name}"]).dags
+    ]
+    assert of_type("simple.NullTimetable") == [DAG]
+    assert of_type("trigger.CronTriggerTimetable") == ["idle"]
+    assert of_type("events.EventsTimetable") == []
     paused = dag.patch_dag(DAG, models.DAGPatchBody(is_paused=True), update_mask=["is_paused"])
     assert paused.is_paused and dag.get_dag(DAG).is_paused
     assert not dag.patch_dag(DAG, models.DAGPatchBody(is_paused=False)).is_paused
@@ -146,16 +151,20 @@ def dags(client):
 
     tasks = api.TaskApi(client).get_tasks(DAG)
     assert [it.task_id for it in tasks.tasks] == ["each", "first", "last"], tasks
+    tasks = api.TaskApi(client).get_tasks(DAG, order_by="-task_id")
+    assert [it.task_id for it in tasks.tasks] == ["last", "first", "each"], tasks
     first = api.TaskApi(client).get_task(DAG, "first")
     assert first.downstream_task_ids == ["each", "last"] and first.retry_delay.seconds == 1
     source = api.DagSourceApi(client).get_dag_source(DAG, accept="application/json")
     assert "dag_id: shop" in source.content, source
     versions = api.DagVersionApi(client).get_dag_versions(DAG)
     assert [it.version_number for it in versions.dag_versions] == [1]
+    versions = api.DagVersionApi(client).get_dag_versions(DAG, order_by=["bundle_name", "-id"])
+    assert versions.total_entries == 1
     of_bundle = {"bundle_name": "dags", "bundle_version": "1"}
     assert api.DagVersionApi(client).get_dag_versions(DAG, **of_bundle).total_entries == 0
     assert api.ImportErrorApi(client).get_import_errors(bundle_name="dags").total_entries == 0
-    errors = api.ImportErrorApi(client).get_import_errors()
+    errors = api.ImportErrorApi(client).get_import_errors(order_by=["stacktrace", "-bundle_name"])
     assert errors.total_entries == 1 and "broken.yaml" in errors.import_errors[0].filename
 
 
@@ -256,16 +265,17 @@ def cursors(client):
     run, task = api.DagRunApi(client), api.TaskInstanceApi(client)
     ids = lambda listed: [it.dag_run_id for it in listed.dag_runs]
     # Forwards by cursor, and back again.
-    pages, cursor = [], ""
-    while cursor is not None:
-        page = run.get_dag_runs("idle", cursor=cursor, limit=2, order_by=["-start_date"])
-        assert page.total_entries is None
-        pages.append(ids(page))
-        cursor = page.next_cursor
-    assert [len(it) for it in pages] == [2, 2, 1], pages
-    assert sorted(sum(pages, [])) == [f"idle_{number}" for number in range(5)], pages
-    back = run.get_dag_runs("idle", cursor=page.previous_cursor, limit=2, order_by=["-start_date"])
-    assert ids(back) == pages[1], (ids(back), pages)
+    for order in (["-start_date"], ["state", "-updated_at", "dag_run_id"]):
+        pages, cursor = [], ""
+        while cursor is not None:
+            page = run.get_dag_runs("idle", cursor=cursor, limit=2, order_by=order)
+            assert page.total_entries is None
+            pages.append(ids(page))
+            cursor = page.next_cursor
+        assert [len(it) for it in pages] == [2, 2, 1], pages
+        assert sorted(sum(pages, [])) == [f"idle_{number}" for number in range(5)], pages
+        back = run.get_dag_runs("idle", cursor=page.previous_cursor, limit=2, order_by=order)
+        assert ids(back) == pages[1], (ids(back), pages)
     other = {"cursor": page.previous_cursor, "order_by": ["state"]}
     refused(422, run.get_dag_runs, "idle", **other)
     first = task.get_task_instances(DAG, RUN, cursor="", limit=3)
@@ -287,14 +297,17 @@ def filters(client):
     assert of(start_date_lt=year) == [] and len(of(start_date_gte=year)) == 6
     assert of(duration_gt=100000) == [] and len(of(duration_gte=0)) == 6
     assert of(order_by=["-run_id"], limit=2) == ["idle_4", "idle_3"]
-    refused(422, run.get_dag_runs, "~", order_by=["conf"])
+    assert of(order_by=["state", "-run_id"], limit=2) == ["idle_4", "idle_3"]
+    assert of(order_by=["-state", "run_id"], limit=2) == [RUN, "idle_0"]
+    assert len(of(order_by=["conf", "partition_date", "-logical_date"])) == 6
+    refused(422, run.get_dag_runs, "~", order_by=["colour"])
+    refused(422, run.get_dag_runs, "~", order_by=["state"] * 11)
     # What no run has is of none.
     assert of(bundle_version="1") == [] and of(consuming_asset_pattern="s3") == []
     assert of(partition_key_pattern="a") == [] and of(partition_key_prefix_pattern="a") == []
     assert of(partition_date_gte=year) == [] and of(partition_date_lte=year) == []
-    # What is not built is refused, not passed over.
-    problem = refused(422, run.get_dag_runs, "~", updated_at_gte=year)
-    assert problem["detail"][0]["loc"] == ["query", "updated_at_gte"], problem
+    assert len(of(updated_at_gte=year, updated_at_gt=year)) == 6
+    assert of(updated_at_lte=year) == [] and of(updated_at_lt=year) == []
     dag = api.DAGApi(client)
     within = lambda **named: [it.dag_id for it in dag.get_dags(order_by=["dag_id"], **named).dags]
     assert within(dag_run_start_date_gte=year, dag_run_end_date_gt=year) == ["idle", DAG]
@@ -319,8 +332,15 @@ def filters(client):
     assert within(operator=["noop"], order_by=["-task_id"]) == [("last", -1), ("first", -1)]
     assert within(map_index=[0], start_date_gte=year) == [("each", 0)]
     assert within(executor=["LocalExecutor"]) == []
-    for pattern in ("rendered_map_index_pattern", "rendered_map_index_prefix_pattern"):
-        refused(422, task.get_task_instances, DAG, RUN, **{pattern: "a"})
+    assert within(order_by=["operator", "-map_index"], limit=2) == [("each", 1), ("each", 0)]
+    assert within(order_by=["data_interval_start", "-id"], limit=1) == [("last", -1)]
+    assert len(within(updated_at_gte=year)) == 4 and of(updated_at_lt=year) == []
+    # No template names them: they are called by their index.
+    assert within(rendered_map_index_pattern="1") == [("each", 1)]
+    assert within(rendered_map_index_prefix_pattern="0") == [("each", 0)]
+    mapped = task.get_mapped_task_instances(DAG, RUN, "each", rendered_map_index_pattern="0|1")
+    assert names(mapped) == [("each", 0), ("each", 1)]
+    refused(422, task.get_task_instances, "~", "~", rendered_map_index_pattern="1")
     body = models.TaskInstancesBatchBody(dag_ids=[DAG], state=["success"], page_limit=10)
     assert names(task.get_task_instances_batch("~", "~", body)) == [("first", -1), ("each", 0)]
     body = models.TaskInstancesBatchBody(dag_ids=[DAG], executor=["LocalExecutor"])
@@ -425,6 +445,9 @@ def variables(client):
     variable.patch_variable("region", models.VariableBody(key="region", value="south"))
     assert variable.get_variable("region").value == "south"
     assert variable.get_variables(variable_key_pattern="%egi%").total_entries == 1
+    by = lambda *order: [it.key for it in variable.get_variables(order_by=list(order)).variables]
+    assert by("description", "-key") == ["region", "limits"]
+    assert by("is_encrypted", "team_name", "key") == ["limits", "region"] and len(by("_val")) == 2
     done = variable.bulk_variables(
         bulk(models.BulkBodyVariableBody, {"key": "region", "value": "east"}, "limits")
     )
@@ -445,6 +468,8 @@ def pools(client):
     pool.post_pool(models.PoolBody(name="wide", slots=-1))
     listed = pool.get_pools(order_by=["-name"])
     assert [it.name for it in listed.pools] == ["wide", "narrow"], listed
+    listed = pool.get_pools(order_by=["id", "-pool"], pool_name_prefix_pattern="n")
+    assert [it.name for it in listed.pools] == ["narrow"], listed
     done = pool.bulk_pools(bulk(models.BulkBodyPoolBody, {"name": "narrow", "slots": 5}, "wide"))
     assert (done.update.success, done.delete.success) == (["narrow"], ["wide"]), done
     assert pool.get_pool("narrow").slots == 5
@@ -478,6 +503,8 @@ def connections(client):
     kafka = {"connection_id": "events", "conn_type": "kafka", "host": "broker:9092"}
     connection.post_connection(models.ConnectionBody.from_dict(kafka))
     changed = {"connection_id": "events", "conn_type": "kafka", "host": "other:9092"}
+    listed = connection.get_connections(order_by=["team_name", "-host", "port", "description"])
+    assert [it.connection_id for it in listed.connections] == ["sales", "events"], listed
     done = connection.bulk_connections(bulk(models.BulkBodyConnectionBody, changed, "sales"))
     assert (done.update.success, done.delete.success) == (["events"], ["sales"]), done
     connection.delete_connection("events")
@@ -509,6 +536,12 @@ def audit(client):
     assert (told["before"]["slots"], told["after"]["slots"]) == (2, 3), told
     assert events.get_event_log(patched.event_log_id) == patched
     assert events.get_event_logs(dag_id=DAG, event_pattern="trigger").total_entries > 0
+    listed = events.get_event_logs(order_by=["event", "owner", "-dag_id", "logical_date"], limit=100)
+    names = [it.event for it in listed.event_logs]
+    assert names == sorted(names) and len(set(names)) > 3, names
+    year = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
+    assert events.get_event_logs(after=year, event_pattern="POST|none").total_entries > 0
+    assert events.get_event_logs(before=year).total_entries == 0
     refused(404, events.get_event_log, 999999)
 
 
@@ -516,6 +549,7 @@ def rest(client):
     assert api.MonitorApi(client).get_health().metadatabase.status == "healthy"
     assert api.VersionApi(client).get_version().version
     # What is not built says so, by its name.
+    refused(501, api.JobApi(client).get_jobs, limit=5, order_by=["id"])
     problem = refused(501, api.AssetApi(client).get_asset, 1)
     assert problem["type"] == "/docs/errors/not-built" and "get_asset" in problem["detail"], problem
 

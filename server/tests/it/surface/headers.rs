@@ -129,3 +129,41 @@ fn loads(html: &str) -> Vec<String> {
     let all = tags.iter().filter_map(|tag| tag.attribute(source(&tag.name)?));
     all.map(str::to_owned).collect()
 }
+
+/// People's language is their pages'; programs are told in English, and alike.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_of_the_api_are_the_same_whatever_language_is_asked_for() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let (viewer, stranger) = (site.program(Role::Viewer).await?, Sender::Stranger);
+    let browser = site.browser(Role::Viewer).await?;
+    let run = "/api/v2/dags/shop/dagRuns/good";
+    let explain = "/api/v2/dags/shop/dagRuns/bad/taskInstances/tell/explain";
+    for (sender, method, path, word) in [
+        (&viewer, Method::GET, "/api/v2/dags/none", "DAG not found"),
+        (&browser, Method::GET, "/api/v2/dags/none", "DAG not found"),
+        (&viewer, Method::GET, "/api/v2/nothing", "there is nothing at"),
+        (&viewer, Method::PUT, "/api/v2/dags", "is not offered here"),
+        (&viewer, Method::GET, "/api/v2/dags?order_by=none", "is not one of"),
+        (&viewer, Method::GET, "/api/v2/dags?colour=red", "is not a parameter"),
+        (&viewer, Method::GET, "/api/v2/jobs", "does not have yet"),
+        (&viewer, Method::DELETE, "/api/v2/dags/idle", "is needed, yours is"),
+        (&stranger, Method::GET, "/api/v2/dags", "sign in, or send an API token"),
+        (&stranger, Method::POST, "/auth/token", "detail"),
+        (&viewer, Method::GET, "/api/v2/dags", "external triggers only"),
+        (&viewer, Method::GET, run, "a good day"),
+        (&viewer, Method::GET, explain, "load failed"),
+    ] {
+        let asked = async |headers: &[(&str, &str)]| -> anyhow::Result<String> {
+            let request = request(sender, &method, path, headers)?;
+            Ok(Answer::read(site.send(request).await?).await?.text())
+        };
+        let same_site = ("sec-fetch-site", "same-origin");
+        let plain = asked(&[same_site][..]).await?;
+        assert!(plain.contains(word), "{path}: {plain}");
+        for accept in ["application/json", "text/html,*/*"] {
+            let indonesian = [same_site, ("accept-language", "id-ID,id;q=0.9"), ("accept", accept)];
+            assert_eq!(asked(&indonesian[..]).await?, plain, "{method} {path}");
+        }
+    }
+    site.world.close().await
+}

@@ -3,7 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use subak_store::access::Role;
-use subak_store::read::TextFilter;
+use subak_store::read::{Orders, TextFilter};
 use subak_testkit::peek;
 
 use super::site::{Answer, Sender, Site, request};
@@ -102,7 +102,11 @@ async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let op = site.browser(Role::Op).await?;
     let value = async |name: &str| -> anyhow::Result<String> {
-        let all = site.world.store.variables(&key(), &TextFilter::default(), false, 50, 0).await?;
+        let all = site
+            .world
+            .store
+            .variables(&key(), &TextFilter::default(), &Orders::default(), 50, 0)
+            .await?;
         Ok(all.items.into_iter().find(|it| it.key == name).map(|it| it.value).unwrap_or_default())
     };
     post(&site, &op, "/variables", "key=region&value=eu&description=Where").await?;
