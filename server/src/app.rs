@@ -13,17 +13,17 @@ use crate::counts::{Answered, Counts};
 use crate::engine::Engine;
 use crate::fresh::Fresh;
 use crate::gateway::Requests;
-use crate::pages::{Chosen, Lists, Part, RunPart, Seen, View};
+use crate::pages::{Chosen, Lists, Part, Seen, View};
 use crate::previews::Previews;
 use crate::probes::Probes;
 use crate::topics::Topics;
 use crate::versions::Versions;
 
 /// Live parts of runs' pages: by the run's key, where it is shown, the rows shown, buttons or none, and language.
-type RunParts = Fresh<(i64, View, Chosen, bool, &'static str), Option<Arc<RunPart>>>;
+type RunParts = Fresh<(i64, View, Chosen, bool, &'static str), Option<Part>>;
 
-/// Grids: by DAG and language.
-type Grids = Fresh<(String, &'static str), Option<Part>>;
+/// Grids: by DAG, the first task shown, and language.
+type Grids = Fresh<(String, usize, &'static str), Option<Part>>;
 
 /// What goes on, by the DAGs that may be seen; `None`: all.
 type Looks = Fresh<Option<Vec<String>>, Option<Arc<Seen>>>;

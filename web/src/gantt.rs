@@ -5,6 +5,7 @@ use askama::Template;
 use crate::badge::Badge;
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::pieces::Pieces;
 use crate::render;
 use crate::run::Timeline;
 use crate::text::Text;
@@ -18,7 +19,7 @@ pub struct GanttPage<'a> {
     pub href: String,
     /// Runs to choose from, the newest first.
     pub runs: Vec<GanttRun>,
-    /// Where its changes come from.
+    /// Where what changes later comes from.
     pub events: String,
     /// `None`: it never ran.
     pub live: Option<GanttLive>,
@@ -59,6 +60,12 @@ impl GanttLive {
     /// Returns the markup.
     #[must_use]
     pub fn markup(&self) -> String {
-        render(self)
+        self.pieces().into_whole()
+    }
+
+    /// Returns the markup in pieces.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        Pieces::cut(&render(self))
     }
 }

@@ -1,9 +1,13 @@
 //! The grid of a DAG: its last runs side by side, a row a task, groups folded.
 
+use std::sync::Arc;
+
 use askama::Template;
 
 use crate::badge::Badge;
 use crate::frame::Frame;
+use crate::pager::Pager;
+use crate::pieces::Pieces;
 use crate::render;
 use crate::text::Text;
 
@@ -14,7 +18,12 @@ pub struct GridPage<'a> {
     pub frame: Frame<'a>,
     pub dag_id: String,
     pub href: String,
-    pub live: Grid,
+    /// Where what changes later comes from.
+    pub events: String,
+    /// A [`Grid`].
+    pub live: Arc<Pieces>,
+    /// The ways to the tasks that are not shown.
+    pub pager: Pager,
 }
 
 /// The part that lives.
@@ -38,7 +47,7 @@ pub struct GridRun {
     pub took: String,
 }
 
-/// Tasks of one outermost group, or one task that is in none.
+/// Tasks of one outermost group, or of none, that follow each other.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
     /// The group's row: what is worst in it.
@@ -49,6 +58,8 @@ pub struct Part {
 /// A task, or a group.
 #[derive(Debug, Clone)]
 pub struct Row {
+    /// Tells the rows apart.
+    pub key: String,
     pub name: String,
     pub title: String,
     /// Of each run; `None`: the run's version has no such task.
@@ -73,9 +84,9 @@ impl GridPage<'_> {
 }
 
 impl Grid {
-    /// Returns the markup.
+    /// Returns the markup in pieces.
     #[must_use]
-    pub fn markup(&self) -> String {
-        render(self)
+    pub fn pieces(&self) -> Pieces {
+        Pieces::cut(&render(self))
     }
 }

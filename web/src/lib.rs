@@ -28,6 +28,7 @@ pub mod letters;
 pub mod log;
 pub mod map;
 pub mod pager;
+pub mod pieces;
 pub mod pools;
 pub mod run;
 pub mod runs;

@@ -29,11 +29,11 @@ impl Pager {
         size: i64,
         address: impl Fn(i64) -> String,
     ) -> Self {
-        let shown = i64::try_from(shown).unwrap_or(0);
+        let end = offset.saturating_add(i64::try_from(shown).unwrap_or(0));
         Self {
-            range: format!("{}–{} / {total}", (offset + 1).min(total), offset + shown),
+            range: format!("{}–{end} / {total}", offset.saturating_add(1).min(total)),
             previous: (offset > 0).then(|| address((offset - size).max(0))),
-            next: (offset + shown < total).then(|| address(offset + size)),
+            next: (end < total).then(|| address(offset.saturating_add(size))),
         }
     }
 
@@ -41,5 +41,20 @@ impl Pager {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.previous.is_some() || self.next.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_ask_for_what_there_is_not() {
+        let pager = |offset, shown| Pager::new(offset, shown, 60, 50, |offset| offset.to_string());
+        assert_eq!(pager(0, 50).range, "1–50 / 60");
+        assert_eq!(pager(0, 50).next.as_deref(), Some("50"));
+        assert!(pager(50, 10).next.is_none() && !pager(0, 60).is_needed());
+        let beyond = pager(i64::MAX, 0);
+        assert!(beyond.previous.is_some() && beyond.next.is_none());
     }
 }

@@ -8,6 +8,7 @@ use crate::frame::Frame;
 use crate::graph::GraphView;
 use crate::map::StateLink;
 use crate::pager::Pager;
+use crate::pieces::Pieces;
 use crate::render;
 
 /// The page.
@@ -44,7 +45,7 @@ pub struct RunLive {
     pub cancelled: Option<String>,
     pub progress: Progress,
     pub graph: GraphView,
-    /// Where its changes come from.
+    /// Where what changes later comes from.
     pub events: String,
     pub timeline: Timeline,
     /// How many rows were rejected, and where their dead letters are.
@@ -97,6 +98,8 @@ pub struct ProgressPart {
 /// A task instance in the list.
 #[derive(Debug, Clone)]
 pub struct TaskRow {
+    /// Tells a run's tasks apart.
+    pub key: i32,
     pub name: String,
     pub href: String,
     pub operator: String,
@@ -160,7 +163,7 @@ impl Span {
 }
 
 impl Timeline {
-    /// Returns its markup.
+    /// Returns its markup, the pieces marked, as a part of what is cut.
     #[must_use]
     pub fn markup(&self) -> String {
         render(self)
@@ -171,7 +174,13 @@ impl RunLive {
     /// Returns its markup.
     #[must_use]
     pub fn markup(&self) -> String {
-        render(self)
+        self.pieces().into_whole()
+    }
+
+    /// Returns its markup in pieces.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        Pieces::cut(&render(self))
     }
 }
 

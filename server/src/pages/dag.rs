@@ -20,6 +20,7 @@ use subak_web::dags::PauseToggle;
 use subak_web::format::Stamp;
 use subak_web::graph::GraphView;
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::{source, url};
 
@@ -28,7 +29,7 @@ use super::dags::schedule_of;
 use super::grid::{Column, column};
 use super::run_live::{since, took};
 use super::viewer::Viewer;
-use super::watch::{APART, Look, watch};
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::{Path, Query};
@@ -94,7 +95,7 @@ pub(super) async fn events(
     known(&app, &dag_id).await?;
     let key = (dag_id, query.offset.max(0));
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, key)));
-    Ok(watch(stop, APART, move || {
+    Ok(watch(stop, APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, _, (dag_id, offset)) = &*shared;
@@ -104,7 +105,7 @@ pub(super) async fn events(
             let (print, shared) = (look.print, Arc::clone(&shared));
             Ok((print, move || {
                 let (_, viewer, (_, offset)) = &*shared;
-                Arc::<str>::from(live(&look, &version, *offset, viewer).markup())
+                Arc::new(Pieces::cut(&live(&look, &version, *offset, viewer).markup()))
             }))
         }
     }))

@@ -18,10 +18,11 @@ use subak_web::bars::{BARS, BarRun, bars};
 use subak_web::dags::{BrokenFile, DagRow, DagsLive, DagsPage, Filter, LastRun, PauseToggle};
 use subak_web::format::Stamp;
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::url::{self, encode};
 
 use super::viewer::Viewer;
-use super::watch::{APART, Look, watch};
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::extract::Query;
 use crate::problem::ApiError;
@@ -126,7 +127,7 @@ pub(super) async fn events(
     Query(query): Query<ListQuery>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, move || {
+    watch(stop, APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, viewer, query) = &*shared;
@@ -134,7 +135,7 @@ pub(super) async fn events(
                 Look::again(&app.lists.dags, query.key(viewer), || listed(app, viewer, query))
                     .await?;
             let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::<str>::from(live(&look, &shared.2, &shared.1).markup())))
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
         }
     })
 }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Html;
 use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
@@ -19,6 +20,7 @@ use super::run::{Look, View, stream};
 use super::run_live::{since, timeline, took};
 use super::run_rows::{Chosen, RowsQuery};
 use super::viewer::Viewer;
+use super::watch::Shown;
 use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
@@ -60,16 +62,15 @@ pub(super) async fn show(
         Some(run_id) => Some(Look::at(&app, &dag_id, &run_id).await?),
         None => None,
     };
-    let chosen = Chosen::from(RowsQuery { state, offset });
-    let shown = look.as_ref().map(|look| &look.run);
+    let chosen = Chosen::from(RowsQuery { state, offset, shown: None });
     let page = GanttPage {
         frame: viewer.frame(),
         href: url::dag(&dag_id),
-        events: shown.map_or_else(String::new, |run| {
-            let run = url::run(&run.dag_id, &run.run_id);
-            format!("{run}/gantt/events{}", chosen.query())
+        events: look.as_ref().map_or_else(String::new, |look| {
+            let run = url::run(&look.run.dag_id, &look.run.run_id);
+            chosen.events(&format!("{run}/gantt/events"), look.print())
         }),
-        runs: choice(&recent, shown, t),
+        runs: choice(&recent, look.as_ref().map(|look| &look.run), t),
         live: look.as_ref().map(|look| gantt_live(look, chosen, now, t)),
         dag_id,
     };
@@ -79,10 +80,12 @@ pub(super) async fn show(
 pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
-    Path((dag_id, run_id)): Path<(String, String)>,
+    Path(run): Path<(String, String)>,
     Query(query): Query<RowsQuery>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    stream(app, viewer, dag_id, run_id, View::Gantt, query.into()).await
+    let shown = Shown::new(query.shown, &headers);
+    stream(app, viewer, run, View::Gantt, query.into(), shown).await
 }
 
 /// The newest runs, and the one that is shown.

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Html;
 use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,12 +15,13 @@ use subak_store::read::{LateDag, LetterFilter, Overview, OverviewRun};
 use subak_web::Badge;
 use subak_web::format::{Stamp, count};
 use subak_web::home::{Health, Home, HomePage, HomeRun, LateRow, Tile};
+use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::url;
 
 use super::run_live::{since, took};
 use super::viewer::Viewer;
-use super::watch::{APART, watch};
+use super::watch::{APART, Shown, watch};
 use crate::actions::is_recent;
 use crate::app::App;
 use crate::clock;
@@ -65,13 +67,14 @@ pub(super) async fn show(State(app): State<App>, viewer: Viewer) -> Result<Html<
 pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let (stop, t, sight) = (app.stop.clone(), viewer.t, viewer.sight());
-    Ok(watch(stop, APART, move || {
+    Ok(watch(stop, APART, Shown::new(None, &headers), move || {
         let (app, sight) = (app.clone(), sight.clone());
         async move {
             let seen = look(&app, sight).await?;
-            Ok((seen.print(), move || Arc::<str>::from(home(&seen, t).markup())))
+            Ok((seen.print(), move || Arc::new(Pieces::cut(&home(&seen, t).markup()))))
         }
     }))
 }

@@ -44,7 +44,7 @@ use crate::router::Routes;
 
 pub(crate) use home::Seen;
 pub(crate) use lists::Lists;
-pub(crate) use run::{RunPart, View};
+pub(crate) use run::View;
 pub(crate) use run_rows::Chosen;
 pub(crate) use viewer::language;
 pub(crate) use watch::Part;

@@ -13,13 +13,14 @@ use serde::Deserialize;
 use serde_json::json;
 use subak_store::Pool;
 use subak_store::read::Page;
+use subak_web::pieces::Pieces;
 use subak_web::pools::{PoolRow, PoolsLive, PoolsPage};
 use subak_web::url::encode;
 
 use super::listing::NameQuery;
 use super::problems;
 use super::viewer::Viewer;
-use super::watch::{APART, Look, watch};
+use super::watch::{APART, Look, Shown, watch};
 use crate::actions::DEFAULT_POOL;
 use crate::app::App;
 use crate::audit::Trail;
@@ -55,13 +56,13 @@ pub(super) async fn events(
     Query(query): Query<NameQuery>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, move || {
+    watch(stop, APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, _, query) = &*shared;
             let look = Look::again(&app.lists.pools, query.clone(), || find(app, query)).await?;
             let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::<str>::from(live(&look, &shared.2, &shared.1).markup())))
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
         }
     })
 }

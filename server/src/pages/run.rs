@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, Redirect};
 use futures::Stream;
@@ -24,7 +25,7 @@ use super::run_actions::RunAction;
 use super::run_live::run_live;
 use super::run_rows::{Chosen, RowsQuery};
 use super::viewer::Viewer;
-use super::watch::rest;
+use super::watch::{Part, Shown, rest};
 use crate::api::checked;
 use crate::app::App;
 use crate::audit::Trail;
@@ -58,7 +59,7 @@ impl Look {
     }
 
     /// A number that differs when something differs that is shown.
-    fn print(&self) -> u64 {
+    pub(super) fn print(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let run = &self.run;
         (run.state, run.started_at, run.ended_at, run.cancelled_at).hash(&mut hasher);
@@ -72,12 +73,13 @@ impl Look {
         hasher.finish()
     }
 
-    fn markup(&self, view: View, chosen: Chosen, viewer: &Viewer) -> String {
+    fn part(&self, view: View, chosen: Chosen, viewer: &Viewer) -> Part {
         let (now, t) = (clock::now(), viewer.t);
-        match view {
-            View::Page => run_live(self, chosen, viewer.can_run(), now, t).markup(),
-            View::Gantt => gantt_live(self, chosen, now, t).markup(),
-        }
+        let pieces = match view {
+            View::Page => run_live(self, chosen, viewer.can_run(), now, t).pieces(),
+            View::Gantt => gantt_live(self, chosen, now, t).pieces(),
+        };
+        Part { print: self.print(), pieces: Arc::new(pieces) }
     }
 }
 
@@ -108,12 +110,6 @@ pub(crate) enum View {
     Gantt,
 }
 
-/// The live part of a run's page, and a number that differs when it shows something else.
-pub(crate) struct RunPart {
-    print: u64,
-    markup: String,
-}
-
 /// What the stream of a run's page carries from look to look.
 struct Watch {
     app: App,
@@ -124,23 +120,20 @@ struct Watch {
     pulse: Pulse,
     /// What was seen before does not count.
     since: Instant,
-    print: Option<u64>,
-    /// Bytes of the last part.
+    shown: Shown,
+    /// Bytes of what was sent last.
     sent: usize,
 }
 
 impl Watch {
     /// The part as it stands; one look serves all who watch the run.
-    async fn part(&self) -> Option<Arc<RunPart>> {
+    async fn part(&self) -> Option<Part> {
         let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
         let key = (self.run.run_key.0, self.view, self.chosen, can_run, t.language);
         let ask = async || {
             // A database that is away for a moment: the next look may see it.
             let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;
-            Some(Arc::new(RunPart {
-                print: look.print(),
-                markup: look.markup(self.view, self.chosen, &self.viewer),
-            }))
+            Some(look.part(self.view, self.chosen, &self.viewer))
         };
         self.app.run_parts.get_since(self.since, key, ask).await
     }
@@ -149,37 +142,38 @@ impl Watch {
 pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
-    Path((dag_id, run_id)): Path<(String, String)>,
+    Path(run): Path<(String, String)>,
     Query(query): Query<RowsQuery>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    stream(app, viewer, dag_id, run_id, View::Page, query.into()).await
+    let shown = Shown::new(query.shown, &headers);
+    stream(app, viewer, run, View::Page, query.into(), shown).await
 }
 
-/// Sends a view of a run anew whenever the run has changed.
+/// Sends what has changed of a view of a run.
 pub(super) async fn stream(
     app: App,
     viewer: Viewer,
-    dag_id: String,
-    run_id: String,
+    (dag_id, run_id): (String, String),
     view: View,
     chosen: Chosen,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let run = app.store.run_get(&dag_id, &run_id).await?;
     let run = run.ok_or(ApiError::RunNotFound { dag_id, run_id })?;
     // Listens before it looks again, so that no change is missed.
     let pulse = Pulse::of(&app, run.run_key);
-    let (since, print, sent) = (Instant::now(), None, 0);
-    let watch = Watch { app, viewer, run, view, chosen, pulse, since, print, sent };
+    let (since, sent) = (Instant::now(), 0);
+    let watch = Watch { app, viewer, run, view, chosen, pulse, since, shown, sent };
     let stream = unfold(watch, |mut watch| async move {
         if watch.sent > 0 {
             watch.since = watch.pulse.beat(rest(watch.sent)).await?;
         }
         loop {
             if let Some(part) = watch.part().await
-                && watch.print != Some(part.print)
+                && let Some((event, bytes)) = watch.shown.turn(part.print, || part.pieces)
             {
-                (watch.print, watch.sent) = (Some(part.print), part.markup.len());
-                let event = Event::default().data(&part.markup);
+                watch.sent = bytes;
                 return Some((Ok(event), watch));
             }
             watch.since = watch.pulse.beat(Duration::ZERO).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use subak_core::state::{RunState, TaskState};
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
@@ -66,7 +66,7 @@ pub(super) fn run_live(
             .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
         progress: progress(instances, maps, t),
         graph,
-        events: format!("{href}/events{}", chosen.query()),
+        events: chosen.events(&format!("{href}/events"), look.print()),
         timeline,
         can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
         can_clear: can_run && is_final,
@@ -110,6 +110,26 @@ fn axis(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> Vec<String> {
     }
 }
 
+/// The end of the time that bars lie in. Of a run that goes on it moves in steps, by a third or a
+/// half: the bars of what has ended stay as they are meanwhile.
+pub(super) fn axis_end(run: &RunRecord, now: DateTime<Utc>) -> DateTime<Utc> {
+    match (run.started_at, run.ended_at) {
+        (_, Some(end)) => end,
+        (None, None) => now,
+        (Some(from), None) => from + TimeDelta::milliseconds(step((now - from).num_milliseconds())),
+    }
+}
+
+/// The next of 1024, 1536, 2048, 3072, 4096 and so on.
+fn step(millis: i64) -> i64 {
+    let mut step = 1024;
+    while step < millis {
+        step *= 2;
+    }
+    let less = step / 4 * 3;
+    if less >= millis.max(1024) { less } else { step }
+}
+
 /// How many instances are in which state.
 pub(super) fn map_progress(map: &MapRecord, t: &'static Text) -> Progress {
     progress(&[], std::slice::from_ref(map), t)
@@ -141,12 +161,13 @@ pub(super) fn row(
         index => format!("{} [{index}]", it.task_id),
     };
     let span = it.started_at.zip(run.started_at).map(|(start, from)| {
-        let to = run.ended_at.unwrap_or(now);
+        let to = axis_end(run, now);
         let end = it.ended_at.unwrap_or(now);
         let micros = |at: DateTime<Utc>| at.timestamp_micros();
         Span::within(micros(from), micros(to), micros(start), micros(end))
     });
     TaskRow {
+        key: it.task,
         href: url::task(&run.dag_id, &run.run_id, &it.task_id.0, it.map_index.0),
         operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
         badge: Badge::task(it.state, t),
@@ -174,5 +195,16 @@ pub(super) fn since(from: Option<DateTime<Utc>>, to: Option<DateTime<Utc>>) -> S
     match (from, to) {
         (Some(from), None) => from.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_grows_in_steps() {
+        let steps = [0, 1024, 1025, 1536, 1537, 2048, 5000, 7000, 3_600_000].map(step);
+        assert_eq!(steps, [1024, 1024, 1536, 1536, 2048, 2048, 6144, 8192, 4_194_304]);
     }
 }

@@ -16,11 +16,11 @@ use subak_web::text::Text;
 use subak_web::url;
 
 use super::run::Look;
-use super::run_live::{row, since, took};
+use super::run_live::{axis_end, row, since, took};
 use crate::versions::Version;
 
 /// Rows of one page; of a larger run those in trouble and at work come first.
-const PAGE: usize = 500;
+const PAGE: usize = 250;
 
 /// What is asked for, as it stands in an address.
 #[derive(Debug, Deserialize)]
@@ -30,6 +30,8 @@ pub(super) struct RowsQuery {
     pub(super) state: String,
     #[serde(default)]
     pub(super) offset: usize,
+    /// The number of what the page shows that asks for changes.
+    pub(super) shown: Option<u64>,
 }
 
 /// Which rows are shown.
@@ -68,6 +70,13 @@ impl Chosen {
             (Some(state), 0) => format!("?state={}", word(state)),
             (Some(state), offset) => format!("?state={}&offset={offset}", word(state)),
         }
+    }
+
+    /// Returns where, below an address, changes of a page come from that shows the part of this number.
+    pub(super) fn events(self, at: &str, print: u64) -> String {
+        let query = self.query();
+        let and = if query.is_empty() { '?' } else { '&' };
+        format!("{at}{query}{and}shown={print}")
     }
 }
 
@@ -177,12 +186,13 @@ fn map_row(
     let task = version.record.model.task(&map.task_id);
     let span = map.started_at.zip(run.started_at).map(|(start, from)| {
         let micros = |at: DateTime<Utc>| at.timestamp_micros();
-        let (to, end) = (run.ended_at.unwrap_or(now), map.ended_at.unwrap_or(now));
+        let (to, end) = (axis_end(run, now), map.ended_at.unwrap_or(now));
         Span::within(micros(from), micros(to), micros(start), micros(end))
     });
     let is_over = map.done() == map.instances;
     let done = format!("{} / {}", map.done(), map.instances);
     TaskRow {
+        key: map.task,
         name: format!("{} [{}]", map.task_id, t.fill(t.instances_of, done)),
         href: url::task(&run.dag_id, &run.run_id, &map.task_id.0, -1),
         operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
@@ -203,11 +213,14 @@ mod tests {
     #[test]
     fn what_is_chosen_stands_in_the_address() {
         let chosen = |state: &str, offset| {
-            Chosen::from(RowsQuery { state: state.to_owned(), offset }).query()
+            Chosen::from(RowsQuery { state: state.to_owned(), offset, shown: None }).query()
         };
         assert_eq!(chosen("", 0), "");
         assert_eq!(chosen("failed", 0), "?state=failed");
         assert_eq!(chosen("none", PAGE + 7), format!("?state=none&offset={PAGE}"));
         assert_eq!(chosen("green", PAGE), format!("?offset={PAGE}"));
+        let of_state = Chosen { state: Some(None), offset: 0 };
+        assert_eq!(Chosen::default().events("/r/events", 7), "/r/events?shown=7");
+        assert_eq!(of_state.events("/r/events", 7), "/r/events?state=none&shown=7");
     }
 }

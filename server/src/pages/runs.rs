@@ -17,6 +17,7 @@ use subak_web::Badge;
 use subak_web::dag::RunRow;
 use subak_web::format::Stamp;
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::runs::{RunsFilter, RunsLive, RunsPage, RunsRow};
 use subak_web::url::{self, encode};
 
@@ -25,7 +26,7 @@ use super::problems;
 use super::run_actions::RunAction;
 use super::run_live::{since, took};
 use super::viewer::Viewer;
-use super::watch::{APART, Look, watch};
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::Query;
@@ -124,14 +125,14 @@ pub(super) async fn events(
     Query(query): Query<ListQuery>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, move || {
+    watch(stop, APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, viewer, query) = &*shared;
             let look = Look::again(&app.lists.runs, query.key(viewer), || find(app, viewer, query))
                 .await?;
             let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::<str>::from(live(&look, &shared.2, &shared.1).markup())))
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
         }
     })
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use subak_core::topic::{Content, PartitionMarks, TopicHead, TopicMarks, TopicRecord};
 use subak_web::format::{Stamp, bytes, count};
 use subak_web::pager::Pager;
+use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::topics::{
     GroupRow, PartitionRow, PipelineRow, PositionRow, Reader, RecordRow, TopicPage, TopicRow,
@@ -21,7 +22,7 @@ use subak_web::url;
 
 use super::listing::NameQuery;
 use super::viewer::Viewer;
-use super::watch::{FAR_APART, Part, watch};
+use super::watch::{FAR_APART, Part, Shown, watch};
 use crate::app::App;
 use crate::clock;
 use crate::extract::{Path, Query};
@@ -76,12 +77,13 @@ pub(super) async fn events(
         return Err(ApiError::NotFound(format!("connections/{}", query.connection)));
     }
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    Ok(watch(stop, FAR_APART, move || {
+    Ok(watch(stop, FAR_APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, viewer, query) = &*shared;
-            let Part { print, markup } = Part::of(live(app, viewer, query).await?.markup());
-            Ok((print, move || markup))
+            let markup = live(app, viewer, query).await?.markup();
+            let Part { print, pieces } = Part::of(Pieces::cut(&markup));
+            Ok((print, move || pieces))
         }
     }))
 }

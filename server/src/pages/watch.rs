@@ -1,4 +1,4 @@
-//! Parts of pages that are sent anew whenever what they show has changed.
+//! Parts of pages that live: an open page is sent what has changed of what it shows.
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Write as _};
@@ -6,10 +6,12 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use futures::Stream;
 use futures::stream::unfold;
+use subak_web::pieces::Pieces;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -30,16 +32,59 @@ const LIFE: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(super) print: u64,
-    pub(super) markup: Arc<str>,
+    pub(super) pieces: Arc<Pieces>,
 }
 
 impl Part {
     /// Markup that tells itself whether it shows something else.
-    pub(super) fn of(markup: String) -> Self {
+    pub(super) fn of(pieces: Pieces) -> Self {
         let mut hasher = DefaultHasher::new();
-        markup.hash(&mut hasher);
-        Self { print: hasher.finish(), markup: markup.into() }
+        pieces.whole().hash(&mut hasher);
+        Self { print: hasher.finish(), pieces: Arc::new(pieces) }
     }
+}
+
+/// What a page shows that is open; by default nobody knows.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// Its number, as far as it is known.
+    print: Option<u64>,
+    /// The part itself, once it is known, if it is in pieces.
+    pieces: Option<Arc<Pieces>>,
+}
+
+impl Shown {
+    /// A page that was loaded with the part of this number, or was sent another one by a stream before.
+    pub(super) fn new(loaded: Option<u64>, headers: &HeaderMap) -> Self {
+        let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+        Self { print: last.or(loaded), pieces: None }
+    }
+
+    /// Returns what is to be sent so that the page shows the part of this number: what has changed, or
+    /// all of it, where nobody knows what the page shows or hardly anything stays. `None`: nothing.
+    pub(super) fn turn(
+        &mut self,
+        print: u64,
+        draw: impl FnOnce() -> Arc<Pieces>,
+    ) -> Option<(Event, usize)> {
+        if self.print.replace(print) == Some(print) {
+            self.pieces.get_or_insert_with(|| kept(draw()));
+            return None;
+        }
+        let pieces = draw();
+        let before = self.pieces.replace(kept(Arc::clone(&pieces)));
+        let changes = before.and_then(|before| pieces.since(&before));
+        let markup = changes.as_deref().unwrap_or(pieces.whole());
+        if markup.is_empty() {
+            return None;
+        }
+        Some((Event::default().id(print.to_string()).data(markup), markup.len()))
+    }
+}
+
+/// What is not cut is sent whole: nobody needs to know what it was before.
+fn kept(pieces: Arc<Pieces>) -> Arc<Pieces> {
+    if pieces.is_cut() { pieces } else { Arc::default() }
 }
 
 /// What was seen, before it is drawn for somebody.
@@ -128,26 +173,25 @@ pub(super) fn rest(bytes: usize) -> Duration {
 pub(super) fn watch<L, F, D>(
     stop: CancellationToken,
     apart: Duration,
+    shown: Shown,
     look: L,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>>
 where
     L: Fn() -> F + Send + 'static,
     F: Future<Output = Result<(u64, D), ApiError>> + Send,
-    D: FnOnce() -> Arc<str> + Send,
+    D: FnOnce() -> Arc<Pieces> + Send,
 {
     let ends = Instant::now() + LIFE;
-    let stream = unfold((look, None, Duration::ZERO), move |(look, mut last, rests)| {
+    let stream = unfold((look, shown, Duration::ZERO), move |(look, mut shown, rests)| {
         let stop = stop.clone();
         async move {
             stop.run_until_cancelled(sleep(rests)).await?;
             loop {
                 // A database that is away for a moment: the next look may see it.
                 if let Ok((print, draw)) = look().await
-                    && last.replace(print) != Some(print)
+                    && let Some((event, bytes)) = shown.turn(print, draw)
                 {
-                    let markup = draw();
-                    let rests = rest(markup.len());
-                    return Some((Ok(Event::default().data(markup)), (look, last, rests)));
+                    return Some((Ok(event), (look, shown, rest(bytes))));
                 }
                 let stopped = stop.run_until_cancelled(sleep(apart)).await.is_none();
                 if stopped || Instant::now() >= ends {
@@ -163,7 +207,36 @@ where
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use axum::http::HeaderValue;
+
     use super::*;
+
+    fn pieces(print: u64) -> Arc<Pieces> {
+        let long = "as it was ".repeat(20);
+        let text = format!("<p>{long}</p><!--now--><b id=\"now\">{print}</b><!---->");
+        Arc::new(Pieces::cut(&text))
+    }
+
+    #[test]
+    fn a_page_is_sent_what_it_does_not_show() {
+        let bytes = |shown: &mut Shown, print| shown.turn(print, || pieces(print)).map(|it| it.1);
+        let whole = pieces(1).whole().len();
+        let mut fresh = Shown::new(None, &HeaderMap::new());
+        assert_eq!(bytes(&mut fresh, 1), Some(whole));
+        assert_eq!(bytes(&mut fresh, 1), None);
+        assert!(bytes(&mut fresh, 2).unwrap() < whole / 2);
+        // It was loaded with this.
+        let mut loaded = Shown::new(Some(1), &HeaderMap::new());
+        assert_eq!(bytes(&mut loaded, 1), None);
+        assert!(bytes(&mut loaded, 2).unwrap() < whole / 2);
+        // What it was loaded with is gone: it was sent the second meanwhile.
+        let mut headers = HeaderMap::new();
+        headers.insert("last-event-id", HeaderValue::from_static("2"));
+        let mut back = Shown::new(Some(1), &headers);
+        assert_eq!(bytes(&mut back, 2), None);
+        let mut behind = Shown::new(Some(1), &headers);
+        assert_eq!(bytes(&mut behind, 3), Some(whole));
+    }
 
     #[tokio::test]
     async fn who_is_open_looks_once_for_all_and_who_comes_sees_what_is() {
@@ -184,18 +257,19 @@ mod tests {
         let stop = CancellationToken::new();
         let looks = Arc::new(AtomicU32::new(0));
         let (seen, ends) = (Arc::clone(&looks), stop.clone());
-        let stream = watch(stop, Duration::from_millis(1), move || {
+        let stream = watch(stop, Duration::from_millis(1), Shown::default(), move || {
             let (look, ends) = (seen.fetch_add(1, Ordering::Relaxed), ends.clone());
             async move {
                 if look == 9 {
                     ends.cancel();
                 }
-                Ok((u64::from(look / 5), move || Arc::<str>::from(format!("look {look}"))))
+                let draw = move || Arc::new(Pieces::cut(&format!("look {look}")));
+                Ok((u64::from(look / 5), draw))
             }
         });
         let body = axum::response::IntoResponse::into_response(stream).into_body();
         let sent = axum::body::to_bytes(body, 1 << 10).await.unwrap();
-        assert_eq!(sent, "data: look 0\n\ndata: look 5\n\n");
+        assert_eq!(sent, "id: 0\ndata: look 0\n\nid: 1\ndata: look 5\n\n");
         assert_eq!(looks.load(Ordering::Relaxed), 10);
     }
 }

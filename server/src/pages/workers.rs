@@ -10,12 +10,13 @@ use futures::Stream;
 use serde_json::Value;
 use subak_store::read::Page;
 use subak_web::format::Stamp;
+use subak_web::pieces::Pieces;
 use subak_web::url::encode;
 use subak_web::workers::{WorkerRow, WorkersLive, WorkersPage};
 
 use super::listing::NameQuery;
 use super::viewer::Viewer;
-use super::watch::{APART, Look, watch};
+use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
@@ -51,13 +52,13 @@ pub(super) async fn events(
     Query(query): Query<NameQuery>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, move || {
+    watch(stop, APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, _, query) = &*shared;
             let look = Look::again(&app.lists.workers, query.clone(), || find(app, query)).await?;
             let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::<str>::from(live(&look, &shared.2, &shared.1).markup())))
+            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
         }
     })
 }

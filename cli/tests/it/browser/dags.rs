@@ -76,15 +76,33 @@ tasks:
 const HOSTILE: &str = r#"
 dag_id: hostile
 description: "<script>hacked = 1</script><img src=x onerror='hacked = 1'>"
+doc_md: |
+  # <script>hacked = 1</script>
+  <img src=x onerror="hacked = 1"> ![x](javascript:hacked=1) [go](javascript:hacked=1)
+  <iframe srcdoc="<script>parent.hacked = 1</script>"></iframe> </pre></section><style>body{display:none}</style>
 tags: ["<b onclick=hacked=1>", "'\"><script>hacked=1</script>"]
+params:
+  "<img src=x onerror=hacked=1>":
+    type: string
+    default: "\"><script>hacked=1</script>"
+    title: "<svg onload=hacked=1>"
+    description: "</textarea><img src=x onerror=hacked=1>"
+task_groups:
+  group: {tooltip: "<script>hacked = 1</script>"}
 tasks:
+  choose:
+    operator: branch
+    with: {choose: print, labels: {print: "</text><script>hacked=1</script>"}}
   print:
     operator: bash
+    owner: "<img src=x onerror=hacked=1>"
+    depends_on: [choose]
     with:
       command: |
         for _ in $(seq 20); do head -c 100000 /dev/zero | tr '\0' 'w'; echo; done
         head -c 10000000 /dev/zero | tr '\0' 'w'; echo
         for _ in $(seq 2000); do printf '\033[31mx\033[1;42my\033[0m'; done; echo
+        printf '\033[2J\033[999999999C\033[999999999999mfar \033]8;;javascript:hacked=1\007away\033]8;;\007 \342\200\256turned\n'
         printf '<script>hacked = 1</script>\n<img src=x onerror="hacked = 1">\n\377\376 \033]0;title\007{{ '{{' }} 7*7 }}\n'
 "#;
 

@@ -3,6 +3,7 @@
 mod dags;
 mod driver;
 mod journey;
+mod large;
 mod letters;
 mod pictures;
 
@@ -176,7 +177,9 @@ fn nothing_that_people_wrote_is_executed() {
     let scene = Scene::set();
     let browser = &scene.browser;
     scene.run("sales", "monday");
-    scene.run("hostile", "evil");
+    let conf = r#"{"<img src=x onerror=hacked=1>": "</pre><script>hacked = 1</script>"}"#;
+    let evil = ["runs", "trigger", "hostile", "--run-id", "evil", "--conf", conf, "--wait"];
+    scene.subak.subak(&evil);
     scene.sign_in();
     for path in [
         "/",
@@ -185,13 +188,33 @@ fn nothing_that_people_wrote_is_executed() {
         "/dead-letters",
         "/dead-letters/1",
         "/dags/hostile",
+        "/dags/hostile/grid",
+        "/dags/hostile/trigger",
+        "/dags/hostile/trigger?from=evil",
+        "/dags/hostile/versions",
         "/dags/hostile/runs/evil",
+        "/dags/hostile/runs/evil/tasks/choose",
         "/dags/hostile/runs/evil/tasks/print",
     ] {
         scene.open(path);
         browser.until("document.readyState === 'complete'");
         assert_eq!(browser.script("return typeof hacked"), "undefined", "{path}");
-        assert_eq!(browser.script("return document.images.length"), 0, "{path}");
+        let made =
+            "return document.querySelectorAll('img, iframe, main script, main style').length";
+        assert_eq!(browser.script(made), 0, "{path}");
+    }
+    // What was written is there to be read.
+    for (path, place, text) in [
+        ("/dags/hostile", "#doc", "<iframe srcdoc=\"<script>"),
+        ("/dags/hostile", ".edges text title", "</text><script>hacked=1</script>"),
+        ("/dags/hostile/trigger", "form.form", "</textarea><img src=x onerror=hacked=1>"),
+        ("/dags/hostile/runs/evil", "pre.code", "</pre><script>hacked = 1</script>"),
+    ] {
+        scene.open(path);
+        browser.until(&format!(
+            "document.querySelector('{place}')?.textContent.includes({})",
+            serde_json::json!(text)
+        ));
     }
     // Lines of 64 KiB, of 10 MB once, break; the page does not, and says that it is the end.
     let print = "/dags/hostile/runs/evil/tasks/print";
@@ -200,6 +223,8 @@ fn nothing_that_people_wrote_is_executed() {
         "!document.querySelector('#log-cut').hidden \
          && document.querySelector('#log').innerText.includes('<script>hacked = 1</script>')",
     );
+    assert_eq!(browser.script("return document.querySelectorAll('#log a').length"), 0);
+    assert!(scene.text().contains("far away"));
     let log = "return document.querySelector('#log')";
     let chars = browser.script(&format!("{log}.textContent.length")).as_u64().unwrap();
     assert!((1 << 19..3 << 19).contains(&chars), "{chars} characters");
