@@ -66,8 +66,8 @@ async fn what_changes_something_is_on_record() -> anyhow::Result<()> {
     assert_eq!(of("?before=2020-01-01T00:00:00Z").await?, [""; 0]);
     // As `airflowctl` and the client write instants; patterns in any case, and several of them.
     assert_eq!(of("?after=2020-01-01T00:00:00&before=2020-01-02T00:00:00%2B0000").await?, [""; 0]);
-    let found = of("?after=2020-01-01&event_pattern=POST_P%7Cdag_run&order_by=-event").await?;
-    assert_eq!(found, ["post_pool", "patch_dag_run"]);
+    let named = of("?after=2020-01-01&event_pattern=POST_P%7Cdag_run&order_by=-event").await?;
+    assert_eq!(named, ["post_pool", "patch_dag_run"]);
 
     let id = found[0].1["event_log_id"].as_i64().unwrap();
     let one = site.get(&op, &format!("/api/v2/eventLogs/{id}")).await?;
