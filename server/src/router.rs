@@ -134,7 +134,7 @@ fn routes() -> Routes {
 /// Returns the router of REST API and pages.
 pub fn router(app: App) -> Router {
     let Routes { router, table, known } = routes();
-    let gate = auth::Gate { app: app.clone(), table: Arc::new(table) };
+    let gate = auth::Gate { app: app.clone(), table: Arc::new(table), standings: Arc::default() };
     let https = app.cookie.https;
     let observed = (app.answered.clone(), app.traces.clone());
     router

@@ -116,6 +116,11 @@ impl Caller {
         self.user.role.max(granted).min(self.scope)
     }
 
+    /// Whether this is somebody who may do what `other` may, no more and no less.
+    pub(super) fn may_as(&self, other: &Self) -> bool {
+        (&self.user, self.scope, &self.granted) == (&other.user, other.scope, &other.granted)
+    }
+
     /// Lets the request be about a DAG.
     pub(super) fn turn_to(&mut self, dag_id: &str) {
         self.role = self.role_for(dag_id);
@@ -166,5 +171,17 @@ mod tests {
         let scoped = caller(Role::Admin, Some(Role::Viewer));
         assert!(!scoped.may(Role::User) && !scoped.may_with("shop", Role::User));
         assert_eq!(scoped.sight(), None);
+    }
+
+    #[test]
+    fn whoever_has_another_role_scope_or_grant_may_something_else() {
+        let was = caller(Role::User, None);
+        let mut turned = was.clone();
+        turned.turn_to("shop");
+        assert!(was.may_as(&caller(Role::User, None)) && was.may_as(&turned));
+        assert!(!was.may_as(&caller(Role::Viewer, None)));
+        assert!(!was.may_as(&caller(Role::User, Some(Role::Viewer))));
+        let granted = Caller { granted: Arc::default(), ..was.clone() };
+        assert!(!was.may_as(&granted));
     }
 }

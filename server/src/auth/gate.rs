@@ -1,6 +1,6 @@
 //! The gate: nothing passes that is neither public nor signed in with the role it needs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts as _, RawPathParams, Request, State};
@@ -13,6 +13,7 @@ use subak_store::access::Role;
 use super::caller::{Caller, Via};
 use super::cross_site::is_same_site;
 use super::sign_in::sign_in_location;
+use super::standing::{Proof, Standings};
 use crate::app::App;
 use crate::problem::ApiError;
 use crate::router::{Access, access_of};
@@ -23,6 +24,8 @@ use crate::{audit, pages};
 pub(crate) struct Gate {
     pub(crate) app: App,
     pub(crate) table: Arc<HashMap<(Method, &'static str), Access>>,
+    /// Of those who have streams open.
+    pub(crate) standings: Arc<Standings>,
 }
 
 /// Lets a request through, or answers it.
@@ -35,6 +38,7 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
     }
     let (for_people, t) = (is_page(&parts), pages::language(&parts.headers));
     let caller = parts.extensions.get::<Caller>().cloned();
+    let proof = Proof::of(&gate.app, &parts.headers);
     let (request, record) = match audit::begin(parts, body, caller.as_ref()).await {
         Ok(begun) => begun,
         Err(error) if for_people => return pages::errors::page(&error, t),
@@ -44,6 +48,10 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
     if let Some(record) = record {
         record.end(&gate.app.store, response.status()).await;
     }
+    let response = match proof.zip(caller) {
+        Some((proof, caller)) => gate.standings.bind(gate.app, proof, caller, response),
+        None => response,
+    };
     if for_people { pages::errors::dress(response, t).await } else { response }
 }
 
@@ -82,21 +90,10 @@ impl Gate {
     }
 
     async fn caller(&self, request: &Parts) -> Result<Option<Caller>, ApiError> {
-        let headers = &request.headers;
-        let (found, via) = if headers.contains_key(header::AUTHORIZATION) {
-            let Some(token) = bearer(headers) else { return Ok(None) };
-            (self.app.store.api_token_user(token).await?, Via::Token)
-        } else {
-            let Some(session) = self.app.cookie.read(headers) else { return Ok(None) };
-            let user = self.app.store.web_session_user(&session).await?;
-            (user.map(|user| (user, None)), Via::Cookie)
-        };
-        let Some((user, scope)) = found else { return Ok(None) };
-        let granted = match user.has_grants {
-            true => self.app.store.granted_dags(user.user_id).await?,
-            false => BTreeMap::new(),
-        };
-        Ok(Some(Caller::new(user, via, scope, granted)))
+        match Proof::of(&self.app, &request.headers) {
+            Some(proof) => proof.caller(&self.app).await,
+            None => Ok(None),
+        }
     }
 }
 

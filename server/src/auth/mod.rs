@@ -7,6 +7,7 @@ mod gate;
 mod limits;
 mod oidc;
 mod sign_in;
+mod standing;
 mod token;
 
 use axum::http::Method;

@@ -36,6 +36,15 @@ impl Open {
         }
         Ok(())
     }
+
+    /// Waits until the server ends it.
+    async fn end(&mut self) -> anyhow::Result<()> {
+        let end = async {
+            while self.stream.next().await.transpose()?.is_some() {}
+            anyhow::Ok(())
+        };
+        timeout(Duration::from_secs(20), end).await.with_context(|| self.path.clone())?
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,11 +74,36 @@ async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() ->
     let mut dags = Open::at(&site, &nobody, "/live/dags").await?;
     dags.until("class=\"empty\"").await?;
 
+    // Whoever is not what they were when their streams began hears no more.
+    let mut over = Vec::new();
+    for (role, path) in [
+        (Role::User, "/live/runs"),
+        (Role::Op, "/dags/shop/runs/bad/events"),
+        (Role::Admin, "/dags/shop/runs/bad/tasks/load/events?seen=1"),
+    ] {
+        let sender = site.browser(role).await?;
+        over.push(Open::at(&site, &sender, path).await?);
+        let store = &site.world.store;
+        let user = store.user_named(role.as_str()).await?.unwrap();
+        match (role, &sender) {
+            (Role::User, Sender::Session(session)) => store.web_session_end(session).await?,
+            (Role::Op, _) => store.user_role_set(&user, Role::User).await?,
+            _ => store.user_disable(&user).await?,
+        }
+    }
+
     site.run("shop", "third").await?;
     for page in &mut open {
         page.until("shop/runs/third").await?;
     }
     assert!(!runs.said.contains("shop") && !dags.said.contains("shop"), "{}", dags.said);
+    for page in &mut over {
+        page.end().await?;
+    }
+    for page in &mut open {
+        let more = timeout(Duration::ZERO, page.stream.next()).await;
+        assert!(!matches!(more, Ok(None)), "{} has ended with others", page.path);
+    }
     let absent = request(&viewer, &Method::GET, "/dags/absent/events", &[])?;
     assert_eq!(Answer::read(site.send(absent).await?).await?.status, StatusCode::NOT_FOUND);
     drop(open);
