@@ -24,6 +24,12 @@ const SENSITIVE: [&str; 11] = [
 /// What stands in the place of a secret value.
 pub const MASK: &str = "***";
 
+/// What stands for a secret value in the audit log: whether it is another one than before, never which.
+#[must_use]
+pub fn veil(has_changed: bool) -> &'static str {
+    if has_changed { "*** (changed)" } else { MASK }
+}
+
 /// Whether a variable's value is hidden from people, and in logs.
 #[must_use]
 pub fn is_secret(key: &str) -> bool {

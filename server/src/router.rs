@@ -50,6 +50,9 @@ pub(crate) struct Routes {
     router: Router<App>,
     table: HashMap<(Method, &'static str), Access>,
     known: Vec<Known>,
+    /// What the handlers take.
+    #[cfg(test)]
+    handlers: Vec<(Method, &'static str, &'static str)>,
 }
 
 impl Routes {
@@ -120,6 +123,8 @@ impl Routes {
     {
         let filter = MethodFilter::try_from(method.clone()).expect("a method that HTTP knows");
         self.router = self.router.route(path, on(filter, handler));
+        #[cfg(test)]
+        self.handlers.push((method.clone(), path, std::any::type_name::<T>()));
         self.table.insert((method, path), access);
         self
     }
@@ -133,7 +138,7 @@ fn routes() -> Routes {
 
 /// Returns the router of REST API and pages.
 pub fn router(app: App) -> Router {
-    let Routes { router, table, known } = routes();
+    let Routes { router, table, known, .. } = routes();
     let gate = auth::Gate { app: app.clone(), table: Arc::new(table), standings: Arc::default() };
     let https = app.cookie.https;
     let observed = (app.answered.clone(), app.traces.clone());
@@ -157,6 +162,12 @@ pub fn route_table() -> Vec<(Method, &'static str, Access)> {
         routes().table.into_iter().map(|((method, path), access)| (method, path, access)).collect();
     all.sort_by_key(|(method, path, _)| (*path, method.to_string()));
     all
+}
+
+/// Returns every route with the types that its handler takes.
+#[cfg(test)]
+pub(crate) fn handlers() -> Vec<(Method, &'static str, &'static str)> {
+    routes().handlers
 }
 
 /// Returns what of Airflow's API is not built: method, route and Airflow's name. For tests.

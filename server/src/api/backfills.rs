@@ -13,6 +13,7 @@ use super::kept::invalid;
 use super::paging::{List, Listed, Listing};
 use super::time;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::auth::Caller;
 use crate::engine::{Backfill, Reprocess};
 use crate::extract::{Json, Path, Query};
@@ -124,12 +125,13 @@ pub(super) async fn get(
 pub(super) async fn create(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Json(body): Json<Body>,
 ) -> Result<Json<View>, ApiError> {
     let wanted = body.wanted(&caller)?;
     let id = app.actions.backfill_create(&wanted).await?;
     let made = View::from(find(&app, &caller, id, Role::User).await?);
-    caller.trail.after(&made);
+    trail.after(&made);
     Ok(Json(made))
 }
 
@@ -146,41 +148,52 @@ pub(super) async fn dry_run(
 pub(super) async fn pause(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path(id): Path<i64>,
 ) -> Result<Json<View>, ApiError> {
-    set_paused(&app, &caller, id, true).await
+    set_paused(&app, &caller, &trail, id, true).await
 }
 
 pub(super) async fn unpause(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path(id): Path<i64>,
 ) -> Result<Json<View>, ApiError> {
-    set_paused(&app, &caller, id, false).await
+    set_paused(&app, &caller, &trail, id, false).await
 }
 
 /// Its runs that have not started are cancelled; those that run go on.
 pub(super) async fn cancel(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path(id): Path<i64>,
 ) -> Result<Json<View>, ApiError> {
-    find(&app, &caller, id, Role::User).await?;
+    trail.before(recorded(&find(&app, &caller, id, Role::User).await?));
     app.actions.backfill_cancel(id, caller.name()).await?;
-    Ok(Json(find(&app, &caller, id, Role::User).await?.into()))
+    let cancelled = find(&app, &caller, id, Role::User).await?;
+    trail.after(recorded(&cancelled));
+    Ok(Json(cancelled.into()))
 }
 
 async fn set_paused(
     app: &App,
     caller: &Caller,
+    trail: &Trail,
     id: i64,
     paused: bool,
 ) -> Result<Json<View>, ApiError> {
-    let before = find(app, caller, id, Role::User).await?;
-    caller.trail.before(json!({"is_paused": before.is_paused}));
+    trail.before(recorded(&find(app, caller, id, Role::User).await?));
     app.actions.backfill_pause(id, paused).await?;
-    caller.trail.after(json!({"is_paused": paused}));
-    Ok(Json(find(app, caller, id, Role::User).await?.into()))
+    let changed = find(app, caller, id, Role::User).await?;
+    trail.after(recorded(&changed));
+    Ok(Json(changed.into()))
+}
+
+/// How a backfill stands, for the audit log.
+fn recorded(it: &BackfillRecord) -> Value {
+    json!({"dag_id": it.dag_id, "is_paused": it.is_paused, "completed_at": it.completed_at})
 }
 
 /// A backfill of a DAG with which the caller may do what `role` may.

@@ -148,21 +148,22 @@ impl Changes {
         &mut self,
         app: &App,
         name: &str,
-        before: Option<Value>,
+        before: Option<E::View>,
         done: &Result<bool, ApiError>,
     ) {
         let is_room = self.before.len().max(self.after.len()) < NOTED_MOST;
         if !matches!(done, Ok(true)) || !is_room {
             return;
         }
+        let after = seen::<E>(app, name).await.map(|now| E::recorded(&now, before.as_ref()));
         // What one request changes twice was as it was at first.
         if let Some(before) = before
             && !self.before.contains_key(name)
             && !self.after.contains_key(name)
         {
-            self.before.insert(name.to_owned(), before);
+            self.before.insert(name.to_owned(), E::recorded(&before, None));
         }
-        match seen::<E>(app, name).await {
+        match after {
             Some(after) => drop(self.after.insert(name.to_owned(), after)),
             None => drop(self.after.remove(name)),
         }
@@ -170,9 +171,8 @@ impl Changes {
 }
 
 /// An entity as it is shown, without secrets.
-async fn seen<E: Kept>(app: &App, name: &str) -> Option<Value> {
-    let view = E::find(app, name).await.ok().flatten()?;
-    serde_json::to_value(view).ok()
+async fn seen<E: Kept>(app: &App, name: &str) -> Option<E::View> {
+    E::find(app, name).await.ok().flatten()
 }
 
 async fn create<E: Kept>(app: &App, it: &E, existing: OnExistence) -> Result<bool, ApiError> {

@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::connection::{check, place};
-use subak_core::variable::MASK;
+use subak_core::variable::{MASK, veil};
 use subak_store::ConnectionHead;
 use subak_store::read::directed;
 
-use super::kept::{Kept, invalid, missing, no_team};
+use super::kept::{Digest, Kept, digest, invalid, missing, no_team};
 use super::mask::Mask;
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
@@ -69,6 +69,9 @@ pub(crate) struct View {
     pub(crate) password: Option<String>,
     pub(crate) extra: Option<String>,
     pub(crate) team_name: Option<String>,
+    /// Of password and extra: tells whether they are others.
+    #[serde(skip)]
+    digests: [Digest; 2],
 }
 
 impl Listed for View {
@@ -233,6 +236,19 @@ impl Kept for Body {
         keep(app, id, description.as_deref(), &Value::Object(known)).await
     }
 
+    /// Of a password, and of settings that hold secrets, only that they have changed.
+    fn recorded(now: &View, before: Option<&View>) -> Value {
+        let differs = |at: usize| before.is_some_and(|it| it.digests[at] != now.digests[at]);
+        let mut recorded = json!(now);
+        if now.password.is_some() {
+            recorded["password"] = veil(differs(0)).into();
+        }
+        if differs(1) {
+            recorded["extra_has_changed"] = true.into();
+        }
+        recorded
+    }
+
     async fn remove(app: &App, id: &str) -> Result<bool, ApiError> {
         Ok(app.store.connection_remove(id).await?)
     }
@@ -340,6 +356,7 @@ impl View {
             password: text("password").map(|_| MASK.to_owned()),
             extra: extra.map(|it| Value::Object(it.iter().map(shown).collect()).to_string()),
             team_name: None,
+            digests: ["password", "extra"].map(|name| digest(&value[name].to_string())),
             conn_type,
         }
     }

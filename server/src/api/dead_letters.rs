@@ -169,6 +169,7 @@ pub(super) async fn get(
 pub(super) async fn replay(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Json(body): Json<ReplayBody>,
 ) -> Result<Json<Replays>, ApiError> {
     let filter = LetterFilter {
@@ -190,6 +191,7 @@ pub(super) async fn replay(
         conf: body.conf.unwrap_or_default(),
     };
     let started = app.actions.replay(&app.store, &wanted).await?;
+    trail.made_replays(&started);
     let view = |it: Started| ReplayView {
         dag_id: it.dag_id,
         task_id: it.task_id,

@@ -22,6 +22,7 @@ use super::run_lists::existing;
 use super::runs::{DagVersionView, derived_id, find, seconds};
 use super::{states, time};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::labels::labels;
@@ -191,6 +192,7 @@ pub(super) async fn get_mapped(
 pub(super) async fn clear(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path(dag_id): Path<String>,
     Json(body): Json<ClearBody>,
 ) -> Result<Json<Collection>, ApiError> {
@@ -203,10 +205,11 @@ pub(super) async fn clear(
             cleared.append(body.clear(&app, &caller, &one).await?);
         }
     }
-    if !body.dry_run {
-        caller.trail.before(recorded(&cleared));
-        caller.trail.after(json!({"cleared": cleared.total}));
+    if body.dry_run {
+        trail.nothing();
     }
+    trail.before(recorded(&cleared));
+    trail.after(json!({"cleared": cleared.total}));
     Ok(Json(cleared))
 }
 
@@ -214,8 +217,12 @@ pub(super) async fn clear(
 pub(super) fn recorded(collection: &Collection) -> Value {
     const MOST: usize = 100;
     let one = |it: &View| {
-        json!({"dag_run_id": it.dag_run_id, "task_id": it.task_id, "map_index": it.map_index,
-               "state": it.state})
+        let mut one = json!({"dag_run_id": it.dag_run_id, "task_id": it.task_id,
+                             "map_index": it.map_index, "state": it.state});
+        if let Some(note) = &it.note {
+            one["note"] = json!(note);
+        }
+        one
     };
     collection.items.iter().take(MOST).map(one).collect()
 }

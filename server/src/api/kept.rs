@@ -4,6 +4,8 @@
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::bulk::{Answer, Bulk};
 use super::mask::Mask;
@@ -12,6 +14,13 @@ use crate::audit::Trail;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::{Created, NoContent};
 use crate::problem::{ApiError, FieldProblem};
+
+/// Of what is not shown: tells whether it is another one, and leaves the process nowhere.
+pub(super) type Digest = [u8; 32];
+
+pub(super) fn digest(secret: &str) -> Digest {
+    Sha256::digest(secret.as_bytes()).into()
+}
 
 /// What can be made, changed and removed by its name. As a body it is the whole of it.
 pub(crate) trait Kept: Sized + Send + Sync + 'static {
@@ -48,6 +57,9 @@ pub(crate) trait Kept: Sized + Send + Sync + 'static {
         mask: &Mask,
     ) -> impl Future<Output = Result<(), ApiError>> + Send;
 
+    /// As the audit log has it, beside how it was; of what is secret it says whether it has changed.
+    fn recorded(now: &Self::View, before: Option<&Self::View>) -> Value;
+
     /// False: there is none.
     fn remove(app: &App, name: &str) -> impl Future<Output = Result<bool, ApiError>> + Send;
 }
@@ -69,7 +81,7 @@ pub(super) async fn post<K: Kept>(
     }
     body.put(&app).await?;
     let made = shown::<K>(&app, body.name()).await?;
-    trail.after(&made);
+    trail.after(K::recorded(&made, None));
     Ok(Created(Json(made)))
 }
 
@@ -81,10 +93,11 @@ pub(super) async fn patch<K: Kept>(
     Query(mask): Query<Mask>,
     Json(patch): Json<K::Patch>,
 ) -> Result<Json<K::View>, ApiError> {
-    trail.before(K::find(&app, &name).await?);
+    let before = K::find(&app, &name).await?;
     change::<K>(&app, &name, patch, &mask).await?;
     let changed = shown::<K>(&app, &name).await?;
-    trail.after(&changed);
+    trail.after(K::recorded(&changed, before.as_ref()));
+    trail.before(before.map(|before| K::recorded(&before, None)));
     Ok(Json(changed))
 }
 
@@ -93,7 +106,7 @@ pub(super) async fn delete<K: Kept>(
     trail: Trail,
     Path(name): Path<String>,
 ) -> Result<NoContent, ApiError> {
-    trail.before(K::find(&app, &name).await?);
+    trail.before(K::find(&app, &name).await?.map(|before| K::recorded(&before, None)));
     match K::remove(&app, &name).await? {
         true => Ok(NoContent),
         false => Err(missing::<K>(&name)),
@@ -124,6 +137,19 @@ pub(super) async fn change<K: Kept>(
         return Err(missing::<K>(name));
     }
     K::change(app, name, patch, mask).await
+}
+
+/// Tells of one that a page has made, changed or removed.
+pub(crate) async fn tell<K: Kept>(
+    app: &App,
+    trail: &Trail,
+    name: &str,
+    before: Option<K::View>,
+) -> Result<(), ApiError> {
+    let now = K::find(app, name).await?;
+    trail.after(now.map(|now| K::recorded(&now, before.as_ref())));
+    trail.before(before.map(|before| K::recorded(&before, None)));
+    Ok(())
 }
 
 pub(super) fn missing<K: Kept>(name: &str) -> ApiError {

@@ -10,6 +10,7 @@ use super::instances::{Collection, collection, recorded};
 use super::mask::{Mask, clearable};
 use super::runs::find;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::auth::Caller;
 use crate::engine::Mark;
 use crate::extract::{Json, Path, Query};
@@ -47,6 +48,7 @@ pub(super) struct PatchBody {
 pub(super) async fn patch(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
     Query(query): Query<PatchQuery>,
     Json(body): Json<PatchBody>,
@@ -55,9 +57,12 @@ pub(super) async fn patch(
     let (run, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
     let named = body.instance(query.map_index)?;
     let mark = body.mark()?;
-    if mark.is_some() {
-        let Json(before) = instances(&app, &selected, (&task_id, named), |_| true).await?;
-        caller.trail.before(recorded(&before));
+    match mark.is_some() || body.note.is_some() {
+        true => {
+            let Json(before) = instances(&app, &selected, (&task_id, named), |_| true).await?;
+            trail.before(recorded(&before));
+        }
+        false => trail.nothing(),
     }
     if let Some(mark) = mark {
         for one in &selected {
@@ -79,9 +84,7 @@ pub(super) async fn patch(
         app.store.task_note_set(of, note, caller.name()).await?;
     }
     let Json(after) = instances(&app, &selected, (&task_id, named), |_| true).await?;
-    if mark.is_some() {
-        caller.trail.after(recorded(&after));
-    }
+    trail.after(recorded(&after));
     Ok(Json(after))
 }
 
@@ -111,12 +114,13 @@ pub(super) struct MappedQuery {
 pub(super) async fn patch_mapped(
     app: State<App>,
     caller: Caller,
+    trail: Trail,
     Path((dag_id, run_id, task_id, index)): Path<(String, String, String, i32)>,
     Query(MappedQuery { update_mask }): Query<MappedQuery>,
     body: Json<PatchBody>,
 ) -> Result<Json<Collection>, ApiError> {
     let query = Query(PatchQuery { map_index: Some(index), update_mask });
-    patch(app, caller, Path((dag_id, run_id, task_id)), query, body).await
+    patch(app, caller, trail, Path((dag_id, run_id, task_id)), query, body).await
 }
 
 /// What that would change.

@@ -41,13 +41,14 @@ mod xcoms;
 use axum::handler::Handler;
 use axum::http::Method;
 pub(crate) use connections::Body as Connection;
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, tell};
 pub(crate) use marks::checked;
 pub(crate) use mask::Mask;
 pub(crate) use not_built::all as not_built;
 #[cfg(test)]
 pub(crate) use not_built::is_one as is_not_built;
 use subak_store::access::Role;
+pub(crate) use variables::Body as Variable;
 
 use crate::app::App;
 use crate::openapi::Described;

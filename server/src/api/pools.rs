@@ -3,6 +3,7 @@
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use subak_store::Pool;
 use subak_store::read::directed;
 
@@ -131,6 +132,10 @@ impl Kept for Body {
             name: known.name,
         };
         changed.put(app).await
+    }
+
+    fn recorded(now: &View, _: Option<&View>) -> Value {
+        json!(now)
     }
 
     async fn remove(app: &App, name: &str) -> Result<bool, ApiError> {

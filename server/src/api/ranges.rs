@@ -72,7 +72,7 @@ pub(super) async fn replay(
     let user = Some(caller.name().to_owned());
     let wanted = WantedRange { id, triggered_by: "rest_api", user };
     let (dag_id, dag_run_id) = app.actions.replay_range(&app.store, &wanted).await?;
-    trail.run(&dag_id, &dag_run_id);
+    trail.made_run(&dag_id, &dag_run_id);
     Ok(Json(Replayed { dag_id, dag_run_id }))
 }
 

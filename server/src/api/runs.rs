@@ -135,6 +135,7 @@ pub(super) async fn get(
 pub(super) async fn trigger(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path(dag_id): Path<String>,
     Json(body): Json<TriggerBody>,
 ) -> Result<Json<View>, ApiError> {
@@ -159,6 +160,7 @@ pub(super) async fn trigger(
         ..Trigger::manual(DagId(dag_id.clone()), "rest_api", conf)
     };
     let run_id = app.actions.run_trigger(wanted).await?;
+    trail.made_run(&dag_id, &run_id);
     Ok(Json(find(&app, &dag_id, &run_id).await?.into()))
 }
 
@@ -171,6 +173,7 @@ fn bad_interval(msg: &str) -> ApiError {
 pub(super) async fn patch(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
     Query(mask): Query<Mask>,
     Json(body): Json<PatchBody>,
@@ -181,7 +184,7 @@ pub(super) async fn patch(
         note: body.note.filter(|_| mask.has("note")),
     };
     let run = find(&app, &dag_id, &run_id).await?;
-    caller.trail.before(json!({"state": run.state, "note": run.note}));
+    trail.before(json!({"state": run.state, "note": run.note}));
     match body.state.as_deref() {
         None => {}
         Some("failed") => app.actions.run_fail(run.run_key, caller.name()).await?,
@@ -200,7 +203,7 @@ pub(super) async fn patch(
         app.store.run_note_set(run.run_key, checked(note)?).await?;
     }
     let run = find(&app, &dag_id, &run_id).await?;
-    caller.trail.after(json!({"state": run.state, "note": run.note}));
+    trail.after(json!({"state": run.state, "note": run.note}));
     Ok(Json(run.into()))
 }
 
@@ -208,10 +211,11 @@ pub(super) async fn patch(
 pub(super) async fn delete(
     State(app): State<App>,
     caller: Caller,
+    trail: Trail,
     Path((dag_id, run_id)): Path<(String, String)>,
 ) -> Result<NoContent, ApiError> {
     let run = find(&app, &dag_id, &run_id).await?;
-    caller.trail.before(json!({"state": run.state, "note": run.note}));
+    trail.before(json!({"state": run.state, "note": run.note}));
     app.actions.run_delete(run.run_key, caller.name()).await?;
     Ok(NoContent)
 }
@@ -236,6 +240,7 @@ pub(super) async fn clear(
     if body.dry_run {
         let would =
             instances::collection(&app, &run, &version.record, chosen, Rendered::new()).await?;
+        trail.nothing();
         return Ok(Either::One(would));
     }
     trail.before(json!({"state": run.state, "note": run.note}));

@@ -3,11 +3,11 @@
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use subak_core::variable::{MASK, is_secret, problem};
+use serde_json::{Value, json};
+use subak_core::variable::{MASK, is_secret, problem, veil};
 use subak_store::{Variable, VariableOrder};
 
-use super::kept::{Kept, invalid, missing, no_team};
+use super::kept::{Digest, Kept, digest, invalid, missing, no_team};
 use super::mask::{Mask, clearable};
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
@@ -23,7 +23,7 @@ pub(super) struct ListQuery {
 /// Airflow's `VariableBody`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Body {
+pub(crate) struct Body {
     key: String,
     value: Value,
     #[serde(default, deserialize_with = "clearable")]
@@ -35,12 +35,15 @@ pub(super) struct Body {
 /// Airflow's `VariableResponse`.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "VariableResponse")]
-pub(super) struct View {
+pub(crate) struct View {
     key: String,
     value: String,
     description: Option<String>,
     is_encrypted: bool,
     team_name: Option<String>,
+    /// Tells whether the value is another one, where it is not shown.
+    #[serde(skip)]
+    digest: Digest,
 }
 
 /// What variables are ordered by: all are encrypted, and of no team.
@@ -109,6 +112,13 @@ impl Kept for Body {
         Self { value, description, ..patch }.put(app).await
     }
 
+    /// Which values are secret their names only suggest: none is recorded.
+    fn recorded(now: &View, before: Option<&View>) -> Value {
+        let mut recorded = json!(now);
+        recorded["value"] = veil(before.is_some_and(|it| it.digest != now.digest)).into();
+        recorded
+    }
+
     async fn remove(app: &App, name: &str) -> Result<bool, ApiError> {
         Ok(app.store.variable_remove(name).await?)
     }
@@ -141,6 +151,7 @@ fn unreadable(error: &subak_store::ConnectionError) -> ApiError {
 impl From<Variable> for View {
     fn from(it: Variable) -> Self {
         Self {
+            digest: digest(&it.value),
             value: if is_secret(&it.key) { MASK.to_owned() } else { it.value },
             key: it.key,
             description: it.description,

@@ -81,6 +81,13 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("POST", "/api/v2/deadLetters/dismiss", "dismiss_dead_letters"),
 ];
 
+/// Events without before and after, and why.
+pub(super) const TELL_NOTHING: &[(&str, &str)] = &[
+    ("sign_out", "who has signed out is all that there is to say"),
+    ("test_connection", "it is only looked at"),
+    ("post_sign_in_link", "the link is a secret, and the record's subject is whose it is"),
+];
+
 /// What changes something and writes its record itself, or changes nothing.
 #[cfg(test)]
 const OTHERS: &[(&str, &str)] = &[
@@ -97,7 +104,8 @@ const OTHERS: &[(&str, &str)] = &[
 mod tests {
     use super::*;
     use crate::api::is_not_built;
-    use crate::router::{Access, route_table};
+    use crate::audit::Trail;
+    use crate::router::{Access, handlers, route_table};
 
     #[test]
     fn every_change_is_recorded() {
@@ -112,5 +120,22 @@ mod tests {
             left.swap_remove(at.unwrap_or_else(|| panic!("{route:?} has no event")));
         }
         assert!(left.is_empty(), "no such routes: {left:?}");
+    }
+
+    /// That they use it the compiler sees to; that something was told the gate does, in every test.
+    #[test]
+    fn every_change_can_tell_of_before_and_after() {
+        let trail = std::any::type_name::<Trail>();
+        let mut silent: Vec<&str> = TELL_NOTHING.iter().map(|(event, _)| *event).collect();
+        for (method, path, takes) in handlers() {
+            let is_it = |it: &&(&str, &str, &str)| it.0 == method.as_str() && it.1 == path;
+            let Some((_, _, event)) = EVENTS.iter().find(is_it) else { continue };
+            if TELL_NOTHING.iter().any(|(it, _)| it == event) {
+                silent.retain(|it| it != event);
+                continue;
+            }
+            assert!(takes.contains(trail), "{method} {path} takes no trail: {takes}");
+        }
+        assert!(silent.is_empty(), "no such events: {silent:?}");
     }
 }

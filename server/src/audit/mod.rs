@@ -1,7 +1,7 @@
 //! The audit log: whatever changes something by a page or by the API is recorded, with who asked for it.
 //!
-//! The gate does it for every route, so that none is forgotten; a handler may add how things were and
-//! how they are. A record is made once the change is: what was refused is not in it.
+//! The gate does it for every route, so that none is forgotten; a handler adds how things were and how
+//! they are. A record is made once the change is: what was refused is not in it.
 
 mod events;
 mod extra;
@@ -13,15 +13,17 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subak_store::{NewAudit, Store};
 use tracing::error;
 
 pub(crate) use events::EVENTS;
+use events::TELL_NOTHING;
 
 use crate::auth::Caller;
 use crate::observe::RequestId;
 use crate::problem::ApiError;
+use crate::replay::Started;
 use crate::router::BODY_BYTES_MOST;
 
 /// What a handler tells of a change.
@@ -34,6 +36,7 @@ struct Change {
     after: Option<Value>,
     /// A DAG and a run of it.
     run: Option<(String, String)>,
+    is_none: bool,
 }
 
 /// A record that is made when its request has succeeded.
@@ -45,22 +48,46 @@ pub(crate) struct Pending {
 impl Trail {
     /// How things were. Never with secrets.
     pub(crate) fn before(&self, value: impl Serialize) {
-        self.change().before = serde_json::to_value(value).ok();
+        self.change().before = told(value);
     }
 
     /// How things are now. Never with secrets.
     pub(crate) fn after(&self, value: impl Serialize) {
-        self.change().after = serde_json::to_value(value).ok();
+        self.change().after = told(value);
     }
 
-    /// The run that it was about, where the path does not name it.
-    pub(crate) fn run(&self, dag_id: &str, run_id: &str) {
-        self.change().run = Some((dag_id.to_owned(), run_id.to_owned()));
+    /// The run that was made.
+    pub(crate) fn made_run(&self, dag_id: &str, run_id: &str) {
+        let mut change = self.change();
+        change.run = Some((dag_id.to_owned(), run_id.to_owned()));
+        change.after = Some(json!({"dag_run_id": run_id}));
+    }
+
+    /// Runs that replay dead letters were made.
+    pub(crate) fn made_replays(&self, started: &[Started]) {
+        if let [one] = started {
+            self.made_run(&one.dag_id, &one.run_id);
+        }
+        let one = |it: &Started| {
+            json!({"dag_id": it.dag_id, "task_id": it.task_id, "dag_run_id": it.run_id,
+                   "dead_letters": it.letters})
+        };
+        self.after(started.iter().map(one).collect::<Vec<_>>());
+    }
+
+    /// It was only asked what would change: there is nothing to record.
+    pub(crate) fn nothing(&self) {
+        self.change().is_none = true;
     }
 
     fn change(&self) -> std::sync::MutexGuard<'_, Change> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `None` for what is not there.
+fn told(value: impl Serialize) -> Option<Value> {
+    serde_json::to_value(value).ok().filter(|value| !value.is_null())
 }
 
 /// The trail of the request's caller: whoever changes something is signed in.
@@ -106,6 +133,14 @@ impl Pending {
             return;
         }
         let change = std::mem::take(&mut *self.trail.change());
+        if change.is_none {
+            return;
+        }
+        debug_assert!(
+            change.before.is_some() || change.after.is_some() || tells_nothing(self.audit.event),
+            "`{}` tells neither how it was nor how it is",
+            self.audit.event,
+        );
         (self.audit.before, self.audit.after) = (change.before, change.after);
         if let Some((dag_id, run_id)) = change.run {
             (self.audit.dag_id, self.audit.run_id) = (Some(dag_id), Some(run_id));
@@ -125,6 +160,10 @@ fn event_of(parts: &Parts) -> Option<&'static str> {
         *method == parts.method.as_str() && *route == path.as_str()
     };
     EVENTS.iter().find(is_it).map(|(_, _, event)| *event)
+}
+
+fn tells_nothing(event: &str) -> bool {
+    TELL_NOTHING.iter().any(|(it, _)| *it == event)
 }
 
 /// Notes what a part of the path names.

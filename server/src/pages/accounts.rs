@@ -146,6 +146,7 @@ pub(super) async fn user_role(
 
 pub(super) async fn user_grant(
     State(app): State<App>,
+    trail: Trail,
     Path(name): Path<String>,
     Form(form): Form<GrantForm>,
 ) -> Result<Redirect, ApiError> {
@@ -154,22 +155,31 @@ pub(super) async fn user_grant(
     if !(Role::Viewer..=Role::Op).contains(&role) {
         return Err(invalid("role", "of single DAGs is one of viewer, user, op"));
     }
-    app.store.grant_put(&user, &form.on()?, role).await?;
+    let on = form.on()?;
+    let before = app.store.grant_put(&user, &on, role).await?;
+    trail.before(before.map(|before| on.recorded(before)));
+    trail.after(on.recorded(role));
     Ok(Redirect::to("/users"))
 }
 
 pub(super) async fn user_revoke(
     State(app): State<App>,
+    trail: Trail,
     Path(name): Path<String>,
     Form(form): Form<GrantForm>,
 ) -> Result<Redirect, ApiError> {
-    app.store.grant_remove(&named(&app, &name).await?, &form.on()?).await?;
+    let on = form.on()?;
+    match app.store.grant_remove(&named(&app, &name).await?, &on).await? {
+        Some(role) => trail.before(on.recorded(role)),
+        None => trail.nothing(),
+    }
     Ok(Redirect::to("/users"))
 }
 
 pub(super) async fn user_disable(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path(name): Path<String>,
 ) -> Result<Redirect, ApiError> {
     let user = named(&app, &name).await?;
@@ -178,6 +188,8 @@ pub(super) async fn user_disable(
         return Err(ApiError::Conflict(why.to_owned()));
     }
     app.store.user_disable(&user).await?;
+    trail.before(json!({"role": user.role.as_str(), "is_disabled": false}));
+    trail.after(json!({"is_disabled": true}));
     Ok(Redirect::to("/users"))
 }
 
@@ -216,6 +228,7 @@ async fn tokens_page(
 pub(super) async fn token_add(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Form(new): Form<NewToken>,
 ) -> Result<Html<String>, ApiError> {
     let scope = match new.scope.as_str() {
@@ -231,6 +244,8 @@ pub(super) async fn token_add(
     }
     let life = Some(DAY * new.days);
     let secret = app.store.api_token_create(viewer.user(), name, scope, life).await?;
+    let scope = scope.map(Role::as_str);
+    trail.after(json!({"name": name, "scope": scope, "days": new.days}));
     tokens_page(&app, &viewer, &NameQuery::default(), Some(secret.expose().to_owned())).await
 }
 

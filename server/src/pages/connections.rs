@@ -14,7 +14,7 @@ use subak_web::url::{self, encode};
 use super::listing::{NameQuery, PAGE};
 use super::problems;
 use super::viewer::Viewer;
-use crate::api::{Connection, Kept as _, Mask};
+use crate::api::{Connection, Kept as _, Mask, tell};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::{Path, Query};
@@ -107,8 +107,7 @@ pub(super) async fn add(
             return Err(ApiError::Conflict(format!("there is a connection `{id}` already")));
         }
         body.put(&app).await?;
-        trail.after(Connection::find(&app, &body.connection_id).await?);
-        Ok(())
+        tell::<Connection>(&app, &trail, &body.connection_id, None).await
     };
     match made.await {
         Ok(()) => Ok(Redirect::to(HERE).into_response()),
@@ -129,12 +128,10 @@ pub(super) async fn change(
 ) -> Result<Response, ApiError> {
     let known = known(&app, &id).await?;
     let (has_password, mask) = (known.password.is_some(), sent.mask(known.host.as_deref()));
-    trail.before(known);
     let changed = async {
         let body = sent.body(&id)?;
         Connection::change(&app, &id, body, &mask).await?;
-        trail.after(Connection::find(&app, &id).await?);
-        Ok(())
+        tell::<Connection>(&app, &trail, &id, Some(known)).await
     };
     match changed.await {
         Ok(()) => Ok(Redirect::to(HERE).into_response()),
@@ -150,8 +147,9 @@ pub(super) async fn remove(
     trail: Trail,
     Path(id): Path<String>,
 ) -> Result<Redirect, ApiError> {
-    trail.before(known(&app, &id).await?);
+    let known = known(&app, &id).await?;
     Connection::remove(&app, &id).await?;
+    tell::<Connection>(&app, &trail, &id, Some(known)).await?;
     Ok(Redirect::to(HERE))
 }
 

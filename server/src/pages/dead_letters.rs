@@ -164,6 +164,7 @@ pub(super) struct Chosen {
 pub(super) async fn replay(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Form(chosen): Form<Chosen>,
 ) -> Result<Redirect, ApiError> {
     let wanted = Wanted {
@@ -173,6 +174,7 @@ pub(super) async fn replay(
         conf: serde_json::Map::new(),
     };
     let started = app.actions.replay(&app.store, &wanted).await?;
+    trail.made_replays(&started);
     Ok(match &started[..] {
         [one] => Redirect::to(&url::run(&one.dag_id, &one.run_id)),
         _ => Redirect::to("/dead-letters"),

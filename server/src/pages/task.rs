@@ -349,6 +349,7 @@ pub(super) async fn mark(
 pub(super) async fn note(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path((dag_id, run_id, task_id)): Path<Names>,
     Query(which): Query<Which>,
     Form(NoteForm { note }): Form<NoteForm>,
@@ -357,7 +358,10 @@ pub(super) async fn note(
     let task = number(&look, &task_id)?;
     let map_index = which.map_index.map_or(MapIndex::NONE, MapIndex);
     let of = InstanceKey { run: look.run.run_key, task, map_index };
+    let before = app.store.task_notes(of.run).await?.remove(&(task.0, map_index.0));
     app.store.task_note_set(of, checked(&note)?, viewer.name()).await?;
+    trail.before(json!({"note": before}));
+    trail.after(json!({"note": note}));
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, map_index.0)))
 }
 

@@ -16,6 +16,7 @@ use subak_web::url;
 
 use super::viewer::Viewer;
 use crate::app::App;
+use crate::audit::Trail;
 use crate::engine::Trigger;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
@@ -85,6 +86,7 @@ async fn last_by(app: &App, viewer: &Viewer, dag_id: &str) -> Result<Option<RunR
 pub(super) async fn submit(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path(dag_id): Path<String>,
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
@@ -93,6 +95,7 @@ pub(super) async fn submit(
         match conf_of_form(dag.head.params.iter(), |key| given.get(key).cloned(), viewer.t) {
             Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
                 Ok(run_id) => {
+                    trail.made_run(&dag.dag_id, &run_id);
                     return Ok(Redirect::to(&url::run(&dag.dag_id, &run_id)).into_response());
                 }
                 Err(ApiError::Invalid(fields)) => {

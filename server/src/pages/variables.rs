@@ -14,7 +14,9 @@ use subak_web::url::encode;
 use subak_web::variables::{VariableRow, VariablesPage};
 
 use super::viewer::Viewer;
+use crate::api::{Variable as Body, tell};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
@@ -57,6 +59,7 @@ pub(super) async fn list(
 pub(super) async fn add(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Form(form): Form<VariableForm>,
 ) -> Result<Response, ApiError> {
     let name = form.key.trim();
@@ -68,6 +71,7 @@ pub(super) async fn add(
         let why = viewer.t.fill(viewer.t.variable_exists, name);
         return refused(&app, &viewer, why).await;
     }
+    tell::<Body>(&app, &trail, name, None).await?;
     Ok(Redirect::to(HERE).into_response())
 }
 
@@ -75,6 +79,7 @@ pub(super) async fn add(
 pub(super) async fn change(
     State(app): State<App>,
     viewer: Viewer,
+    trail: Trail,
     Path(name): Path<String>,
     Form(form): Form<VariableForm>,
 ) -> Result<Response, ApiError> {
@@ -85,17 +90,19 @@ pub(super) async fn change(
     }
     let (key, about) = (app.actions.key()?, Some(form.description.as_str()));
     app.store.variable_put(key, &name, value, about, true).await?;
+    tell::<Body>(&app, &trail, &name, Some(known.into())).await?;
     Ok(Redirect::to(HERE).into_response())
 }
 
 pub(super) async fn remove(
     State(app): State<App>,
+    trail: Trail,
     Path(name): Path<String>,
 ) -> Result<Redirect, ApiError> {
-    match app.store.variable_remove(&name).await? {
-        true => Ok(Redirect::to(HERE)),
-        false => Err(ApiError::NotFound(format!("variable {name}"))),
-    }
+    let known = known(&app, &name).await?;
+    app.store.variable_remove(&name).await?;
+    tell::<Body>(&app, &trail, &name, Some(known.into())).await?;
+    Ok(Redirect::to(HERE))
 }
 
 async fn known(app: &App, name: &str) -> Result<Variable, ApiError> {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use axum::response::{Html, Redirect};
 use futures::Stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subak_store::read::Page;
 use subak_web::format::Stamp;
 use subak_web::pieces::Pieces;
@@ -18,6 +18,7 @@ use super::listing::NameQuery;
 use super::viewer::Viewer;
 use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
+use crate::audit::Trail;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 
@@ -95,8 +96,13 @@ fn live<'a>(look: &Look<Page<Seen>>, query: &NameQuery, viewer: &'a Viewer) -> W
 /// Lets a worker take no more tasks.
 pub(super) async fn drain(
     State(app): State<App>,
+    trail: Trail,
     Path(worker): Path<String>,
 ) -> Result<Redirect, ApiError> {
+    let mut before = app.store.workers().await?;
+    before.retain(|it| it.worker == worker);
+    trail.before(json!({"draining": before.iter().all(|it| it.draining)}));
+    trail.after(json!({"draining": true}));
     match app.actions.worker_drain(&worker).await? {
         true => Ok(Redirect::to("/workers")),
         false => Err(ApiError::NotFound(format!("worker {worker}"))),

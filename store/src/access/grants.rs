@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -34,6 +35,13 @@ impl GrantOn {
             Self::Tag(tag) => (None, Some(tag)),
         }
     }
+
+    /// The grant as the audit log has it.
+    #[must_use]
+    pub fn recorded(&self, role: Role) -> Value {
+        let (dag, tag) = self.parts();
+        json!({"role": role.as_str(), "dag": dag, "tag": tag})
+    }
 }
 
 impl Store {
@@ -57,35 +65,49 @@ impl Store {
         Ok(granted)
     }
 
-    /// Gives a user a role for a DAG or a tag, in the place of the one that they had for it.
-    pub async fn grant_put(&self, user: &User, on: &GrantOn, role: Role) -> Result<(), StoreError> {
+    /// Gives a user a role for a DAG or a tag, and returns the one that they had for it before.
+    pub async fn grant_put(
+        &self,
+        user: &User,
+        on: &GrantOn,
+        role: Role,
+    ) -> Result<Option<Role>, StoreError> {
         let (dag_id, tag) = on.parts();
-        sqlx::query(
-            "INSERT INTO dag_grant (user_id, role, dag_id, tag) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (user_id, dag_id, tag) DO UPDATE SET role = excluded.role",
+        let before: Option<String> = sqlx::query_scalar(
+            "WITH put AS (
+                 INSERT INTO dag_grant (user_id, role, dag_id, tag) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (user_id, dag_id, tag) DO UPDATE SET role = excluded.role
+             )
+             SELECT role FROM dag_grant
+             WHERE user_id = $1 AND dag_id IS NOT DISTINCT FROM $3 AND tag IS NOT DISTINCT FROM $4",
         )
         .bind(user.user_id)
         .bind(role.as_str())
         .bind(dag_id)
         .bind(tag)
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(())
+        Ok(before.map(|role| Role::parse(&role).unwrap_or(Role::None)))
     }
 
-    /// Takes a grant away; false if there is none.
-    pub async fn grant_remove(&self, user: &User, on: &GrantOn) -> Result<bool, StoreError> {
+    /// Takes a grant away, and returns what it was; `None`: there is none.
+    pub async fn grant_remove(
+        &self,
+        user: &User,
+        on: &GrantOn,
+    ) -> Result<Option<Role>, StoreError> {
         let (dag_id, tag) = on.parts();
-        let done = sqlx::query(
+        let before: Option<String> = sqlx::query_scalar(
             "DELETE FROM dag_grant
-             WHERE user_id = $1 AND dag_id IS NOT DISTINCT FROM $2 AND tag IS NOT DISTINCT FROM $3",
+             WHERE user_id = $1 AND dag_id IS NOT DISTINCT FROM $2 AND tag IS NOT DISTINCT FROM $3
+             RETURNING role",
         )
         .bind(user.user_id)
         .bind(dag_id)
         .bind(tag)
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(before.map(|role| Role::parse(&role).unwrap_or(Role::None)))
     }
 
     /// All grants, by user.

@@ -6,7 +6,7 @@ use subak_store::access::Role;
 use subak_testkit::peek;
 
 use super::manage::post;
-use super::site::{Site, request};
+use super::site::{Sender, Site, request};
 
 /// The event logs that a query finds, each with its `extra` read.
 pub(super) async fn events(
@@ -80,12 +80,7 @@ async fn what_changes_something_is_on_record() -> anyhow::Result<()> {
 async fn how_things_were_is_on_record_wherever_they_were_changed() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let (op, browser) = (site.program(Role::Op).await?, site.browser(Role::Op).await?);
-    // The newest record of an event: before and after.
-    let newest = async |event: &str| -> anyhow::Result<(Value, Value)> {
-        let found = events(&site, &format!("?event={event}&order_by=-when&limit=1")).await?;
-        let (_, _, extra) = found.into_iter().next().unwrap();
-        Ok((extra["before"].clone(), extra["after"].clone()))
-    };
+    let newest = async |event: &str| newest(&site, event).await;
 
     // Several at once, each by its name; what was refused is not among them.
     let bulk = |actions: Value| json!({ "actions": actions });
@@ -167,7 +162,118 @@ async fn how_things_were_is_on_record_wherever_they_were_changed() -> anyhow::Re
     let gone = site.json(&op, Method::DELETE, "/api/v2/dags/idle", &json!(null)).await?;
     assert_eq!(gone.status, StatusCode::OK, "{}", gone.text());
     assert_eq!(newest("delete_dag").await?.0["is_paused"], true);
+    runs_and_notes(&site).await?;
+    variables_and_people(&site).await?;
     site.world.close().await
+}
+
+/// The newest record of an event: before and after.
+async fn newest(site: &Site, event: &str) -> anyhow::Result<(Value, Value)> {
+    let found = events(site, &format!("?event={event}&order_by=-when&limit=1")).await?;
+    let (_, _, extra) = found.into_iter().next().unwrap();
+    Ok((extra["before"].clone(), extra["after"].clone()))
+}
+
+/// Sends a form, and returns what is on record of it: before and after.
+async fn formed(
+    site: &Site,
+    sender: &Sender,
+    path: &str,
+    form: &str,
+    event: &str,
+) -> anyhow::Result<(Value, Value)> {
+    let done = post(site, sender, path, form).await?;
+    let is_done = done.status.is_success() || done.status.is_redirection();
+    assert!(is_done, "{path}: {} {}", done.status, done.text());
+    newest(site, event).await
+}
+
+/// Of a run that is made its id, of notes both, of backfills how they stood; of a dry run nothing.
+async fn runs_and_notes(site: &Site) -> anyhow::Result<()> {
+    let (op, browser) = (site.program(Role::Op).await?, site.browser(Role::Op).await?);
+    let runs = "/api/v2/dags/shop/dagRuns";
+    let made = site.json(&op, Method::POST, runs, &json!({})).await?.json();
+    let recorded = async || -> anyhow::Result<Value> {
+        let found = events(site, "?event=trigger_dag_run&order_by=-when&limit=1").await?;
+        assert_eq!(found[0].2["after"], json!({"dag_run_id": found[0].1["run_id"]}));
+        Ok(found[0].1["run_id"].clone())
+    };
+    assert_eq!(recorded().await?, made["dag_run_id"]);
+    let sent = post(site, &browser, "/dags/shop/runs", "").await?;
+    let id = recorded().await?.as_str().unwrap().to_owned();
+    assert_ne!(id, made["dag_run_id"].as_str().unwrap());
+    assert_eq!(sent.header("location"), subak_web::url::run("shop", &id));
+
+    let tell = "/dags/shop/runs/good/tasks/tell/note";
+    let noted = formed(site, &browser, tell, "note=seen", "patch_task_instance").await?;
+    assert_eq!(noted, (json!({"note": null}), json!({"note": "seen"})));
+    let tell = format!("{runs}/good/taskInstances/tell");
+    site.json(&op, Method::PATCH, &tell, &json!({"note": "again"})).await?;
+    let (before, after) = newest(site, "patch_task_instance").await?;
+    assert_eq!((&before[0]["note"], &after[0]["note"]), (&json!("seen"), &json!("again")));
+
+    let daily = "{dag_id: daily, schedule: '0 0 * * *', tasks: {rest: {operator: noop}}}";
+    site.world.dags(daily).await?;
+    let backfill = json!({"dag_id": "daily", "from_date": "2020-03-01T00:00:00Z",
+                          "to_date": "2020-03-30T00:00:00Z", "max_active_runs": 1});
+    let made = site.json(&op, Method::POST, "/api/v2/backfills", &backfill).await?;
+    let path = format!("/api/v2/backfills/{}", made.json()["id"]);
+    site.json(&op, Method::PUT, &format!("{path}/pause"), &json!(null)).await?;
+    site.json(&op, Method::PUT, &format!("{path}/cancel"), &json!(null)).await?;
+    let (before, after) = newest(site, "cancel_backfill").await?;
+    assert_eq!((&before["is_paused"], &before["completed_at"]), (&json!(true), &Value::Null));
+    assert!(after["completed_at"].is_string(), "{after}");
+
+    let count = async || anyhow::Ok(events(site, "?event=clear_dag_run").await?.len());
+    let before = count().await?;
+    let dry = site.json(&op, Method::POST, &format!("{runs}/good/clear"), &json!({})).await?;
+    assert_eq!(dry.status, StatusCode::OK, "{}", dry.text());
+    assert_eq!(count().await?, before);
+    Ok(())
+}
+
+/// Of a variable whether its value has changed, never which; of people what they may, and might before.
+async fn variables_and_people(site: &Site) -> anyhow::Result<()> {
+    let (op, admin) = (site.browser(Role::Op).await?, site.browser(Role::Admin).await?);
+    site.browser(Role::Viewer).await?;
+    let variable = async |path: &str, form: &str, event: &str| {
+        let (before, after) = formed(site, &op, path, form, event).await?;
+        anyhow::Ok((before["value"].clone(), after["value"].clone()))
+    };
+    let (hidden, changed) = (json!("***"), json!("*** (changed)"));
+    let made = variable("/variables", "key=region&value=eu", "post_variable").await?;
+    assert_eq!(made, (Value::Null, hidden.clone()));
+    for (path, form, after) in [
+        ("/variables/region", "value=us&description=where", &changed),
+        ("/variables/region", "value=us&description=there", &hidden),
+        // Its name tells that it is secret.
+        ("/variables/api_token", "value=another", &changed),
+        ("/variables/api_token", "value=&description=of+the+shop", &hidden),
+    ] {
+        let told = variable(path, form, "patch_variable").await?;
+        assert_eq!(told, (hidden.clone(), after.clone()), "{path} {form}");
+    }
+    let gone = formed(site, &op, "/variables/region/delete", "", "delete_variable").await?;
+    assert_eq!((&gone.0["description"], gone.1), (&json!("there"), Value::Null));
+
+    let on = |role: &str| json!({"role": role, "dag": "shop", "tag": null});
+    let (user, of) = ("/users/viewer", "kind=dag&name=shop");
+    for (action, role, event, expected) in [
+        ("grant", "&role=user", "post_grant", (Value::Null, on("user"))),
+        ("grant", "&role=op", "post_grant", (on("user"), on("op"))),
+        ("revoke", "", "delete_grant", (on("op"), Value::Null)),
+    ] {
+        let (path, form) = (format!("{user}/{action}"), format!("{of}{role}"));
+        assert_eq!(formed(site, &admin, &path, &form, event).await?, expected, "{action}");
+    }
+    let disabled = formed(site, &admin, &format!("{user}/disable"), "", "delete_user").await?;
+    let before = json!({"role": "viewer", "is_disabled": false});
+    assert_eq!(disabled, (before, json!({"is_disabled": true})));
+    let token = formed(site, &op, "/tokens", "name=ci&days=3", "post_token").await?;
+    assert_eq!(token, (Value::Null, json!({"name": "ci", "scope": null, "days": 3})));
+    let drained = formed(site, &op, "/workers/worker/drain", "", "drain_worker").await?;
+    assert_eq!(drained, (json!({"draining": false}), json!({"draining": true})));
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +313,7 @@ async fn sign_ins_are_on_record_whoever_failed_too() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let password = secrecy::SecretString::from("correct horse battery");
     site.world.store.user_create("ana", Some(&password), Role::User).await?;
-    let stranger = super::site::Sender::Stranger;
+    let stranger = Sender::Stranger;
     for (name, secret) in [("ana", "guess"), ("hunter2", "x"), ("ana", "correct horse battery")] {
         let given = json!({"username": name, "password": secret});
         site.json(&stranger, Method::POST, "/auth/token", &given).await?;

@@ -277,8 +277,8 @@ async fn what_is_taken_away_is_gone_at_once() -> anyhow::Result<()> {
     let user = store.user_named("limited-user").await?.unwrap();
     let shop = "/api/v2/dags/shop";
     assert_eq!(site.get(&sender, shop).await?.status, StatusCode::OK);
-    assert!(store.grant_remove(&user, &on).await?);
-    assert!(!store.grant_remove(&user, &on).await?);
+    assert!(store.grant_remove(&user, &on).await?.is_some());
+    assert!(store.grant_remove(&user, &on).await?.is_none());
     assert_eq!(site.get(&sender, shop).await?.status, StatusCode::NOT_FOUND);
     store.user_role_set(&user, Role::Viewer).await?;
     assert_eq!(site.get(&sender, shop).await?.status, StatusCode::OK);
