@@ -3,8 +3,14 @@
 
 pub(crate) mod list;
 
-use subak_store::read::RunRecord;
+use serde_json::{Value, json};
+use subak_core::ids::TaskNo;
+use subak_server::selection::Selected;
+use subak_store::read::{InstanceRecord, RunRecord};
 use subak_store::{NewAudit, Store, StoreError};
+
+/// Task instances of which a record tells how they stand.
+const INSTANCES_MOST: usize = 100;
 
 /// A record of a command.
 pub(crate) fn by(event: &'static str) -> NewAudit {
@@ -21,19 +27,57 @@ pub(crate) fn of_dag(event: &'static str, dag_id: &str) -> NewAudit {
     NewAudit { dag_id: Some(dag_id.to_owned()), ..by(event) }
 }
 
-/// Records what a command did to a run.
+/// Adds a record, with how things were and how they are; null: there is nothing. Never with secrets.
+pub(crate) async fn add(
+    store: &Store,
+    of: NewAudit,
+    before: Value,
+    after: Value,
+) -> Result<(), StoreError> {
+    let told = |value: Value| Some(value).filter(|it| !it.is_null());
+    store.audit_add(&NewAudit { before: told(before), after: told(after), ..of }).await
+}
+
+/// Records what a command did to a run, which was like this before.
 pub(crate) async fn of_run(
     store: &Store,
     event: &'static str,
     run: &RunRecord,
-    extra: serde_json::Value,
+    extra: Value,
 ) -> Result<(), StoreError> {
-    let audit = NewAudit {
-        run_id: Some(run.run_id.clone()),
-        extra: Some(extra),
-        ..of_dag(event, &run.dag_id)
+    let stands = |run: &RunRecord| json!({"state": run.state, "note": run.note});
+    let after = store.run_get(&run.dag_id, &run.run_id).await?;
+    let of = NewAudit { extra: Some(extra), ..about_run(event, run) };
+    add(store, of, stands(run), after.as_ref().map_or(Value::Null, stands)).await
+}
+
+/// The same of tasks of a run, which stood like this before.
+pub(crate) async fn of_tasks(
+    store: &Store,
+    event: &'static str,
+    one: &Selected,
+    before: Value,
+    extra: Value,
+) -> Result<(), StoreError> {
+    let of = NewAudit { extra: Some(extra), ..about_run(event, &one.run) };
+    let after = states(store, one).await?;
+    add(store, of, before, after).await
+}
+
+/// How the instances of tasks stand, the first of them.
+pub(crate) async fn states(store: &Store, one: &Selected) -> Result<Value, StoreError> {
+    let all = store.instance_list(&one.run, &one.version).await?;
+    let state = |it: &InstanceRecord| {
+        let (task_id, map_index) = (&it.task_id, it.map_index);
+        json!({"task_id": task_id, "map_index": map_index, "state": it.state})
     };
-    store.audit_add(&audit).await
+    let found = all.iter().filter(|it| one.tasks.contains(&TaskNo(it.task)));
+    Ok(found.take(INSTANCES_MOST).map(state).collect())
+}
+
+/// A record about a run.
+pub(crate) fn about_run(event: &'static str, run: &RunRecord) -> NewAudit {
+    NewAudit { run_id: Some(run.run_id.clone()), ..of_dag(event, &run.dag_id) }
 }
 
 /// Who runs the command.

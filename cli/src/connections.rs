@@ -9,6 +9,7 @@ use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use subak_core::variable::{MASK, veil};
 use subak_server::probes::in_words;
 use subak_store::Store;
 
@@ -160,9 +161,23 @@ async fn add(options: Add) -> Outcome {
 async fn keep(store: &Store, options: &Add, value: &Value) -> anyhow::Result<()> {
     let (id, description) = (&options.conn_id, options.description.as_deref());
     let key = options.key.load(options.place.metadata())?;
+    let before = recorded(store, id).await?;
+    // What another key has encrypted is replaced, too.
+    let known = store.connections_open(&key, std::slice::from_ref(id)).await.unwrap_or_default();
+    let has_changed = known.first().is_some_and(|(_, known)| known != value);
     store.connection_put(&key, id, &options.conn_type, description, value).await?;
-    store.audit_add(&audit::about("patch_connection", format!("connection {id}"))).await?;
-    Ok(())
+    let mut after = recorded(store, id).await?;
+    after["value"] = veil(has_changed).into();
+    let of = audit::about("patch_connection", format!("connection {id}"));
+    Ok(audit::add(store, of, before, after).await?)
+}
+
+/// How a connection is, without what it says, for the audit log; null: there is none.
+async fn recorded(store: &Store, id: &str) -> anyhow::Result<Value> {
+    let found = store.connections().await?.into_iter().find(|it| it.conn_id == id);
+    Ok(json!(found.map(|it| {
+        json!({"conn_type": it.conn_type, "description": it.description, "value": MASK})
+    })))
 }
 
 /// Replaces what there is: what is left out goes.
@@ -278,6 +293,7 @@ pub(crate) async fn get(
 async fn remove(place: &Place, conn_id: &str) -> Outcome {
     match place.open().await? {
         At::Database(store) => {
+            let before = recorded(&store, conn_id).await?;
             if !store.connection_remove(conn_id).await? {
                 bail!(
                     "connection `{conn_id}` does not exist: `subak connections list` shows those \
@@ -285,7 +301,7 @@ async fn remove(place: &Place, conn_id: &str) -> Outcome {
                 );
             }
             let of = audit::about("delete_connection", format!("connection {conn_id}"));
-            store.audit_add(&of).await?;
+            audit::add(&store, of, before, Value::Null).await?;
         }
         At::Server(server) => {
             server.act(Method::DELETE, &["connections", conn_id], &[]).await?;

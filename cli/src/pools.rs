@@ -4,9 +4,9 @@ use anyhow::bail;
 use clap::Subcommand;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use subak_core::dag::model::DEFAULT_POOL;
-use subak_store::NewAudit;
+use subak_store::Store;
 
 use crate::audit;
 use crate::exit::{Ended, Outcome};
@@ -106,14 +106,15 @@ pub(crate) async fn run(command: Command) -> Outcome {
             }
             match place.open().await? {
                 At::Database(store) => {
+                    let before = recorded(&store, &name).await?;
                     with_engine(&store, async |engine| {
                         let text = description.as_deref();
                         engine.pool_put(&name, slots, include_deferred, text).await
                     })
                     .await?;
-                    let after = Some(json!({"slots": slots, "description": description}));
                     let of = audit::about("patch_pool", format!("pool {name}"));
-                    store.audit_add(&NewAudit { after, ..of }).await?;
+                    let after = recorded(&store, &name).await?;
+                    audit::add(&store, of, before, after).await?;
                     store.close().await;
                 }
                 At::Server(server) => {
@@ -138,9 +139,11 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Remove { place, name } => {
             match place.open().await? {
                 At::Database(store) => {
+                    let before = recorded(&store, &name).await?;
                     with_engine(&store, async |engine| Ok(engine.pool_remove(&name).await?))
                         .await?;
-                    store.audit_add(&audit::about("delete_pool", format!("pool {name}"))).await?;
+                    let of = audit::about("delete_pool", format!("pool {name}"));
+                    audit::add(&store, of, before, Value::Null).await?;
                     store.close().await;
                 }
                 At::Server(server) => {
@@ -153,6 +156,15 @@ pub(crate) async fn run(command: Command) -> Outcome {
         }
     }
     Ok(Ended::Success)
+}
+
+/// How a pool is, for the audit log; null: there is none.
+async fn recorded(store: &Store, name: &str) -> anyhow::Result<Value> {
+    let found = store.pools().await?.into_iter().find(|pool| pool.name == name);
+    Ok(json!(found.map(|it| {
+        json!({"slots": it.slots, "include_deferred": it.include_deferred,
+               "description": it.description})
+    })))
 }
 
 async fn list(place: &Place, output: Output) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use subak_server::range_view::{RangePart, RangeView};
 use subak_server::replay::{WantedRange, replay_range};
 use subak_store::{NewAudit, Store};
@@ -216,7 +217,7 @@ async fn replay_here(store: &Store, id: i64) -> anyhow::Result<Replayed> {
         subject: Some(format!("range {id}")),
         ..audit::of_dag("replay_range", &dag_id)
     };
-    store.audit_add(&of).await?;
+    audit::add(store, of, Value::Null, json!({"dag_run_id": dag_run_id})).await?;
     Ok(Replayed { dag_id, dag_run_id })
 }
 

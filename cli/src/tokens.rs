@@ -6,8 +6,7 @@ use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde::Serialize;
-use serde_json::json;
-use subak_store::NewAudit;
+use serde_json::{Value, json};
 use subak_store::access::{Role, TokenRow};
 use uuid::Uuid;
 
@@ -73,9 +72,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
             let (store, user) = named(place.here(INSTEAD)?, &user).await?;
             let most = scope.as_deref().and_then(Role::parse);
             let secret = store.api_token_create(&user, &name, most, Some(DAY * days)).await?;
-            let after = Some(json!({"name": name, "scope": scope, "days": days}));
             let of = audit::about("post_token", format!("user {}", user.username));
-            store.audit_add(&NewAudit { after, ..of }).await?;
+            let after = json!({"name": name, "scope": scope, "days": days});
+            audit::add(&store, of, Value::Null, after).await?;
             output::line(secret.expose())?;
         }
         Command::List { place, user, output } => {
@@ -86,7 +85,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
             let Some(name) = store.api_token_revoke(id, None).await? else {
                 bail!("there is no token {id}: `subak tokens list` shows those there are");
             };
-            store.audit_add(&audit::about("delete_token", format!("token {name}"))).await?;
+            let of = audit::about("delete_token", format!("token {name}"));
+            audit::add(&store, of, json!({"name": name}), Value::Null).await?;
             output::line(format!("token `{name}` is worth nothing any more"))?;
         }
     }

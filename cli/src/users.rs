@@ -7,7 +7,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use subak_core::variable::{MASK, veil};
 use subak_store::access::{GrantOn, Role, User};
 use subak_store::{NewAudit, Store};
 
@@ -143,47 +144,54 @@ pub(crate) async fn run(command: Command) -> Outcome {
             let (store, user) = named(place.here(INSTEAD)?, &username).await?;
             let role = Role::from(role);
             store.user_role_set(&user, role).await?;
-            let before = Some(json!({"role": user.role.as_str()}));
-            let after = Some(json!({"role": role.as_str()}));
-            record(&store, NewAudit { before, after, ..of("patch_user", &user) }).await?;
+            let (before, after) =
+                (json!({"role": user.role.as_str()}), json!({"role": role.as_str()}));
+            audit::add(&store, of("patch_user", &user), before, after).await?;
             output::line(format!("user `{username}` is {} now", role.as_str()))?;
             Ok(Ended::Success)
         }
         Command::Grant { place, username, role, on } => {
             let (store, user) = named(place.here(INSTEAD)?, &username).await?;
             let granted = Role::parse(&role).context("no such role")?;
-            store.grant_put(&user, &on.on(), granted).await?;
-            let after = Some(json!({"role": role, "dag": on.dag, "tag": on.tag}));
-            record(&store, NewAudit { after, ..of("post_grant", &user) }).await?;
+            let grant = on.on();
+            let before = store.grant_put(&user, &grant, granted).await?;
+            let before = before.map_or(Value::Null, |before| grant.recorded(before));
+            let after = grant.recorded(granted);
+            audit::add(&store, of("post_grant", &user), before, after).await?;
             output::line(format!("user `{username}` is {role} for {on}"))?;
             Ok(Ended::Success)
         }
         Command::Revoke { place, username, on } => {
             let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            if !store.grant_remove(&user, &on.on()).await? {
+            let grant = on.on();
+            let Some(before) = store.grant_remove(&user, &grant).await? else {
                 bail!("nothing is granted to user `{username}` for {on}: see `subak users list`");
-            }
-            let before = Some(json!({"dag": on.dag, "tag": on.tag}));
-            record(&store, NewAudit { before, ..of("delete_grant", &user) }).await?;
+            };
+            let before = grant.recorded(before);
+            audit::add(&store, of("delete_grant", &user), before, Value::Null).await?;
             output::line(format!("user `{username}` has no grant for {on} any more"))?;
             Ok(Ended::Success)
         }
         Command::Link { place, username } => {
             let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            record(&store, of("post_sign_in_link", &user)).await?;
+            // The link is a secret, and the record's subject is whose it is.
+            store.audit_add(&of("post_sign_in_link", &user)).await?;
             link(place.metadata(), &store, &user).await
         }
         Command::Password { place, username } => {
             let (store, user) = named(place.here(INSTEAD)?, &username).await?;
             store.user_password_set(&user, &secret_line("password")?).await?;
-            record(&store, of("patch_user", &user)).await?;
+            let (before, after) = (json!({"password": MASK}), json!({"password": veil(true)}));
+            audit::add(&store, of("patch_user", &user), before, after).await?;
             output::line(format!("user `{username}` has a new password"))?;
             Ok(Ended::Success)
         }
         Command::Disable { place, username } => {
             let (store, user) = named(place.here(INSTEAD)?, &username).await?;
             store.user_disable(&user).await?;
-            record(&store, of("delete_user", &user)).await?;
+            let before = json!({"role": user.role.as_str(), "is_disabled": false});
+            let after = json!({"is_disabled": true});
+            audit::add(&store, of("delete_user", &user), before, after).await?;
             output::line(format!("user `{username}` cannot sign in any more"))?;
             Ok(Ended::Success)
         }
@@ -194,10 +202,8 @@ async fn add(metadata: &Metadata, username: &str, role: RoleName, password_stdin
     let password = if password_stdin { Some(secret_line("password")?) } else { None };
     let store = metadata.store().await?;
     let user = store.user_create(username, password.as_ref(), role.into()).await?;
-    let after = Some(json!({"role": user.role.as_str()}));
-    store
-        .audit_add(&NewAudit { after, ..audit::about("post_user", format!("user {username}")) })
-        .await?;
+    let after = json!({"username": user.username, "role": user.role.as_str()});
+    audit::add(&store, of("post_user", &user), Value::Null, after).await?;
     output::line(format!("added user `{username}`, {}", user.role.as_str()))?;
     match password {
         None => link(metadata, &store, &user).await,
@@ -273,10 +279,6 @@ pub(crate) async fn named(metadata: &Metadata, username: &str) -> anyhow::Result
 /// A record about a user.
 fn of(event: &'static str, user: &User) -> NewAudit {
     audit::about(event, format!("user {}", user.username))
-}
-
-async fn record(store: &Store, audit: NewAudit) -> anyhow::Result<()> {
-    Ok(store.audit_add(&audit).await?)
 }
 
 impl On {

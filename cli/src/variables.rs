@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use subak_core::variable::{MASK, is_secret, problem};
+use serde_json::{Value, json};
+use subak_core::variable::{MASK, is_secret, problem, veil};
 use subak_store::read::{Orders, TextFilter};
 
 use crate::audit;
@@ -133,8 +133,14 @@ async fn set(options: Set) -> Outcome {
     match place.open().await? {
         At::Database(store) => {
             let key = key.load(place.metadata())?;
+            let names = [name.clone()];
+            // What another key has encrypted is replaced, too.
+            let known = store.variables_open(&key, &names).await.unwrap_or_default();
             store.variable_put(&key, &name, &value, description.as_deref(), true).await?;
-            store.audit_add(&audit::about("patch_variable", format!("variable {name}"))).await?;
+            let now = store.variables_open(&key, &names).await?;
+            let of = audit::about("patch_variable", format!("variable {name}"));
+            let (before, after) = (recorded(&known, None), recorded(&now, known.first()));
+            audit::add(&store, of, before, after).await?;
         }
         At::Server(server) => {
             let mut body = json!({"key": name, "value": value});
@@ -149,13 +155,22 @@ async fn set(options: Set) -> Outcome {
     Ok(Ended::Success)
 }
 
+/// How a variable is, for the audit log: of its value only whether it is another one than before.
+fn recorded(found: &[subak_store::Variable], before: Option<&subak_store::Variable>) -> Value {
+    let Some(it) = found.first() else { return Value::Null };
+    let value = veil(before.is_some_and(|before| before.value != it.value));
+    json!({"key": it.key, "value": value, "description": it.description})
+}
+
 async fn remove(place: &Place, name: &str) -> Outcome {
     match place.open().await? {
         At::Database(store) => {
             if !store.variable_remove(name).await? {
                 bail!("variable `{name}` does not exist: see `subak variables list`");
             }
-            store.audit_add(&audit::about("delete_variable", format!("variable {name}"))).await?;
+            let of = audit::about("delete_variable", format!("variable {name}"));
+            let before = json!({"key": name, "value": MASK});
+            audit::add(&store, of, before, Value::Null).await?;
         }
         At::Server(server) => {
             server.act(Method::DELETE, &["variables", name], &[]).await?;

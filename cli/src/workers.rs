@@ -7,7 +7,7 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use subak_proto::JoinToken;
 
 use crate::audit;
@@ -111,7 +111,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
             let life = days.map(|days| DAY * days);
             let store = place.here(INSTEAD)?.store().await?;
             let secret = store.join_token_create(&name, life).await?;
-            store.audit_add(&audit::about("post_join_token", format!("join token {name}"))).await?;
+            let of = audit::about("post_join_token", format!("join token {name}"));
+            audit::add(&store, of, Value::Null, json!({"name": name, "days": days})).await?;
             let token =
                 JoinToken { secret: secret.expose().to_owned(), certificate: Some(fingerprint) };
             output::line(token)?;
@@ -121,8 +122,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
             let store = place.here(INSTEAD)?.store().await?;
             let revoked = store.join_token_revoke(&name).await?;
             if revoked > 0 {
-                let subject = format!("join token {name}");
-                store.audit_add(&audit::about("delete_join_token", subject)).await?;
+                let of = audit::about("delete_join_token", format!("join token {name}"));
+                let before = json!({"name": name, "tokens": revoked});
+                audit::add(&store, of, before, Value::Null).await?;
             }
             match revoked {
                 0 => bail!("no join token is named `{name}`: `subak workers tokens` lists them"),
@@ -136,11 +138,15 @@ pub(crate) async fn run(command: Command) -> Outcome {
 
 async fn drain(metadata: &Metadata, name: &str) -> anyhow::Result<()> {
     let store = metadata.store().await?;
+    let mut before = store.workers().await?;
+    before.retain(|it| it.worker == name);
     let drained = with_engine(&store, async |engine| engine.worker_drain(name).await).await?;
     if drained == 0 {
         bail!("no worker named `{name}` is joined: `subak workers list` shows them");
     }
-    store.audit_add(&audit::about("drain_worker", format!("worker {name}"))).await?;
+    let of = audit::about("drain_worker", format!("worker {name}"));
+    let before = json!({"draining": before.iter().all(|it| it.draining)});
+    audit::add(&store, of, before, json!({"draining": true})).await?;
     output::line(format!("{name} takes no more tasks, and ends when its running ones have"))?;
     Ok(())
 }

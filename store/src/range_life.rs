@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-use sqlx::FromRow;
+use serde_json::{Value, json};
+use sqlx::{FromRow, PgConnection};
 use subak_core::letter::{REPLAY_CLUSTER, REPLAYED_RANGES};
 use subak_core::range::{Partition, Range};
 
@@ -95,6 +95,7 @@ impl Store {
         by: &NewAudit,
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
+        let before = stands(&mut tx, id).await?;
         let done = sqlx::query(
             "UPDATE topic_range
              SET sinks = CASE WHEN $2::text IS NULL THEN sinks ELSE array_remove(sinks, $2) END,
@@ -110,17 +111,20 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         replays::abandoned_in_tx(&mut tx, id).await?;
+        let by = NewAudit { before, ..by.clone() };
         settled(tx, id, done.rows_affected() == 1, by).await
     }
 
     /// Lets whatever version of the DAG finish an open range that one sink has; false if there is none.
     pub async fn range_release(&self, id: i64, by: &NewAudit) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
+        let before = stands(&mut tx, id).await?;
         let done =
             sqlx::query("UPDATE topic_range SET version = NULL WHERE id = $1 AND state = 'open'")
                 .bind(id)
                 .execute(&mut *tx)
                 .await?;
+        let by = NewAudit { before, ..by.clone() };
         settled(tx, id, done.rows_affected() == 1, by).await
     }
 
@@ -230,12 +234,20 @@ pub(crate) async fn range_in_tx(
     row.map(Row::range).transpose()
 }
 
+/// How a range stands, for the audit log.
+async fn stands(tx: &mut PgConnection, id: i64) -> Result<Option<Value>, StoreError> {
+    let of = "SELECT jsonb_build_object('state', state, 'loads', to_jsonb(sinks),
+                                        'is_of_any_version', version IS NULL)
+              FROM topic_range WHERE id = $1 FOR UPDATE";
+    Ok(sqlx::query_scalar(of).bind(id).fetch_optional(tx).await?)
+}
+
 /// Records who settled a range, in the transaction that did; false, and nothing, if nothing was done.
 async fn settled(
     mut tx: sqlx::PgTransaction<'_>,
     id: i64,
     is_done: bool,
-    by: &NewAudit,
+    by: NewAudit,
 ) -> Result<bool, StoreError> {
     if is_done {
         let (dag_id, task_id): (String, String) = sqlx::query_as(
@@ -246,7 +258,8 @@ async fn settled(
         .bind(id)
         .fetch_one(&mut *tx)
         .await?;
-        let by = NewAudit { dag_id: Some(dag_id), task_id: Some(task_id), ..by.clone() };
+        let after = stands(&mut tx, id).await?;
+        let by = NewAudit { dag_id: Some(dag_id), task_id: Some(task_id), after, ..by };
         audit::add_in_tx(&mut tx, &by).await?;
     }
     tx.commit().await?;

@@ -3,6 +3,7 @@
 use anyhow::bail;
 use clap::Args;
 use reqwest::Method;
+use serde_json::{Value, json};
 use subak_store::{Kept, Store};
 
 use crate::audit;
@@ -36,9 +37,14 @@ pub(crate) async fn run(options: Options) -> Outcome {
 }
 
 async fn here(store: &Store, dag_id: &str) -> anyhow::Result<()> {
+    let before = store
+        .dag_get(dag_id)
+        .await?
+        .map(|dag| json!({"file": dag.file, "version": dag.version, "is_paused": dag.is_paused}));
     let why = match store.dag_delete(dag_id).await? {
         None => {
-            store.audit_add(&audit::of_dag("delete_dag", dag_id)).await?;
+            let of = audit::of_dag("delete_dag", dag_id);
+            audit::add(store, of, json!(before), Value::Null).await?;
             return Ok(());
         }
         Some(Kept::Unknown) => {

@@ -5,7 +5,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 use subak_core::ids::DagId;
-use subak_store::{NewAudit, Store};
+use subak_store::Store;
 
 use crate::audit;
 use crate::exit::{Ended, Outcome};
@@ -42,10 +42,11 @@ pub(crate) async fn run(options: Options, paused: bool) -> Outcome {
 
 async fn here(store: &Store, dag_id: &str, paused: bool) -> anyhow::Result<()> {
     let id = DagId(dag_id.to_owned());
+    let before = store.dag_get(dag_id).await?.map(|dag| json!({"is_paused": dag.is_paused}));
     let known = with_engine(store, async |engine| engine.dag_pause(&id, paused).await).await?;
     if known {
-        let after = Some(json!({"is_paused": paused}));
-        store.audit_add(&NewAudit { after, ..audit::of_dag("patch_dag", dag_id) }).await?;
+        let of = audit::of_dag("patch_dag", dag_id);
+        audit::add(store, of, json!(before), json!({"is_paused": paused})).await?;
     }
     store.close().await;
     if !known {

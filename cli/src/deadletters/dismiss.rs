@@ -3,7 +3,7 @@
 use clap::Args;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use subak_server::dismiss::dismiss;
 use subak_store::{NewAudit, Store};
 
@@ -53,13 +53,12 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<u64> {
         run_id: filter.run_id,
         task_id: filter.task_id,
         extra: Some(json!({
-            "dead_letters": dismissed,
             "dead_letter_ids": filter.ids,
             "reason": filter.reason,
         })),
         ..audit::by("dismiss_dead_letters")
     };
-    store.audit_add(&of).await?;
+    audit::add(store, of, Value::Null, json!({"dead_letters": dismissed})).await?;
     Ok(dismissed)
 }
 

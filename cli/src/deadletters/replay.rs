@@ -90,10 +90,10 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<Vec<Started>> 
         let of = NewAudit {
             run_id: Some(it.run_id.clone()),
             task_id: Some(it.task_id.clone()),
-            extra: Some(json!({"dead_letters": it.letters})),
             ..audit::of_dag("replay_dead_letters", &it.dag_id)
         };
-        store.audit_add(&of).await?;
+        let after = json!({"dag_run_id": it.run_id, "dead_letters": it.letters});
+        audit::add(store, of, Value::Null, after).await?;
         all.push(Started {
             dag_id: it.dag_id,
             task_id: it.task_id,

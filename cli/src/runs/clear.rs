@@ -118,6 +118,10 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<Cleared> {
         let lines = selected.iter().map(line).collect();
         return Ok(Cleared { run: run.into(), lines });
     }
+    let mut before = Vec::new();
+    for one in selected.iter().filter(|one| !one.tasks.is_empty()) {
+        before.push(audit::states(store, one).await?);
+    }
     let cleared = with_engine(store, async |engine| {
         let mut cleared = Vec::new();
         let all = selected.iter().zip(&chosen);
@@ -128,7 +132,7 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<Cleared> {
                 (true, false) => engine.tasks_clear(run, None).await?,
                 (false, again) => engine.instances_clear(run, chosen, again).await?,
             };
-            cleared.push((&one.run, done.tasks.len()));
+            cleared.push((one, done.tasks.len()));
         }
         Ok(cleared)
     })
@@ -137,9 +141,10 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<Cleared> {
         bail!("nothing of the run was cleared: none of these tasks has run");
     }
     let mut lines = Vec::new();
-    for (run, tasks) in cleared {
+    for ((one, tasks), before) in cleared.into_iter().zip(before) {
+        let run = &one.run;
         let extra = json!({"tasks": tasks, "load_again": options.load_again});
-        audit::of_run(store, "clear_task_instances", run, extra).await?;
+        audit::of_tasks(store, "clear_task_instances", one, before, extra).await?;
         lines.push(format!("{}  {}  {tasks} cleared", run.dag_id, run.run_id));
     }
     Ok(Cleared { run: run.into(), lines })

@@ -108,6 +108,10 @@ async fn here(store: &Store, options: &Options, mark: Mark) -> Outcome {
         }
         return Ok(Ended::Success);
     }
+    let mut before = Vec::new();
+    for one in selected.iter().filter(|one| !one.tasks.is_empty()) {
+        before.push(audit::states(store, one).await?);
+    }
     let marked = with_engine(store, async |engine| {
         let mut all = Vec::new();
         for one in &selected {
@@ -121,10 +125,11 @@ async fn here(store: &Store, options: &Options, mark: Mark) -> Outcome {
         Ok(all)
     })
     .await?;
-    for (one, marked) in selected.iter().filter(|one| !one.tasks.is_empty()).zip(marked) {
+    let done = selected.iter().filter(|one| !one.tasks.is_empty()).zip(marked);
+    for ((one, marked), before) in done.zip(before) {
         let tasks = task_names(one, &marked.tasks);
         let extra = json!({"new_state": mark.as_str(), "task_ids": tasks, "map_index": map_index});
-        audit::of_run(store, "patch_task_instance", &one.run, extra).await?;
+        audit::of_tasks(store, "patch_task_instance", one, before, extra).await?;
         tell(one, &marked.tasks, map_index, &format!("marked as {}", mark.as_str()))?;
         if !marked.cleared.is_empty() {
             tell(one, &marked.cleared, MapIndex::NONE, "judged again")?;

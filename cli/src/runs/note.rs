@@ -5,7 +5,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 use subak_core::ids::{InstanceKey, MapIndex, TaskId, TaskNo};
-use subak_store::Store;
+use subak_store::{NewAudit, Store};
 
 use super::{Which, version};
 use crate::audit;
@@ -60,7 +60,10 @@ async fn elsewhere(server: &Server, options: &Options) -> anyhow::Result<(String
 async fn here(store: &Store, options: &Options) -> anyhow::Result<(String, String)> {
     let run = options.which.find(store).await?;
     match &options.task {
-        None => store.run_note_set(run.run_key, &options.text).await?,
+        None => {
+            store.run_note_set(run.run_key, &options.text).await?;
+            audit::of_run(store, "patch_dag_run", &run, json!({"note": options.text})).await?;
+        }
         Some(task) => {
             let numbers = version(store, &run).await?.numbers;
             let number = numbers.get(&TaskId(task.clone())).copied();
@@ -68,10 +71,15 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<(String, Strin
                 number.with_context(|| format!("DAG `{}` has no task `{task}`", run.dag_id))?;
             let of =
                 InstanceKey { run: run.run_key, task: TaskNo(number), map_index: MapIndex::NONE };
+            let before = store.task_notes(of.run).await?.remove(&(number, of.map_index.0));
             store.task_note_set(of, &options.text, "cli").await?;
+            let of = NewAudit {
+                task_id: Some(task.clone()),
+                ..audit::about_run("patch_task_instance", &run)
+            };
+            let (before, after) = (json!({"note": before}), json!({"note": options.text}));
+            audit::add(store, of, before, after).await?;
         }
     }
-    let extra = json!({"note": options.text, "task_id": options.task});
-    audit::of_run(store, "patch_dag_run", &run, extra).await?;
     Ok((run.dag_id, run.run_id))
 }

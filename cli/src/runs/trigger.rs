@@ -84,7 +84,8 @@ async fn here(
         run_id: Some(triggered.run_id.clone()),
         ..audit::of_dag("trigger_dag_run", &options.dag_id)
     };
-    store.audit_add(&of).await?;
+    let after = json!({"dag_run_id": triggered.run_id});
+    audit::add(store, of, Value::Null, after).await?;
     Ok((triggered.run_id, triggered.state.to_string()))
 }
 

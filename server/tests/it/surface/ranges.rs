@@ -72,5 +72,10 @@ async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::
         json!(["replay_range", "op", "api", format!("range {first}"), null, run_id]),
     ];
     assert_eq!(told, expected);
+    for (event, after) in [("release_range", "open"), ("abandon_range", "abandoned")] {
+        let (_, _, extra) = &events(&site, &format!("?event={event}")).await?[0];
+        let states = (&extra["before"]["state"], &extra["after"]["state"]);
+        assert_eq!(states, (&json!("open"), &json!(after)), "{event}");
+    }
     site.world.close().await
 }
