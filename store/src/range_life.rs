@@ -221,7 +221,7 @@ impl Store {
 
 /// The range with this id.
 pub(crate) async fn range_in_tx(
-    db: &mut sqlx::PgConnection,
+    db: &mut PgConnection,
     id: i64,
 ) -> Result<Option<Range>, StoreError> {
     let row: Option<Row> = sqlx::query_as(

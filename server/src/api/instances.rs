@@ -209,22 +209,35 @@ pub(super) async fn clear(
         trail.nothing();
     }
     trail.before(recorded(&cleared));
-    trail.after(json!({"cleared": cleared.total}));
+    let mut after = json!({"cleared": cleared.total});
+    if let Some(note) = &body.note {
+        after["note"] = json!(note);
+    }
+    trail.after(after);
     Ok(Json(cleared))
 }
 
-/// How instances stand, for the audit log: so many of them.
+/// Instances of which the audit log tells how they stand.
+const RECORDED_MOST: usize = 100;
+
+/// How instances stand, for the audit log.
 pub(super) fn recorded(collection: &Collection) -> Value {
-    const MOST: usize = 100;
+    collection.items.iter().take(RECORDED_MOST).map(state).collect()
+}
+
+/// The same with their notes.
+pub(super) fn recorded_with_notes(collection: &Collection) -> Value {
     let one = |it: &View| {
-        let mut one = json!({"dag_run_id": it.dag_run_id, "task_id": it.task_id,
-                             "map_index": it.map_index, "state": it.state});
-        if let Some(note) = &it.note {
-            one["note"] = json!(note);
-        }
+        let mut one = state(it);
+        one["note"] = json!(it.note);
         one
     };
-    collection.items.iter().take(MOST).map(one).collect()
+    collection.items.iter().take(RECORDED_MOST).map(one).collect()
+}
+
+fn state(it: &View) -> Value {
+    json!({"dag_run_id": it.dag_run_id, "task_id": it.task_id, "map_index": it.map_index,
+           "state": it.state})
 }
 
 impl ClearBody {

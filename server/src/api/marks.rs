@@ -6,7 +6,7 @@ use serde::Deserialize;
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
 use subak_store::read::{Rendered, RunRecord};
 
-use super::instances::{Collection, collection, recorded};
+use super::instances::{Collection, collection, recorded_with_notes};
 use super::mask::{Mask, clearable};
 use super::runs::find;
 use crate::app::App;
@@ -60,7 +60,7 @@ pub(super) async fn patch(
     match mark.is_some() || body.note.is_some() {
         true => {
             let Json(before) = instances(&app, &selected, (&task_id, named), |_| true).await?;
-            trail.before(recorded(&before));
+            trail.before(recorded_with_notes(&before));
         }
         false => trail.nothing(),
     }
@@ -84,7 +84,7 @@ pub(super) async fn patch(
         app.store.task_note_set(of, note, caller.name()).await?;
     }
     let Json(after) = instances(&app, &selected, (&task_id, named), |_| true).await?;
-    trail.after(recorded(&after));
+    trail.after(recorded_with_notes(&after));
     Ok(Json(after))
 }
 
