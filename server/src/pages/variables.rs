@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
-use subak_core::variable::{is_secret, problem};
+use serde_json::json;
+use subak_core::variable::{MASK, is_secret, problem};
 use subak_store::Variable;
 use subak_store::read::{Orders, TextFilter};
 use subak_web::format::{Stamp, cut};
@@ -99,9 +100,12 @@ pub(super) async fn remove(
     trail: Trail,
     Path(name): Path<String>,
 ) -> Result<Redirect, ApiError> {
-    let known = known(&app, &name).await?;
-    app.store.variable_remove(&name).await?;
-    tell::<Body>(&app, &trail, &name, Some(known.into())).await?;
+    // One that another key has encrypted can be removed, too.
+    let description = known(&app, &name).await.ok().and_then(|it| it.description);
+    if !app.store.variable_remove(&name).await? {
+        return Err(ApiError::NotFound(format!("variable {name}")));
+    }
+    trail.before(json!({"key": name, "value": MASK, "description": description}));
     Ok(Redirect::to(HERE))
 }
 
