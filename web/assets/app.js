@@ -76,7 +76,7 @@
     }
   };
   const toEnd = () => { if (follow.checked) log.scrollTop = log.scrollHeight; };
-  find.addEventListener("input", look);
+  find.addEventListener("input", () => { look(); toEnd(); });
   follow.addEventListener("change", toEnd);
   // Who scrolls up reads; who returns to the end follows again.
   log.addEventListener("scroll", () => {
