@@ -35,7 +35,13 @@
     for (const it of document.querySelectorAll("details.more[open]")) if (!it.contains(but)) it.open = false;
   };
   document.addEventListener("click", (event) => close(event.target));
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(null); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    // Who was in it stands before it again, and not at the top of the page.
+    const left = document.activeElement?.closest("details.more[open]");
+    close(null);
+    left?.querySelector("summary").focus();
+  });
 
   // What lives leaves alone what a person opened, closed or typed.
   htmx.registerExtension("kept", {
@@ -70,7 +76,7 @@
     }
   };
   const toEnd = () => { if (follow.checked) log.scrollTop = log.scrollHeight; };
-  find.addEventListener("input", look);
+  find.addEventListener("input", () => { look(); toEnd(); });
   follow.addEventListener("change", toEnd);
   // Who scrolls up reads; who returns to the end follows again.
   log.addEventListener("scroll", () => {

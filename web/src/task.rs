@@ -26,6 +26,8 @@ pub struct TaskPage<'a> {
     pub log_cut: bool,
     /// The whole log as text.
     pub log_href: String,
+    /// The same as a file.
+    pub download_href: String,
     /// Where its rest comes from; empty when it is complete.
     pub events: String,
     pub note: String,

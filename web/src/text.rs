@@ -185,6 +185,7 @@ texts! {
     no_log: "No log yet.", "Belum ada log.";
     log_earlier: "This is the end of a long log. Earlier lines are in the whole log:", "Ini akhir dari log yang panjang. Baris sebelumnya ada di log lengkap:";
     log_whole: "Whole log", "Log lengkap";
+    log_download: "Download", "Unduh";
     find_in_log: "Find in log", "Cari di log";
     follow: "Follow", "Ikuti";
     error: "Error", "Galat";

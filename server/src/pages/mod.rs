@@ -17,6 +17,7 @@ mod import_errors;
 mod listing;
 mod lists;
 mod log_end;
+mod log_text;
 mod map;
 mod pools;
 mod problems;
@@ -88,7 +89,7 @@ fn of_dags(routes: Routes) -> Routes {
         .viewer("/dags/{dag_id}/grid/events", grid::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
-        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
+        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", log_text::log)
         .role(
             Role::User,
             post.clone(),

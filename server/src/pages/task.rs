@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use futures::TryStreamExt as _;
-use futures::stream::try_unfold;
+use axum::response::{Html, Redirect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
@@ -17,7 +14,7 @@ use subak_web::dataset::DatasetView;
 use subak_web::format::{bytes, cut};
 use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
 use subak_web::text::Text;
-use subak_web::url::{self, encode};
+use subak_web::url;
 
 use super::log_end::LogEnd;
 use super::map::{self, MapQuery};
@@ -108,6 +105,10 @@ pub(super) async fn show(
         tries: try_links(&tries, &address, it, shown, &viewer),
         log_cut: log.is_cut,
         log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
+        download_href: format!(
+            "{address}/log?try={shown}&map_index={}&download=true",
+            it.map_index.0
+        ),
         events: events_address(&address, it, which, log.next, log.number),
         log: log.markup(),
         note: app
@@ -261,37 +262,6 @@ fn xcom(it: subak_store::read::XComRecord, t: &Text) -> XComView {
     }
     let value = serde_json::to_string_pretty(&it.value).unwrap_or_default();
     XComView { key: it.key, value: cut(&value, XCOM_CHARS) }
-}
-
-/// The whole log of a try as text, part by part.
-pub(super) async fn log(
-    State(app): State<App>,
-    Path((dag_id, run_id, task_id)): Path<Names>,
-    Query(which): Query<Which>,
-) -> Result<Response, ApiError> {
-    let look = Look::at(&app, &dag_id, &run_id).await?;
-    let it = instance(&app, &look, &task_id, which).await?;
-    let try_number = which.try_number.unwrap_or(it.try_number);
-    let run = look.run.run_key;
-    let parts = try_unfold(Some(LogCursor::default()), move |cursor| {
-        let (store, it) = (app.store.clone(), it.clone());
-        async move {
-            let Some(cursor) = cursor else { return Ok(None) };
-            let part = store.log_read(run, it.task, it.map_index, try_number, cursor).await?;
-            let mut text = part.lines.join(&b'\n');
-            if !text.is_empty() {
-                text.push(b'\n');
-            }
-            Ok::<_, subak_store::StoreError>(Some((text, part.more.then_some(part.next))))
-        }
-    });
-    let name = format!("inline; filename=\"{}.log\"", encode(&task_id));
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, name),
-    ];
-    let body = axum::body::Body::from_stream(parts.map_err(std::io::Error::other));
-    Ok((headers, body).into_response())
 }
 
 #[derive(Deserialize)]

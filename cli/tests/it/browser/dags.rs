@@ -16,6 +16,7 @@ params:
   style: {type: string, enum: [plain, festive], default: plain}
   times: {type: integer, minimum: 1, maximum: 5, default: 1}
   loud: {type: boolean, default: false}
+task_groups: {ending: {}}
 tasks:
   greet:
     operator: bash
@@ -25,7 +26,7 @@ tasks:
         until [ -e "$GO" ]; do sleep 0.05; done
         printf '\033[32mgoodbye\033[0m %s\n' "$NAME"
       env: {NAME: "{{ params.name }}", GO: "@GO@"}
-  after: {operator: noop, depends_on: [greet]}
+  after: {operator: noop, task_group: ending, depends_on: [greet]}
 "#;
 
 /// Fails until the file `mended` appears.

@@ -76,11 +76,16 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
     let dag = site.get(&admin, &url::dag(EVIL)).await?.text();
     assert!(dag.contains("id=\"doc\">&#60;/title&#62;&#60;/script&#62;"), "{dag}");
 
-    // As a download it is what the task printed, and no page.
-    let whole = site.get(&admin, &format!("{}/log", url::task(EVIL, EVIL, EVIL, -1))).await;
-    let whole = whole?;
-    assert_eq!(whole.header("content-type"), "text/plain; charset=utf-8");
-    assert_eq!(whole.body, evil_log());
+    // To be read or as a file it is what the task printed, and no page.
+    for (query, kind) in [("", "inline"), ("?download=true", "attachment")] {
+        let path = format!("{}/log{query}", url::task(EVIL, EVIL, EVIL, -1));
+        let whole = site.get(&admin, &path).await?;
+        assert_eq!(whole.header("content-type"), "text/plain; charset=utf-8");
+        let place = whole.header("content-disposition");
+        assert!(place.starts_with(&format!("{kind}; filename=\"__title_")), "{place}");
+        assert!(place.ends_with(".log") && !place.contains(['<', '/']), "{place}");
+        assert_eq!(whole.body, evil_log());
+    }
 
     let token = site.program(Role::Viewer).await?;
     let path = format!("/api/v2/dags/{0}/dagRuns/{0}/taskInstances/{0}/logs/1", encode(EVIL));
