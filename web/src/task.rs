@@ -46,6 +46,8 @@ pub struct TaskPage<'a> {
 #[template(path = "task_live.html")]
 pub struct TaskLive {
     pub t: &'static Text,
+    /// It is an older try: in words, and where the newest is.
+    pub not_newest: Option<(String, String)>,
     pub badge: Badge,
     pub operator: String,
     pub tries: String,

@@ -168,6 +168,8 @@ texts! {
     timeline: "Gantt", "Gantt";
     tries: "Tries", "Percobaan";
     try_label: "Try {}", "Percobaan {}";
+    not_newest: "This is try {}, not the newest: its state, times, log and error. What a task handed on is kept of its newest try alone.", "Ini percobaan {}, bukan yang terbaru: status, waktu, log, dan galatnya. Yang diteruskan task hanya disimpan dari percobaan terbarunya.";
+    to_newest: "Go to the newest try", "Ke percobaan terbaru";
     worker: "Worker", "Worker";
     triggered_by: "Triggered by", "Dijalankan oleh";
     logical_date: "Logical date", "Tanggal logis";

@@ -22,7 +22,7 @@ use subak_web::url::{self, encode};
 use super::log_end::LogEnd;
 use super::map::{self, MapQuery};
 use super::run::{Look, MarkForm, NoteForm};
-use super::task_live::task_live;
+use super::task_live::{old_live, old_try, task_live};
 use super::viewer::Viewer;
 use crate::api::checked;
 use crate::app::App;
@@ -89,22 +89,30 @@ pub(super) async fn show(
     let (now, t, run) = (clock::now(), viewer.t, look.run.run_key);
     let tries = app.store.try_list(&look.run, it.task, it.map_index).await?;
     let shown = which.try_number.unwrap_or(it.try_number);
+    let old = old_try(it, &tries, shown)?;
     let log = LogEnd::read(&app.store, run, it, shown).await?;
     let address = url::task(&dag_id, &run_id, &task_id, -1);
-    let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
+    let live = match &old {
+        Some(old) => old_live(&look, it, old, now, t),
+        None => {
+            let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
+            let progress = app.actions.progress(run, it);
+            task_live(&look, it, why.as_ref(), progress, viewer.can_run(), now, t)
+        }
+    };
+    // What is handed on is kept of the newest try alone.
+    let (xcoms, datasets) = match old {
+        Some(_) => (Vec::new(), Vec::new()),
+        None => (
+            app.store.xcom_list(run, it.task, it.map_index).await?,
+            datasets(&app, &look, it, t).await?,
+        ),
+    };
     let page = TaskPage {
         frame: viewer.frame(),
         dag_href: url::dag(&dag_id),
         run_href: url::run(&dag_id, &run_id),
-        live: task_live(
-            &look,
-            it,
-            why.as_ref(),
-            app.actions.progress(look.run.run_key, it),
-            viewer.can_run(),
-            now,
-            t,
-        ),
+        live,
         tries: try_links(&tries, &address, it, shown, &viewer),
         log_cut: log.is_cut,
         log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
@@ -123,14 +131,8 @@ pub(super) async fn show(
         rendered: rendered(&tries, shown),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
-        xcoms: app
-            .store
-            .xcom_list(run, it.task, it.map_index)
-            .await?
-            .into_iter()
-            .map(|it| xcom(it, t))
-            .collect(),
-        datasets: datasets(&app, &look, it, t).await?,
+        xcoms: xcoms.into_iter().map(|it| xcom(it, t)).collect(),
+        datasets,
         dag_id,
         run_id,
         task_id,

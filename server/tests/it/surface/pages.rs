@@ -40,6 +40,8 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "run-bad", "/dags/shop/runs/bad").await?;
     check(&site, &admin, "task", "/dags/shop/runs/good/tasks/extract").await?;
     check(&site, &admin, "task-first-try", "/dags/shop/runs/good/tasks/extract?try=1").await?;
+    let no_try = site.get(&admin, "/dags/shop/runs/good/tasks/extract?try=3").await?;
+    assert_eq!(no_try.status, StatusCode::NOT_FOUND);
     check(&site, &admin, "task-failed", "/dags/shop/runs/bad/tasks/load").await?;
     check(&site, &admin, "letters", "/dead-letters").await?;
     let of_run = "/dead-letters?dag=shop&run=good&task=extract&reason=e-mail&state=open";
