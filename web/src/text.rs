@@ -224,7 +224,12 @@ texts! {
     versions: "Versions", "Versi";
     made: "Made", "Dibuat";
     all_versions: "All versions", "Semua versi";
-    compare: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    compare_before: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    compare: "Compare", "Bandingkan";
+    compare_from: "From version", "Dari versi";
+    compare_to: "to version", "ke versi";
+    not_newest_version: "This is not the newest version.", "Ini bukan versi terbaru.";
+    to_newest_version: "Go to the newest version", "Ke versi terbaru";
     difference: "From version {}", "Dari versi {}";
     no_difference: "Their sources are the same.", "Sumbernya sama.";
     why: "Why", "Mengapa";

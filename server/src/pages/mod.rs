@@ -82,6 +82,7 @@ fn of_dags(routes: Routes) -> Routes {
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/delete", run::delete)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/note", run::note)
         .viewer("/dags/{dag_id}/versions", versions::show)
+        .viewer("/dags/{dag_id}/versions/{version_number}", versions::one)
         .viewer("/dags/{dag_id}/gantt", gantt::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/gantt/events", gantt::events)
         .viewer("/dags/{dag_id}/grid", grid::show)

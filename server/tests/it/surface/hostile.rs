@@ -58,6 +58,7 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
         format!("{}/trigger", url::dag(EVIL)),
         run.clone(),
         url::task(EVIL, EVIL, EVIL, -1),
+        url::version(EVIL, 1),
         format!("/dags/{}", encode(&EVIL[2..])),
         format!("/sign-in?next={}", encode(EVIL)),
         "/dead-letters".to_owned(),

@@ -105,6 +105,33 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains("runs/one/tasks/third"), "{page}");
+    // The run's version has a page with its code, and is compared with any other.
+    let of_run = site.get(&viewer, "/dags/round/runs/one").await?.text();
+    assert!(of_run.contains("<dd><a href=\"/dags/round/versions/1\">1</a></dd>"), "{of_run}");
+    for (path, parts, missing) in [
+        (
+            "/dags/round/versions/1",
+            ["Go to the newest version</a>", "value=\"1\" selected>1<", "y-key\">second</b>"],
+            "third",
+        ),
+        (
+            "/dags/round/versions/2",
+            ["y-key\">third</b>", "value=\"2\" selected>2<", "id=\"compare\""],
+            "Go to the newest",
+        ),
+        (
+            "/dags/round/versions?from=2&to=1",
+            ["From version 2 → 1", "d-gone\"><span>-  third", "value=\"1\" selected>1<"],
+            "d-add\"><span>+  third",
+        ),
+    ] {
+        let page = site.get(&viewer, path).await?.text();
+        super::markup::assert_harmless(path, &page);
+        assert!(parts.iter().all(|part| page.contains(part)), "{path}: {page}");
+        assert!(!page.contains(missing), "{path}: {page}");
+    }
+    let none = site.get(&viewer, "/dags/round/versions/3").await?;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
     // Groups are folded until somebody wants to see what is in them.
     let grid = site.get(&viewer, "/dags/round/grid").await?.text();
     assert!(grid.contains("class=\"fold\" checked> inner"), "{grid}");
