@@ -18,6 +18,8 @@ macro_rules! texts {
 
 texts! {
     language: "en", "id";
+    other_language: "id", "en";
+    other_language_name: "Bahasa Indonesia", "English";
     just_now: "just now", "baru saja";
     ago: "{} ago", "{} lalu";
     within: "in {}", "dalam {}";
@@ -435,6 +437,12 @@ texts! {
 }
 
 impl Text {
+    /// Returns the table of a language that somebody has chosen.
+    #[must_use]
+    pub fn named(language: &str) -> Option<&'static Self> {
+        [&ENGLISH, &INDONESIAN].into_iter().find(|text| text.language == language)
+    }
+
     /// Returns the table for a browser's `Accept-Language`.
     #[must_use]
     pub fn accepted(accept_language: &str) -> &'static Self {
@@ -459,5 +467,7 @@ mod tests {
         assert_eq!(Text::accepted("id-ID,id;q=0.9").language, "id");
         assert_eq!(Text::accepted("de-DE").language, "en");
         assert_eq!(Text::accepted("").language, "en");
+        assert_eq!(Text::named("id"), Some(&INDONESIAN));
+        assert_eq!(Text::named("de"), None);
     }
 }

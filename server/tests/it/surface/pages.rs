@@ -162,6 +162,16 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
             assert!(!page.contains(english), "{path} has {english}: {page}");
         }
     }
+    // What a person has chosen goes before it, also where nobody is signed in yet.
+    for (chosen, word) in [("en", "User name"), ("id", "Nama pengguna"), ("de", "Nama pengguna")] {
+        let cookie = format!("other=1; subak-language={chosen}");
+        let said = [("accept-language", "id-ID"), ("cookie", &*cookie)];
+        let asked = request(&Sender::Stranger, &Method::GET, "/sign-in", &said)?;
+        let page = Answer::read(site.send(asked).await?).await?.text();
+        assert!(page.contains(word), "{chosen}: {page}");
+    }
+    let dags = site.get(&admin, "/dags").await?.text();
+    assert!(dags.contains("id=\"language\" lang=\"id\">Bahasa Indonesia</button>"), "{dags}");
     site.world.close().await
 }
 
