@@ -6,6 +6,7 @@ use crate::badge::Badge;
 use crate::dataset::DatasetView;
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::log::LogSearch;
 use crate::render;
 use crate::text::Text;
 
@@ -24,6 +25,14 @@ pub struct TaskPage<'a> {
     /// Markup made by [`crate::log::markup`].
     pub log: String,
     pub log_cut: bool,
+    /// It is not the end of the log, but what is around a line: in words, and where the end is.
+    pub log_around: Option<(String, String)>,
+    /// What was looked for in the whole log, and where it is looked for.
+    pub find: String,
+    pub find_action: String,
+    pub try_number: i32,
+    pub map_index: i32,
+    pub search: Option<LogSearch>,
     /// The whole log as text.
     pub log_href: String,
     /// Where its rest comes from; empty when it is complete.

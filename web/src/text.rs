@@ -190,6 +190,12 @@ texts! {
     log_earlier: "This is the end of a long log. Earlier lines are in the whole log:", "Ini akhir dari log yang panjang. Baris sebelumnya ada di log lengkap:";
     log_whole: "Whole log", "Log lengkap";
     find_in_log: "Find in log", "Cari di log";
+    search_log: "Search all", "Cari di semua";
+    hits_title: "Lines with “{}”", "Baris dengan “{}”";
+    hits_none: "No line has it.", "Tidak ada baris yang memuatnya.";
+    hits_go_on: "Go on after line {}", "Lanjutkan setelah baris {}";
+    log_around: "These are the lines around line {}.", "Ini baris di sekitar baris {}.";
+    log_to_end: "Go to the end of the log", "Ke akhir log";
     follow: "Follow", "Ikuti";
     error: "Error", "Galat";
     exit_code: "exit code {}", "kode keluar {}";

@@ -17,6 +17,7 @@ mod import_errors;
 mod listing;
 mod lists;
 mod log_end;
+mod log_search;
 mod map;
 mod pools;
 mod problems;
