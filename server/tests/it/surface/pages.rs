@@ -141,7 +141,9 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<()> {
     let site = Site::new().await?;
-    site.world.dags("{dag_id: sawah, tasks: {air: {operator: noop}}}").await?;
+    let sawah = "{dag_id: sawah, schedule: '30 6 * * 1', timezone: Asia/Jakarta,
+                  start_date: 2999-01-02, catchup: false, tasks: {air: {operator: noop}}}";
+    site.world.dags(sawah).await?;
     let admin = site.browser(Role::Admin).await?;
     let said = [("accept-language", "id-ID,id;q=0.9"), ("sec-fetch-site", "same-origin")];
     for (sender, path, words) in [
@@ -150,6 +152,7 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
         (&admin, "/dags/none", ["<h1>DAG tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
         (&admin, "/no/such/page", ["<h1>Tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
         (&admin, "/dags", ["sawah", "Run terakhir"]),
+        (&admin, "/dags/sawah", ["setiap Senin pukul 06:30 (Asia/Jakarta)", ">English</button>"]),
         (&admin, "/runs", [">antre</option>", ">dipicu aset</option>"]),
     ] {
         let asked = request(sender, &Method::GET, path, &said)?;
