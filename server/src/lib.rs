@@ -33,6 +33,7 @@ pub mod selection;
 mod server;
 mod topics;
 mod traced;
+mod try_log;
 mod versions;
 
 pub use app::App;

@@ -1,4 +1,4 @@
-// What pages do by themselves: the theme, questions before what cannot be undone, clocks of what
+// What pages do by themselves: the theme, the language, questions before what cannot be undone, clocks of what
 // runs, the size of graphs, picking all rows, and the log: following its end, finding lines, wrapping
 // them. Everything else is the server's.
 (() => {
@@ -9,6 +9,13 @@
     if (!event.target.closest("#theme")) return;
     root.dataset.theme = dark() ? "light" : "dark";
     localStorage.setItem("theme", root.dataset.theme);
+  });
+
+  document.addEventListener("click", (event) => {
+    const language = event.target.closest("#language")?.lang;
+    if (!language) return;
+    document.cookie = `subak-language=${language}; Path=/; Max-Age=31536000; SameSite=Lax`;
+    location.reload();
   });
 
   document.addEventListener("submit", (event) => {

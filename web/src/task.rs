@@ -6,6 +6,7 @@ use crate::badge::Badge;
 use crate::dataset::DatasetView;
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::log::LogSearch;
 use crate::render;
 use crate::text::Text;
 
@@ -24,6 +25,14 @@ pub struct TaskPage<'a> {
     /// Markup made by [`crate::log::markup`].
     pub log: String,
     pub log_cut: bool,
+    /// It is not the end of the log, but what is around a line: in words, and where the end is.
+    pub log_around: Option<(String, String)>,
+    /// What was looked for in the whole log, and where it is looked for.
+    pub find: String,
+    pub find_action: String,
+    pub try_number: i32,
+    pub map_index: i32,
+    pub search: Option<LogSearch>,
     /// The whole log as text.
     pub log_href: String,
     /// The same as a file.
@@ -48,6 +57,8 @@ pub struct TaskPage<'a> {
 #[template(path = "task_live.html")]
 pub struct TaskLive {
     pub t: &'static Text,
+    /// It is an older try: in words, and where the newest is.
+    pub not_newest: Option<(String, String)>,
     pub badge: Badge,
     pub operator: String,
     pub tries: String,

@@ -18,6 +18,8 @@ macro_rules! texts {
 
 texts! {
     language: "en", "id";
+    other_language: "id", "en";
+    other_language_name: "Bahasa Indonesia", "English";
     just_now: "just now", "baru saja";
     ago: "{} ago", "{} lalu";
     within: "in {}", "dalam {}";
@@ -168,6 +170,8 @@ texts! {
     timeline: "Gantt", "Gantt";
     tries: "Tries", "Percobaan";
     try_label: "Try {}", "Percobaan {}";
+    not_newest: "This is try {}, not the newest: its state, times, log and error. What a task handed on is kept of its newest try alone.", "Ini percobaan {}, bukan yang terbaru: status, waktu, log, dan galatnya. Yang diteruskan task hanya disimpan dari percobaan terbarunya.";
+    to_newest: "Go to the newest try", "Ke percobaan terbaru";
     worker: "Worker", "Worker";
     triggered_by: "Triggered by", "Dijalankan oleh";
     logical_date: "Logical date", "Tanggal logis";
@@ -187,6 +191,12 @@ texts! {
     log_whole: "Whole log", "Log lengkap";
     log_download: "Download", "Unduh";
     find_in_log: "Find in log", "Cari di log";
+    search_log: "Search all", "Cari di semua";
+    hits_title: "Lines with “{}”", "Baris dengan “{}”";
+    hits_none: "No line has it.", "Tidak ada baris yang memuatnya.";
+    hits_go_on: "Go on after line {}", "Lanjutkan setelah baris {}";
+    log_around: "These are the lines around line {}.", "Ini baris di sekitar baris {}.";
+    log_to_end: "Go to the end of the log", "Ke akhir log";
     follow: "Follow", "Ikuti";
     error: "Error", "Galat";
     exit_code: "exit code {}", "kode keluar {}";
@@ -223,7 +233,12 @@ texts! {
     versions: "Versions", "Versi";
     made: "Made", "Dibuat";
     all_versions: "All versions", "Semua versi";
-    compare: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    compare_before: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    compare: "Compare", "Bandingkan";
+    compare_from: "From version", "Dari versi";
+    compare_to: "to version", "ke versi";
+    not_newest_version: "This is not the newest version.", "Ini bukan versi terbaru.";
+    to_newest_version: "Go to the newest version", "Ke versi terbaru";
     difference: "From version {}", "Dari versi {}";
     no_difference: "Their sources are the same.", "Sumbernya sama.";
     why: "Why", "Mengapa";
@@ -429,6 +444,12 @@ texts! {
 }
 
 impl Text {
+    /// Returns the table of a language that somebody has chosen.
+    #[must_use]
+    pub fn named(language: &str) -> Option<&'static Self> {
+        [&ENGLISH, &INDONESIAN].into_iter().find(|text| text.language == language)
+    }
+
     /// Returns the table for a browser's `Accept-Language`.
     #[must_use]
     pub fn accepted(accept_language: &str) -> &'static Self {
@@ -453,5 +474,7 @@ mod tests {
         assert_eq!(Text::accepted("id-ID,id;q=0.9").language, "id");
         assert_eq!(Text::accepted("de-DE").language, "en");
         assert_eq!(Text::accepted("").language, "en");
+        assert_eq!(Text::named("id"), Some(&INDONESIAN));
+        assert_eq!(Text::named("de"), None);
     }
 }

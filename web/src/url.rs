@@ -23,6 +23,24 @@ pub fn dag(dag_id: &str) -> String {
     format!("/dags/{}", encode(dag_id))
 }
 
+/// The page of a DAG's versions.
+#[must_use]
+pub fn versions(dag_id: &str) -> String {
+    format!("{}/versions", dag(dag_id))
+}
+
+/// The page of one version.
+#[must_use]
+pub fn version(dag_id: &str, number: i32) -> String {
+    format!("{}/{number}", versions(dag_id))
+}
+
+/// What differs between two versions.
+#[must_use]
+pub fn compare(dag_id: &str, from: i32, to: i32) -> String {
+    format!("{}?from={from}&to={to}", versions(dag_id))
+}
+
 /// The page of a run.
 #[must_use]
 pub fn run(dag_id: &str, run_id: &str) -> String {

@@ -205,6 +205,7 @@ fn task_instances(all: Operations) -> Operations {
         .viewer(below!("/{task_id}/{map_index}/tries"), tries::list_mapped)
         .viewer(below!("/{task_id}/{map_index}/tries/{task_try_number}"), tries::get_mapped)
         .viewer(below!("/{task_id}/logs/{try_number}"), logs::get)
+        .viewer(below!("/{task_id}/logs/{try_number}/search"), logs::search)
         .sighted(below!("/{task_id}/xcomEntries"), xcoms::list)
         .viewer(below!("/{task_id}/xcomEntries/{key}"), xcoms::get)
         .viewer(below!("/{task_id}/datasets"), datasets::list)

@@ -157,7 +157,7 @@ fn live<'a>(look: &Look<Seen>, version: &Version, offset: i64, viewer: &'a Viewe
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
         schedule: schedule_of(dag),
         schedule_words: dag.head.schedule.as_ref().map_or_else(String::new, |schedule| {
-            subak_core::schedule::in_words(schedule, dag.head.timezone)
+            subak_web::schedule::in_words(schedule, dag.head.timezone, t)
         }),
         next_run: dag.next_run_at.map(|at| Stamp::new(at, now, t)),
         next_run_local: dag.next_run_at.map_or_else(String::new, |at| {

@@ -17,6 +17,7 @@ mod import_errors;
 mod listing;
 mod lists;
 mod log_end;
+mod log_search;
 mod log_text;
 mod map;
 mod pools;
@@ -83,6 +84,7 @@ fn of_dags(routes: Routes) -> Routes {
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/delete", run::delete)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/note", run::note)
         .viewer("/dags/{dag_id}/versions", versions::show)
+        .viewer("/dags/{dag_id}/versions/{version_number}", versions::one)
         .viewer("/dags/{dag_id}/gantt", gantt::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/gantt/events", gantt::events)
         .viewer("/dags/{dag_id}/grid", grid::show)

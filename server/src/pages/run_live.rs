@@ -76,6 +76,7 @@ pub(super) fn run_live(
         can_mark_success: can_run && run.state != RunState::Success && run.cancelled_at.is_none(),
         can_mark_failed: can_run && run.state == RunState::Success,
         version: run.version,
+        version_href: url::version(&run.dag_id, run.version),
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         href,

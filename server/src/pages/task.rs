@@ -17,9 +17,10 @@ use subak_web::text::Text;
 use subak_web::url;
 
 use super::log_end::LogEnd;
+use super::log_search::{Around, Seek};
 use super::map::{self, MapQuery};
 use super::run::{Look, MarkForm, NoteForm};
-use super::task_live::task_live;
+use super::task_live::{old_live, old_try, task_live};
 use super::viewer::Viewer;
 use crate::api::checked;
 use crate::app::App;
@@ -30,6 +31,7 @@ use crate::explain::explain;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 use crate::selection::with_downstream;
+use crate::try_log::TryLog;
 
 /// Rows of a dataset, and how long a worker may take to read them.
 const ROWS: usize = 100;
@@ -76,6 +78,7 @@ pub(super) async fn show(
     Path((dag_id, run_id, task_id)): Path<Names>,
     Query(which): Query<Which>,
     Query(part): Query<MapQuery>,
+    Query(seek): Query<Seek>,
 ) -> Result<Html<String>, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let map = look.maps.iter().find(|map| map.task_id.0 == task_id);
@@ -86,31 +89,51 @@ pub(super) async fn show(
     let (now, t, run) = (clock::now(), viewer.t, look.run.run_key);
     let tries = app.store.try_list(&look.run, it.task, it.map_index).await?;
     let shown = which.try_number.unwrap_or(it.try_number);
-    let log = LogEnd::read(&app.store, run, it, shown).await?;
+    let old = old_try(it, &tries, shown)?;
     let address = url::task(&dag_id, &run_id, &task_id, -1);
-    let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
+    let log_of = TryLog { run, task: it.task, map_index: it.map_index, try_number: shown };
+    let href = format!("{address}?try={shown}&map_index={}", it.map_index.0);
+    let search = seek.search(&app.store, log_of, &href, t).await?;
+    let log = match seek.around(&app.store, log_of, &href, t).await? {
+        Some(around) => Log::around(around),
+        None => Log::end(LogEnd::read(&app.store, run, it, shown).await?, &address, it, which),
+    };
+    let live = match &old {
+        Some(old) => old_live(&look, it, old, now, t),
+        None => {
+            let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
+            let progress = app.actions.progress(run, it);
+            task_live(&look, it, why.as_ref(), progress, viewer.can_run(), now, t)
+        }
+    };
+    // What is handed on is kept of the newest try alone.
+    let (xcoms, datasets) = match old {
+        Some(_) => (Vec::new(), Vec::new()),
+        None => (
+            app.store.xcom_list(run, it.task, it.map_index).await?,
+            datasets(&app, &look, it, t).await?,
+        ),
+    };
     let page = TaskPage {
         frame: viewer.frame(),
         dag_href: url::dag(&dag_id),
         run_href: url::run(&dag_id, &run_id),
-        live: task_live(
-            &look,
-            it,
-            why.as_ref(),
-            app.actions.progress(look.run.run_key, it),
-            viewer.can_run(),
-            now,
-            t,
-        ),
+        live,
         tries: try_links(&tries, &address, it, shown, &viewer),
         log_cut: log.is_cut,
+        log_around: log.around,
+        find: seek.find.trim().to_owned(),
+        find_action: address.clone(),
+        try_number: shown,
+        map_index: it.map_index.0,
+        search,
         log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
         download_href: format!(
             "{address}/log?try={shown}&map_index={}&download=true",
             it.map_index.0
         ),
-        events: events_address(&address, it, which, log.next, log.number),
-        log: log.markup(),
+        events: log.events,
+        log: log.markup,
         note: app
             .store
             .task_notes(run)
@@ -124,19 +147,33 @@ pub(super) async fn show(
         rendered: rendered(&tries, shown),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
-        xcoms: app
-            .store
-            .xcom_list(run, it.task, it.map_index)
-            .await?
-            .into_iter()
-            .map(|it| xcom(it, t))
-            .collect(),
-        datasets: datasets(&app, &look, it, t).await?,
+        xcoms: xcoms.into_iter().map(|it| xcom(it, t)).collect(),
+        datasets,
         dag_id,
         run_id,
         task_id,
     };
     Ok(Html(page.page()))
+}
+
+/// The part of a log that the page has.
+struct Log {
+    markup: String,
+    is_cut: bool,
+    /// Where its rest comes from; empty: nowhere.
+    events: String,
+    around: Option<(String, String)>,
+}
+
+impl Log {
+    fn end(end: LogEnd, address: &str, it: &InstanceRecord, which: Which) -> Self {
+        let events = events_address(address, it, which, end.next, end.number);
+        Self { is_cut: end.is_cut, events, around: None, markup: end.markup() }
+    }
+
+    fn around(Around { markup, told }: Around) -> Self {
+        Self { markup, is_cut: false, events: String::new(), around: Some(told) }
+    }
 }
 
 /// What it made, with the first rows: those that the database does not hold a worker is asked for.

@@ -334,6 +334,16 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
     check!("xcom", site.get(&viewer, &format!("{tasks}/extract/xcomEntries/return_value")).await?);
 
     let log = format!("{tasks}/extract/logs/2");
+    // It is searched in whichever case, answer by answer.
+    let search = async |query: &str| site.get(&viewer, &format!("{log}/search?{query}")).await;
+    let first = search("text=S&limit=1").await?.json();
+    assert_eq!(first["hits"], json!([{"line": 1, "event": "opening sales.csv"}]));
+    let token = first["continuation_token"].as_str().unwrap();
+    let rest = search(&format!("text=S&token={token}")).await?.json();
+    assert_eq!(rest, json!({"hits": [{"line": 2, "event": "3 rows"}], "continuation_token": null}));
+    for wrong in ["text=%20", "text=s&token=x", "limit=3"] {
+        assert_eq!(search(wrong).await?.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
     // Whoever follows it learns where it goes on.
     let live = site.get(&viewer, &format!("{log}?live=true")).await?.json();
     assert_eq!(live["content"].as_array().map(Vec::len), Some(2));

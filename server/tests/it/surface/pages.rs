@@ -40,6 +40,8 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "run-bad", "/dags/shop/runs/bad").await?;
     check(&site, &admin, "task", "/dags/shop/runs/good/tasks/extract").await?;
     check(&site, &admin, "task-first-try", "/dags/shop/runs/good/tasks/extract?try=1").await?;
+    let no_try = site.get(&admin, "/dags/shop/runs/good/tasks/extract?try=3").await?;
+    assert_eq!(no_try.status, StatusCode::NOT_FOUND);
     check(&site, &admin, "task-failed", "/dags/shop/runs/bad/tasks/load").await?;
     check(&site, &admin, "letters", "/dead-letters").await?;
     let of_run = "/dead-letters?dag=shop&run=good&task=extract&reason=e-mail&state=open";
@@ -103,6 +105,33 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains("runs/one/tasks/third"), "{page}");
+    // The run's version has a page with its code, and is compared with any other.
+    let of_run = site.get(&viewer, "/dags/round/runs/one").await?.text();
+    assert!(of_run.contains("<dd><a href=\"/dags/round/versions/1\">1</a></dd>"), "{of_run}");
+    for (path, parts, missing) in [
+        (
+            "/dags/round/versions/1",
+            ["Go to the newest version</a>", "value=\"1\" selected>1<", "y-key\">second</b>"],
+            "third",
+        ),
+        (
+            "/dags/round/versions/2",
+            ["y-key\">third</b>", "value=\"2\" selected>2<", "id=\"compare\""],
+            "Go to the newest",
+        ),
+        (
+            "/dags/round/versions?from=2&to=1",
+            ["From version 2 → 1", "d-gone\"><span>-  third", "value=\"1\" selected>1<"],
+            "d-add\"><span>+  third",
+        ),
+    ] {
+        let page = site.get(&viewer, path).await?.text();
+        super::markup::assert_harmless(path, &page);
+        assert!(parts.iter().all(|part| page.contains(part)), "{path}: {page}");
+        assert!(!page.contains(missing), "{path}: {page}");
+    }
+    let none = site.get(&viewer, "/dags/round/versions/3").await?;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
     // Groups are folded until somebody wants to see what is in them.
     let grid = site.get(&viewer, "/dags/round/grid").await?.text();
     assert!(grid.contains("class=\"fold\" checked> inner"), "{grid}");
@@ -112,7 +141,9 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<()> {
     let site = Site::new().await?;
-    site.world.dags("{dag_id: sawah, tasks: {air: {operator: noop}}}").await?;
+    let sawah = "{dag_id: sawah, schedule: '30 6 * * 1', timezone: Asia/Jakarta,
+                  start_date: 2999-01-02, catchup: false, tasks: {air: {operator: noop}}}";
+    site.world.dags(sawah).await?;
     let admin = site.browser(Role::Admin).await?;
     let said = [("accept-language", "id-ID,id;q=0.9"), ("sec-fetch-site", "same-origin")];
     for (sender, path, words) in [
@@ -121,6 +152,7 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
         (&admin, "/dags/none", ["<h1>DAG tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
         (&admin, "/no/such/page", ["<h1>Tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
         (&admin, "/dags", ["sawah", "Run terakhir"]),
+        (&admin, "/dags/sawah", ["setiap Senin pukul 06:30 (Asia/Jakarta)", ">English</button>"]),
         (&admin, "/runs", [">antre</option>", ">dipicu aset</option>"]),
     ] {
         let asked = request(sender, &Method::GET, path, &said)?;
@@ -133,6 +165,16 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
             assert!(!page.contains(english), "{path} has {english}: {page}");
         }
     }
+    // What a person has chosen goes before it, also where nobody is signed in yet.
+    for (chosen, word) in [("en", "User name"), ("id", "Nama pengguna"), ("de", "Nama pengguna")] {
+        let cookie = format!("other=1; subak-language={chosen}");
+        let said = [("accept-language", "id-ID"), ("cookie", &*cookie)];
+        let asked = request(&Sender::Stranger, &Method::GET, "/sign-in", &said)?;
+        let page = Answer::read(site.send(asked).await?).await?.text();
+        assert!(page.contains(word), "{chosen}: {page}");
+    }
+    let dags = site.get(&admin, "/dags").await?.text();
+    assert!(dags.contains("id=\"language\" lang=\"id\">Bahasa Indonesia</button>"), "{dags}");
     site.world.close().await
 }
 
