@@ -275,6 +275,12 @@ async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
     let user = site.browser(Role::User).await?;
     let page = site.get(&user, "/runs?dag=shop&state=failed").await?.text();
     assert!(page.contains("/runs/bad\"") && !page.contains("/runs/good\""), "{page}");
+    // Of one DAG and no other, or of those whose ids have something in them.
+    assert!(page.contains("<span class=\"tag\">DAG shop</span>"), "{page}");
+    for (path, is_there) in [("/runs?dag=sho", false), ("/runs?name=sho", true)] {
+        let page = site.get(&user, path).await?.text();
+        assert_eq!(page.contains("/dags/shop/runs/bad\""), is_there, "{path}: {page}");
+    }
     let keys: Vec<&str> = page.split("name=\"pick\" value=\"").skip(1).collect();
     let bad = keys[0].split('"').next().unwrap();
     let all = site.get(&user, "/runs").await?.text();

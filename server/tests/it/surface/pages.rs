@@ -65,7 +65,7 @@ doc_md: |
 params: {region: {type: string, default: <north>}}
 task_groups: {inner: {}}
 tasks:
-  first: {operator: noop}
+  first: {operator: noop, owner: Mia Tan}
   second: {operator: noop, task_group: inner, depends_on: [first]}
 ";
 
@@ -80,6 +80,17 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
     let first = hands.given("first").await;
     hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
     assert_eq!(world.ended(run).await?, "failed");
+    // The list of DAGs is narrowed by owner and by the newest run's state, both pages and live.
+    for (path, is_there) in [
+        ("/dags?owner=mia&last=failed", true),
+        ("/dags?owner=mia&last=success", false),
+        ("/dags?owner=ana&last=failed", false),
+        ("/dags?owner=%25&last=", false),
+    ] {
+        let page = site.get(&viewer, path).await?.text();
+        assert_eq!(page.contains("id=\"row-round\""), is_there, "{path}: {page}");
+        assert!(is_there || page.contains("No DAG matches."), "{path}: {page}");
+    }
     // A newer version has a task that the run does not know.
     world
         .dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [inner.second]}}\n"))
