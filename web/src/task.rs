@@ -6,6 +6,7 @@ use crate::badge::Badge;
 use crate::dataset::DatasetView;
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::pager::Pager;
 use crate::render;
 use crate::text::Text;
 
@@ -38,7 +39,9 @@ pub struct TaskPage<'a> {
     pub upstream: Vec<Neighbour>,
     pub downstream: Vec<Neighbour>,
     pub xcoms: Vec<XComView>,
+    pub xcoms_pager: Pager,
     pub datasets: Vec<DatasetView>,
+    pub datasets_pager: Pager,
 }
 
 /// The part of the page that changes while the task runs.

@@ -394,6 +394,8 @@ texts! {
     role: "Role", "Peran";
     grants: "For single DAGs", "Untuk DAG tertentu";
     grant: "Grant", "Beri hak";
+    all_grants: "All of them", "Semuanya";
+    no_grants: "Nothing is granted for single DAGs.", "Tidak ada hak untuk DAG tertentu.";
     take_away: "Take away", "Cabut";
     kind: "Kind", "Jenis";
     new_link: "Sign-in link", "Tautan masuk";

@@ -11,6 +11,12 @@ use super::site::{Answer, Sender, Site, request};
 use super::steady;
 use crate::world::key;
 
+/// What `extract` has handed on besides.
+const XCOMS: &str = "
+INSERT INTO xcom (run_key, task, map_index, key, value)
+SELECT run_key, task, map_index, 'key_' || n, '1'
+FROM xcom, generate_series(100, 159) AS n WHERE key = 'return_value'";
+
 async fn check(site: &Site, sender: &Sender, name: &str, path: &str) -> anyhow::Result<()> {
     let answer = site.get(sender, path).await?;
     assert!(answer.header("content-type").starts_with("text/html"), "{path}");
@@ -48,6 +54,16 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "letter-of-topic", "/dead-letters/1").await?;
     check(&site, &admin, "letter-bytes", "/dead-letters/3").await?;
     check(&site, &admin, "error", "/dags/none").await?;
+    // Much that was handed on comes in parts.
+    peek::meddle(&site.world.store, XCOMS).await?;
+    let task = "/dags/shop/runs/good/tasks/extract?try=1";
+    let page = site.get(&admin, task).await?.text();
+    assert!(page.contains("1–50 / 61") && page.contains("<dt>key_149</dt>"), "{page}");
+    let next = "extract?map_index=-1&#38;try=1&#38;xcoms=50&#38;datasets=0#xcoms";
+    assert!(page.contains(next) && !page.contains("<dt>key_150</dt>"), "{page}");
+    let page = site.get(&admin, &format!("{task}&xcoms=50&datasets=20")).await?.text();
+    assert!(page.contains("51–61 / 61") && page.contains("<dt>return_value</dt>"), "{page}");
+    assert!(!page.contains("Dataset output"), "{page}");
     site.world.close().await
 }
 
