@@ -14,7 +14,7 @@ use crate::world::key;
 /// What `extract` has handed on besides.
 const XCOMS: &str = "
 INSERT INTO xcom (run_key, task, map_index, key, value)
-SELECT run_key, task, map_index, 'key_' || n, '1'
+SELECT run_key, task, map_index, 'key_' || n, '1'::jsonb
 FROM xcom, generate_series(100, 159) AS n WHERE key = 'return_value'";
 
 async fn check(site: &Site, sender: &Sender, name: &str, path: &str) -> anyhow::Result<()> {
