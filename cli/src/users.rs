@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::json;
 use subak_store::access::{GrantOn, Role, User};
+use subak_store::read::TextFilter;
 use subak_store::{NewAudit, Store};
 
 use crate::audit;
@@ -130,6 +131,9 @@ pub(crate) enum RoleName {
 /// Users are the database's.
 const INSTEAD: &str = "see the server's page Users";
 
+/// Users that are read at once.
+const SLICE: i64 = 500;
+
 /// A sign-in link is good for so long.
 const LINK_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -243,7 +247,24 @@ impl Row for Shown {
 
 async fn list(metadata: &Metadata, output: Output) -> Outcome {
     let store = metadata.store().await?;
-    let grants = store.grant_list().await?;
+    let mut all = Vec::new();
+    loop {
+        let offset = i64::try_from(all.len())?;
+        let users = store.user_page(&TextFilter::default(), SLICE, offset).await?.items;
+        let is_last = i64::try_from(users.len())? < SLICE;
+        all.extend(shown(&store, users).await?);
+        if is_last {
+            break;
+        }
+    }
+    output.list(&all)?;
+    Ok(Ended::Success)
+}
+
+/// Users with all that is granted to them.
+async fn shown(store: &Store, users: Vec<User>) -> anyhow::Result<Vec<Shown>> {
+    let ids: Vec<_> = users.iter().map(|user| user.user_id).collect();
+    let grants = store.grants_of(&ids, i64::MAX).await?;
     let shown = |user: User| {
         let own = grants.iter().filter(|grant| grant.username == user.username);
         let grant = |it: &subak_store::access::Grant| Granted {
@@ -257,8 +278,7 @@ async fn list(metadata: &Metadata, output: Output) -> Outcome {
             username: user.username,
         }
     };
-    output.list(&store.user_list().await?.into_iter().map(shown).collect::<Vec<_>>())?;
-    Ok(Ended::Success)
+    Ok(users.into_iter().map(shown).collect())
 }
 
 /// The database, and the user of this name in it.

@@ -43,7 +43,7 @@ pub use error::StoreError;
 pub use news::{News, NewsListener};
 pub use notifications::{NewNotification, Notification};
 pub use pools::Pool;
-pub use range_life::{PastRange, RangeRow};
+pub use range_life::PastRange;
 pub use replays::{LetterGroup, NewReplay, NotReplayable};
 pub use results::{NewDataset, NewDeadLetter, NewLogChunk, NewScanCount, NewXCom, XComRow};
 pub use runs::{RunFacts, SuccessfulRun};

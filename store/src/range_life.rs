@@ -1,10 +1,7 @@
-//! What becomes of ranges beside being read and loaded: they are listed, given up, released, loaded
-//! once more, and dropped in the end.
-
-use std::collections::BTreeMap;
+//! What becomes of ranges beside being read and loaded: they are given up, released, loaded once more,
+//! and dropped in the end.
 
 use serde_json::json;
-use sqlx::FromRow;
 use subak_core::letter::{REPLAY_CLUSTER, REPLAYED_RANGES};
 use subak_core::range::{Partition, Range};
 
@@ -13,40 +10,6 @@ use crate::{NewAudit, Store, StoreError, audit, replays};
 
 /// Ranges that one statement drops.
 const SLICE: i64 = 5_000;
-
-/// A range as it is listed.
-#[derive(Debug, Clone, FromRow)]
-pub struct RangeRow {
-    pub id: i64,
-    pub dag_id: String,
-    pub task_id: String,
-    pub sequence: i64,
-    pub topic: String,
-    pub state: String,
-    pub run_id: Option<String>,
-    pub sinks: Vec<String>,
-    pub committed: Vec<String>,
-    /// Every partition that the topic had.
-    #[sqlx(json)]
-    pub partitions: Vec<Partition>,
-    /// Records that were read, once all of them were; of these those that did not fit, and those that
-    /// were left out because they have no value.
-    pub records: Option<i64>,
-    pub rejected: Option<i64>,
-    pub filtered: Option<i64>,
-    /// Rows that sinks have because of it, of those that told.
-    #[sqlx(json)]
-    pub loaded: BTreeMap<String, i64>,
-    /// Of the DAG, once a sink has it.
-    pub version: Option<i32>,
-}
-
-impl RangeRow {
-    /// The parts by which it moves a ledger: those with records, or with a gap.
-    pub fn parts(&self) -> impl Iterator<Item = &Partition> {
-        self.partitions.iter().filter(|part| part.moves())
-    }
-}
 
 /// A range that may be loaded once more.
 #[derive(Debug, Clone)]
@@ -59,33 +22,7 @@ pub struct PastRange {
     pub range: Range,
 }
 
-const LISTED: &str = "
-    SELECT r.id, dag.dag_id, t.task_id, r.sequence, r.topic, r.state, run.run_id, r.sinks,
-           r.committed, r.partitions, r.records, r.rejected, r.filtered, r.loaded, r.version
-    FROM topic_range AS r
-    JOIN dag ON dag.dag = r.dag
-    JOIN dag_task AS t ON t.dag = r.dag AND t.task = r.task
-    LEFT JOIN run ON run.run_key = r.run_key";
-
 impl Store {
-    /// Ranges that are not in all of their sinks, the newest first; of these DAGs, or (`None`) of any.
-    pub async fn ranges_open(
-        &self,
-        within: Option<&[String]>,
-    ) -> Result<Vec<RangeRow>, StoreError> {
-        let open = format!(
-            "{LISTED} WHERE r.state = 'open' AND ($1::text[] IS NULL OR dag.dag_id = ANY ($1))
-             ORDER BY r.id DESC LIMIT 1000"
-        );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(open)).bind(within).fetch_all(&self.pool).await?)
-    }
-
-    /// The ranges of a DAG that are kept, whatever became of them, the newest first.
-    pub async fn ranges_of(&self, dag_id: &str) -> Result<Vec<RangeRow>, StoreError> {
-        let all = format!("{LISTED} WHERE dag.dag_id = $1 ORDER BY r.id DESC LIMIT 1000");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(all)).bind(dag_id).fetch_all(&self.pool).await?)
-    }
-
     /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
     /// no such sink.
     pub async fn range_abandon(

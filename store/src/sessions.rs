@@ -12,6 +12,9 @@ use crate::results::column;
 use crate::statement::statements;
 use crate::{Store, StoreError};
 
+/// Workers that are read at once.
+const WORKERS_SLICE: i64 = 1_000;
+
 /// A worker session that begins.
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -179,7 +182,8 @@ statements! {
 
     Whole WORKERS = "
         SELECT session, worker, version, server, queues, draining, started_at, lease_until
-        FROM worker_session WHERE dead_at IS NULL ORDER BY worker, session LIMIT 1000";
+        FROM worker_session WHERE dead_at IS NULL AND (worker, session) > ($1, $2)
+        ORDER BY worker, session LIMIT $3";
 
     Points LEASES_RENEW = "
         UPDATE worker_session AS s
@@ -362,9 +366,24 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Workers with a live session, a thousand at most.
+    /// Workers with a live session, by name.
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
-        Ok(sqlx::query_as(WORKERS).fetch_all(&self.pool).await?)
+        let mut all: Vec<WorkerRow> = Vec::new();
+        loop {
+            let last = all.last().map(|it| (it.worker.clone(), it.session));
+            let (worker, session) = last.unwrap_or_default();
+            let some: Vec<WorkerRow> = sqlx::query_as(WORKERS)
+                .bind(worker)
+                .bind(session)
+                .bind(WORKERS_SLICE)
+                .fetch_all(&self.pool)
+                .await?;
+            let is_last = some.len() < usize::try_from(WORKERS_SLICE).unwrap_or(usize::MAX);
+            all.extend(some);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// Opens a session whose commits do not wait for the disk: for leases alone, where a lost

@@ -7,6 +7,7 @@ use crate::dataset::DatasetView;
 use crate::format::Stamp;
 use crate::frame::Frame;
 use crate::log::LogSearch;
+use crate::pager::Pager;
 use crate::render;
 use crate::text::Text;
 
@@ -49,7 +50,9 @@ pub struct TaskPage<'a> {
     pub upstream: Vec<Neighbour>,
     pub downstream: Vec<Neighbour>,
     pub xcoms: Vec<XComView>,
+    pub xcoms_pager: Pager,
     pub datasets: Vec<DatasetView>,
+    pub datasets_pager: Pager,
 }
 
 /// The part of the page that changes while the task runs.

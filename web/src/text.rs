@@ -110,6 +110,7 @@ texts! {
     next_run: "Next run", "Run berikutnya";
     last_runs: "Last runs", "Run terakhir";
     last_run: "Last run", "Run terakhir";
+    any_last_run: "Any last run", "Run terakhir apa pun";
     never_ran: "never ran", "belum pernah";
     trigger: "Trigger", "Jalankan";
     pause: "Pause {}", "Jeda {}";
@@ -371,6 +372,7 @@ texts! {
     import_errors_lead: "DAG files that do not parse. The last good version of each goes on running.", "Berkas DAG yang tidak terbaca. Versi baik terakhirnya tetap berjalan.";
     no_import_errors: "Every DAG file parses.", "Semua berkas DAG terbaca.";
     search_run: "Run id", "Id run";
+    all_runs: "Runs of all DAGs", "Run semua DAG";
     all_states: "All states", "Semua status";
     all_types: "All run types", "Semua jenis run";
     run_type: "Run type", "Jenis run";
@@ -408,6 +410,8 @@ texts! {
     role: "Role", "Peran";
     grants: "For single DAGs", "Untuk DAG tertentu";
     grant: "Grant", "Beri hak";
+    all_grants: "All of them", "Semuanya";
+    no_grants: "Nothing is granted for single DAGs.", "Tidak ada hak untuk DAG tertentu.";
     take_away: "Take away", "Cabut";
     kind: "Kind", "Jenis";
     new_link: "Sign-in link", "Tautan masuk";

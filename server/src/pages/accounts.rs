@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
-use subak_store::access::{GrantOn, NewUserError, Role, User};
-use subak_web::accounts::{GrantRow, TokenRow, TokensPage, UserRow, UsersPage};
+use subak_store::access::{Grant, GrantOn, NewUserError, Role, User};
+use subak_web::accounts::{GrantRow, GrantsPage, TokenRow, TokensPage, UserRow, UsersPage};
 use subak_web::format::Stamp;
+use subak_web::url::encode;
 
 use super::listing::{NameQuery, PAGE};
 use super::viewer::Viewer;
@@ -20,6 +21,9 @@ use crate::auth::sign_in_path;
 use crate::clock;
 use crate::extract::{Path, Query};
 use crate::problem::{ApiError, FieldProblem};
+
+/// Grants of a user that the list of users shows.
+const GRANTS: usize = 10;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -68,27 +72,56 @@ async fn users_page(
     link: Option<(String, String)>,
     problem: Option<String>,
 ) -> Result<Html<String>, ApiError> {
-    let grants = app.store.grant_list().await?;
-    let row = |user: User| UserRow {
-        role: user.role.as_str(),
-        grants: grants
-            .iter()
-            .filter(|grant| grant.username == user.username)
-            .map(|grant| {
-                let (kind, name) = match (&grant.dag_id, &grant.tag) {
-                    (Some(dag_id), _) => ("dag", dag_id),
-                    (_, tag) => ("tag", tag.as_ref().unwrap_or(&grant.username)),
-                };
-                GrantRow { role: grant.role.clone(), kind, name: name.clone() }
-            })
-            .collect(),
-        is_self: user.username == viewer.name(),
-        name: user.username,
-    };
     let found = app.store.user_page(&query.wanted(), PAGE, query.offset()).await?;
+    let ids: Vec<_> = found.items.iter().map(|user| user.user_id).collect();
+    // One more than is shown: whether there are more.
+    let most = i64::try_from(GRANTS + 1).unwrap_or(i64::MAX);
+    let grants = app.store.grants_of(&ids, most).await?;
+    let row = |user: User| {
+        let own = grants.iter().filter(|grant| grant.username == user.username);
+        let mut own: Vec<GrantRow> = own.map(grant_row).collect();
+        let has_more = own.len() > GRANTS;
+        own.truncate(GRANTS);
+        UserRow {
+            role: user.role.as_str(),
+            grants: own,
+            all_grants: has_more.then(|| grants_of(&user.username)),
+            is_self: user.username == viewer.name(),
+            name: user.username,
+        }
+    };
     let (find, pager) = query.ways("/users", found.items.len(), found.total);
     let rows = found.items.into_iter().map(row).collect();
     Ok(Html(UsersPage { frame: viewer.frame(), find, pager, rows, link, problem }.page()))
+}
+
+/// Where all that is granted to a user is.
+fn grants_of(username: &str) -> String {
+    format!("/users/{}/grants", encode(username))
+}
+
+fn grant_row(grant: &Grant) -> GrantRow {
+    let (kind, name) = match (&grant.dag_id, &grant.tag) {
+        (Some(dag_id), _) => ("dag", dag_id),
+        (_, tag) => ("tag", tag.as_ref().unwrap_or(&grant.username)),
+    };
+    GrantRow { role: grant.role.clone(), kind, name: name.clone() }
+}
+
+/// All that is granted to a user for single DAGs.
+pub(super) async fn grants(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(name): Path<String>,
+    Query(query): Query<NameQuery>,
+) -> Result<Html<String>, ApiError> {
+    let user = named(&app, &name).await?;
+    let found = app.store.grant_page(&user, &query.wanted(), PAGE, query.offset()).await?;
+    let here = grants_of(&user.username);
+    let (find, pager) = query.ways(&here, found.items.len(), found.total);
+    let rows = found.items.iter().map(grant_row).collect();
+    let page = GrantsPage { frame: viewer.frame(), find, pager, username: user.username, rows };
+    Ok(Html(page.page()))
 }
 
 /// Makes a user, and a link that signs them in once.

@@ -124,6 +124,7 @@ fn overall(routes: Routes) -> Routes {
         .role(Role::Admin, Method::GET, "/users", accounts::users)
         .role(Role::Admin, Method::POST, "/users", accounts::user_add)
         .role(Role::Admin, Method::POST, "/users/{username}/role", accounts::user_role)
+        .role(Role::Admin, Method::GET, "/users/{username}/grants", accounts::grants)
         .role(Role::Admin, Method::POST, "/users/{username}/grant", accounts::user_grant)
         .role(Role::Admin, Method::POST, "/users/{username}/revoke", accounts::user_revoke)
         .role(Role::Admin, Method::POST, "/users/{username}/link", accounts::user_link)

@@ -8,10 +8,11 @@ use axum::response::{Html, Redirect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
-use subak_store::read::{InstanceRecord, LogCursor, TryRecord};
+use subak_store::read::{DatasetRecord, InstanceRecord, LogCursor, Page, TextFilter, TryRecord};
 use subak_web::Badge;
 use subak_web::dataset::DatasetView;
 use subak_web::format::{bytes, cut};
+use subak_web::pager::Pager;
 use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
 use subak_web::text::Text;
 use subak_web::url;
@@ -36,6 +37,9 @@ use crate::try_log::TryLog;
 /// Rows of a dataset, and how long a worker may take to read them.
 const ROWS: usize = 100;
 const ROWS_WITHIN: Duration = Duration::from_secs(2);
+/// XComs and datasets that are shown at once.
+const XCOMS: i64 = 50;
+const DATASETS: i64 = 20;
 /// XComs are cut at this many characters.
 const XCOM_CHARS: usize = 4000;
 
@@ -45,6 +49,15 @@ pub(super) struct Which {
     /// A try to look at; without one, the newest.
     #[serde(rename = "try")]
     pub(super) try_number: Option<i32>,
+}
+
+/// From where on lists are shown.
+#[derive(Deserialize, Clone, Copy)]
+pub(super) struct Offsets {
+    #[serde(default)]
+    xcoms: i64,
+    #[serde(default)]
+    datasets: i64,
 }
 
 /// A task instance's names in an address.
@@ -79,7 +92,9 @@ pub(super) async fn show(
     Query(which): Query<Which>,
     Query(part): Query<MapQuery>,
     Query(seek): Query<Seek>,
+    Query(offsets): Query<Offsets>,
 ) -> Result<Html<String>, ApiError> {
+    let offsets = Offsets { xcoms: offsets.xcoms.max(0), datasets: offsets.datasets.max(0) };
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let map = look.maps.iter().find(|map| map.task_id.0 == task_id);
     if let Some(map) = map.filter(|_| which.map_index.is_none_or(|index| index < 0)) {
@@ -106,13 +121,18 @@ pub(super) async fn show(
             task_live(&look, it, why.as_ref(), progress, viewer.can_run(), now, t)
         }
     };
+    let here = |at: Offsets| offsets_address(&address, it, which, at);
     // What is handed on is kept of the newest try alone.
-    let (xcoms, datasets) = match old {
-        Some(_) => (Vec::new(), Vec::new()),
-        None => (
-            app.store.xcom_list(run, it.task, it.map_index).await?,
-            datasets(&app, &look, it, t).await?,
-        ),
+    let (xcoms, found) = match old {
+        Some(_) => (Page { items: Vec::new(), total: 0 }, Page { items: Vec::new(), total: 0 }),
+        None => {
+            let of = InstanceKey { run, task: TaskNo(it.task), map_index: it.map_index };
+            let every = TextFilter::default();
+            (
+                app.store.xcom_page(of, XCOMS, offsets.xcoms).await?,
+                app.store.dataset_list(of, &every, DATASETS, offsets.datasets).await?,
+            )
+        }
     };
     let page = TaskPage {
         frame: viewer.frame(),
@@ -147,8 +167,18 @@ pub(super) async fn show(
         rendered: rendered(&tries, shown),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
-        xcoms: xcoms.into_iter().map(|it| xcom(it, t)).collect(),
-        datasets,
+        xcoms_pager: Pager::new(offsets.xcoms, xcoms.items.len(), xcoms.total, XCOMS, |xcoms| {
+            here(Offsets { xcoms, ..offsets }) + "#xcoms"
+        }),
+        xcoms: xcoms.items.into_iter().map(|it| xcom(it, t)).collect(),
+        datasets_pager: Pager::new(
+            offsets.datasets,
+            found.items.len(),
+            found.total,
+            DATASETS,
+            |datasets| here(Offsets { datasets, ..offsets }) + "#datasets",
+        ),
+        datasets: datasets(&app, &look, found.items, t).await?,
         dag_id,
         run_id,
         task_id,
@@ -180,12 +210,12 @@ impl Log {
 async fn datasets(
     app: &App,
     look: &Look,
-    it: &InstanceRecord,
+    shown: Vec<DatasetRecord>,
     t: &Text,
 ) -> Result<Vec<DatasetView>, ApiError> {
     let mut views = Vec::new();
     let mut patience = ROWS_WITHIN;
-    for one in app.store.dataset_list(look.run.run_key, it.task, it.map_index).await? {
+    for one in shown {
         let mut preview = one.preview.clone();
         if preview.as_array().is_none_or(Vec::is_empty) && !patience.is_zero() {
             let dag = &look.version.record.model;
@@ -198,6 +228,14 @@ async fn datasets(
         views.push(DatasetView::new(&one.name, &one.reference, &one.stats, &preview, t));
     }
     Ok(views)
+}
+
+/// The page with its lists from there on.
+fn offsets_address(address: &str, it: &InstanceRecord, which: Which, at: Offsets) -> String {
+    let Offsets { xcoms, datasets } = at;
+    let index = it.map_index.0;
+    let try_number = which.try_number.map_or_else(String::new, |number| format!("&try={number}"));
+    format!("{address}?map_index={index}{try_number}&xcoms={xcoms}&datasets={datasets}")
 }
 
 fn try_links(

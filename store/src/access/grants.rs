@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::FromRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Role, User};
+use crate::read::{Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// DAGs that a user has grants for; a tag may mean many.
@@ -88,11 +89,40 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// All grants, by user.
-    pub async fn grant_list(&self) -> Result<Vec<Grant>, StoreError> {
-        let all = "SELECT u.username, g.role, g.dag_id, g.tag FROM dag_grant g
-                   JOIN app_user u USING (user_id)
-                   ORDER BY u.username, g.dag_id, g.tag LIMIT 10000";
-        Ok(sqlx::query_as(all).fetch_all(&self.pool).await?)
+    /// The first `each` grants of every one of these users, by user.
+    pub async fn grants_of(&self, users: &[Uuid], each: i64) -> Result<Vec<Grant>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT u.username, g.role, g.dag_id, g.tag FROM app_user u
+             CROSS JOIN LATERAL (
+                 SELECT * FROM dag_grant WHERE dag_grant.user_id = u.user_id
+                 ORDER BY dag_id, tag LIMIT $2
+             ) g
+             WHERE u.user_id = ANY ($1)
+             ORDER BY u.username, g.dag_id, g.tag",
+        )
+        .bind(users)
+        .bind(each)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Returns a page of the grants of a user, by DAG and tag.
+    pub async fn grant_page(
+        &self,
+        user: &User,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<Grant>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM dag_grant g JOIN app_user u USING (user_id) WHERE g.user_id = ");
+            query.push_bind(user.user_id);
+            wanted.push(query, "coalesce(g.dag_id, g.tag)");
+        };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY g.dag_id, g.tag");
+        };
+        let columns = "SELECT u.username, g.role, g.dag_id, g.tag";
+        page(&self.pool, columns, of, by, (limit, offset)).await
     }
 }

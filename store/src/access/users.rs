@@ -139,18 +139,6 @@ impl Store {
         Ok(row.map(User::from))
     }
 
-    /// Returns all users that are not disabled, by name.
-    pub async fn user_list(&self) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<UserRow> = sqlx::query_as(concat!(
-            "SELECT ",
-            user_columns!(),
-            " FROM app_user u WHERE u.disabled_at IS NULL ORDER BY u.username LIMIT 1000"
-        ))
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(User::from).collect())
-    }
-
     /// Returns a page of the users that may sign in, by name.
     pub async fn user_page(
         &self,

@@ -44,8 +44,12 @@ async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() ->
     let site = Site::with_runs().await?;
     let (viewer, nobody) = (site.browser(Role::Viewer).await?, site.browser(Role::None).await?);
     let mut open = Vec::new();
-    for path in ["/live/runs?dag=shop", "/live/dags", "/dags/shop/events", "/dags/shop/grid/events"]
-    {
+    for path in [
+        "/live/runs?dag=shop&name=sho",
+        "/live/dags?owner=air&shown=active",
+        "/dags/shop/events",
+        "/dags/shop/grid/events",
+    ] {
         let mut page = Open::at(&site, &viewer, path).await?;
         page.until("shop/runs/bad").await?;
         assert!(!page.said.contains("shop/runs/third"), "{}", page.said);

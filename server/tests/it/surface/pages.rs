@@ -11,6 +11,12 @@ use super::site::{Answer, Sender, Site, request};
 use super::steady;
 use crate::world::key;
 
+/// What `extract` has handed on besides.
+const XCOMS: &str = "
+INSERT INTO xcom (run_key, task, map_index, key, value)
+SELECT run_key, task, map_index, 'key_' || n, '1'::jsonb
+FROM xcom, generate_series(100, 159) AS n WHERE key = 'return_value'";
+
 async fn check(site: &Site, sender: &Sender, name: &str, path: &str) -> anyhow::Result<()> {
     let answer = site.get(sender, path).await?;
     assert!(answer.header("content-type").starts_with("text/html"), "{path}");
@@ -50,6 +56,16 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "letter-of-topic", "/dead-letters/1").await?;
     check(&site, &admin, "letter-bytes", "/dead-letters/3").await?;
     check(&site, &admin, "error", "/dags/none").await?;
+    // Much that was handed on comes in parts.
+    peek::meddle(&site.world.store, XCOMS).await?;
+    let task = "/dags/shop/runs/good/tasks/extract?try=1";
+    let page = site.get(&admin, task).await?.text();
+    assert!(page.contains("1–50 / 61") && page.contains("<dt>key_149</dt>"), "{page}");
+    let next = "extract?map_index=-1&#38;try=1&#38;xcoms=50&#38;datasets=0#xcoms";
+    assert!(page.contains(next) && !page.contains("<dt>key_150</dt>"), "{page}");
+    let page = site.get(&admin, &format!("{task}&xcoms=50&datasets=20")).await?.text();
+    assert!(page.contains("51–61 / 61") && page.contains("<dt>return_value</dt>"), "{page}");
+    assert!(!page.contains("Dataset output"), "{page}");
     site.world.close().await
 }
 
@@ -67,7 +83,7 @@ doc_md: |
 params: {region: {type: string, default: <north>}}
 task_groups: {inner: {}}
 tasks:
-  first: {operator: noop}
+  first: {operator: noop, owner: Mia Tan}
   second: {operator: noop, task_group: inner, depends_on: [first]}
 ";
 
@@ -82,6 +98,17 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
     let first = hands.given("first").await;
     hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
     assert_eq!(world.ended(run).await?, "failed");
+    // The list of DAGs is narrowed by owner and by the newest run's state, both pages and live.
+    for (path, is_there) in [
+        ("/dags?owner=mia&last=failed", true),
+        ("/dags?owner=mia&last=success", false),
+        ("/dags?owner=ana&last=failed", false),
+        ("/dags?owner=%25&last=", false),
+    ] {
+        let page = site.get(&viewer, path).await?.text();
+        assert_eq!(page.contains("id=\"row-round\""), is_there, "{path}: {page}");
+        assert!(is_there || page.contains("No DAG matches."), "{path}: {page}");
+    }
     // A newer version has a task that the run does not know.
     world
         .dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [inner.second]}}\n"))
