@@ -1,12 +1,14 @@
 //! `subak users`: who may sign in.
 
+mod elsewhere;
+
 use std::io::{self, BufRead};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use subak_store::access::{GrantOn, Role, User};
 use subak_store::read::TextFilter;
@@ -16,7 +18,7 @@ use crate::audit;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Output, Row};
-use crate::place::Place;
+use crate::place::{At, Place};
 
 /// Manages users.
 #[derive(Debug, Subcommand)]
@@ -99,6 +101,13 @@ Examples:
         place: Place,
         username: String,
     },
+    /// Lets a disabled user sign in again, with the role, the grants and the password that they had.
+    #[command(after_help = "Example:\n  subak users enable ben")]
+    Enable {
+        #[command(flatten)]
+        place: Place,
+        username: String,
+    },
 }
 
 /// What a grant is for.
@@ -128,9 +137,6 @@ pub(crate) enum RoleName {
     Admin,
 }
 
-/// Users are the database's.
-const INSTEAD: &str = "see the server's page Users";
-
 /// Users that are read at once.
 const SLICE: i64 = 500;
 
@@ -140,92 +146,165 @@ const LINK_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::Add { place, username, role, password_stdin } => {
-            add(place.here(INSTEAD)?, &username, role, password_stdin).await
+            add(&place, &username, role.into(), password_stdin).await?;
         }
-        Command::List { place, output } => list(place.here(INSTEAD)?, output).await,
+        Command::List { place, output } => list(&place, output).await?,
         Command::Role { place, username, role } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
             let role = Role::from(role);
-            store.user_role_set(&user, role).await?;
-            let before = Some(json!({"role": user.role.as_str()}));
-            let after = Some(json!({"role": role.as_str()}));
-            record(&store, NewAudit { before, after, ..of("patch_user", &user) }).await?;
+            match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    store.user_role_set(&user, role).await?;
+                    let before = Some(json!({"role": user.role.as_str()}));
+                    let after = Some(json!({"role": role.as_str()}));
+                    let of = of("patch_user", &username);
+                    store.audit_add(&NewAudit { before, after, ..of }).await?;
+                }
+                At::Server(server) => elsewhere::role(&server, &username, role.as_str()).await?,
+            }
             output::line(format!("user `{username}` is {} now", role.as_str()))?;
-            Ok(Ended::Success)
         }
         Command::Grant { place, username, role, on } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            let granted = Role::parse(&role).context("no such role")?;
-            store.grant_put(&user, &on.on(), granted).await?;
-            let after = Some(json!({"role": role, "dag": on.dag, "tag": on.tag}));
-            record(&store, NewAudit { after, ..of("post_grant", &user) }).await?;
+            match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    let granted = Role::parse(&role).context("no such role")?;
+                    store.grant_put(&user, &on.on(), granted).await?;
+                    let after = Some(json!({"role": role, "dag": on.dag, "tag": on.tag}));
+                    let of = of("post_grant", &username);
+                    store.audit_add(&NewAudit { after, ..of }).await?;
+                }
+                At::Server(server) => elsewhere::grant(&server, &username, &role, &on).await?,
+            }
             output::line(format!("user `{username}` is {role} for {on}"))?;
-            Ok(Ended::Success)
         }
         Command::Revoke { place, username, on } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            if !store.grant_remove(&user, &on.on()).await? {
+            let revoked = match place.open().await? {
+                At::Database(store) => revoke(&store, &username, &on).await?,
+                At::Server(server) => elsewhere::revoke(&server, &username, &on).await?,
+            };
+            if !revoked {
                 bail!("nothing is granted to user `{username}` for {on}: see `subak users list`");
             }
-            let before = Some(json!({"dag": on.dag, "tag": on.tag}));
-            record(&store, NewAudit { before, ..of("delete_grant", &user) }).await?;
             output::line(format!("user `{username}` has no grant for {on} any more"))?;
-            Ok(Ended::Success)
         }
         Command::Link { place, username } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            record(&store, of("post_sign_in_link", &user)).await?;
-            link(place.metadata(), &store, &user).await
+            let url = match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    store.audit_add(&of("post_sign_in_link", &username)).await?;
+                    link(place.metadata(), &store, &user).await?
+                }
+                At::Server(server) => elsewhere::link(&server, &username).await?,
+            };
+            print_link(&url)?;
         }
         Command::Password { place, username } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            store.user_password_set(&user, &secret_line("password")?).await?;
-            record(&store, of("patch_user", &user)).await?;
+            let password = secret_line("password")?;
+            match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    store.user_password_set(&user, &password).await?;
+                    store.audit_add(&of("patch_user", &username)).await?;
+                }
+                At::Server(server) => elsewhere::password(&server, &username, &password).await?,
+            }
             output::line(format!("user `{username}` has a new password"))?;
-            Ok(Ended::Success)
         }
         Command::Disable { place, username } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            store.user_disable(&user).await?;
-            record(&store, of("delete_user", &user)).await?;
+            match place.open().await? {
+                At::Database(store) => {
+                    store.user_disable(&named(&store, &username).await?).await?;
+                    store.audit_add(&of("delete_user", &username)).await?;
+                }
+                At::Server(server) => elsewhere::disable(&server, &username).await?,
+            }
             output::line(format!("user `{username}` cannot sign in any more"))?;
-            Ok(Ended::Success)
+        }
+        Command::Enable { place, username } => {
+            let enabled = match place.open().await? {
+                At::Database(store) => {
+                    let enabled = store.user_enable(&username).await?.is_some();
+                    if enabled {
+                        store.audit_add(&of("enable_user", &username)).await?;
+                    }
+                    enabled
+                }
+                At::Server(server) => elsewhere::enable(&server, &username).await?,
+            };
+            if !enabled {
+                bail!(
+                    "no user `{username}` is disabled: `subak users list` shows those who are not"
+                );
+            }
+            output::line(format!("user `{username}` may sign in again"))?;
         }
     }
-}
-
-async fn add(metadata: &Metadata, username: &str, role: RoleName, password_stdin: bool) -> Outcome {
-    let password = if password_stdin { Some(secret_line("password")?) } else { None };
-    let store = metadata.store().await?;
-    let user = store.user_create(username, password.as_ref(), role.into()).await?;
-    let after = Some(json!({"role": user.role.as_str()}));
-    store
-        .audit_add(&NewAudit { after, ..audit::about("post_user", format!("user {username}")) })
-        .await?;
-    output::line(format!("added user `{username}`, {}", user.role.as_str()))?;
-    match password {
-        None => link(metadata, &store, &user).await,
-        Some(_) => Ok(Ended::Success),
-    }
-}
-
-async fn link(metadata: &Metadata, store: &Store, user: &User) -> Outcome {
-    let link = store.sign_in_link_create(user, LINK_LIFE).await?;
-    let server = metadata.server_url().unwrap_or_else(|| "http(s)://<server>".to_owned());
-    output::line("sign in once, within a day, with:")?;
-    output::line(format!("  {}", crate::config::sign_in_url(&server, link.expose())))?;
     Ok(Ended::Success)
 }
 
-/// A user, with what is granted for single DAGs.
-#[derive(Serialize)]
+async fn add(
+    place: &Place,
+    username: &str,
+    role: Role,
+    password_stdin: bool,
+) -> anyhow::Result<()> {
+    let password = if password_stdin { Some(secret_line("password")?) } else { None };
+    let said = format!("added user `{username}`, {}", role.as_str());
+    let url = match place.open().await? {
+        At::Database(store) => {
+            let user = store.user_create(username, password.as_ref(), role).await?;
+            let after = Some(json!({"role": role.as_str()}));
+            store.audit_add(&NewAudit { after, ..of("post_user", username) }).await?;
+            output::line(said)?;
+            match password {
+                None => Some(link(place.metadata(), &store, &user).await?),
+                Some(_) => None,
+            }
+        }
+        At::Server(server) => {
+            elsewhere::add(&server, username, role.as_str(), password.as_ref()).await?;
+            output::line(said)?;
+            match password {
+                None => Some(elsewhere::link(&server, username).await?),
+                Some(_) => None,
+            }
+        }
+    };
+    url.as_deref().map_or(Ok(()), print_link)
+}
+
+/// Takes a grant away; false if there is none.
+async fn revoke(store: &Store, username: &str, on: &On) -> anyhow::Result<bool> {
+    let user = named(store, username).await?;
+    let revoked = store.grant_remove(&user, &on.on()).await?;
+    if revoked {
+        let before = Some(json!({"dag": on.dag, "tag": on.tag}));
+        store.audit_add(&NewAudit { before, ..of("delete_grant", username) }).await?;
+    }
+    Ok(revoked)
+}
+
+async fn link(metadata: &Metadata, store: &Store, user: &User) -> anyhow::Result<String> {
+    let link = store.sign_in_link_create(user, LINK_LIFE).await?;
+    let server = metadata.server_url().unwrap_or_else(|| "http(s)://<server>".to_owned());
+    Ok(crate::config::sign_in_url(&server, link.expose()))
+}
+
+fn print_link(url: &str) -> anyhow::Result<()> {
+    output::line("sign in once, within a day, with:")?;
+    Ok(output::line(format!("  {url}"))?)
+}
+
+/// A user, with what is granted for single DAGs; spelt as the API spells it.
+#[derive(Serialize, Deserialize)]
 struct Shown {
     username: String,
-    role: &'static str,
+    role: String,
     grants: Vec<Granted>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Granted {
     role: String,
     dag_id: Option<String>,
@@ -241,24 +320,29 @@ impl Row for Shown {
             (_, tag) => format!("{} of tag {}", it.role, tag.as_deref().unwrap_or_default()),
         };
         let grants: Vec<String> = self.grants.iter().map(grant).collect();
-        vec![self.username.clone(), self.role.to_owned(), grants.join(", ")]
+        vec![self.username.clone(), self.role.clone(), grants.join(", ")]
     }
 }
 
-async fn list(metadata: &Metadata, output: Output) -> Outcome {
-    let store = metadata.store().await?;
+async fn list(place: &Place, output: Output) -> anyhow::Result<()> {
+    let all = match place.open().await? {
+        At::Database(store) => here(&store).await?,
+        At::Server(server) => elsewhere::list(&server).await?,
+    };
+    output.list(&all)
+}
+
+async fn here(store: &Store) -> anyhow::Result<Vec<Shown>> {
     let mut all = Vec::new();
     loop {
         let offset = i64::try_from(all.len())?;
         let users = store.user_page(&TextFilter::default(), SLICE, offset).await?.items;
         let is_last = i64::try_from(users.len())? < SLICE;
-        all.extend(shown(&store, users).await?);
+        all.extend(shown(store, users).await?);
         if is_last {
-            break;
+            return Ok(all);
         }
     }
-    output.list(&all)?;
-    Ok(Ended::Success)
 }
 
 /// Users with all that is granted to them.
@@ -274,29 +358,25 @@ async fn shown(store: &Store, users: Vec<User>) -> anyhow::Result<Vec<Shown>> {
         };
         Shown {
             grants: own.map(grant).collect(),
-            role: user.role.as_str(),
+            role: user.role.as_str().to_owned(),
             username: user.username,
         }
     };
     Ok(users.into_iter().map(shown).collect())
 }
 
-/// The database, and the user of this name in it.
-pub(crate) async fn named(metadata: &Metadata, username: &str) -> anyhow::Result<(Store, User)> {
-    let store = metadata.store().await?;
-    let user = store.user_named(username).await?.with_context(|| {
-        format!("user `{username}` does not exist: `subak users list` shows those that do")
-    })?;
-    Ok((store, user))
+/// The database's user of this name.
+pub(crate) async fn named(store: &Store, username: &str) -> anyhow::Result<User> {
+    store.user_named(username).await?.ok_or_else(|| absent(username))
+}
+
+fn absent(username: &str) -> anyhow::Error {
+    anyhow::anyhow!("user `{username}` does not exist: `subak users list` shows those that do")
 }
 
 /// A record about a user.
-fn of(event: &'static str, user: &User) -> NewAudit {
-    audit::about(event, format!("user {}", user.username))
-}
-
-async fn record(store: &Store, audit: NewAudit) -> anyhow::Result<()> {
-    Ok(store.audit_add(&audit).await?)
+fn of(event: &'static str, username: &str) -> NewAudit {
+    audit::about(event, format!("user {username}"))
 }
 
 impl On {

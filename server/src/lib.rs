@@ -1,6 +1,7 @@
 //! The server: scheduler, worker gateway, REST API and pages. Stateless: any number of servers run
 //! side by side on one metadata database.
 
+mod accounts;
 mod actions;
 mod api;
 mod app;

@@ -1,34 +1,28 @@
 //! Users with what they may do, and API tokens.
 
-use std::time::Duration;
-
 use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
-use subak_store::access::{Grant, GrantOn, NewUserError, Role, User};
+use subak_store::access::{Grant, GrantOn, NewUserError, User};
 use subak_web::accounts::{GrantRow, GrantsPage, TokenRow, TokensPage, UserRow, UsersPage};
 use subak_web::format::Stamp;
 use subak_web::url::encode;
 
 use super::listing::{NameQuery, PAGE};
 use super::viewer::Viewer;
+use crate::accounts::{self, LINK_LIFE, NewToken, invalid, named, role_of};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::auth::sign_in_path;
 use crate::clock;
 use crate::extract::{Path, Query};
-use crate::problem::{ApiError, FieldProblem};
+use crate::problem::ApiError;
 
 /// Grants of a user that the list of users shows.
 const GRANTS: usize = 10;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest that a token is good for.
-const DAYS_MOST: u32 = 3_650;
 
 #[derive(Deserialize)]
 pub(super) struct NewUser {
@@ -161,42 +155,35 @@ pub(super) async fn user_link(
 
 pub(super) async fn user_role(
     State(app): State<App>,
-    trail: Trail,
     viewer: Viewer,
     Path(name): Path<String>,
     Form(new): Form<NewRole>,
 ) -> Result<Redirect, ApiError> {
     let (user, role) = (named(&app, &name).await?, role_of(&new.role)?);
-    if user.username == viewer.name() && role < Role::Admin {
-        let why = "you cannot take your own role away: let another administrator do it";
-        return Err(ApiError::Conflict(why.to_owned()));
-    }
-    trail.before(json!({"role": user.role.as_str()}));
-    app.store.user_role_set(&user, role).await?;
-    trail.after(json!({"role": role.as_str()}));
+    accounts::role_set(&app, viewer.caller(), &user, role).await?;
     Ok(Redirect::to("/users"))
 }
 
 pub(super) async fn user_grant(
     State(app): State<App>,
+    viewer: Viewer,
     Path(name): Path<String>,
     Form(form): Form<GrantForm>,
 ) -> Result<Redirect, ApiError> {
     let user = named(&app, &name).await?;
     let role = role_of(form.role.as_deref().unwrap_or_default())?;
-    if !(Role::Viewer..=Role::Op).contains(&role) {
-        return Err(invalid("role", "of single DAGs is one of viewer, user, op"));
-    }
-    app.store.grant_put(&user, &form.on()?, role).await?;
+    accounts::grant(&app, viewer.caller(), &user, &form.on()?, role).await?;
     Ok(Redirect::to("/users"))
 }
 
 pub(super) async fn user_revoke(
     State(app): State<App>,
+    viewer: Viewer,
     Path(name): Path<String>,
     Form(form): Form<GrantForm>,
 ) -> Result<Redirect, ApiError> {
-    app.store.grant_remove(&named(&app, &name).await?, &form.on()?).await?;
+    let user = named(&app, &name).await?;
+    accounts::revoke(&app, viewer.caller(), &user, &form.on()?).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -206,11 +193,7 @@ pub(super) async fn user_disable(
     Path(name): Path<String>,
 ) -> Result<Redirect, ApiError> {
     let user = named(&app, &name).await?;
-    if user.username == viewer.name() {
-        let why = "you cannot disable yourself: let another administrator do it";
-        return Err(ApiError::Conflict(why.to_owned()));
-    }
-    app.store.user_disable(&user).await?;
+    accounts::disable(&app, viewer.caller(), &user).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -255,15 +238,8 @@ pub(super) async fn token_add(
         "" => None,
         scope => Some(role_of(scope)?),
     };
-    let name = new.name.trim();
-    if name.is_empty() || name.chars().count() > 100 {
-        return Err(invalid("name", "is 1 to 100 characters"));
-    }
-    if !(1..=DAYS_MOST).contains(&new.days) {
-        return Err(invalid("days", "is at least 1, and at most 3650"));
-    }
-    let life = Some(DAY * new.days);
-    let secret = app.store.api_token_create(viewer.user(), name, scope, life).await?;
+    let new = NewToken { user: viewer.user(), name: &new.name, scope, days: new.days };
+    let (_, secret) = accounts::token_make(&app, viewer.caller(), new).await?;
     tokens_page(&app, &viewer, &NameQuery::default(), Some(secret.expose().to_owned())).await
 }
 
@@ -289,7 +265,7 @@ async fn with_link(
     headers: &HeaderMap,
     user: &User,
 ) -> Result<Html<String>, ApiError> {
-    let secret = app.store.sign_in_link_create(user, DAY).await?;
+    let secret = app.store.sign_in_link_create(user, LINK_LIFE).await?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme = if app.cookie.https { "https" } else { "http" };
     let address = format!("{scheme}://{host}{}", sign_in_path(secret.expose()));
@@ -297,29 +273,14 @@ async fn with_link(
         .await
 }
 
-async fn named(app: &App, name: &str) -> Result<User, ApiError> {
-    let found = app.store.user_named(name).await?;
-    found.ok_or_else(|| ApiError::NotFound(format!("users/{name}")))
-}
-
-fn role_of(text: &str) -> Result<Role, ApiError> {
-    Role::parse(text).ok_or_else(|| invalid("role", "is one of none, viewer, user, op, admin"))
-}
-
-fn invalid(field: &str, msg: &str) -> ApiError {
-    ApiError::Invalid(vec![FieldProblem::body(field, msg)])
-}
-
 impl GrantForm {
     fn on(&self) -> Result<GrantOn, ApiError> {
-        let name = self.name.trim();
-        if name.is_empty() || name.len() > 250 {
-            return Err(invalid("name", "is 1 to 250 bytes"));
-        }
-        match self.kind.as_str() {
-            "dag" => Ok(GrantOn::Dag(name.to_owned())),
-            "tag" => Ok(GrantOn::Tag(name.to_owned())),
-            _ => Err(invalid("kind", "is `dag` or `tag`")),
-        }
+        let name = Some(self.name.as_str());
+        let on = match self.kind.as_str() {
+            "dag" => accounts::grant_on(name, None),
+            "tag" => accounts::grant_on(None, name),
+            _ => return Err(invalid("kind", "is `dag` or `tag`")),
+        };
+        on.map_err(|msg| invalid("name", msg))
     }
 }

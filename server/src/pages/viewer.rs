@@ -31,6 +31,11 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
+    /// Who asks, for what pages and the API do alike.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Returns the name that runs are triggered by.
     pub(super) fn name(&self) -> &str {
         self.caller.name()

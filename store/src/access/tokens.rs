@@ -41,20 +41,34 @@ impl Store {
         scope: Option<Role>,
         life: Option<Duration>,
     ) -> Result<Secret, StoreError> {
+        Ok(self.api_token_make(user, name, scope, life).await?.1)
+    }
+
+    /// The same, with the token as it is listed.
+    pub async fn api_token_make(
+        &self,
+        user: &User,
+        name: &str,
+        scope: Option<Role>,
+        life: Option<Duration>,
+    ) -> Result<(TokenRow, Secret), StoreError> {
         let secret = Secret::draw("subak_api_");
-        sqlx::query(
+        let made = sqlx::query_as(
             "WITH gone AS (DELETE FROM api_token WHERE expires_at < now())
              INSERT INTO api_token (hash, user_id, name, scope, expires_at)
-             VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
+             VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
+             RETURNING token_id, $6::text AS username, name, scope, created_at, expires_at,
+                       last_used_at",
         )
         .bind(secret::hash(secret.expose()))
         .bind(user.user_id)
         .bind(name)
         .bind(scope.map(Role::as_str))
         .bind(life.map(|life| life.as_secs_f64()))
-        .execute(&self.pool)
+        .bind(&user.username)
+        .fetch_one(&self.pool)
         .await?;
-        Ok(secret)
+        Ok((made, secret))
     }
 
     /// Returns for whom a token acts, if it is good, with the most that it may do, and notes the use

@@ -205,6 +205,20 @@ impl Store {
         Ok(())
     }
 
+    /// Lets a disabled user sign in again, with the role, the grants and the password that they had;
+    /// `None` if nobody who is disabled has this name.
+    pub async fn user_enable(&self, username: &str) -> Result<Option<User>, StoreError> {
+        let row: Option<UserRow> = sqlx::query_as(concat!(
+            "UPDATE app_user u SET disabled_at = NULL
+             WHERE u.username = $1 AND u.disabled_at IS NOT NULL RETURNING ",
+            user_columns!()
+        ))
+        .bind(username)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(User::from))
+    }
+
     /// Gives a user a new password, and ends all of their browser sessions.
     pub async fn user_password_set(
         &self,

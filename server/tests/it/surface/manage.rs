@@ -105,6 +105,18 @@ async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<(
         let page = site.get(&admin, &format!("{path}?offset=50")).await?.text();
         assert!(page.contains("51–60 / 60") && !page.contains(first) && page.contains(last));
     }
+    // Workers by the API.
+    let op = site.program(Role::Op).await?;
+    let workers = site.get(&op, "/api/v2/workers").await?.json();
+    assert_eq!(workers["total_entries"], 1, "{workers}");
+    let one = &workers["workers"][0];
+    assert_eq!((&one["worker"], &one["draining"]), (&json!("worker"), &json!(false)), "{one}");
+    let drained =
+        site.json(&op, Method::POST, "/api/v2/workers/worker/drain", &json!(null)).await?;
+    assert_eq!(drained.status, StatusCode::NO_CONTENT, "{}", drained.text());
+    let told = super::audit::events(&site, "?event=drain_worker").await?;
+    let change = (&told[0].2["before"], &told[0].2["after"]);
+    assert_eq!(change, (&json!({"draining": false}), &json!({"draining": true})));
     site.world.close().await
 }
 
