@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
+use subak_server::{App, Requests, router};
 use subak_store::access::Role;
-use subak_testkit::peek;
+use subak_testkit::{peek, poke};
 
 use super::site::{Answer, Sender, Site, request};
 use super::steady;
@@ -95,6 +97,25 @@ async fn a_folder_that_cannot_be_read_has_no_beat_and_a_silent_database_is_unhea
     std::fs::remove_dir(&files)?;
     folder.look().await.unwrap_err();
     assert_eq!(health().await?["dag_processor"], second);
+
+    // The timers are stuck, and the database answers: health is progress, not a connection.
+    let world = &site.world;
+    let (store, engine) = (world.store.clone(), world.engine.clone());
+    let app = App::new(store, engine, Requests::default(), false, world.stop.child_token());
+    let blocked = poke::block_timers(&world.store).await?;
+    world.engine.timers_wake();
+    let stuck = async || anyhow::Ok(peek::waiting_for_locks(&world.store).await? > 0);
+    world.until("the timers to be stuck", stuck).await?;
+    let last = world.engine.last_beat();
+    let at = async |secs: i64| {
+        let told = router::health_at(&app, last.unwrap() + TimeDelta::seconds(secs)).await;
+        ["metadatabase", "scheduler", "triggerer"].map(|part| told[part]["status"].clone())
+    };
+    assert_eq!(at(29).await, ["healthy", "healthy", "healthy"]);
+    assert_eq!(at(30).await, ["healthy", "unhealthy", "unhealthy"]);
+    blocked.rollback().await?;
+    world.until("the timers to go round", async || Ok(world.engine.last_beat() > last)).await?;
+    assert_eq!(at(30).await, ["healthy", "healthy", "healthy"]);
 
     // Nobody is given a connection any more; that all come back is not waited for.
     drop(site.world.store.pool().close());
