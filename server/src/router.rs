@@ -135,6 +135,7 @@ fn routes() -> Routes {
 /// Returns the router of REST API and pages.
 pub fn router(app: App) -> Router {
     let Routes { router, table, known } = routes();
+    app.answered.know(table.keys());
     let gate = auth::Gate { app: app.clone(), table: Arc::new(table) };
     let https = app.cookie.https;
     let observed = (app.answered.clone(), app.traces.clone());

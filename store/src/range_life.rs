@@ -77,13 +77,13 @@ impl Store {
             "{LISTED} WHERE r.state = 'open' AND ($1::text[] IS NULL OR dag.dag_id = ANY ($1))
              ORDER BY r.id DESC LIMIT 1000"
         );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(open)).bind(within).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(open)).bind(within).fetch_all(self.pool()).await?)
     }
 
     /// The ranges of a DAG that are kept, whatever became of them, the newest first.
     pub async fn ranges_of(&self, dag_id: &str) -> Result<Vec<RangeRow>, StoreError> {
         let all = format!("{LISTED} WHERE dag.dag_id = $1 ORDER BY r.id DESC LIMIT 1000");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(all)).bind(dag_id).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(all)).bind(dag_id).fetch_all(self.pool()).await?)
     }
 
     /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
@@ -94,7 +94,7 @@ impl Store {
         sink: Option<&str>,
         by: &NewAudit,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let done = sqlx::query(
             "UPDATE topic_range
              SET sinks = CASE WHEN $2::text IS NULL THEN sinks ELSE array_remove(sinks, $2) END,
@@ -115,7 +115,7 @@ impl Store {
 
     /// Lets whatever version of the DAG finish an open range that one sink has; false if there is none.
     pub async fn range_release(&self, id: i64, by: &NewAudit) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let done =
             sqlx::query("UPDATE topic_range SET version = NULL WHERE id = $1 AND state = 'open'")
                 .bind(id)
@@ -133,10 +133,10 @@ impl Store {
              WHERE r.id = $1 AND r.replay_run IS NULL",
         )
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         let Some((dag, dag_id, task, task_id, state)) = found else { return Ok(None) };
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool().acquire().await?;
         let range = range_in_tx(&mut db, id).await?;
         Ok(range.map(|range| PastRange { dag, dag_id, task, task_id, state, range }))
     }
@@ -148,7 +148,7 @@ impl Store {
         sinks: &[String],
         run_id: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         sqlx::query("SELECT 1 FROM dag_task WHERE dag = $1 AND task = $2 FOR NO KEY UPDATE")
             .bind(past.dag)
             .bind(past.task)
@@ -204,7 +204,7 @@ impl Store {
                      LIMIT $1))",
             )
             .bind(SLICE)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?
             .rows_affected();
             dropped += some;

@@ -46,7 +46,7 @@ impl Store {
         )
         .bind(user)
         .bind(GRANTED_MOST)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut granted = BTreeMap::new();
         for (dag_id, role) in rows {
@@ -68,7 +68,7 @@ impl Store {
         .bind(role.as_str())
         .bind(dag_id)
         .bind(tag)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Store {
         .bind(user.user_id)
         .bind(dag_id)
         .bind(tag)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -93,6 +93,6 @@ impl Store {
         let all = "SELECT u.username, g.role, g.dag_id, g.tag FROM dag_grant g
                    JOIN app_user u USING (user_id)
                    ORDER BY u.username, g.dag_id, g.tag LIMIT 10000";
-        Ok(sqlx::query_as(all).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(all).fetch_all(self.pool()).await?)
     }
 }

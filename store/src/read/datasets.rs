@@ -44,7 +44,7 @@ impl Store {
         .bind(run.0)
         .bind(task)
         .bind(map_index.0)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -63,7 +63,7 @@ impl Store {
         )
         .bind(run.0)
         .bind(tasks)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let (mut all, mut room) = (Vec::with_capacity(rows.len()), xcom::MOST_BYTES as i64);
         for (task, index, value, object, size) in rows {
@@ -103,7 +103,7 @@ impl Store {
         .bind(run.0)
         .bind(task)
         .bind(map_index.0)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 }
