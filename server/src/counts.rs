@@ -94,8 +94,10 @@ impl Answered {
     /// What was asked for so far, by route.
     pub(crate) fn read(&self) -> Vec<RouteCount> {
         let Some(routes) = self.0.get() else { return Vec::new() };
-        let known =
-            routes.known.iter().map(|((method, route), it)| it.read(method.as_str(), *route));
+        let read = |(&(ref method, route), it): (&(Method, &'static str), &Answers)| {
+            it.read(method.as_str(), route)
+        };
+        let known = routes.known.iter().map(read);
         let all = known.chain([routes.none.read("", "")]);
         let mut all: Vec<RouteCount> = all.filter(|it| it.durations.count > 0).collect();
         all.sort_by(|a, b| (a.route, &a.method).cmp(&(b.route, &b.method)));
