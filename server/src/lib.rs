@@ -18,6 +18,7 @@ mod extract;
 mod folder;
 mod fresh;
 mod gateway;
+mod histogram;
 mod labels;
 mod listen;
 pub mod notices;

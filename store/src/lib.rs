@@ -35,7 +35,7 @@ mod variables;
 pub use access::PasswordProblem;
 pub use assets::NewAssetEvent;
 pub use audit::{Audit, AuditFilter, AuditOrder, AuditText, NewAudit};
-pub use connect::Store;
+pub use connect::{PoolUse, Store};
 pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
 pub use dag_removal::Kept;
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};

@@ -31,7 +31,7 @@ impl Store {
         sink: Option<&str>,
         by: &NewAudit,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let done = sqlx::query(
             "UPDATE topic_range
              SET sinks = CASE WHEN $2::text IS NULL THEN sinks ELSE array_remove(sinks, $2) END,
@@ -52,7 +52,7 @@ impl Store {
 
     /// Lets whatever version of the DAG finish an open range that one sink has; false if there is none.
     pub async fn range_release(&self, id: i64, by: &NewAudit) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let done =
             sqlx::query("UPDATE topic_range SET version = NULL WHERE id = $1 AND state = 'open'")
                 .bind(id)
@@ -70,10 +70,10 @@ impl Store {
              WHERE r.id = $1 AND r.replay_run IS NULL",
         )
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         let Some((dag, dag_id, task, task_id, state)) = found else { return Ok(None) };
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool().acquire().await?;
         let range = range_in_tx(&mut db, id).await?;
         Ok(range.map(|range| PastRange { dag, dag_id, task, task_id, state, range }))
     }
@@ -85,7 +85,7 @@ impl Store {
         sinks: &[String],
         run_id: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         sqlx::query("SELECT 1 FROM dag_task WHERE dag = $1 AND task = $2 FOR NO KEY UPDATE")
             .bind(past.dag)
             .bind(past.task)
@@ -141,7 +141,7 @@ impl Store {
                      LIMIT $1))",
             )
             .bind(SLICE)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?
             .rows_affected();
             dropped += some;

@@ -47,6 +47,7 @@ pub(crate) use connections::Body as Connection;
 pub(crate) use kept::Kept;
 pub(crate) use marks::checked;
 pub(crate) use mask::Mask;
+pub(crate) use monitor::health_at;
 pub(crate) use not_built::all as not_built;
 #[cfg(test)]
 pub(crate) use not_built::is_one as is_not_built;

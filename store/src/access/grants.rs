@@ -47,7 +47,7 @@ impl Store {
         )
         .bind(user)
         .bind(GRANTED_MOST)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut granted = BTreeMap::new();
         for (dag_id, role) in rows {
@@ -69,7 +69,7 @@ impl Store {
         .bind(role.as_str())
         .bind(dag_id)
         .bind(tag)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Store {
         .bind(user.user_id)
         .bind(dag_id)
         .bind(tag)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -102,7 +102,7 @@ impl Store {
         )
         .bind(users)
         .bind(each)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -123,6 +123,6 @@ impl Store {
             query.push("ORDER BY g.dag_id, g.tag");
         };
         let columns = "SELECT u.username, g.role, g.dag_id, g.tag";
-        page(&self.pool, columns, of, by, (limit, offset)).await
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 }

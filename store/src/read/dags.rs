@@ -203,7 +203,7 @@ impl Store {
         push_conditions(&mut query, filter);
         query.push(" ORDER BY place LIMIT ").push_bind(limit);
         query.push(" OFFSET ").push_bind(offset).push(") ").push(SHOWN);
-        Ok(query.build_query_as().fetch_all(&self.pool).await?)
+        Ok(query.build_query_as().fetch_all(self.pool()).await?)
     }
 
     /// Returns the last `each` runs of every DAG of `dags`, the oldest first.
@@ -231,7 +231,7 @@ impl Store {
         )
         .bind(dags)
         .bind(each)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut recent: BTreeMap<i32, Vec<RecentRun>> = BTreeMap::new();
         for row in rows {
@@ -253,7 +253,7 @@ impl Store {
             "SELECT DISTINCT tag FROM dag, unnest(tags) AS tag WHERE NOT is_stale
              ORDER BY tag LIMIT 200",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -281,7 +281,7 @@ impl Store {
             query.push("ORDER BY occurred_at DESC, file");
         };
         let columns = "SELECT file, message, occurred_at";
-        page(&self.pool, columns, of, by, (limit, offset)).await
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 }
 

@@ -48,7 +48,7 @@ impl Store {
         .bind(run.0)
         .bind(task)
         .bind(map_index.0)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -67,7 +67,7 @@ impl Store {
         )
         .bind(run.0)
         .bind(tasks)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let (mut all, mut room) = (Vec::with_capacity(rows.len()), xcom::MOST_BYTES as i64);
         for (task, index, value, object, size) in rows {
@@ -108,7 +108,7 @@ impl Store {
             query.push("ORDER BY key");
         };
         let columns = "SELECT key, coalesce(shown, value) AS value, object, size_bytes, created_at";
-        page(&self.pool, columns, of, by, (limit, offset)).await
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 
     /// Returns a page of the datasets of a task instance that are named so, by name.
@@ -127,7 +127,7 @@ impl Store {
         let by = |query: &mut QueryBuilder<Postgres>| {
             query.push("ORDER BY name");
         };
-        page(&self.pool, DATASETS, of, by, (limit, offset)).await
+        page(self.pool(), DATASETS, of, by, (limit, offset)).await
     }
 
     /// Returns the dataset of a task instance that has this name.
@@ -140,7 +140,7 @@ impl Store {
         query.push(" FROM dataset");
         push_of(&mut query, instance);
         query.push(" AND name = ").push_bind(name.to_owned());
-        Ok(query.build_query_as().fetch_optional(&self.pool).await?)
+        Ok(query.build_query_as().fetch_optional(self.pool()).await?)
     }
 }
 

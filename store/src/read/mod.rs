@@ -99,6 +99,6 @@ pub(crate) fn anywhere(text: &str) -> String {
 impl crate::Store {
     /// Whether the database answers.
     pub async fn answers(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+        sqlx::query("SELECT 1").execute(self.pool()).await.is_ok()
     }
 }

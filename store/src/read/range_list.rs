@@ -93,6 +93,6 @@ impl Store {
         let by = |query: &mut QueryBuilder<Postgres>| {
             query.push("ORDER BY r.id DESC");
         };
-        page(&self.pool, COLUMNS, of, by, (limit, offset)).await
+        page(self.pool(), COLUMNS, of, by, (limit, offset)).await
     }
 }

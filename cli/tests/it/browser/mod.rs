@@ -6,6 +6,7 @@ mod journey;
 mod large;
 mod letters;
 mod pictures;
+mod restart;
 
 use std::fs;
 use std::io::Write as _;
