@@ -108,13 +108,10 @@ pub(crate) async fn revoke(
 
 /// What a user has for a DAG or a tag.
 async fn granted(app: &App, user: &User, on: &GrantOn) -> Result<Option<Value>, ApiError> {
-    let all = app.store.grant_list().await?;
-    let found = all.iter().find(|it| {
-        it.username == user.username
-            && match on {
-                GrantOn::Dag(dag_id) => it.dag_id.as_ref() == Some(dag_id),
-                GrantOn::Tag(tag) => it.tag.as_ref() == Some(tag),
-            }
+    let all = app.store.grants_of(&[user.user_id], i64::MAX).await?;
+    let found = all.iter().find(|it| match on {
+        GrantOn::Dag(dag_id) => it.dag_id.as_ref() == Some(dag_id),
+        GrantOn::Tag(tag) => it.tag.as_ref() == Some(tag),
     });
     Ok(found.map(|it| shown(&it.role, on)))
 }

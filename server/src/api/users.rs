@@ -102,7 +102,8 @@ pub(super) async fn list(
     let part = Part::of(query.limit, query.offset)?;
     let wanted = text(query.username_pattern, query.username_prefix_pattern);
     let page = app.store.user_page(&wanted, part.limit, part.offset).await?;
-    let grants = app.store.grant_list().await?;
+    let ids: Vec<_> = page.items.iter().map(|user| user.user_id).collect();
+    let grants = app.store.grants_of(&ids, i64::MAX).await?;
     Ok(Json(List::<User>::of(page).map(|user| View::new(&user, &grants))))
 }
 
@@ -222,7 +223,9 @@ pub(super) async fn link(
 }
 
 async fn view(app: &App, name: &str) -> Result<View, ApiError> {
-    Ok(View::new(&named(app, name).await?, &app.store.grant_list().await?))
+    let user = named(app, name).await?;
+    let grants = app.store.grants_of(&[user.user_id], i64::MAX).await?;
+    Ok(View::new(&user, &grants))
 }
 
 impl View {

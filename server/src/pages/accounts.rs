@@ -44,7 +44,7 @@ pub(super) struct GrantForm {
 }
 
 #[derive(Deserialize)]
-pub(super) struct NewToken {
+pub(super) struct NewTokenForm {
     name: String,
     #[serde(default)]
     scope: String,
@@ -232,7 +232,7 @@ async fn tokens_page(
 pub(super) async fn token_add(
     State(app): State<App>,
     viewer: Viewer,
-    Form(new): Form<NewToken>,
+    Form(new): Form<NewTokenForm>,
 ) -> Result<Html<String>, ApiError> {
     let scope = match new.scope.as_str() {
         "" => None,
