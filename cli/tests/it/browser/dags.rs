@@ -105,6 +105,8 @@ tasks:
         for _ in $(seq 2000); do printf '\033[31mx\033[1;42my\033[0m'; done; echo
         printf '\033[2J\033[999999999C\033[999999999999mfar \033]8;;javascript:hacked=1\007away\033]8;;\007 \342\200\256turned\n'
         printf '<script>hacked = 1</script>\n<img src=x onerror="hacked = 1">\n\377\376 \033]0;title\007{{ '{{' }} 7*7 }}\n'
+  one: {operator: noop, task_group: group, depends_on: [print]}
+  two: {operator: noop, task_group: group, depends_on: [print, one]}
 "#;
 
 /// Rows that do not fit become dead letters.
