@@ -35,6 +35,8 @@ broken() {
     fi
 }
 
+step "check without default features"
+cargo check --package subak-cli --no-default-features --locked
 step "build"
 cargo build --workspace --all-targets --locked
 log=$(mktemp)

@@ -159,15 +159,18 @@ mod tests {
     use super::*;
 
     /// The commands that do something, with their names from the root.
-    fn leaves(command: &clap::Command, name: &str, into: &mut Vec<(String, String)>) {
+    fn leaves<'a>(
+        command: &'a clap::Command,
+        name: &str,
+        into: &mut Vec<(String, &'a clap::Command)>,
+    ) {
         if command.is_hide_set() {
             return;
         }
         let below: Vec<_> =
             command.get_subcommands().filter(|it| it.get_name() != "help").collect();
         if below.is_empty() {
-            let help = command.get_after_help().map(ToString::to_string);
-            into.push((name.to_owned(), help.unwrap_or_default()));
+            into.push((name.to_owned(), command));
         }
         for it in below {
             leaves(it, &format!("{name} {}", it.get_name()), into);
@@ -176,15 +179,54 @@ mod tests {
 
     #[test]
     fn the_help_of_every_command_has_an_example_of_it() {
+        let root = Cli::command();
         let mut all = Vec::new();
-        leaves(&Cli::command(), "subak", &mut all);
+        leaves(&root, "subak", &mut all);
         assert!(all.len() > 40, "{}", all.len());
-        let without = |(name, help): &(String, String)| {
+        let without = |(name, command): &(String, &clap::Command)| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
             (!examples.lines().any(|line| line.contains(&**name))).then(|| name.clone())
         };
         let without: Vec<String> = all.iter().filter_map(without).collect();
         assert!(without.is_empty(), "without an example: {}", without.join(", "));
+    }
+
+    /// What lists or shows something, by the last word of its name.
+    const SHOWS: [&str; 8] =
+        ["list", "show", "audit", "explain", "operators", "tokens", "versions", "xcom"];
+
+    /// Neither does: they change something, run until they end, or print a text as it is.
+    #[rustfmt::skip]
+    const OTHERS: [&str; 40] = [
+        "abandon", "add", "cancel", "certificate", "clear", "completions", "create", "delete", "diff",
+        "disable", "dismiss", "drain", "enable", "export", "get", "grant", "link", "login", "logout",
+        "logs", "mark", "migrate", "note", "password", "pause", "release", "remove", "replay", "revoke",
+        "role", "schema", "server", "set", "standalone", "test", "token", "trigger", "unpause", "validate",
+        "worker",
+    ];
+
+    #[test]
+    fn every_list_is_printed_as_json_too() {
+        let root = Cli::command();
+        let mut all = Vec::new();
+        leaves(&root, "subak", &mut all);
+        let mut seen = 0;
+        for (name, command) in all {
+            let last = name.rsplit(' ').next().unwrap();
+            if !SHOWS.contains(&last) {
+                assert!(OTHERS.contains(&last), "say whether `{name}` lists or shows something");
+                continue;
+            }
+            seen += 1;
+            let output = command.get_arguments().find(|it| it.get_long() == Some("output"));
+            let formats = output.map(clap::Arg::get_possible_values).unwrap_or_default();
+            assert!(
+                formats.iter().any(|it| it.get_name() == "json"),
+                "{name} has no --output json"
+            );
+        }
+        assert!(seen > 15, "{seen}");
     }
 
     #[test]

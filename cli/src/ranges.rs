@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use subak_server::range_view::{RangePart, RangeView};
 use subak_server::replay::{WantedRange, replay_range};
+use subak_store::read::{RANGE_STATES, RangeFilter};
 use subak_store::{NewAudit, Store};
 
 use crate::audit;
@@ -24,13 +25,19 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   subak ranges list
-  subak ranges list --dag user_registration")]
+  subak ranges list --dag user_registration --state abandoned")]
     List {
         #[command(flatten)]
         place: Place,
         /// Also those that are loaded, as far as they are kept.
         #[arg(long)]
         dag: Option<String>,
+        /// Only those in this state.
+        #[arg(long, value_parser = RANGE_STATES)]
+        state: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
+        limit: u32,
         #[command(flatten)]
         output: Output,
     },
@@ -73,11 +80,6 @@ Examples:
         /// Only this load's part, such as that of a load which the DAG has no more.
         load: Option<String>,
     },
-}
-
-#[derive(Deserialize)]
-struct Ranges {
-    ranges: Vec<RangeView>,
 }
 
 /// The run that loads a range once more.
@@ -145,29 +147,40 @@ fn offsets(parts: &[RangePart]) -> String {
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
-        Command::List { place, dag, output } => list(&place, dag.as_deref(), output).await,
+        Command::List { place, dag, state, limit, output } => {
+            list(&place, dag, state, limit, output).await
+        }
         Command::Replay { place, id, wait } => replay(&place, id, wait).await,
         Command::Release { place, id } => release(&place, id).await,
         Command::Abandon { place, id, load } => abandon(&place, id, load.as_deref()).await,
     }
 }
 
-async fn list(place: &Place, dag: Option<&str>, output: Output) -> Outcome {
-    let ranges = match place.open().await? {
+async fn list(
+    place: &Place,
+    dag: Option<String>,
+    state: Option<String>,
+    limit: u32,
+    output: Output,
+) -> Outcome {
+    let (ranges, total) = match place.open().await? {
         At::Database(store) => {
-            let rows = match dag {
-                Some(dag) => store.ranges_of(dag).await?,
-                None => store.ranges_open(None).await?,
-            };
-            rows.into_iter().map(RangeView::from).collect()
+            let open = || dag.is_none().then(|| "open".to_owned());
+            let state = state.or_else(open);
+            let filter = RangeFilter { dag_id: dag, state, ..RangeFilter::default() };
+            let page = store.range_list(&filter, i64::from(limit), 0).await?;
+            (page.items.into_iter().map(RangeView::from).collect::<Vec<_>>(), page.total)
         }
         At::Server(server) => {
-            let dag = dag.map(|dag_id| ("dag_id", dag_id.to_owned()));
-            let query: Vec<_> = dag.into_iter().collect();
-            server.get::<Ranges>(&["ranges"], &query).await?.ranges
+            let mut query: Vec<_> = dag.map(|dag_id| ("dag_id", dag_id)).into_iter().collect();
+            query.extend(state.map(|state| ("state", state)));
+            let most = usize::try_from(limit)?;
+            let list = server.list(&["ranges"], "ranges", &query, most).await?;
+            (list.items, list.total)
         }
     };
     output.list(&ranges)?;
+    output.more(ranges.len(), total)?;
     Ok(Ended::Success)
 }
 

@@ -1,22 +1,25 @@
 //! `subak users`: who may sign in.
 
+mod elsewhere;
+
 use std::io::{self, BufRead};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use subak_core::variable::{MASK, veil};
 use subak_store::access::{GrantOn, Role, User};
+use subak_store::read::TextFilter;
 use subak_store::{NewAudit, Store};
 
 use crate::audit;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Output, Row};
-use crate::place::Place;
+use crate::place::{At, Place};
 
 /// Manages users.
 #[derive(Debug, Subcommand)]
@@ -99,6 +102,13 @@ Examples:
         place: Place,
         username: String,
     },
+    /// Lets a disabled user sign in again, with the role, the grants and the password that they had.
+    #[command(after_help = "Example:\n  subak users enable ben")]
+    Enable {
+        #[command(flatten)]
+        place: Place,
+        username: String,
+    },
 }
 
 /// What a grant is for.
@@ -128,8 +138,8 @@ pub(crate) enum RoleName {
     Admin,
 }
 
-/// Users are the database's.
-const INSTEAD: &str = "see the server's page Users";
+/// Users that are read at once.
+const SLICE: i64 = 500;
 
 /// A sign-in link is good for so long.
 const LINK_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -137,97 +147,178 @@ const LINK_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::Add { place, username, role, password_stdin } => {
-            add(place.here(INSTEAD)?, &username, role, password_stdin).await
+            add(&place, &username, role.into(), password_stdin).await?;
         }
-        Command::List { place, output } => list(place.here(INSTEAD)?, output).await,
+        Command::List { place, output } => list(&place, output).await?,
         Command::Role { place, username, role } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
             let role = Role::from(role);
-            store.user_role_set(&user, role).await?;
-            let (before, after) =
-                (json!({"role": user.role.as_str()}), json!({"role": role.as_str()}));
-            audit::add(&store, of("patch_user", &user), before, after).await?;
+            match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    store.user_role_set(&user, role).await?;
+                    let before = json!({"role": user.role.as_str()});
+                    let after = json!({"role": role.as_str()});
+                    audit::add(&store, of("patch_user", &username), before, after).await?;
+                }
+                At::Server(server) => elsewhere::role(&server, &username, role.as_str()).await?,
+            }
             output::line(format!("user `{username}` is {} now", role.as_str()))?;
-            Ok(Ended::Success)
         }
         Command::Grant { place, username, role, on } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            let granted = Role::parse(&role).context("no such role")?;
-            let grant = on.on();
-            let before = store.grant_put(&user, &grant, granted).await?;
-            let before = before.map_or(Value::Null, |before| grant.recorded(before));
-            let after = grant.recorded(granted);
-            audit::add(&store, of("post_grant", &user), before, after).await?;
+            match place.open().await? {
+                At::Database(store) => grant(&store, &username, &role, &on.on()).await?,
+                At::Server(server) => elsewhere::grant(&server, &username, &role, &on).await?,
+            }
             output::line(format!("user `{username}` is {role} for {on}"))?;
-            Ok(Ended::Success)
         }
         Command::Revoke { place, username, on } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            let grant = on.on();
-            let Some(before) = store.grant_remove(&user, &grant).await? else {
-                bail!("nothing is granted to user `{username}` for {on}: see `subak users list`");
+            let revoked = match place.open().await? {
+                At::Database(store) => revoke(&store, &username, &on).await?,
+                At::Server(server) => elsewhere::revoke(&server, &username, &on).await?,
             };
-            let before = grant.recorded(before);
-            audit::add(&store, of("delete_grant", &user), before, Value::Null).await?;
+            if !revoked {
+                bail!("nothing is granted to user `{username}` for {on}: see `subak users list`");
+            }
             output::line(format!("user `{username}` has no grant for {on} any more"))?;
-            Ok(Ended::Success)
         }
         Command::Link { place, username } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            // The link is a secret, and the record's subject is whose it is.
-            store.audit_add(&of("post_sign_in_link", &user)).await?;
-            link(place.metadata(), &store, &user).await
+            let url = match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    // The link is a secret, and the record's subject is whose it is.
+                    store.audit_add(&of("post_sign_in_link", &username)).await?;
+                    link(place.metadata(), &store, &user).await?
+                }
+                At::Server(server) => elsewhere::link(&server, &username).await?,
+            };
+            print_link(&url)?;
         }
         Command::Password { place, username } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            store.user_password_set(&user, &secret_line("password")?).await?;
-            let (before, after) = (json!({"password": MASK}), json!({"password": veil(true)}));
-            audit::add(&store, of("patch_user", &user), before, after).await?;
+            let password = secret_line("password")?;
+            match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    store.user_password_set(&user, &password).await?;
+                    let before = json!({"password": MASK});
+                    let after = json!({"password": veil(true)});
+                    audit::add(&store, of("patch_user", &username), before, after).await?;
+                }
+                At::Server(server) => elsewhere::password(&server, &username, &password).await?,
+            }
             output::line(format!("user `{username}` has a new password"))?;
-            Ok(Ended::Success)
         }
         Command::Disable { place, username } => {
-            let (store, user) = named(place.here(INSTEAD)?, &username).await?;
-            store.user_disable(&user).await?;
-            let before = json!({"role": user.role.as_str(), "is_disabled": false});
-            let after = json!({"is_disabled": true});
-            audit::add(&store, of("delete_user", &user), before, after).await?;
+            match place.open().await? {
+                At::Database(store) => {
+                    let user = named(&store, &username).await?;
+                    store.user_disable(&user).await?;
+                    let (before, after) = (stands(&user, false), stands(&user, true));
+                    audit::add(&store, of("delete_user", &username), before, after).await?;
+                }
+                At::Server(server) => elsewhere::disable(&server, &username).await?,
+            }
             output::line(format!("user `{username}` cannot sign in any more"))?;
-            Ok(Ended::Success)
+        }
+        Command::Enable { place, username } => {
+            let is_enabled = match place.open().await? {
+                At::Database(store) => enable(&store, &username).await?,
+                At::Server(server) => elsewhere::enable(&server, &username).await?,
+            };
+            if !is_enabled {
+                bail!(
+                    "no user `{username}` is disabled: `subak users list` shows those who are not"
+                );
+            }
+            output::line(format!("user `{username}` may sign in again"))?;
         }
     }
-}
-
-async fn add(metadata: &Metadata, username: &str, role: RoleName, password_stdin: bool) -> Outcome {
-    let password = if password_stdin { Some(secret_line("password")?) } else { None };
-    let store = metadata.store().await?;
-    let user = store.user_create(username, password.as_ref(), role.into()).await?;
-    let after = json!({"username": user.username, "role": user.role.as_str()});
-    audit::add(&store, of("post_user", &user), Value::Null, after).await?;
-    output::line(format!("added user `{username}`, {}", user.role.as_str()))?;
-    match password {
-        None => link(metadata, &store, &user).await,
-        Some(_) => Ok(Ended::Success),
-    }
-}
-
-async fn link(metadata: &Metadata, store: &Store, user: &User) -> Outcome {
-    let link = store.sign_in_link_create(user, LINK_LIFE).await?;
-    let server = metadata.server_url().unwrap_or_else(|| "http(s)://<server>".to_owned());
-    output::line("sign in once, within a day, with:")?;
-    output::line(format!("  {}", crate::config::sign_in_url(&server, link.expose())))?;
     Ok(Ended::Success)
 }
 
-/// A user, with what is granted for single DAGs.
-#[derive(Serialize)]
+async fn add(
+    place: &Place,
+    username: &str,
+    role: Role,
+    password_stdin: bool,
+) -> anyhow::Result<()> {
+    let password = if password_stdin { Some(secret_line("password")?) } else { None };
+    let said = format!("added user `{username}`, {}", role.as_str());
+    let url = match place.open().await? {
+        At::Database(store) => {
+            let user = store.user_create(username, password.as_ref(), role).await?;
+            let after = json!({"username": username, "role": role.as_str()});
+            audit::add(&store, of("post_user", username), Value::Null, after).await?;
+            output::line(said)?;
+            match password {
+                None => Some(link(place.metadata(), &store, &user).await?),
+                Some(_) => None,
+            }
+        }
+        At::Server(server) => {
+            elsewhere::add(&server, username, role.as_str(), password.as_ref()).await?;
+            output::line(said)?;
+            match password {
+                None => Some(elsewhere::link(&server, username).await?),
+                Some(_) => None,
+            }
+        }
+    };
+    url.as_deref().map_or(Ok(()), print_link)
+}
+
+/// Gives a user of the database a role for a DAG or a tag.
+async fn grant(store: &Store, username: &str, role: &str, on: &GrantOn) -> anyhow::Result<()> {
+    let user = named(store, username).await?;
+    let role = Role::parse(role).context("no such role")?;
+    let before = store.grant_put(&user, on, role).await?;
+    let before = before.map_or(Value::Null, |before| on.recorded(before));
+    audit::add(store, of("post_grant", username), before, on.recorded(role)).await?;
+    Ok(())
+}
+
+/// Takes a grant away; false if there is none.
+async fn revoke(store: &Store, username: &str, on: &On) -> anyhow::Result<bool> {
+    let user = named(store, username).await?;
+    let on = on.on();
+    let Some(role) = store.grant_remove(&user, &on).await? else { return Ok(false) };
+    let of = of("delete_grant", username);
+    audit::add(store, of, on.recorded(role), Value::Null).await?;
+    Ok(true)
+}
+
+/// Lets a disabled user sign in again; false if nobody of this name is disabled.
+async fn enable(store: &Store, username: &str) -> anyhow::Result<bool> {
+    let Some(user) = store.user_enable(username).await? else { return Ok(false) };
+    let (before, after) = (stands(&user, true), stands(&user, false));
+    audit::add(store, of("enable_user", username), before, after).await?;
+    Ok(true)
+}
+
+/// How a user stands, for the audit log.
+fn stands(user: &User, is_disabled: bool) -> Value {
+    json!({"role": user.role.as_str(), "is_disabled": is_disabled})
+}
+
+async fn link(metadata: &Metadata, store: &Store, user: &User) -> anyhow::Result<String> {
+    let link = store.sign_in_link_create(user, LINK_LIFE).await?;
+    let server = metadata.server_url().unwrap_or_else(|| "http(s)://<server>".to_owned());
+    Ok(crate::config::sign_in_url(&server, link.expose()))
+}
+
+fn print_link(url: &str) -> anyhow::Result<()> {
+    output::line("sign in once, within a day, with:")?;
+    Ok(output::line(format!("  {url}"))?)
+}
+
+/// A user, with what is granted for single DAGs; spelt as the API spells it.
+#[derive(Serialize, Deserialize)]
 struct Shown {
     username: String,
-    role: &'static str,
+    role: String,
     grants: Vec<Granted>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Granted {
     role: String,
     dag_id: Option<String>,
@@ -243,13 +334,35 @@ impl Row for Shown {
             (_, tag) => format!("{} of tag {}", it.role, tag.as_deref().unwrap_or_default()),
         };
         let grants: Vec<String> = self.grants.iter().map(grant).collect();
-        vec![self.username.clone(), self.role.to_owned(), grants.join(", ")]
+        vec![self.username.clone(), self.role.clone(), grants.join(", ")]
     }
 }
 
-async fn list(metadata: &Metadata, output: Output) -> Outcome {
-    let store = metadata.store().await?;
-    let grants = store.grant_list().await?;
+async fn list(place: &Place, output: Output) -> anyhow::Result<()> {
+    let all = match place.open().await? {
+        At::Database(store) => here(&store).await?,
+        At::Server(server) => elsewhere::list(&server).await?,
+    };
+    output.list(&all)
+}
+
+async fn here(store: &Store) -> anyhow::Result<Vec<Shown>> {
+    let mut all = Vec::new();
+    loop {
+        let offset = i64::try_from(all.len())?;
+        let users = store.user_page(&TextFilter::default(), SLICE, offset).await?.items;
+        let is_last = i64::try_from(users.len())? < SLICE;
+        all.extend(shown(store, users).await?);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
+
+/// Users with all that is granted to them.
+async fn shown(store: &Store, users: Vec<User>) -> anyhow::Result<Vec<Shown>> {
+    let ids: Vec<_> = users.iter().map(|user| user.user_id).collect();
+    let grants = store.grants_of(&ids, i64::MAX).await?;
     let shown = |user: User| {
         let own = grants.iter().filter(|grant| grant.username == user.username);
         let grant = |it: &subak_store::access::Grant| Granted {
@@ -259,26 +372,25 @@ async fn list(metadata: &Metadata, output: Output) -> Outcome {
         };
         Shown {
             grants: own.map(grant).collect(),
-            role: user.role.as_str(),
+            role: user.role.as_str().to_owned(),
             username: user.username,
         }
     };
-    output.list(&store.user_list().await?.into_iter().map(shown).collect::<Vec<_>>())?;
-    Ok(Ended::Success)
+    Ok(users.into_iter().map(shown).collect())
 }
 
-/// The database, and the user of this name in it.
-pub(crate) async fn named(metadata: &Metadata, username: &str) -> anyhow::Result<(Store, User)> {
-    let store = metadata.store().await?;
-    let user = store.user_named(username).await?.with_context(|| {
-        format!("user `{username}` does not exist: `subak users list` shows those that do")
-    })?;
-    Ok((store, user))
+/// The database's user of this name.
+pub(crate) async fn named(store: &Store, username: &str) -> anyhow::Result<User> {
+    store.user_named(username).await?.ok_or_else(|| absent(username))
+}
+
+fn absent(username: &str) -> anyhow::Error {
+    anyhow::anyhow!("user `{username}` does not exist: `subak users list` shows those that do")
 }
 
 /// A record about a user.
-fn of(event: &'static str, user: &User) -> NewAudit {
-    audit::about(event, format!("user {}", user.username))
+fn of(event: &'static str, username: &str) -> NewAudit {
+    audit::about(event, format!("user {username}"))
 }
 
 impl On {

@@ -6,16 +6,19 @@ use std::time::Duration;
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
-use serde::Serialize;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use subak_proto::JoinToken;
+use subak_store::Store;
 
 use crate::audit;
 use crate::certificate;
 use crate::config::Metadata;
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Output, Row};
-use crate::place::Place;
+use crate::place::{At, Place};
+use crate::remote::is_missing;
 use crate::runs::with_engine;
 
 /// Shows workers, and lets new ones join.
@@ -93,15 +96,15 @@ Workers that have joined stay until they end; stop them to be rid of them.")]
     },
 }
 
-/// The API has no workers, as Airflow's has none.
-const INSTEAD: &str = "see the server's page Workers";
+/// Whoever makes join tokens decides whose machines run tasks.
+const INSTEAD: &str = "join tokens are made where the servers are";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
-        Command::List { place, output } => list(place.here(INSTEAD)?, output).await?,
-        Command::Drain { place, name } => drain(place.here(INSTEAD)?, &name).await?,
+        Command::List { place, output } => list(&place, output).await?,
+        Command::Drain { place, name } => drain(&place, &name).await?,
         Command::Certificate { folder } => {
             let file = certificate::make(&folder)?;
             output::line(file.display())?;
@@ -136,19 +139,35 @@ pub(crate) async fn run(command: Command) -> Outcome {
     Ok(Ended::Success)
 }
 
-async fn drain(metadata: &Metadata, name: &str) -> anyhow::Result<()> {
-    let store = metadata.store().await?;
+async fn drain(place: &Place, name: &str) -> anyhow::Result<()> {
+    let is_joined = match place.open().await? {
+        At::Database(store) => drain_here(&store, name).await?,
+        At::Server(server) => {
+            match server.act(Method::POST, &["workers", name, "drain"], &[]).await {
+                Err(error) if is_missing(&error) => false,
+                done => done.map(|_| true)?,
+            }
+        }
+    };
+    if !is_joined {
+        bail!("no worker named `{name}` is joined: `subak workers list` shows them");
+    }
+    output::line(format!("{name} takes no more tasks, and ends when its running ones have"))?;
+    Ok(())
+}
+
+/// The same, by the database; false if no worker of this name is joined.
+async fn drain_here(store: &Store, name: &str) -> anyhow::Result<bool> {
     let mut before = store.workers().await?;
     before.retain(|it| it.worker == name);
-    let drained = with_engine(&store, async |engine| engine.worker_drain(name).await).await?;
+    let drained = with_engine(store, async |engine| engine.worker_drain(name).await).await?;
     if drained == 0 {
-        bail!("no worker named `{name}` is joined: `subak workers list` shows them");
+        return Ok(false);
     }
     let of = audit::about("drain_worker", format!("worker {name}"));
     let before = json!({"draining": before.iter().all(|it| it.draining)});
-    audit::add(&store, of, before, json!({"draining": true})).await?;
-    output::line(format!("{name} takes no more tasks, and ends when its running ones have"))?;
-    Ok(())
+    audit::add(store, of, before, json!({"draining": true})).await?;
+    Ok(true)
 }
 
 /// A join token, without its secret.
@@ -184,8 +203,8 @@ async fn tokens(metadata: &Metadata, output: Output) -> anyhow::Result<()> {
     output.list(&all.into_iter().map(token).collect::<Vec<_>>())
 }
 
-/// A worker that is joined.
-#[derive(Serialize)]
+/// A worker that is joined; spelt as the API spells it.
+#[derive(Serialize, Deserialize)]
 struct Worker {
     worker: String,
     version: String,
@@ -211,8 +230,7 @@ impl Row for Worker {
     }
 }
 
-async fn list(metadata: &Metadata, output: Output) -> anyhow::Result<()> {
-    let all = metadata.store().await?.workers().await?;
+async fn list(place: &Place, output: Output) -> anyhow::Result<()> {
     let worker = |it: subak_store::WorkerRow| Worker {
         worker: it.worker,
         version: it.version,
@@ -221,7 +239,13 @@ async fn list(metadata: &Metadata, output: Output) -> anyhow::Result<()> {
         started_at: it.started_at,
         draining: it.draining,
     };
-    output.list(&all.into_iter().map(worker).collect::<Vec<_>>())
+    let all = match place.open().await? {
+        At::Database(store) => store.workers().await?.into_iter().map(worker).collect(),
+        At::Server(server) => {
+            server.list::<Worker>(&["workers"], "workers", &[], usize::MAX).await?.items
+        }
+    };
+    output.list(&all)
 }
 
 /// `default=16, heavy=1`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use subak_store::Store;
 use subak_trace::Traces;
+use subak_web::graph::Sight;
 use tokio_util::sync::CancellationToken;
 
 use crate::actions::Actions;
@@ -19,8 +20,9 @@ use crate::probes::Probes;
 use crate::topics::Topics;
 use crate::versions::Versions;
 
-/// Live parts of runs' pages: by the run's key, where it is shown, the rows shown, buttons or none, and language.
-type RunParts = Fresh<(i64, View, Chosen, bool, &'static str), Option<Part>>;
+/// Live parts of runs' pages: by the run's key, where it is shown, the rows and what of the graph is shown,
+/// buttons or none, and language.
+type RunParts = Fresh<(i64, View, Chosen, Sight, bool, &'static str), Option<Part>>;
 
 /// Grids: by DAG, the first task shown, and language.
 type Grids = Fresh<(String, usize, &'static str), Option<Part>>;

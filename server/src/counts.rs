@@ -1,13 +1,17 @@
 //! What is counted for whoever watches: requests in memory, and what the database tells, kept for some
 //! seconds.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::http::Method;
 use subak_store::{Pool, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+use crate::histogram::{Bounds, Durations, Histogram};
 
 /// How long the database's counts are told again.
 const FRESH: Duration = Duration::from_secs(10);
@@ -15,26 +19,36 @@ const FRESH: Duration = Duration::from_secs(10);
 /// Classes of status codes.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// Bounds of the histogram of durations, milliseconds.
-const BOUNDS_MS: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+/// Bounds of the histograms of durations, milliseconds.
+const BOUNDS_MS: Bounds = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
-/// Requests that were answered, and how soon.
+/// Requests that were answered, and how soon: by the routes that there are, so that no request can
+/// make up another one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answered(Arc<Answers>);
+pub(crate) struct Answered(Arc<OnceLock<Routes>>);
 
-#[derive(Debug, Default)]
-struct Answers {
-    classes: [AtomicU64; CLASSES.len()],
-    /// Those that took no longer than each bound, and longer than the one before.
-    within: [AtomicU64; BOUNDS_MS.len()],
-    micros: AtomicU64,
+#[derive(Debug)]
+struct Routes {
+    known: HashMap<(Method, &'static str), Answers>,
+    /// Of requests that no route is for.
+    none: Answers,
 }
 
-/// How soon requests were answered: `(bound, how many within it)`, seconds in all, how many in all.
-pub(crate) struct Durations {
-    pub(crate) within: Vec<(f64, u64)>,
-    pub(crate) seconds: f64,
-    pub(crate) count: u64,
+#[derive(Debug)]
+struct Answers {
+    classes: [AtomicU64; CLASSES.len()],
+    durations: Histogram,
+}
+
+/// Requests of one route.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RouteCount {
+    /// Empty, as `method`: no route is for them.
+    pub(crate) route: &'static str,
+    pub(crate) method: String,
+    /// By class of status.
+    pub(crate) classes: Vec<(&'static str, u64)>,
+    pub(crate) durations: Durations,
 }
 
 /// What the database tells.
@@ -55,32 +69,53 @@ type Last = Option<(Instant, Arc<Counted>)>;
 pub(crate) struct Counts(Arc<Mutex<Last>>);
 
 impl Answered {
-    pub(crate) fn add(&self, status: u16, took: Duration) {
-        let Some(class) = self.0.classes.get(usize::from(status / 100).wrapping_sub(1)) else {
+    /// Counts requests of these routes from now on; those that were named first stay.
+    pub(crate) fn know<'r>(&self, routes: impl Iterator<Item = &'r (Method, &'static str)>) {
+        self.0.get_or_init(|| Routes {
+            known: routes.map(|route| (route.clone(), Answers::default())).collect(),
+            none: Answers::default(),
+        });
+    }
+
+    /// Counts a request, by its method and its route as the router has it.
+    pub(crate) fn add(&self, method: &Method, route: Option<&str>, status: u16, took: Duration) {
+        let Some(routes) = self.0.get() else { return };
+        let known: &HashMap<(Method, &str), Answers> = &routes.known;
+        // axum answers HEAD by the route of GET.
+        let method = if *method == Method::HEAD { Method::GET } else { method.clone() };
+        let answers = route.and_then(|route| known.get(&(method, route))).unwrap_or(&routes.none);
+        let Some(class) = answers.classes.get(usize::from(status / 100).wrapping_sub(1)) else {
             return;
         };
         class.fetch_add(1, Ordering::Relaxed);
-        if let Some(at) = BOUNDS_MS.iter().position(|bound| took <= Duration::from_millis(*bound)) {
-            self.0.within[at].fetch_add(1, Ordering::Relaxed);
-        }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.0.micros.fetch_add(micros, Ordering::Relaxed);
+        answers.durations.add(took);
     }
 
-    pub(crate) fn durations(&self) -> Durations {
-        let mut sum = 0;
-        let within = BOUNDS_MS.iter().zip(&self.0.within).map(|(bound, count)| {
-            sum += count.load(Ordering::Relaxed);
-            (Duration::from_millis(*bound).as_secs_f64(), sum)
-        });
-        let within = within.collect();
-        let micros = Duration::from_micros(self.0.micros.load(Ordering::Relaxed));
-        let count = self.counts().map(|(_, count)| count).sum();
-        Durations { within, seconds: micros.as_secs_f64(), count }
+    /// What was asked for so far, by route.
+    pub(crate) fn read(&self) -> Vec<RouteCount> {
+        let Some(routes) = self.0.get() else { return Vec::new() };
+        let read = |(&(ref method, route), it): (&(Method, &'static str), &Answers)| {
+            it.read(method.as_str(), route)
+        };
+        let known = routes.known.iter().map(read);
+        let all = known.chain([routes.none.read("", "")]);
+        let mut all: Vec<RouteCount> = all.filter(|it| it.durations.count > 0).collect();
+        all.sort_by(|a, b| (a.route, &a.method).cmp(&(b.route, &b.method)));
+        all
     }
+}
 
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        CLASSES.into_iter().zip(self.0.classes.iter().map(|class| class.load(Ordering::Relaxed)))
+impl Default for Answers {
+    fn default() -> Self {
+        Self { classes: Default::default(), durations: Histogram::new(&BOUNDS_MS) }
+    }
+}
+
+impl Answers {
+    fn read(&self, method: &str, route: &'static str) -> RouteCount {
+        let counts = self.classes.iter().map(|count| count.load(Ordering::Relaxed));
+        let classes = CLASSES.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect();
+        RouteCount { route, method: method.to_owned(), classes, durations: self.durations.read() }
     }
 }
 
@@ -105,15 +140,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_counted_by_class() {
+    fn answers_are_counted_by_route_and_class() {
         let answered = Answered::default();
-        let took = [3, 30, 30, 20_000, 1, 1].map(Duration::from_millis);
-        let all = [200, 204, 404, 503, 999, 0].into_iter().zip(took);
-        all.for_each(|(status, took)| answered.add(status, took));
-        let counts: Vec<u64> = answered.counts().map(|(_, count)| count).collect();
-        assert_eq!(counts, [0, 2, 0, 1, 1]);
-        let Durations { within, seconds, count } = answered.durations();
-        assert_eq!((within[0], within[3], within[10]), ((0.005, 1), (0.05, 3), (10.0, 3)));
-        assert_eq!((count, (seconds * 1000.0).round()), (4, 20_063.0));
+        let dags = (Method::GET, "/dags/{dag_id}");
+        answered.know([dags.clone(), (Method::POST, "/dags/{dag_id}")].iter());
+        // Whoever makes another router of the same server counts on.
+        answered.know([].iter());
+        let add = |method, route, status| {
+            answered.add(&method, route, status, Duration::from_millis(30));
+        };
+        add(Method::GET, Some(dags.1), 200);
+        add(Method::HEAD, Some(dags.1), 204);
+        add(Method::GET, Some(dags.1), 503);
+        add(Method::DELETE, Some(dags.1), 405);
+        add(Method::GET, None, 404);
+        add(Method::GET, Some(dags.1), 999);
+        add(Method::GET, Some(dags.1), 0);
+        let read = answered.read();
+        let counts: Vec<_> = read.iter().map(|it| (it.route, &*it.method, &*it.classes)).collect();
+        let expected: [(&str, &str, &[(&str, u64)]); 2] =
+            [("", "", &[("4xx", 2)]), (dags.1, "GET", &[("2xx", 2), ("5xx", 1)])];
+        assert_eq!(counts, expected);
+        assert_eq!((read[1].durations.within[3], read[1].durations.count), ((0.05, 3), 3));
     }
 }

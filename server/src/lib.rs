@@ -1,6 +1,7 @@
 //! The server: scheduler, worker gateway, REST API and pages. Stateless: any number of servers run
 //! side by side on one metadata database.
 
+mod accounts;
 mod actions;
 mod api;
 mod app;
@@ -17,6 +18,7 @@ mod extract;
 mod folder;
 mod fresh;
 mod gateway;
+mod histogram;
 mod labels;
 mod listen;
 pub mod notices;
@@ -33,6 +35,7 @@ pub mod selection;
 mod server;
 mod topics;
 mod traced;
+mod try_log;
 mod versions;
 
 pub use app::App;

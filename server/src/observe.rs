@@ -4,7 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -36,6 +36,8 @@ pub(crate) async fn observe(
     let id = Uuid::now_v7().to_string();
     let traced = traces.is_on().then(|| Traced::new(&request));
     request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     // The path alone: a query may hold a sign-in link's secret.
     let span = info_span!("request", request.id = id, method = %request.method(),
         path = request.uri().path());
@@ -46,7 +48,8 @@ pub(crate) async fn observe(
             error!("a handler panicked");
             ApiError::Internal.into_response()
         });
-        answered.add(response.status().as_u16(), began.elapsed());
+        let route = route.as_ref().map(MatchedPath::as_str);
+        answered.add(&method, route, response.status().as_u16(), began.elapsed());
         if let Some(traced) = traced {
             traces.emit(traced.span(response.status()));
         }

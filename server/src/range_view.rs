@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_core::range::Partition;
-use subak_store::RangeRow;
+use subak_store::read::RangeRow;
 
 /// A range.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

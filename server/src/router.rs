@@ -10,6 +10,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
+use chrono::{DateTime, Utc};
 use subak_store::access::Role;
 use tower_http::compression::CompressionLayer;
 
@@ -139,6 +140,7 @@ fn routes() -> Routes {
 /// Returns the router of REST API and pages.
 pub fn router(app: App) -> Router {
     let Routes { router, table, known, .. } = routes();
+    app.answered.know(table.keys());
     let gate = auth::Gate { app: app.clone(), table: Arc::new(table), standings: Arc::default() };
     let https = app.cookie.https;
     let observed = (app.answered.clone(), app.traces.clone());
@@ -174,6 +176,11 @@ pub(crate) fn handlers() -> Vec<(Method, &'static str, &'static str)> {
 #[must_use]
 pub fn not_built() -> Vec<(Method, &'static str, &'static str)> {
     api::not_built().cloned().collect()
+}
+
+/// Returns what a server says of its health at `now`. For tests: the route asks the clock.
+pub async fn health_at(app: &App, now: DateTime<Utc>) -> serde_json::Value {
+    api::health_at(app, now).await
 }
 
 /// Returns the description of the API: OpenAPI 3.1.

@@ -6,17 +6,22 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use subak_core::decide::{Plan, PlanError};
 use subak_store::read::{RunRecord, VersionRecord};
 use subak_store::{Store, StoreError};
-use subak_web::graph::{Layout, layout};
+use subak_web::graph::{Layout, Sight, layout};
 
 /// How many versions are kept; the one used longest ago goes first.
 const KEPT: usize = 64;
 /// And so many bytes of their files.
 const KEPT_BYTES: usize = 2 << 20;
+/// Layouts of a version that are kept beside the one that is seen at first.
+const LAYOUTS_KEPT: usize = 4;
 
-/// A version with the layout of its graph.
+/// A version with the layouts of its graph.
 pub(crate) struct Version {
     pub(crate) record: VersionRecord,
-    layout: OnceLock<Layout>,
+    /// The one that is seen at first.
+    layout: OnceLock<Arc<Layout>>,
+    /// Those with something chosen, the last one first.
+    chosen: Mutex<VecDeque<(Sight, Arc<Layout>)>>,
     plan: OnceLock<Arc<Plan>>,
 }
 
@@ -30,9 +35,20 @@ impl Version {
         Ok(self.plan.get_or_init(|| plan).clone())
     }
 
-    /// Returns the graph's layout, computed when it is first asked for.
-    pub(crate) fn layout(&self) -> &Layout {
-        self.layout.get_or_init(|| layout(&self.record.model))
+    /// Returns the layout of what is chosen of the graph, computed when it is first asked for.
+    pub(crate) fn layout(&self, sight: &Sight) -> Arc<Layout> {
+        let new = || Arc::new(layout(&self.record.model, sight));
+        if *sight == Sight::default() {
+            return Arc::clone(self.layout.get_or_init(new));
+        }
+        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = chosen.iter().position(|(known, _)| known == sight);
+        let known = at.and_then(|at| chosen.remove(at));
+        let found = known.unwrap_or_else(|| (sight.clone(), new()));
+        let layout = Arc::clone(&found.1);
+        chosen.push_front(found);
+        chosen.truncate(LAYOUTS_KEPT);
+        layout
     }
 }
 
@@ -69,7 +85,8 @@ impl Versions {
                 what: format!("version {version} of DAG {dag}"),
                 source: serde::de::Error::custom("there is no such row"),
             })?;
-        let made = Arc::new(Version { record, layout: OnceLock::new(), plan: OnceLock::new() });
+        let (layout, chosen, plan) = (OnceLock::new(), Mutex::default(), OnceLock::new());
+        let made = Arc::new(Version { record, layout, chosen, plan });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front(made.clone());
         let bytes = |kept: &VecDeque<Arc<Version>>| -> usize {

@@ -120,7 +120,7 @@ impl Store {
         )
         .bind(asset)
         .bind(extra)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?)
     }
 
@@ -135,7 +135,7 @@ impl Store {
             )
             .bind(keep_days)
             .bind(SLICE)
-            .execute(&self.engine)
+            .execute(self.engine())
             .await?;
             dropped += done.rows_affected();
             if done.rows_affected() == 0 {

@@ -129,7 +129,7 @@ impl AuditText {
 impl Store {
     /// Appends a record.
     pub async fn audit_add(&self, audit: &NewAudit) -> Result<(), StoreError> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool().acquire().await?;
         add_in_tx(&mut db, audit).await
     }
 
@@ -143,21 +143,21 @@ impl Store {
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM audit");
         filter.push_to(&mut count);
         count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS found");
-        let total: i64 = count.build_query_scalar().fetch_one(&self.pool).await?;
+        let total: i64 = count.build_query_scalar().fetch_one(self.pool()).await?;
         let mut list = QueryBuilder::new("SELECT * FROM audit");
         filter.push_to(&mut list);
         let newest = Orders::descending();
         let orders = if filter.orders.is_empty() { &newest } else { &filter.orders };
         orders.push(&mut list, AuditOrder::column, &["audit_id"]);
         list.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let items = list.build_query_as().fetch_all(&self.pool).await?;
+        let items = list.build_query_as().fetch_all(self.pool()).await?;
         Ok(Page { items, total })
     }
 
     /// Returns a record; `None` if there is none of this number.
     pub async fn audit_get(&self, id: i64) -> Result<Option<Audit>, StoreError> {
         let found = sqlx::query_as("SELECT * FROM audit WHERE audit_id = $1");
-        Ok(found.bind(id).fetch_optional(&self.pool).await?)
+        Ok(found.bind(id).fetch_optional(self.pool()).await?)
     }
 
     /// Drops records that have been kept long enough, and returns how many.
@@ -171,7 +171,7 @@ impl Store {
             )
             .bind(KEPT_DAYS)
             .bind(SLICE)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
             dropped += done.rows_affected();
             if done.rows_affected() == 0 {

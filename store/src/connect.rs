@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -19,6 +20,45 @@ pub struct Store {
     pub(crate) options: PgConnectOptions,
     /// `None`: everything stays in the database.
     pub(crate) storage: Option<Arc<Storage>>,
+    pub(crate) waits: Arc<Waits>,
+}
+
+/// How often all connections of a pool were in use when one was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Waits {
+    pages: AtomicU64,
+    engine: AtomicU64,
+}
+
+/// How much of a pool of connections is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Whose it is.
+    pub name: &'static str,
+    pub used: u32,
+    /// Open, and in nobody's use.
+    pub idle: u32,
+    /// As many as there may be.
+    pub most: u32,
+    /// How often all of them were in use when one was asked for, since this process began.
+    pub waits: u64,
+}
+
+impl PoolUse {
+    fn of(name: &'static str, pool: &PgPool, waits: &AtomicU64) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        let most = pool.options().get_max_connections();
+        let used = pool.size().saturating_sub(idle);
+        Self { name, used, idle, most, waits: waits.load(Ordering::Relaxed) }
+    }
+}
+
+/// The pool, of which a connection is about to be asked for.
+fn asked<'p>(pool: &'p PgPool, waits: &AtomicU64) -> &'p PgPool {
+    if pool.num_idle() == 0 && pool.size() >= pool.options().get_max_connections() {
+        waits.fetch_add(1, Ordering::Relaxed);
+    }
+    pool
 }
 
 /// How long the engine waits for a connection; whoever gets none tries again.
@@ -63,7 +103,7 @@ impl Store {
         let engine = pool_options(6)
             .acquire_timeout(ENGINE_PATIENCE)
             .connect_lazy_with(engine_options(&options));
-        Ok(Self { pool, engine, options, storage: None })
+        Ok(Self { pool, engine, options, storage: None, waits: Arc::default() })
     }
 
     /// Brings the schema up to date. Safe to run on several servers at once.
@@ -89,15 +129,29 @@ impl Store {
     /// Begins a transaction that may read a whole table, from its first page to its last: without
     /// this a statement that has no index for its question would walk one from end to end.
     pub(crate) async fn begin_whole(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let mut tx = self.engine.begin().await?;
+        let mut tx = self.engine().begin().await?;
         sqlx::raw_sql("SET LOCAL enable_seqscan = on").execute(&mut *tx).await?;
         Ok(tx)
     }
 
-    /// The pool for pages, API and commands.
+    /// The pool for pages, API and commands, for one who asks for a connection now.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        asked(&self.pool, &self.waits.pages)
+    }
+
+    /// The same for the engine.
+    pub(crate) fn engine(&self) -> &PgPool {
+        asked(&self.engine, &self.waits.engine)
+    }
+
+    /// How much of the connections is in use.
+    #[must_use]
+    pub fn pool_uses(&self) -> [PoolUse; 2] {
+        [
+            PoolUse::of("pages", &self.pool, &self.waits.pages),
+            PoolUse::of("engine", &self.engine, &self.waits.engine),
+        ]
     }
 
     /// Closes every connection.

@@ -87,7 +87,7 @@ impl Store {
         description: Option<&str>,
         value: &Value,
     ) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let (version,): (i32,) = sqlx::query_as(
             "INSERT INTO connection AS c (conn_id, conn_type, description, key_id, value)
              VALUES ($1, $2, $3, $4, '')
@@ -122,7 +122,7 @@ impl Store {
             "SELECT conn_id, version, key_id, value FROM connection WHERE conn_id = ANY ($1)",
         )
         .bind(conn_ids)
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await
         .map_err(StoreError::from)?;
         rows.into_iter()
@@ -145,7 +145,7 @@ impl Store {
         Ok(sqlx::query_as(
             "SELECT conn_id, conn_type, description FROM connection ORDER BY conn_id LIMIT 1000",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -153,7 +153,7 @@ impl Store {
     pub async fn connection_remove(&self, conn_id: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM connection WHERE conn_id = $1")
             .bind(conn_id)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
         Ok(done.rows_affected() == 1)
     }

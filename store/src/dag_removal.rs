@@ -47,7 +47,7 @@ impl Store {
     /// Deletes a DAG whose file is gone, with its runs, versions and dead letters; or says what keeps it.
     pub async fn dag_delete(&self, dag_id: &str) -> Result<Option<Kept>, StoreError> {
         let found: Option<(i32, bool, bool, bool)> =
-            sqlx::query_as(STATE).bind(dag_id).fetch_optional(&self.pool).await?;
+            sqlx::query_as(STATE).bind(dag_id).fetch_optional(self.pool()).await?;
         let dag = match found {
             None => return Ok(Some(Kept::Unknown)),
             Some((_, false, _, _)) => return Ok(Some(Kept::HasFile)),

@@ -98,7 +98,7 @@ impl Store {
     /// Saves a DAG: a new version if it differs from the newest one. Two servers that save the same
     /// file at once make one version.
     pub async fn version_save(&self, new: &NewVersion<'_>) -> Result<SavedVersion, StoreError> {
-        let mut tx = self.engine.begin().await?;
+        let mut tx = self.engine().begin().await?;
         let canonical = serde_json::to_value(new.dag)
             .map_err(|source| StoreError::Corrupt { what: "a DAG".to_owned(), source })?;
         let limit = i32::try_from(new.dag.max_active_runs).unwrap_or(i32::MAX);
@@ -181,7 +181,7 @@ impl Store {
             sqlx::query_as("SELECT canonical FROM dag_version WHERE dag = $1 AND version = $2")
                 .bind(dag)
                 .bind(version)
-                .fetch_optional(&self.engine)
+                .fetch_optional(self.engine())
                 .await?;
         let Some((canonical,)) = found else { return Ok(None) };
         let model = serde_json::from_value(canonical).map_err(|source| StoreError::Corrupt {
@@ -191,7 +191,7 @@ impl Store {
         let numbers: Vec<(String, i32)> =
             sqlx::query_as("SELECT task_id, task FROM dag_task WHERE dag = $1")
                 .bind(dag)
-                .fetch_all(&self.engine)
+                .fetch_all(self.engine())
                 .await?;
         let numbers = numbers.into_iter().map(|(id, no)| (TaskId(id), TaskNo(no))).collect();
         Ok(Some(DagVersion { dag, version, model, numbers }))
@@ -200,7 +200,7 @@ impl Store {
     /// The DAG of this id.
     pub async fn dag_head(&self, dag_id: &DagId) -> Result<Option<DagHead>, StoreError> {
         let sql = sqlx::AssertSqlSafe(format!("{HEAD} WHERE dag_id = $1"));
-        Ok(sqlx::query_as(sql).bind(&dag_id.0).fetch_optional(&self.engine).await?)
+        Ok(sqlx::query_as(sql).bind(&dag_id.0).fetch_optional(self.engine()).await?)
     }
 
     /// Ids of the DAGs that were last read from these files.
@@ -208,7 +208,7 @@ impl Store {
         let rows: Vec<(String,)> =
             sqlx::query_as("SELECT dag_id FROM dag WHERE file = ANY ($1) AND NOT is_stale")
                 .bind(files)
-                .fetch_all(&self.engine)
+                .fetch_all(self.engine())
                 .await?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -220,7 +220,7 @@ impl Store {
              WHERE NOT is_stale AND NOT dag_id = ANY ($1) RETURNING dag_id",
         )
         .bind(present)
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -232,7 +232,7 @@ impl Store {
         )
         .bind(&dag_id.0)
         .bind(paused)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(row.map(|(dag,)| dag))
     }
@@ -243,7 +243,7 @@ impl Store {
         errors: &[(String, String)],
     ) -> Result<(), StoreError> {
         let (files, messages): (Vec<_>, Vec<_>) = errors.iter().cloned().unzip();
-        let mut tx = self.engine.begin().await?;
+        let mut tx = self.engine().begin().await?;
         sqlx::query("DELETE FROM import_error WHERE NOT file = ANY ($1)")
             .bind(&files)
             .execute(&mut *tx)
@@ -272,7 +272,7 @@ impl Store {
              WHERE b.runs_queued > 0 AND b.runs_active < b.max_active_runs AND NOT dag.is_paused
                AND (b.completed_at IS NOT NULL OR NOT b.is_paused)",
         )
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await?;
         Ok(rows.into_iter().map(|(dag,)| dag).collect())
     }

@@ -42,7 +42,7 @@ impl Store {
             query.push(UNSETTLED);
             push_letter_conditions(&mut query, filter);
             query.push(" ORDER BY l.id LIMIT ").push_bind(SLICE).push(")");
-            let some = query.build().execute(&self.pool).await?.rows_affected();
+            let some = query.build().execute(self.pool()).await?.rows_affected();
             dismissed += some;
             if some == 0 {
                 return Ok(dismissed);
@@ -56,7 +56,7 @@ impl Store {
         let (mut last, mut dropped) = (0, 0);
         loop {
             let (seen, gone): (Option<i64>, i64) =
-                sqlx::query_as(DROP).bind(last).bind(SLICE).fetch_one(&self.pool).await?;
+                sqlx::query_as(DROP).bind(last).bind(SLICE).fetch_one(self.pool()).await?;
             dropped += gone.unsigned_abs();
             match seen {
                 Some(seen) => last = seen,

@@ -161,7 +161,7 @@ impl Store {
             .bind(column(chunks, |c| c.lines))
             .bind(column(chunks, |c| c.lz4.clone()))
             .bind(column(chunks, |c| c.fence.session))
-            .execute(&self.engine)
+            .execute(self.engine())
             .await?;
         Ok(())
     }
@@ -173,7 +173,7 @@ impl Store {
             .bind(of.fence.instance.task.0)
             .bind(of.fence.instance.map_index.0)
             .bind(of.fence.token)
-            .fetch_one(&self.engine)
+            .fetch_one(self.engine())
             .await?;
         Ok(bytes.unsigned_abs())
     }
@@ -204,7 +204,7 @@ impl Store {
         }
         // A reader sees the lines in one place or in the other. Another server may have moved what
         // had gathered at the same time: the longer part has all of the shorter one's lines.
-        let mut tx = self.engine.begin().await?;
+        let mut tx = self.engine().begin().await?;
         sqlx::query(LOG_SPILL)
             .bind(fence.instance.run.0)
             .bind(fence.instance.task.0)
@@ -237,7 +237,7 @@ impl Store {
             .bind(of.instance.map_index.0)
             .bind(of.token)
             .bind(of.session)
-            .fetch_one(&self.engine)
+            .fetch_one(self.engine())
             .await?)
     }
 
@@ -249,7 +249,7 @@ impl Store {
             .bind(of.fence.instance.map_index.0)
             .bind(of.fence.token)
             .bind(i64::try_from(KEPT_BYTES).unwrap_or(i64::MAX))
-            .fetch_all(&self.engine)
+            .fetch_all(self.engine())
             .await?)
     }
 }

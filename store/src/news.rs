@@ -114,7 +114,7 @@ impl Store {
         )
         .bind(channels)
         .bind(payloads)
-        .execute(&self.engine)
+        .execute(self.engine())
         .await?;
         Ok(())
     }

@@ -113,17 +113,17 @@ impl EngineTx<'_> {
 impl Store {
     /// Milliseconds until the next notification is due; `None`: none waits.
     pub async fn notification_next(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar(NOTIFICATION_NEXT).fetch_optional(&self.engine).await?)
+        Ok(sqlx::query_scalar(NOTIFICATION_NEXT).fetch_optional(self.engine()).await?)
     }
 
     /// Takes notifications that are due.
     pub async fn notifications_take(&self, most: i64) -> Result<Vec<Notification>, StoreError> {
-        Ok(sqlx::query_as(NOTIFICATIONS_TAKE).bind(most).fetch_all(&self.engine).await?)
+        Ok(sqlx::query_as(NOTIFICATIONS_TAKE).bind(most).fetch_all(self.engine()).await?)
     }
 
     /// It was sent.
     pub async fn notification_sent(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query(NOTIFICATION_SENT).bind(id).execute(&self.engine).await?;
+        sqlx::query(NOTIFICATION_SENT).bind(id).execute(self.engine()).await?;
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl Store {
             .bind(id)
             .bind(error)
             .bind(for_good)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?;
         Ok(given_up.unwrap_or(false))
     }

@@ -28,7 +28,7 @@ impl Store {
                               WHERE l.pool = p.name AND l.waits_pool), 0)::bigint AS wanted
              FROM pool p WHERE p.dag IS NULL ORDER BY p.name",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -49,7 +49,7 @@ impl Store {
                                  AND (l.own_pool IS NULL OR own.slots > own.used))
              ORDER BY p.name",
         )
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await?)
     }
 }

@@ -1,10 +1,8 @@
-//! What becomes of ranges beside being read and loaded: they are listed, given up, released, loaded
-//! once more, and dropped in the end.
-
-use std::collections::BTreeMap;
+//! What becomes of ranges beside being read and loaded: they are given up, released, loaded once more,
+//! and dropped in the end.
 
 use serde_json::{Value, json};
-use sqlx::{FromRow, PgConnection};
+use sqlx::PgConnection;
 use subak_core::letter::{REPLAY_CLUSTER, REPLAYED_RANGES};
 use subak_core::range::{Partition, Range};
 
@@ -13,40 +11,6 @@ use crate::{NewAudit, Store, StoreError, audit, replays};
 
 /// Ranges that one statement drops.
 const SLICE: i64 = 5_000;
-
-/// A range as it is listed.
-#[derive(Debug, Clone, FromRow)]
-pub struct RangeRow {
-    pub id: i64,
-    pub dag_id: String,
-    pub task_id: String,
-    pub sequence: i64,
-    pub topic: String,
-    pub state: String,
-    pub run_id: Option<String>,
-    pub sinks: Vec<String>,
-    pub committed: Vec<String>,
-    /// Every partition that the topic had.
-    #[sqlx(json)]
-    pub partitions: Vec<Partition>,
-    /// Records that were read, once all of them were; of these those that did not fit, and those that
-    /// were left out because they have no value.
-    pub records: Option<i64>,
-    pub rejected: Option<i64>,
-    pub filtered: Option<i64>,
-    /// Rows that sinks have because of it, of those that told.
-    #[sqlx(json)]
-    pub loaded: BTreeMap<String, i64>,
-    /// Of the DAG, once a sink has it.
-    pub version: Option<i32>,
-}
-
-impl RangeRow {
-    /// The parts by which it moves a ledger: those with records, or with a gap.
-    pub fn parts(&self) -> impl Iterator<Item = &Partition> {
-        self.partitions.iter().filter(|part| part.moves())
-    }
-}
 
 /// A range that may be loaded once more.
 #[derive(Debug, Clone)]
@@ -59,33 +23,7 @@ pub struct PastRange {
     pub range: Range,
 }
 
-const LISTED: &str = "
-    SELECT r.id, dag.dag_id, t.task_id, r.sequence, r.topic, r.state, run.run_id, r.sinks,
-           r.committed, r.partitions, r.records, r.rejected, r.filtered, r.loaded, r.version
-    FROM topic_range AS r
-    JOIN dag ON dag.dag = r.dag
-    JOIN dag_task AS t ON t.dag = r.dag AND t.task = r.task
-    LEFT JOIN run ON run.run_key = r.run_key";
-
 impl Store {
-    /// Ranges that are not in all of their sinks, the newest first; of these DAGs, or (`None`) of any.
-    pub async fn ranges_open(
-        &self,
-        within: Option<&[String]>,
-    ) -> Result<Vec<RangeRow>, StoreError> {
-        let open = format!(
-            "{LISTED} WHERE r.state = 'open' AND ($1::text[] IS NULL OR dag.dag_id = ANY ($1))
-             ORDER BY r.id DESC LIMIT 1000"
-        );
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(open)).bind(within).fetch_all(&self.pool).await?)
-    }
-
-    /// The ranges of a DAG that are kept, whatever became of them, the newest first.
-    pub async fn ranges_of(&self, dag_id: &str) -> Result<Vec<RangeRow>, StoreError> {
-        let all = format!("{LISTED} WHERE dag.dag_id = $1 ORDER BY r.id DESC LIMIT 1000");
-        Ok(sqlx::query_as(sqlx::AssertSqlSafe(all)).bind(dag_id).fetch_all(&self.pool).await?)
-    }
-
     /// Gives up a sink's part of an open range, or all of it; false if there is no such range or it has
     /// no such sink.
     pub async fn range_abandon(
@@ -94,7 +32,7 @@ impl Store {
         sink: Option<&str>,
         by: &NewAudit,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let before = stands(&mut tx, id).await?;
         let done = sqlx::query(
             "UPDATE topic_range
@@ -117,7 +55,7 @@ impl Store {
 
     /// Lets whatever version of the DAG finish an open range that one sink has; false if there is none.
     pub async fn range_release(&self, id: i64, by: &NewAudit) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let before = stands(&mut tx, id).await?;
         let done =
             sqlx::query("UPDATE topic_range SET version = NULL WHERE id = $1 AND state = 'open'")
@@ -137,10 +75,10 @@ impl Store {
              WHERE r.id = $1 AND r.replay_run IS NULL",
         )
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         let Some((dag, dag_id, task, task_id, state)) = found else { return Ok(None) };
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.pool().acquire().await?;
         let range = range_in_tx(&mut db, id).await?;
         Ok(range.map(|range| PastRange { dag, dag_id, task, task_id, state, range }))
     }
@@ -152,7 +90,7 @@ impl Store {
         sinks: &[String],
         run_id: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         sqlx::query("SELECT 1 FROM dag_task WHERE dag = $1 AND task = $2 FOR NO KEY UPDATE")
             .bind(past.dag)
             .bind(past.task)
@@ -208,7 +146,7 @@ impl Store {
                      LIMIT $1))",
             )
             .bind(SLICE)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?
             .rows_affected();
             dropped += some;

@@ -152,7 +152,7 @@ impl Store {
         fence: &Fence,
         operation: Operation,
     ) -> Result<Option<Answer>, StoreError> {
-        let mut tx = self.engine.begin().await?;
+        let mut tx = self.engine().begin().await?;
         let holder: Option<Holder> = sqlx::query_as(HOLDER)
             .bind(fence.instance.run.0)
             .bind(fence.instance.task.0)

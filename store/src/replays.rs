@@ -238,7 +238,7 @@ impl Store {
         query.push(FROM).push(" AND l.state = 'open'");
         push_letter_conditions(&mut query, filter);
         query.push(" ORDER BY d.dag_id, t.task_id LIMIT 100");
-        Ok(query.build_query_as().fetch_all(&self.pool).await?)
+        Ok(query.build_query_as().fetch_all(self.pool()).await?)
     }
 
     /// Records a replay of dead letters of one task, of those asked for, for a run with this id that is
@@ -250,7 +250,7 @@ impl Store {
         sinks: &[String],
         run_id: &str,
     ) -> Result<Option<NewReplay>, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         sqlx::query("SELECT 1 FROM dag_task WHERE dag = $1 AND task = $2 FOR NO KEY UPDATE")
             .bind(group.dag)
             .bind(group.task)
@@ -286,7 +286,7 @@ impl Store {
         query.push(" AND octet_length(l.raw) >= ").push_bind(record_bytes_most()).push(") AS cut");
         query.push(FROM.replace("WHERE", "LEFT JOIN topic_range b ON b.id = l.replay WHERE"));
         push_letter_conditions(&mut query, filter);
-        Ok(query.build_query_as().fetch_one(&self.pool).await?)
+        Ok(query.build_query_as().fetch_one(self.pool()).await?)
     }
 }
 

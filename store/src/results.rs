@@ -318,14 +318,14 @@ impl Store {
             .bind(column(letters, |l| l.shown.clone()))
             .bind(column(letters, |l| l.metadata.clone()))
             .bind(column(letters, |l| l.replay_of))
-            .execute(&self.engine)
+            .execute(self.engine())
             .await?;
         Ok(done.rows_affected() > 0 || letters.is_empty())
     }
 
     /// XComs of these tasks of a run.
     pub async fn xcoms_of(&self, run: RunKey, tasks: &[i32]) -> Result<Vec<XComRow>, StoreError> {
-        Ok(sqlx::query_as(XCOMS_OF).bind(run.0).bind(tasks).fetch_all(&self.engine).await?)
+        Ok(sqlx::query_as(XCOMS_OF).bind(run.0).bind(tasks).fetch_all(self.engine()).await?)
     }
 
     /// What the instances of a mapped task hand on under a key, ordered by map index; `None` if that is
@@ -342,7 +342,7 @@ impl Store {
             .bind(task.0)
             .bind(key)
             .bind(most)
-            .fetch_all(&self.engine)
+            .fetch_all(self.engine())
             .await?;
         if rows.iter().map(|row| row.bytes).sum::<i64>() > most {
             return Ok(None);
@@ -367,7 +367,7 @@ impl Store {
             .bind(at.task.0)
             .bind(at.map_index.0)
             .bind(key)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?)
     }
 
@@ -379,7 +379,7 @@ impl Store {
         key: &str,
     ) -> Result<Option<XComRow>, StoreError> {
         let found = sqlx::query_as(XCOM_BEFORE).bind(run.0).bind(task.0).bind(key);
-        Ok(found.fetch_optional(&self.engine).await?)
+        Ok(found.fetch_optional(self.engine()).await?)
     }
 
     /// The reference of the dataset that one instance made.
@@ -388,7 +388,7 @@ impl Store {
             .bind(at.run.0)
             .bind(at.task.0)
             .bind(at.map_index.0)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?)
     }
 
@@ -398,7 +398,7 @@ impl Store {
         run: RunKey,
         tasks: &[i32],
     ) -> Result<Vec<(i32, i32, Value)>, StoreError> {
-        Ok(sqlx::query_as(DATASETS_OF).bind(run.0).bind(tasks).fetch_all(&self.engine).await?)
+        Ok(sqlx::query_as(DATASETS_OF).bind(run.0).bind(tasks).fetch_all(self.engine()).await?)
     }
 
     /// A value of a task's state store, for a try that still holds its task.
@@ -414,7 +414,7 @@ impl Store {
             .bind(fence.session)
             .bind(fence.token)
             .bind(key)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?;
         Ok(row.map(|(value,)| value))
     }
@@ -434,7 +434,7 @@ impl Store {
             .bind(fence.token)
             .bind(key)
             .bind(value)
-            .fetch_one(&self.engine)
+            .fetch_one(self.engine())
             .await?;
         Ok(held == 1)
     }

@@ -59,7 +59,7 @@ impl Store {
     /// The facts of runs.
     pub async fn run_facts(&self, runs: &[RunKey]) -> Result<Vec<RunFacts>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
-        Ok(sqlx::query_as(RUN_FACTS).bind(keys).fetch_all(&self.engine).await?)
+        Ok(sqlx::query_as(RUN_FACTS).bind(keys).fetch_all(self.engine()).await?)
     }
 
     /// The last run before a run that succeeded.
@@ -70,7 +70,7 @@ impl Store {
         Ok(sqlx::query_as(RUN_SUCCESSFUL_BEFORE)
             .bind(run.0)
             .bind(RunState::Success.as_str())
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?)
     }
 
@@ -86,7 +86,7 @@ impl Store {
         )
         .bind(&dag_id.0)
         .bind(run_id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(row.map(|(key,)| RunKey(key)))
     }
@@ -94,7 +94,7 @@ impl Store {
     /// This installation's id.
     pub async fn installation(&self) -> Result<Uuid, StoreError> {
         let (id,): (Uuid,) =
-            sqlx::query_as("SELECT id FROM installation").fetch_one(&self.pool).await?;
+            sqlx::query_as("SELECT id FROM installation").fetch_one(self.pool()).await?;
         Ok(id)
     }
 }

@@ -46,7 +46,7 @@ impl Store {
         .bind(next.map(|tick| tick.run_after))
         .bind(next.map(|tick| tick.data_interval_start))
         .bind(next.map(|tick| tick.data_interval_end))
-        .execute(&self.engine)
+        .execute(self.engine())
         .await?;
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Store {
         )
         .bind(most)
         .bind(now)
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await?)
     }
 
@@ -79,7 +79,7 @@ impl Store {
                AND dag.schedule_due_at IS NULL AND dag.next_run_at IS NOT NULL
                AND l.runs_active + l.runs_queued < dag.max_active_runs",
         )
-        .execute(&self.engine)
+        .execute(self.engine())
         .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -94,7 +94,7 @@ impl Store {
         )
         .bind(dag)
         .bind(most)
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await?;
         Ok(keys.into_iter().map(RunKey).collect())
     }

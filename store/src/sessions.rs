@@ -12,6 +12,9 @@ use crate::results::column;
 use crate::statement::statements;
 use crate::{Store, StoreError};
 
+/// Workers that are read at once.
+const WORKERS_SLICE: i64 = 1_000;
+
 /// A worker session that begins.
 #[derive(Debug, Clone)]
 pub struct NewSession {
@@ -179,7 +182,8 @@ statements! {
 
     Whole WORKERS = "
         SELECT session, worker, version, server, queues, draining, started_at, lease_until
-        FROM worker_session WHERE dead_at IS NULL ORDER BY worker, session LIMIT 1000";
+        FROM worker_session WHERE dead_at IS NULL AND (worker, session) > ($1, $2)
+        ORDER BY worker, session LIMIT $3";
 
     Points LEASES_RENEW = "
         UPDATE worker_session AS s
@@ -216,7 +220,7 @@ impl Store {
             .bind(&new.server)
             .bind(&new.queues)
             .bind(i64::try_from(new.lease.as_micros()).unwrap_or(i64::MAX))
-            .execute(&self.engine)
+            .execute(self.engine())
             .await?;
         Ok(())
     }
@@ -233,13 +237,13 @@ impl Store {
             .bind(session)
             .bind(server)
             .bind(state_folder)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?)
     }
 
     /// Notes that a session's worker takes no more tries.
     pub async fn session_drain(&self, session: i64) -> Result<(), StoreError> {
-        sqlx::query(SESSION_DRAIN).bind(session).execute(&self.engine).await?;
+        sqlx::query(SESSION_DRAIN).bind(session).execute(self.engine()).await?;
         Ok(())
     }
 
@@ -268,7 +272,7 @@ impl Store {
         sqlx::query(SESSION_TAKEN_OVER)
             .bind(session)
             .bind(state_folder)
-            .execute(&self.engine)
+            .execute(self.engine())
             .await?;
         Ok(())
     }
@@ -281,13 +285,13 @@ impl Store {
 
     /// Marks a session dead: its tries are up for the reaper. Death is this commit.
     pub async fn session_end(&self, session: i64, cause: &str) -> Result<(), StoreError> {
-        sqlx::query(SESSION_END).bind(session).bind(cause).execute(&self.engine).await?;
+        sqlx::query(SESSION_END).bind(session).bind(cause).execute(self.engine()).await?;
         Ok(())
     }
 
     /// Marks sessions dead whose lease is over, a thousand at a time.
     pub async fn sessions_expire(&self) -> Result<Vec<(i64, String)>, StoreError> {
-        Ok(sqlx::query_as(SESSIONS_EXPIRE).fetch_all(&self.engine).await?)
+        Ok(sqlx::query_as(SESSIONS_EXPIRE).fetch_all(self.engine()).await?)
     }
 
     /// Tries still held by dead sessions, at most `most`.
@@ -301,7 +305,7 @@ impl Store {
         all: bool,
     ) -> Result<Vec<SessionTry>, StoreError> {
         let dead: Vec<(i64,)> =
-            sqlx::query_as(SESSIONS_DEAD).bind(all).fetch_all(&self.engine).await?;
+            sqlx::query_as(SESSIONS_DEAD).bind(all).fetch_all(self.engine()).await?;
         if dead.is_empty() {
             return Ok(Vec::new());
         }
@@ -320,7 +324,7 @@ impl Store {
     pub async fn tries_to_stop(&self, runs: &[RunKey]) -> Result<Vec<TryToStop>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
         let rows: Vec<ToStopRow> =
-            sqlx::query_as(TRIES_TO_STOP).bind(keys).fetch_all(&self.engine).await?;
+            sqlx::query_as(TRIES_TO_STOP).bind(keys).fetch_all(self.engine()).await?;
         let stop = |row: ToStopRow| TryToStop {
             fence: Fence {
                 instance: InstanceKey {
@@ -345,7 +349,7 @@ impl Store {
             .bind(column(held, |fence| fence.instance.task.0))
             .bind(column(held, |fence| fence.instance.map_index.0))
             .bind(column(held, |fence| fence.token))
-            .fetch_all(&self.engine)
+            .fetch_all(self.engine())
             .await?;
         let stop = rows.into_iter().map(|(n, cause)| TryToStop {
             fence: held[place(n)],
@@ -362,9 +366,24 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Workers with a live session, a thousand at most.
+    /// Workers with a live session, by name.
     pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
-        Ok(sqlx::query_as(WORKERS).fetch_all(&self.pool).await?)
+        let mut all: Vec<WorkerRow> = Vec::new();
+        loop {
+            let last = all.last().map(|it| (it.worker.clone(), it.session));
+            let (worker, session) = last.unwrap_or_default();
+            let some: Vec<WorkerRow> = sqlx::query_as(WORKERS)
+                .bind(worker)
+                .bind(session)
+                .bind(WORKERS_SLICE)
+                .fetch_all(self.pool())
+                .await?;
+            let is_last = some.len() < usize::try_from(WORKERS_SLICE).unwrap_or(usize::MAX);
+            all.extend(some);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// Opens a session whose commits do not wait for the disk: for leases alone, where a lost

@@ -199,7 +199,7 @@ impl crate::Store {
         .bind(days.iter().map(|day| RunKey::first_of(*day).0).collect::<Vec<_>>())
         .bind(keep_days)
         .bind(days.iter().map(|day| RunKey::first_of(next(*day)).0).collect::<Vec<_>>())
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let gone: Vec<NaiveDate> =
             rows.into_iter().filter(|(_, is_gone)| *is_gone).map(|(day, _)| day).collect();

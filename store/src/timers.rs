@@ -74,13 +74,13 @@ statements! {
 impl Store {
     /// When the next timer of any kind is due.
     pub async fn timer_next(&self) -> Result<NextDue, StoreError> {
-        Ok(sqlx::query_as(TIMER_NEXT).fetch_one(&self.engine).await?)
+        Ok(sqlx::query_as(TIMER_NEXT).fetch_one(self.engine()).await?)
     }
 
     /// Task instances whose timer is due, the longest overdue first.
     pub async fn timers_due(&self, most: i64) -> Result<Vec<InstanceKey>, StoreError> {
         let rows: Vec<(i64, i32, i32)> =
-            sqlx::query_as(TIMERS_DUE).bind(most).fetch_all(&self.engine).await?;
+            sqlx::query_as(TIMERS_DUE).bind(most).fetch_all(self.engine()).await?;
         Ok(rows
             .into_iter()
             .map(|(run, task, map)| InstanceKey {
@@ -94,14 +94,14 @@ impl Store {
     /// Runs whose `dagrun_timeout` has passed.
     pub async fn deadlines_due(&self, most: i64) -> Result<Vec<RunKey>, StoreError> {
         let rows: Vec<(i64,)> =
-            sqlx::query_as(DEADLINES_DUE).bind(most).fetch_all(&self.engine).await?;
+            sqlx::query_as(DEADLINES_DUE).bind(most).fetch_all(self.engine()).await?;
         Ok(rows.into_iter().map(|(key,)| RunKey(key)).collect())
     }
 
     /// Queued runs whose time has come.
     pub async fn runs_due(&self, most: i64) -> Result<Vec<RunKey>, StoreError> {
         let rows: Vec<(i64,)> =
-            sqlx::query_as(WAITS_OVER).bind(most).fetch_all(&self.engine).await?;
+            sqlx::query_as(WAITS_OVER).bind(most).fetch_all(self.engine()).await?;
         Ok(rows.into_iter().map(|(key,)| RunKey(key)).collect())
     }
 }
@@ -109,7 +109,7 @@ impl Store {
 impl Store {
     /// Puts a row of the outbox off that failed: longer each time, five minutes at most.
     pub async fn outbox_postpone(&self, id: i64) -> Result<(), StoreError> {
-        sqlx::query(OUTBOX_POSTPONE).bind(id).execute(&self.engine).await?;
+        sqlx::query(OUTBOX_POSTPONE).bind(id).execute(self.engine()).await?;
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ const STRAIN: &str = "
 impl Store {
     /// What holds up vacuum, and what came of it.
     pub async fn strain(&self) -> Result<Strain, StoreError> {
-        Ok(sqlx::query_as(STRAIN).fetch_one(&self.pool).await?)
+        Ok(sqlx::query_as(STRAIN).fetch_one(self.pool()).await?)
     }
 
     /// Makes the indexes of hot tables anew if the last time is `every_days` ago, on one server at a

@@ -65,7 +65,7 @@ impl Store {
         description: Option<&str>,
         replace: bool,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         let version: Option<i32> = sqlx::query_scalar(
             "INSERT INTO variable AS v (key, description, key_id, value)
              VALUES ($1, nullif($2::text, ''), $3, '')
@@ -102,7 +102,7 @@ impl Store {
              WHERE key = ANY ($1)",
         )
         .bind(names)
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await
         .map_err(StoreError::from)?;
         rows.into_iter().map(|row| row.open(key)).collect()
@@ -125,7 +125,7 @@ impl Store {
         let by = |query: &mut QueryBuilder<Postgres>| {
             orders.push(query, VariableOrder::column, &["key"]);
         };
-        let rows: Page<Row> = page(&self.pool, columns, of, by, (limit, offset)).await?;
+        let rows: Page<Row> = page(self.pool(), columns, of, by, (limit, offset)).await?;
         let items = rows.items.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
         Ok(Page { items, total: rows.total })
     }
@@ -134,7 +134,7 @@ impl Store {
     pub async fn variable_remove(&self, name: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM variable WHERE key = $1")
             .bind(name)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
         Ok(done.rows_affected() == 1)
     }

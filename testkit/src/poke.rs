@@ -1,7 +1,7 @@
 //! Changes the metadata database as time would, so that no test waits for it.
 
 use chrono::NaiveDate;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use subak_core::ids::RunKey;
 use subak_store::Store;
 
@@ -19,6 +19,13 @@ pub async fn block_xcoms(url: &str) -> anyhow::Result<PgConnection> {
     let lock = "BEGIN; LOCK TABLE xcom IN ACCESS EXCLUSIVE MODE";
     sqlx::raw_sql(lock).execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// Lets no server look at its timers, though the database answers, until the transaction ends.
+pub async fn block_timers(store: &Store) -> anyhow::Result<Transaction<'static, Postgres>> {
+    let mut tx = store.pool().begin().await?;
+    sqlx::raw_sql("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await?;
+    Ok(tx)
 }
 
 /// Keeps what a table holds now, as a forgotten transaction does, until the connection ends.

@@ -1,4 +1,4 @@
-// What pages do by themselves: the theme, questions before what cannot be undone, clocks of what
+// What pages do by themselves: the theme, the language, questions before what cannot be undone, clocks of what
 // runs, the size of graphs, picking all rows, and the log: following its end, finding lines, wrapping
 // them. Everything else is the server's.
 (() => {
@@ -9,6 +9,13 @@
     if (!event.target.closest("#theme")) return;
     root.dataset.theme = dark() ? "light" : "dark";
     localStorage.setItem("theme", root.dataset.theme);
+  });
+
+  document.addEventListener("click", (event) => {
+    const language = event.target.closest("#language")?.lang;
+    if (!language) return;
+    document.cookie = `subak-language=${language}; Path=/; Max-Age=31536000; SameSite=Lax`;
+    location.reload();
   });
 
   document.addEventListener("submit", (event) => {
@@ -35,7 +42,13 @@
     for (const it of document.querySelectorAll("details.more[open]")) if (!it.contains(but)) it.open = false;
   };
   document.addEventListener("click", (event) => close(event.target));
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(null); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    // Who was in it stands before it again, and not at the top of the page.
+    const left = document.activeElement?.closest("details.more[open]");
+    close(null);
+    left?.querySelector("summary").focus();
+  });
 
   // What lives leaves alone what a person opened, closed or typed.
   htmx.registerExtension("kept", {
@@ -70,7 +83,7 @@
     }
   };
   const toEnd = () => { if (follow.checked) log.scrollTop = log.scrollHeight; };
-  find.addEventListener("input", look);
+  find.addEventListener("input", () => { look(); toEnd(); });
   follow.addEventListener("change", toEnd);
   // Who scrolls up reads; who returns to the end follows again.
   log.addEventListener("scroll", () => {

@@ -25,7 +25,10 @@ pub struct UsersPage<'a> {
 pub struct UserRow {
     pub name: String,
     pub role: &'static str,
+    /// The first of them.
     pub grants: Vec<GrantRow>,
+    /// Where all of them are, if there are more.
+    pub all_grants: Option<String>,
     /// The viewer cannot disable themselves.
     pub is_self: bool,
 }
@@ -37,6 +40,17 @@ pub struct GrantRow {
     /// `dag` or `tag`, and its name.
     pub kind: &'static str,
     pub name: String,
+}
+
+/// What is granted to a user for single DAGs.
+#[derive(Debug, Template)]
+#[template(path = "grants.html")]
+pub struct GrantsPage<'a> {
+    pub frame: Frame<'a>,
+    pub find: Find,
+    pub pager: Pager,
+    pub username: String,
+    pub rows: Vec<GrantRow>,
 }
 
 /// API tokens.
@@ -81,6 +95,14 @@ impl UserRow {
 }
 
 impl UsersPage<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl GrantsPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {

@@ -46,6 +46,21 @@ impl Badge {
         Self { class, label }
     }
 
+    /// What several tasks show is the state of which this is least: what is worst of them.
+    #[must_use]
+    pub fn trouble(state: Option<TaskState>) -> u8 {
+        match state {
+            Some(TaskState::Failed) => 0,
+            Some(TaskState::UpstreamFailed) => 1,
+            Some(TaskState::UpForRetry) => 2,
+            Some(TaskState::Running | TaskState::Restarting) => 3,
+            Some(state) if !state.is_final() => 4,
+            None => 5,
+            Some(TaskState::Success) => 6,
+            Some(_) => 7,
+        }
+    }
+
     /// Returns the sign of the state, as markup.
     #[must_use]
     pub fn icon(&self) -> &'static str {

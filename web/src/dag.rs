@@ -8,6 +8,7 @@ use crate::format::Stamp;
 use crate::frame::Frame;
 use crate::graph::GraphView;
 use crate::pager::Pager;
+use crate::pieces::Pieces;
 use crate::render;
 
 /// The page.
@@ -97,6 +98,12 @@ impl DagLive<'_> {
     /// Returns the markup.
     #[must_use]
     pub fn markup(&self) -> String {
-        render(self)
+        self.pieces().into_whole()
+    }
+
+    /// Returns the markup in pieces.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        Pieces::cut(&render(self))
     }
 }

@@ -1,6 +1,7 @@
 //! The list of DAGs.
 
 use askama::Template;
+use subak_core::state::RunState;
 
 use crate::badge::Badge;
 use crate::bars::Bar;
@@ -39,8 +40,12 @@ pub struct DagsLive<'a> {
 pub struct Filter {
     pub name: String,
     pub tag: String,
+    /// A part of an owner's name.
+    pub owner: String,
     /// `""`, `active` or `paused`.
     pub shown: String,
+    /// The state of the newest run; `""`: any.
+    pub last: String,
 }
 
 /// A file that does not parse.
@@ -110,6 +115,12 @@ impl PauseToggle {
 }
 
 impl DagsPage<'_> {
+    /// What a state is called.
+    fn state_label(&self, state: &str) -> &'static str {
+        let t = self.frame.t;
+        RunState::parse(state).map_or(t.state_none, |state| Badge::run(state, t).label)
+    }
+
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {

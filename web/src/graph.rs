@@ -1,19 +1,28 @@
 //! A DAG's graph, laid out in layers from left to right: tasks in the layer after their last
-//! upstream, ordered so that few edges cross.
-
-use std::collections::HashMap;
+//! upstream, ordered so that few edges cross. Groups are boxes around their tasks, or folded: one box
+//! for all of them. Of a graph that is too large all the same, each layer is a box; or the tasks around
+//! one are drawn.
 
 use subak_core::dag::model::Dag;
 
 use crate::format::cut;
 
+mod nest;
 mod place;
+mod scene;
+mod sight;
 mod view;
 
-pub use view::GraphView;
+pub use sight::Sight;
+pub use view::{GraphView, Links};
 
-/// Larger graphs are not drawn: nobody could read them.
-const TASKS_MOST: usize = 300;
+use scene::{Leaf, Scene};
+
+/// Tasks around one; fewer, where more would have too many edges.
+const AROUND_MOST: [usize; 3] = [150, 50, 15];
+/// Tasks that have what is looked for in their names.
+const FOUND_MOST: usize = 20;
+
 /// The name in a node is cut at this many characters.
 const NAME_CHARS: usize = 26;
 
@@ -23,7 +32,10 @@ const NODE_WIDTH_LEAST: f64 = 116.0;
 const NAME_CHAR_WIDTH: f64 = 8.4;
 const OPERATOR_CHAR_WIDTH: f64 = 6.7;
 const NODE_PADDING: f64 = 48.0;
-const LAYER_GAP: f64 = 56.0;
+/// Of what stands for several tasks: "Layers 101–125", "1,000 tasks".
+const MANY_WIDTH: f64 = 190.0;
+/// Room for a name above an open group.
+const GROUP_WIDTH_LEAST: f64 = 180.0;
 /// What is written on an edge is cut at this many characters; the gap is as wide as the widest.
 const LABEL_CHARS: usize = 24;
 const LABEL_CHAR_WIDTH: f64 = 6.7;
@@ -35,31 +47,110 @@ pub struct Layout {
     pub width: f64,
     pub height: f64,
     pub nodes: Vec<Node>,
+    pub groups: Vec<Group>,
     pub edges: Vec<Edge>,
-    /// The graph has too many tasks to be drawn.
-    pub is_too_large: bool,
+    pub shown: Shown,
+    /// The task that was looked for is not known, but these are.
+    pub found: Option<Found>,
+    /// How many tasks the DAG has.
+    pub tasks: usize,
+    /// What was chosen.
+    pub sight: Sight,
 }
 
-/// A task's box.
+/// How much of the graph there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Every task, in a group that is folded if not by itself.
+    Whole {
+        /// There are groups that are not unfolded: it would be too much.
+        stays_folded: bool,
+    },
+    /// The tasks around one.
+    Around {
+        task_id: String,
+        depth: usize,
+        /// Tasks that are as near, but too many.
+        left_out: usize,
+    },
+    /// Layers.
+    Layers,
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self::Whole { stays_folded: false }
+    }
+}
+
+/// Tasks with a word in their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub word: String,
+    /// The first ones.
+    pub task_ids: Vec<String>,
+    pub total: usize,
+}
+
+/// What a box stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    Task,
+    /// A folded group, by its full id.
+    Group(String),
+    /// Layers, from the first one to the last, counted from one.
+    Layers {
+        first: usize,
+        last: usize,
+    },
+}
+
+/// A box.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    pub task_id: String,
-    /// As much of the id as fits.
+    pub kind: Kind,
+    /// What it stands for.
+    pub task_ids: Vec<String>,
+    /// As much of the id as fits; empty for layers.
     pub name: String,
+    /// Of a task.
     pub operator: String,
     pub x: f64,
     pub y: f64,
     pub width: f64,
+    /// Tasks beside it that are not drawn.
+    pub more: usize,
 }
 
-/// An arrow.
+/// An open group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub id: String,
+    /// As much of the id as fits.
+    pub name: String,
+    pub frame: Frame,
+}
+
+/// Where a group is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frame {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+/// An arrow, or a part of it: to or from the border of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edge {
-    pub from: String,
-    pub to: String,
+    /// Places of nodes; with a group at an end there may be several.
+    pub from: Vec<usize>,
+    pub to: Vec<usize>,
     /// SVG path.
     pub path: String,
     pub label: Option<Label>,
+    /// It leads to the left: a folded group comes both before and after a task.
+    pub is_back: bool,
 }
 
 /// What a branch writes on an edge, around a point.
@@ -72,105 +163,140 @@ pub struct Label {
     pub y: f64,
 }
 
-/// Lays a DAG out.
+impl Label {
+    fn at(whole: String, x: f64, y: f64) -> Self {
+        Self { text: cut(&whole, LABEL_CHARS), whole, x, y }
+    }
+}
+
+/// The width of a gap with a label.
+fn label_width(label: &str) -> f64 {
+    let chars = u32::try_from(label.chars().count().min(LABEL_CHARS)).unwrap_or(0);
+    f64::from(chars) * LABEL_CHAR_WIDTH + LABEL_PADDING
+}
+
+/// Lays out what is chosen of a DAG.
 #[must_use]
-pub fn layout(dag: &Dag) -> Layout {
-    if dag.tasks.len() > TASKS_MOST {
-        return Layout { is_too_large: true, ..Layout::default() };
+pub fn layout(dag: &Dag, sight: &Sight) -> Layout {
+    let upstream = upstream(dag);
+    let mut found = None;
+    if let Some(word) = sight.wanted() {
+        match find(dag, word) {
+            Ok(centre) => return around(dag, &upstream, centre, sight.depth()),
+            Err(several) => found = Some(several),
+        }
     }
-    let numbers: HashMap<_, _> =
-        dag.tasks.iter().enumerate().map(|(at, task)| (&task.task_id, at)).collect();
-    let upstream: Vec<Vec<usize>> = dag
-        .tasks
-        .iter()
-        .map(|task| task.upstream.iter().filter_map(|up| numbers.get(up).copied()).collect())
-        .collect();
-    let Some(places) = place::place(&upstream) else {
-        return Layout { is_too_large: true, ..Layout::default() };
+    let whole = || {
+        let scene = scene::whole(dag, &upstream, sight)?;
+        let shown = Shown::Whole { stays_folded: scene.stays_folded };
+        drawn(dag, &scene, shown, sight.clone())
     };
-    draw(dag, &places)
+    let layers = || drawn(dag, &scene::layers(&upstream), Shown::Layers, Sight::default());
+    Layout { found, ..whole().or_else(layers).unwrap_or_default() }
 }
 
-fn draw(dag: &Dag, places: &place::Places) -> Layout {
-    let names: Vec<String> =
-        dag.tasks.iter().map(|task| cut(&task.task_id.0, NAME_CHARS)).collect();
-    let mut widths = vec![NODE_WIDTH_LEAST; places.layers];
-    for (task, name) in names.iter().enumerate() {
-        let layer = places.vertices[task].layer;
-        #[expect(clippy::cast_precision_loss, reason = "a name is cut short")]
-        let width = (name.chars().count() as f64 * NAME_CHAR_WIDTH)
-            .max(dag.tasks[task].operator.chars().count() as f64 * OPERATOR_CHAR_WIDTH)
-            + NODE_PADDING;
-        widths[layer] = widths[layer].max(width.ceil());
-    }
-    let mut gaps = vec![LAYER_GAP; places.layers];
-    for chain in &places.edges {
-        if let Some(label) = label(dag, chain) {
-            let chars = u32::try_from(label.chars().count().min(LABEL_CHARS)).unwrap_or(0);
-            let gap = &mut gaps[places.vertices[chain[0]].layer];
-            *gap = gap.max(f64::from(chars) * LABEL_CHAR_WIDTH + LABEL_PADDING);
-        }
-    }
-    let mut left = vec![0.0; places.layers];
-    for layer in 1..places.layers {
-        left[layer] = left[layer - 1] + widths[layer - 1] + gaps[layer - 1];
-    }
-    let right = |layer: usize| left[layer] + widths[layer];
-    let middle = |vertex: usize| places.vertices[vertex].y + NODE_HEIGHT / 2.0;
+/// The places of the tasks that come before each task.
+fn upstream(dag: &Dag) -> Vec<Vec<usize>> {
+    let tasks = dag.tasks.iter().enumerate();
+    let places: std::collections::HashMap<_, _> =
+        tasks.map(|(at, task)| (&task.task_id, at)).collect();
+    let of = |task: &subak_core::dag::model::Task| {
+        task.upstream.iter().filter_map(|up| places.get(up).copied()).collect()
+    };
+    dag.tasks.iter().map(of).collect()
+}
 
-    let nodes = dag.tasks.iter().zip(names).enumerate().map(|(at, (task, name))| {
-        let vertex = &places.vertices[at];
-        Node {
-            task_id: task.task_id.0.clone(),
-            name,
-            operator: task.operator.clone(),
-            x: left[vertex.layer],
-            y: vertex.y,
-            width: widths[vertex.layer],
-        }
+/// The place of the task with this id, or of the only one with this in its id.
+fn find(dag: &Dag, word: &str) -> Result<usize, Found> {
+    if let Some(exact) = dag.tasks.iter().position(|task| task.task_id.0 == word) {
+        return Ok(exact);
+    }
+    let lower = word.to_lowercase();
+    let tasks = dag.tasks.iter().enumerate();
+    let found: Vec<usize> = tasks
+        .filter(|(_, task)| task.task_id.0.to_lowercase().contains(&lower))
+        .map(|(at, _)| at)
+        .collect();
+    match *found {
+        [only] => Ok(only),
+        _ => Err(Found {
+            word: word.to_owned(),
+            task_ids: ids(dag, found.get(..FOUND_MOST).unwrap_or(&found)),
+            total: found.len(),
+        }),
+    }
+}
+
+fn ids(dag: &Dag, tasks: &[usize]) -> Vec<String> {
+    tasks.iter().map(|task| dag.tasks[*task].task_id.0.clone()).collect()
+}
+
+fn around(dag: &Dag, upstream: &[Vec<usize>], centre: usize, depth: usize) -> Layout {
+    let task_id = dag.tasks[centre].task_id.0.clone();
+    let with = |most: usize| {
+        let scene = scene::around(dag, upstream, centre, depth, most)?;
+        let shown = Shown::Around { task_id: task_id.clone(), depth, left_out: scene.left_out };
+        drawn(dag, &scene, shown, Sight::around(&task_id, depth))
+    };
+    AROUND_MOST.into_iter().find_map(with).unwrap_or_default()
+}
+
+/// Gives a scene its places. `None`: too much.
+fn drawn(dag: &Dag, scene: &Scene, shown: Shown, sight: Sight) -> Option<Layout> {
+    let widths: Vec<f64> = scene.leaves.iter().map(|leaf| width(dag, leaf)).collect();
+    let mut drawn = nest::draw(scene, &widths)?;
+    let edges = drawn.edges();
+    // In the order of the scene, which edges name.
+    drawn.boxes.sort_unstable_by_key(|it| it.0);
+    let nodes = drawn.boxes.into_iter().map(|(at, x, y, width)| {
+        let leaf = &scene.leaves[at];
+        let (name, operator) = names(dag, leaf);
+        let task_ids = ids(dag, &leaf.tasks);
+        Node { kind: leaf.kind.clone(), task_ids, name, operator, x, y, width, more: leaf.more }
     });
-    let edges = places.edges.iter().map(|chain| {
-        let mut path = String::new();
-        for (step, pair) in chain.windows(2).enumerate() {
-            let (from, to) = (pair[0], pair[1]);
-            let (x1, x2) = (right(places.vertices[from].layer), left[places.vertices[to].layer]);
-            if step == 0 {
-                path.push_str(&format!("M{x1:.0} {:.1}", middle(from)));
-            } else {
-                // Straight through the layer that a long edge crosses.
-                path.push_str(&format!("H{x1:.0}"));
-            }
-            let half = f64::midpoint(x1, x2);
-            let (y1, y2) = (middle(from), middle(to));
-            path.push_str(&format!("C{half:.0} {y1:.1} {half:.0} {y2:.1} {x2:.0} {y2:.1}"));
-        }
-        let (from, to) = (chain[0], chain[chain.len() - 1]);
-        let label = label(dag, chain).map(|whole| Label {
-            text: cut(whole, LABEL_CHARS),
-            whole: whole.to_owned(),
-            x: f64::midpoint(
-                right(places.vertices[from].layer),
-                left[places.vertices[chain[1]].layer],
-            ),
-            y: f64::midpoint(middle(from), middle(chain[1])),
-        });
-        let id = |task: usize| dag.tasks[task].task_id.0.clone();
-        Edge { from: id(from), to: id(to), path, label }
+    let groups = drawn.frames.into_iter().map(|(at, frame)| {
+        let id = scene.groups[at].id.clone();
+        Group { name: cut(last_part(&id), NAME_CHARS), id, frame }
     });
-    Layout {
-        width: places.layers.checked_sub(1).map_or(0.0, right),
-        height: places.height,
+    Some(Layout {
+        width: drawn.width,
+        height: drawn.height,
         nodes: nodes.collect(),
-        edges: edges.collect(),
-        is_too_large: false,
+        groups: groups.collect(),
+        edges,
+        shown,
+        found: None,
+        tasks: dag.tasks.len(),
+        sight,
+    })
+}
+
+/// What a box wants.
+fn width(dag: &Dag, leaf: &Leaf) -> f64 {
+    let (name, operator) = names(dag, leaf);
+    #[expect(clippy::cast_precision_loss, reason = "a name is cut short")]
+    let width = (name.chars().count() as f64 * NAME_CHAR_WIDTH)
+        .max(operator.chars().count() as f64 * OPERATOR_CHAR_WIDTH)
+        + NODE_PADDING;
+    let least = if leaf.kind == Kind::Task { NODE_WIDTH_LEAST } else { MANY_WIDTH };
+    width.ceil().max(least)
+}
+
+/// The name and the operator in a box.
+fn names(dag: &Dag, leaf: &Leaf) -> (String, String) {
+    match (&leaf.kind, leaf.tasks.first()) {
+        (Kind::Task, Some(task)) => {
+            let task = &dag.tasks[*task];
+            (cut(&task.task_id.0, NAME_CHARS), task.operator.clone())
+        }
+        (Kind::Group(id), _) => (cut(last_part(id), NAME_CHARS), String::new()),
+        _ => (String::new(), String::new()),
     }
 }
 
-/// What a branch writes on its edge to a task.
-fn label<'d>(dag: &'d Dag, chain: &[usize]) -> Option<&'d str> {
-    let from = &dag.tasks[*chain.first()?];
-    let labels = from.with.get("labels").filter(|_| from.operator == "branch")?;
-    labels.get(&dag.tasks[*chain.last()?].task_id.0)?.as_str()
+/// A group's id without those of the groups around it, in which it is drawn.
+fn last_part(id: &str) -> &str {
+    id.rsplit('.').next().unwrap_or(id)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub mod pieces;
 pub mod pools;
 pub mod run;
 pub mod runs;
+pub mod schedule;
 pub mod settings;
 pub mod sign_in;
 pub mod source;

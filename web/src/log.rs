@@ -2,6 +2,48 @@
 
 use std::fmt::Write as _;
 
+use askama::Template;
+
+use crate::render;
+use crate::text::Text;
+
+/// The lines of a log that have a text.
+#[derive(Debug, Template)]
+#[template(path = "log_search.html")]
+pub struct LogSearch {
+    pub t: &'static Text,
+    pub title: String,
+    pub hits: Vec<LogHit>,
+    /// In words, and where the search goes on.
+    pub more: Option<(String, String)>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct LogHit {
+    pub number: u64,
+    /// Where it is shown with the lines around it.
+    pub href: String,
+    pub text: String,
+}
+
+impl LogSearch {
+    /// Returns its markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        render(self)
+    }
+}
+
+impl LogHit {
+    /// Its text as markup.
+    fn shown(&self) -> String {
+        let mut out = String::with_capacity(self.text.len());
+        push_text(&mut out, &self.text, Style::default());
+        out
+    }
+}
+
 /// Changes of looks in one line; what follows looks as text does. A page stays readable, and small,
 /// whatever a task prints.
 const SPANS_MOST: usize = 100;
@@ -9,13 +51,35 @@ const SPANS_MOST: usize = 100;
 /// Returns lines as markup: one element each, numbered from `first`.
 #[must_use]
 pub fn markup(lines: &[Vec<u8>], first: u64) -> String {
+    // No line has the number.
+    marked(lines, first, 0)
+}
+
+/// The same with a mark at one of them, to which `#line` leads.
+#[must_use]
+pub fn marked(lines: &[Vec<u8>], first: u64, mark: u64) -> String {
     let mut out = String::new();
     for (number, line) in (first..).zip(lines) {
-        let _infallible = write!(out, "<div class=\"l\"><i>{number}</i><span>");
+        let mark = if number == mark { " hit\" id=\"line" } else { "" };
+        let _infallible = write!(out, "<div class=\"l{mark}\"><i>{number}</i><span>");
         push_line(&mut out, &readable(line));
         out.push_str("</span></div>");
     }
     out
+}
+
+/// Returns a line as it is shown, without its looks.
+#[must_use]
+pub fn plain(line: &[u8]) -> String {
+    let line = readable(line);
+    let mut text = String::with_capacity(line.len());
+    let mut rest = &*line;
+    while let Some(at) = rest.find('\x1b') {
+        text.push_str(&rest[..at]);
+        rest = escape_sequence(&rest[at..]).1;
+    }
+    text.push_str(rest);
+    text
 }
 
 /// Bytes that are not UTF-8 are shown as `\xNN`, other control characters as their pictures.
@@ -179,6 +243,15 @@ mod tests {
         check(b"a\0b\x07", "a\u{2400}b\u{2407}");
         check("safe\u{202e}evil".as_bytes(), "safe\\u{202E}evil");
         check(b" 10%\r 50%\r100%\r", "100%");
+    }
+
+    #[test]
+    fn a_line_is_searched_as_it_is_shown_and_one_can_have_a_mark() {
+        assert_eq!(plain(b"ro\x1b[1mws\x1b[0m: \xff12 \x1b]0;title\x07end\r"), "rows: \\xFF12 end");
+        let lines = [b"a".to_vec(), b"b".to_vec()];
+        let html = marked(&lines, 7, 8);
+        assert!(html.contains("<div class=\"l hit\" id=\"line\"><i>8</i><span>b<"), "{html}");
+        assert_eq!(html.matches("id=").count(), 1, "{html}");
     }
 
     #[test]

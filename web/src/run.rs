@@ -35,6 +35,8 @@ pub struct RunLive {
     pub href: String,
     pub badge: Badge,
     pub version: i32,
+    /// The page of that version.
+    pub version_href: String,
     pub who: String,
     pub logical_date: Option<Stamp>,
     pub started: Option<Stamp>,

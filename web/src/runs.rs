@@ -37,7 +37,10 @@ pub struct RunsLive<'a> {
 /// What is looked for; empty: anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunsFilter {
+    /// This DAG, and no other.
     pub dag: String,
+    /// A part of DAGs' ids.
+    pub name: String,
     pub run: String,
     pub state: String,
     pub kind: String,

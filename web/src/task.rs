@@ -6,6 +6,8 @@ use crate::badge::Badge;
 use crate::dataset::DatasetView;
 use crate::format::Stamp;
 use crate::frame::Frame;
+use crate::log::LogSearch;
+use crate::pager::Pager;
 use crate::render;
 use crate::text::Text;
 
@@ -24,8 +26,18 @@ pub struct TaskPage<'a> {
     /// Markup made by [`crate::log::markup`].
     pub log: String,
     pub log_cut: bool,
+    /// It is not the end of the log, but what is around a line: in words, and where the end is.
+    pub log_around: Option<(String, String)>,
+    /// What was looked for in the whole log, and where it is looked for.
+    pub find: String,
+    pub find_action: String,
+    pub try_number: i32,
+    pub map_index: i32,
+    pub search: Option<LogSearch>,
     /// The whole log as text.
     pub log_href: String,
+    /// The same as a file.
+    pub download_href: String,
     /// Where its rest comes from; empty when it is complete.
     pub events: String,
     pub note: String,
@@ -38,7 +50,9 @@ pub struct TaskPage<'a> {
     pub upstream: Vec<Neighbour>,
     pub downstream: Vec<Neighbour>,
     pub xcoms: Vec<XComView>,
+    pub xcoms_pager: Pager,
     pub datasets: Vec<DatasetView>,
+    pub datasets_pager: Pager,
 }
 
 /// The part of the page that changes while the task runs.
@@ -46,6 +60,8 @@ pub struct TaskPage<'a> {
 #[template(path = "task_live.html")]
 pub struct TaskLive {
     pub t: &'static Text,
+    /// It is an older try: in words, and where the newest is.
+    pub not_newest: Option<(String, String)>,
     pub badge: Badge,
     pub operator: String,
     pub tries: String,

@@ -18,6 +18,8 @@ macro_rules! texts {
 
 texts! {
     language: "en", "id";
+    other_language: "id", "en";
+    other_language_name: "Bahasa Indonesia", "English";
     just_now: "just now", "baru saja";
     ago: "{} ago", "{} lalu";
     within: "in {}", "dalam {}";
@@ -108,6 +110,7 @@ texts! {
     next_run: "Next run", "Run berikutnya";
     last_runs: "Last runs", "Run terakhir";
     last_run: "Last run", "Run terakhir";
+    any_last_run: "Any last run", "Run terakhir apa pun";
     never_ran: "never ran", "belum pernah";
     trigger: "Trigger", "Jalankan";
     pause: "Pause {}", "Jeda {}";
@@ -124,8 +127,21 @@ texts! {
     run: "Run", "Run";
     no_runs: "No run yet.", "Belum ada run.";
     graph: "Graph", "Graf";
-    graph_too_large: "This graph has too many tasks to be drawn; the table below has them all.", "Graf ini terlalu besar untuk digambar; tabel di bawah memuat semua task.";
-    graph_too_large_dag: "This graph has too many tasks to be drawn; the code below has them, and the grid has their states.", "Graf ini terlalu besar untuk digambar; kode di bawah memuat semua task, dan kisi memuat statusnya.";
+    graph_tasks: "{} tasks", "{} task";
+    graph_layer: "Layer {}", "Lapisan {}";
+    graph_layers: "Layers {}", "Lapisan {}";
+    graph_of_layers: "{} tasks, by layers", "{} task, menurut lapisan";
+    graph_layers_why: "This graph is too large to be drawn task by task: a box stands for the tasks of a layer, which have the same number of steps before them, and leads to the one of them that is worst off. Search for a task to see what is around it.", "Graf ini terlalu besar untuk digambar per task: satu kotak mewakili task satu lapisan, yang jumlah langkah sebelumnya sama, dan membuka task di dalamnya yang paling bermasalah. Cari sebuah task untuk melihat sekitarnya.";
+    graph_around: "{} of {} tasks", "{} dari {} task";
+    graph_left_out: "{} more tasks are as near, and left out: fewer steps, or another task, show others.", "{} task lain sama dekatnya, tetapi tidak digambar: kurangi langkah atau pilih task lain.";
+    graph_more: "{} more beside it: show what is around it", "{} lagi di sebelahnya: tampilkan sekitarnya";
+    graph_steps: "Steps up and down", "Langkah ke hulu dan hilir";
+    graph_whole: "Whole graph", "Seluruh graf";
+    graph_find: "Show what is around a task", "Tampilkan sekitar sebuah task";
+    graph_found: "{} tasks have “{}” in their names:", "{} task memuat “{}” dalam namanya:";
+    graph_found_none: "No task has “{}” in its name.", "Tidak ada task yang namanya memuat “{}”.";
+    graph_fold: "Fold {}", "Lipat {}";
+    graph_stays_folded: "More than 300 boxes are not drawn at once: some groups stay folded. Fold others, or search for a task.", "Lebih dari 300 kotak tidak digambar sekaligus: sebagian grup tetap terlipat. Lipat grup lain, atau cari sebuah task.";
     graph_of_newest: "As in the newest run,", "Seperti pada run terbaru,";
     runs_all: "All, and several at once", "Semua, dan beberapa sekaligus";
     timezone: "Time zone", "Zona waktu";
@@ -168,6 +184,8 @@ texts! {
     timeline: "Gantt", "Gantt";
     tries: "Tries", "Percobaan";
     try_label: "Try {}", "Percobaan {}";
+    not_newest: "This is try {}, not the newest: its state, times, log and error. What a task handed on is kept of its newest try alone.", "Ini percobaan {}, bukan yang terbaru: status, waktu, log, dan galatnya. Yang diteruskan task hanya disimpan dari percobaan terbarunya.";
+    to_newest: "Go to the newest try", "Ke percobaan terbaru";
     worker: "Worker", "Worker";
     triggered_by: "Triggered by", "Dijalankan oleh";
     logical_date: "Logical date", "Tanggal logis";
@@ -185,7 +203,14 @@ texts! {
     no_log: "No log yet.", "Belum ada log.";
     log_earlier: "This is the end of a long log. Earlier lines are in the whole log:", "Ini akhir dari log yang panjang. Baris sebelumnya ada di log lengkap:";
     log_whole: "Whole log", "Log lengkap";
+    log_download: "Download", "Unduh";
     find_in_log: "Find in log", "Cari di log";
+    search_log: "Search all", "Cari di semua";
+    hits_title: "Lines with “{}”", "Baris dengan “{}”";
+    hits_none: "No line has it.", "Tidak ada baris yang memuatnya.";
+    hits_go_on: "Go on after line {}", "Lanjutkan setelah baris {}";
+    log_around: "These are the lines around line {}.", "Ini baris di sekitar baris {}.";
+    log_to_end: "Go to the end of the log", "Ke akhir log";
     follow: "Follow", "Ikuti";
     error: "Error", "Galat";
     exit_code: "exit code {}", "kode keluar {}";
@@ -222,7 +247,12 @@ texts! {
     versions: "Versions", "Versi";
     made: "Made", "Dibuat";
     all_versions: "All versions", "Semua versi";
-    compare: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    compare_before: "Compare with the one before", "Bandingkan dengan sebelumnya";
+    compare: "Compare", "Bandingkan";
+    compare_from: "From version", "Dari versi";
+    compare_to: "to version", "ke versi";
+    not_newest_version: "This is not the newest version.", "Ini bukan versi terbaru.";
+    to_newest_version: "Go to the newest version", "Ke versi terbaru";
     difference: "From version {}", "Dari versi {}";
     no_difference: "Their sources are the same.", "Sumbernya sama.";
     why: "Why", "Mengapa";
@@ -355,6 +385,7 @@ texts! {
     import_errors_lead: "DAG files that do not parse. The last good version of each goes on running.", "Berkas DAG yang tidak terbaca. Versi baik terakhirnya tetap berjalan.";
     no_import_errors: "Every DAG file parses.", "Semua berkas DAG terbaca.";
     search_run: "Run id", "Id run";
+    all_runs: "Runs of all DAGs", "Run semua DAG";
     all_states: "All states", "Semua status";
     all_types: "All run types", "Semua jenis run";
     run_type: "Run type", "Jenis run";
@@ -392,6 +423,8 @@ texts! {
     role: "Role", "Peran";
     grants: "For single DAGs", "Untuk DAG tertentu";
     grant: "Grant", "Beri hak";
+    all_grants: "All of them", "Semuanya";
+    no_grants: "Nothing is granted for single DAGs.", "Tidak ada hak untuk DAG tertentu.";
     take_away: "Take away", "Cabut";
     kind: "Kind", "Jenis";
     new_link: "Sign-in link", "Tautan masuk";
@@ -428,6 +461,12 @@ texts! {
 }
 
 impl Text {
+    /// Returns the table of a language that somebody has chosen.
+    #[must_use]
+    pub fn named(language: &str) -> Option<&'static Self> {
+        [&ENGLISH, &INDONESIAN].into_iter().find(|text| text.language == language)
+    }
+
     /// Returns the table for a browser's `Accept-Language`.
     #[must_use]
     pub fn accepted(accept_language: &str) -> &'static Self {
@@ -452,5 +491,7 @@ mod tests {
         assert_eq!(Text::accepted("id-ID,id;q=0.9").language, "id");
         assert_eq!(Text::accepted("de-DE").language, "en");
         assert_eq!(Text::accepted("").language, "en");
+        assert_eq!(Text::named("id"), Some(&INDONESIAN));
+        assert_eq!(Text::named("de"), None);
     }
 }

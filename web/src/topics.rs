@@ -41,6 +41,7 @@ pub struct TopicsLive<'a> {
     /// Why there is no list.
     pub missing: Option<String>,
     pub pipelines: Vec<PipelineRow>,
+    pub pipelines_pager: Pager,
 }
 
 /// A topic in the list.
@@ -85,10 +86,14 @@ pub struct TopicPage<'a> {
     pub connection_href: String,
     pub name: String,
     pub partitions: Vec<PartitionRow>,
+    pub partitions_pager: Pager,
     pub positions: Vec<PositionRow>,
+    pub positions_pager: Pager,
     pub pipelines: Vec<PipelineRow>,
+    pub pipelines_pager: Pager,
     /// Consumer groups and partitions.
     pub groups: Vec<GroupRow>,
+    pub groups_pager: Pager,
     /// Why there may be more groups.
     pub groups_missing: Option<String>,
     pub records: Vec<RecordRow>,

@@ -23,6 +23,24 @@ pub fn dag(dag_id: &str) -> String {
     format!("/dags/{}", encode(dag_id))
 }
 
+/// The page of a DAG's versions.
+#[must_use]
+pub fn versions(dag_id: &str) -> String {
+    format!("{}/versions", dag(dag_id))
+}
+
+/// The page of one version.
+#[must_use]
+pub fn version(dag_id: &str, number: i32) -> String {
+    format!("{}/{number}", versions(dag_id))
+}
+
+/// What differs between two versions.
+#[must_use]
+pub fn compare(dag_id: &str, from: i32, to: i32) -> String {
+    format!("{}?from={from}&to={to}", versions(dag_id))
+}
+
 /// The page of a run.
 #[must_use]
 pub fn run(dag_id: &str, run_id: &str) -> String {
@@ -34,6 +52,20 @@ pub fn run(dag_id: &str, run_id: &str) -> String {
 pub fn task(dag_id: &str, run_id: &str, task_id: &str, map_index: i32) -> String {
     let base = format!("{}/tasks/{}", run(dag_id, run_id), encode(task_id));
     if map_index < 0 { base } else { format!("{base}?map_index={map_index}") }
+}
+
+/// An address with parts of a query, of which some may be empty.
+#[must_use]
+pub fn with(address: &str, parts: &[&str]) -> String {
+    let parts = parts.iter().map(|part| part.trim_start_matches('?'));
+    let query: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    if query.is_empty() { address.to_owned() } else { format!("{address}?{}", query.join("&")) }
+}
+
+/// An address that has a query, with one more part of it, which may be empty.
+#[must_use]
+pub fn and(address: &str, part: &str) -> String {
+    if part.is_empty() { address.to_owned() } else { format!("{address}&{part}") }
 }
 
 /// The page of a dead letter.
@@ -79,6 +111,8 @@ mod tests {
         );
         assert_eq!(encode("../x?y#z"), "..%2Fx%3Fy%23z");
         assert_eq!(encode(".."), "%2E%2E");
+        assert_eq!(with("/d", &["", "?a=1", "b=2"]), "/d?a=1&b=2");
+        assert_eq!(with("/d", &["", ""]), "/d");
         assert_eq!(task("d", "r", "t", 3), "/dags/d/runs/r/tasks/t?map_index=3");
     }
 }

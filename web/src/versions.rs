@@ -1,4 +1,4 @@
-//! The page of a DAG's versions, and of what differs between two of them.
+//! The pages of a DAG's versions, of the code of one, and of what differs between two of them.
 
 use std::fmt::Write as _;
 
@@ -20,14 +20,59 @@ pub struct VersionsPage<'a> {
     pub dag_href: String,
     pub versions: Vec<VersionRow>,
     pub pager: Pager,
-    /// Of which version to which, and markup made by [`markup`].
-    pub diff: Option<(String, String)>,
+    /// `None`: there is one version alone.
+    pub compare: Option<Compare>,
+    pub diff: Option<Difference>,
+}
+
+/// The page of one version.
+#[derive(Debug, Template)]
+#[template(path = "version.html")]
+pub struct VersionPage<'a> {
+    pub frame: Frame<'a>,
+    pub dag_id: String,
+    pub dag_href: String,
+    pub versions_href: String,
+    pub version: i32,
+    /// Where the newest version is, of an older one.
+    pub newest: Option<String>,
+    pub made: Stamp,
+    pub file: String,
+    pub tasks: usize,
+    pub compare: Option<Compare>,
+    /// Markup made by [`crate::source::markup`].
+    pub source: String,
+}
+
+/// The form that compares two versions.
+#[derive(Debug, Clone)]
+pub struct Compare {
+    pub action: String,
+    pub choices: Vec<Choice>,
+}
+
+/// A version that can be chosen.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub version: i32,
+    pub is_from: bool,
+    pub is_to: bool,
+}
+
+/// What differs between two versions.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// Of which version to which.
+    pub title: String,
+    /// Markup made by [`markup`].
+    pub diff: String,
 }
 
 /// A version in the list.
 #[derive(Debug, Clone)]
 pub struct VersionRow {
     pub version: i32,
+    pub href: String,
     pub file: String,
     pub tasks: i64,
     pub made: Stamp,
@@ -36,6 +81,14 @@ pub struct VersionRow {
 }
 
 impl VersionsPage<'_> {
+    /// Returns the page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        render(self)
+    }
+}
+
+impl VersionPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {

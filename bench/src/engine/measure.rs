@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::Connection;
 use subak_core::ids::RunKey;
 
+use super::actions::acted;
 use super::watched::{Crowd, REQUESTS_A_SEC, WATCHERS};
 use super::{Row, Stack};
 
@@ -44,7 +45,7 @@ const FEW: usize = 12;
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// Takes one row after another, as they are measured.
-type Rows<'a> = &'a mut dyn FnMut(Row);
+pub(super) type Rows<'a> = &'a mut dyn FnMut(Row);
 
 /// Measures every row of the table; also the latency of a commit in the same minutes.
 pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()> {
@@ -58,6 +59,7 @@ pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Res
     beside(&stack, sizes, rows).await?;
     watched(&stack, sizes, rows).await?;
     let rate = sustained(&stack, sizes, rows).await?;
+    acted(&stack, rows).await?;
     created(&stack, sizes, rows).await?;
     parked(&stack, sizes, rate, rows).await?;
     stack.stop().await;
@@ -389,7 +391,7 @@ async fn idle(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Result<()>
     Ok(())
 }
 
-fn quantile(values: &mut [f64], share: f64) -> f64 {
+pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1) as f64;
     values.get((last * share).round() as usize).copied().unwrap_or(f64::NAN)
@@ -400,7 +402,13 @@ fn alone(what: &'static str, measured: f64, unit: &'static str) -> Row {
     less(what, measured, unit, f64::INFINITY, f64::INFINITY)
 }
 
-fn less(what: &'static str, measured: f64, unit: &'static str, must: f64, aim: f64) -> Row {
+pub(super) fn less(
+    what: &'static str,
+    measured: f64,
+    unit: &'static str,
+    must: f64,
+    aim: f64,
+) -> Row {
     Row { what, measured, unit, must, aim, more: false }
 }
 

@@ -4,6 +4,7 @@
 //! of a chain of tasks of no length, hand-over to hand-over on the database's clock: the hop and the
 //! function itself, a few microseconds, so it is never less than the hop.
 
+mod actions;
 mod measure;
 mod report;
 mod stack;

@@ -60,7 +60,7 @@ struct Seen {
 impl Crowd {
     /// Opens the pages and begins to ask; returns once every page has shown something.
     pub(super) async fn gather(stack: &Stack, run_id: &str) -> anyhow::Result<Self> {
-        let token = stack.token().await?;
+        let token = stack.token("watcher", Role::Viewer).await?;
         let client = client(&token)?;
         let url = stack.url()?;
         let seen = Arc::new(Seen::default());
@@ -96,7 +96,7 @@ impl Crowd {
     }
 }
 
-fn client(token: &str) -> anyhow::Result<Client> {
+pub(super) fn client(token: &str) -> anyhow::Result<Client> {
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse()?);
     Ok(Client::builder().default_headers(headers).build()?)
@@ -144,12 +144,12 @@ async fn ask(client: Client, asked: Vec<String>, seen: Arc<Seen>) -> anyhow::Res
 }
 
 impl Stack {
-    /// A token that may look.
-    async fn token(&self) -> anyhow::Result<String> {
+    /// A token of somebody with this role.
+    pub(super) async fn token(&self, name: &str, role: Role) -> anyhow::Result<String> {
         let store = self.store();
-        let user = match store.user_named("watcher").await? {
+        let user = match store.user_named(name).await? {
             Some(user) => user,
-            None => store.user_create("watcher", None, Role::Viewer).await?,
+            None => store.user_create(name, None, role).await?,
         };
         let secret = store.api_token_create(&user, "bench", None, None).await?;
         Ok(secret.expose().to_owned())

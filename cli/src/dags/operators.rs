@@ -2,10 +2,11 @@
 
 use anyhow::bail;
 use clap::Args;
+use serde::Serialize;
 use subak_core::operators::{self, OPERATORS, Operator};
 
 use crate::exit::{Ended, Outcome};
-use crate::output::{self, Table};
+use crate::output::{self, Output, Row};
 
 pub(crate) mod page;
 
@@ -18,6 +19,31 @@ Examples:
 pub(crate) struct Options {
     /// An operator's name.
     operator: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// An operator; alone with its reference page, Markdown.
+#[derive(Serialize)]
+struct Listed {
+    operator: &'static str,
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+}
+
+impl Row for Listed {
+    const HEADING: &'static [&'static str] = &["operator", "what it does"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.operator.to_owned(), self.description.clone()]
+    }
+}
+
+impl From<&'static Operator> for Listed {
+    fn from(operator: &'static Operator) -> Self {
+        Self { operator: operator.name, description: summary(operator), page: None }
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Outcome {
@@ -28,19 +54,15 @@ pub(crate) fn run(options: &Options) -> Outcome {
                     "operator `{name}` does not exist: `subak dags operators` lists those that do"
                 );
             };
-            output::line(page::markdown(operator).trim_end())?;
+            let text = page::markdown(operator);
+            match options.output.is_json() {
+                true => output::json(&Listed { page: Some(text), ..operator.into() })?,
+                false => output::line(text.trim_end())?,
+            }
         }
-        None => list().print()?,
+        None => options.output.list(&OPERATORS.iter().map(Listed::from).collect::<Vec<_>>())?,
     }
     Ok(Ended::Success)
-}
-
-fn list() -> Table {
-    let mut table = Table::new(&["operator", "what it does"]);
-    for operator in OPERATORS {
-        table.row([operator.name.to_owned(), summary(operator)]);
-    }
-    table
 }
 
 /// The first sentence of the operator's description.

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use subak_store::Store;
-use subak_store::read::{LetterFilter, LetterRecord};
+use subak_store::read::LetterFilter;
 
 use self::target::Target;
 use super::Filter;
@@ -18,6 +18,7 @@ use crate::config::KeySource;
 use crate::exit::{Ended, Outcome};
 use crate::output;
 use crate::place::Place;
+use crate::remote::{Query, Server};
 
 /// Dead letters that are read at once; each may have 1 MiB.
 const AT_ONCE: i64 = 50;
@@ -55,7 +56,8 @@ postgres://CONNECTION/TABLE into a table, which is made if there is none. An exp
 is done again: each dead letter is written at least once. Its key is its pipeline and its place (DAG,
 task, topic, partition, offset); a table has it once.
 
-Nothing becomes of the dead letters.
+Nothing becomes of the dead letters. From a server elsewhere they go into a file: it does not tell the
+secrets of its connections.
 
 Examples:
   subak deadletters export --dag user_registration --open --to rejected.jsonl
@@ -85,26 +87,58 @@ enum Format {
 
 pub(crate) async fn run(options: Options) -> Outcome {
     let target = Target::parse(&options.to)?;
-    let instead = "`subak deadletters list` and `show` do with --output json";
-    let metadata = options.place.here(instead)?;
-    let store = metadata.store().await?;
-    let filter = LetterFilter {
-        state: options.open.then(|| "open".to_owned()),
-        ..options.filter.checked(&store).await?
-    };
-    let count = match &target {
-        Target::File(format, path) => to_file(&store, &filter, *format, path).await?,
-        Target::System(system) => system.take(metadata, &options.key, &store, &filter).await?,
+    let place = &options.place;
+    let count = match (&target, place.server()?) {
+        (Target::File(format, path), Some(server)) => {
+            let mut query = options.filter.query();
+            query.extend(options.open.then(|| ("state", "open".to_owned())));
+            to_file(*format, path, async |after| next(&server, &query, after).await).await?
+        }
+        (target, _) => {
+            // The secrets of a connection are not a server's to tell.
+            let metadata = place.here("name a file")?;
+            let store = metadata.store().await?;
+            let filter = LetterFilter {
+                state: options.open.then(|| "open".to_owned()),
+                ..options.filter.checked(&store).await?
+            };
+            match target {
+                Target::File(format, path) => {
+                    to_file(*format, path, async |after| {
+                        let some = store.letter_export(&filter, after, AT_ONCE).await?;
+                        let whole = some.into_iter();
+                        Ok(whole.map(|(letter, record)| Whole::new(&letter, record)).collect())
+                    })
+                    .await?
+                }
+                Target::System(system) => {
+                    system.take(metadata, &options.key, &store, &filter).await?
+                }
+            }
+        }
     };
     output::line(format!("{count} dead letters in {}", options.to))?;
     Ok(Ended::Success)
 }
 
+/// A part of an export, as a server tells it.
+#[derive(Deserialize)]
+struct Exported {
+    dead_letters: Vec<Whole>,
+}
+
+async fn next(server: &Server, query: &Query<'_>, after: i64) -> anyhow::Result<Vec<Whole>> {
+    let mut query = query.to_vec();
+    query.push(("after", after.to_string()));
+    let some: Exported = server.get(&["deadLetters", "export"], &query).await?;
+    Ok(some.dead_letters)
+}
+
+/// Writes what `next` reads, which takes the last that was written, until there is no more.
 async fn to_file(
-    store: &Store,
-    filter: &LetterFilter,
     format: Format,
     to: &Path,
+    mut next: impl AsyncFnMut(i64) -> anyhow::Result<Vec<Whole>>,
 ) -> anyhow::Result<usize> {
     let folder = to.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let whole = tempfile::NamedTempFile::new_in(folder)
@@ -113,12 +147,12 @@ async fn to_file(
     format.begin(&mut file)?;
     let (mut after, mut count) = (0, 0);
     loop {
-        let some = store.letter_export(filter, after, AT_ONCE).await?;
-        let Some((last, _)) = some.last() else { break };
-        after = last.id;
+        let some = next(after).await?;
+        let Some(last) = some.last() else { break };
+        after = last.letter.dead_letter_id;
         count += some.len();
-        for (letter, record) in some {
-            format.write(&mut file, &letter, record)?;
+        for whole in &some {
+            format.write(&mut file, whole)?;
         }
     }
     let whole = file.into_inner().context("writing the file")?;
@@ -127,8 +161,8 @@ async fn to_file(
 }
 
 /// The dead letter with its record: as text, or in hexadecimal digits where it is not UTF-8.
-fn whole(letter: &LetterRecord, record: &[u8]) -> Value {
-    let mut value = json!(Whole::new(letter, record.to_vec()));
+fn value(whole: &Whole) -> Value {
+    let mut value = json!(whole);
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|name, value| !(value.is_null() && ["text", "hex"].contains(&name.as_str())));
     }
@@ -143,13 +177,8 @@ impl Format {
         Ok(())
     }
 
-    fn write(
-        self,
-        file: &mut impl Write,
-        letter: &LetterRecord,
-        record: Vec<u8>,
-    ) -> anyhow::Result<()> {
-        let value = whole(letter, &record);
+    fn write(self, file: &mut impl Write, whole: &Whole) -> anyhow::Result<()> {
+        let value = value(whole);
         match self {
             Self::JsonLines => writeln!(file, "{value}")?,
             Self::Csv => {

@@ -1,4 +1,4 @@
-//! Through real processes: workers that are drained, servers that end while tasks run.
+//! Through real processes: workers that are drained; a task that runs meanwhile.
 
 use std::path::{Path, PathBuf};
 
@@ -8,21 +8,21 @@ use subak_testkit::stack::{Stack, StackOptions};
 
 use crate::{stderr, stdout};
 
-/// Runs until a file appears.
+/// Runs until a file appears, and says so all the time.
 const WAITS: &str = "\
 dag_id: waits
 tasks:
-  wait: {operator: bash, with: {command: 'echo began; until [ -e GO ]; do sleep 0.05; done'}}
+  wait: {operator: bash, with: {command: 'echo began; n=0; until [ -e GO ]; do n=$((n+1)); echo $n; sleep 0.05; done'}}
 ";
 
-async fn stack(servers: usize, workers: usize) -> Stack {
+pub(crate) async fn stack(servers: usize, workers: usize) -> Stack {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_subak"));
     let options = StackOptions { binary, servers, workers, slots: Some(2), lease_secs: 60 };
     Stack::start(options).await.unwrap()
 }
 
 /// Starts a run whose task runs until `go` is there.
-async fn running(stack: &Stack, go: &Path) -> RunKey {
+pub(crate) async fn running(stack: &Stack, go: &Path) -> RunKey {
     stack.add_dag("waits", &WAITS.replace("GO", &go.display().to_string())).await.unwrap();
     let run = stack.trigger("waits", "first").await.unwrap();
     let begun = stack.until("the task to run", async || {
@@ -62,24 +62,4 @@ async fn a_drained_worker_ends_once_its_task_has() {
     // At once, not when its lease is over.
     stack.joined().await.unwrap();
     assert_eq!(peek::run_state(&stack.store, second).await.unwrap(), "running");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_ends_hands_its_workers_over() {
-    let mut stack = stack(2, 1).await;
-    let go = stack.folder().join("go");
-    let run = running(&stack, &go).await;
-    let before = stack.store.workers().await.unwrap().remove(0);
-    let place = usize::from(before.server == "server-1");
-    let mut server = stack.end_server(place).unwrap();
-    let moved = stack.until("the worker to move", async || {
-        let now = stack.store.workers().await?.remove(0);
-        Ok(now.session == before.session && now.server != before.server)
-    });
-    moved.await.unwrap();
-    let gone = stack.until("the server to end", async || Ok(server.ended()?.is_some()));
-    gone.await.unwrap();
-    std::fs::write(&go, "").unwrap();
-    assert_eq!(stack.ended(run).await.unwrap(), "success", "{}", stack.logs());
-    assert_eq!(peek::history(&stack.store, run).await.unwrap(), ["wait#1 success"]);
 }

@@ -12,7 +12,7 @@ mod zoned;
 pub use chrono_tz::Tz;
 pub use cron::{Cron, CronError};
 pub use timetable::{Interval, Tick, Timetable};
-pub use words::{in_words, summary};
+pub use words::{Phrases, in_words, in_words_of, summary};
 pub use zoned::{ZonedCron, instant_at};
 
 /// Airflow's names of common schedules.

@@ -10,7 +10,7 @@ use subak_core::ids::DagId;
 use subak_core::schedule;
 use subak_core::state::RunState;
 use subak_store::Kept;
-use subak_store::read::{DagFilter, DagOrder, DagRecord};
+use subak_store::read::{DagFilter, DagOrder, DagRecord, TextFilter};
 
 use super::bounds::NewestRunBounds;
 use super::mask::Mask;
@@ -189,6 +189,7 @@ pub(super) async fn list(
         tags: query.tags,
         every_tag: query.tags_match_mode == Some(Match::All),
         owners: query.owners,
+        owner_text: TextFilter::default(),
         paused: query.paused,
         import_error: query.has_import_errors,
         last_state: last.map(|text| state("last_dag_run_state", text)).transpose()?,

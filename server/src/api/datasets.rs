@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use subak_core::ids::MapIndex;
+use subak_core::ids::{InstanceKey, MapIndex, TaskNo};
 use subak_store::read::DatasetRecord;
 
+use super::paging::{List, Listed, Listing, text};
 use super::runs::find;
 use crate::app::App;
 use crate::extract::{Json, Path, Query};
@@ -26,6 +27,8 @@ const ROWS: usize = 100;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     map_index: Option<i32>,
+    name_pattern: Option<String>,
+    name_prefix_pattern: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -34,11 +37,8 @@ pub(super) struct RowsQuery {
     limit: Option<usize>,
 }
 
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DatasetCollection")]
-pub(super) struct Collection {
-    datasets: Vec<View>,
-    total_entries: usize,
+impl Listed for View {
+    const PLURAL: &'static str = "datasets";
 }
 
 /// A dataset, and what is known of it.
@@ -73,10 +73,13 @@ pub(super) struct RowsView {
 pub(super) async fn list(
     State(app): State<App>,
     Path((dag_id, run_id, task_id)): Path<(String, String, String)>,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
-    let (all, _) = load(&app, [&dag_id, &run_id, &task_id], map_index).await?;
+) -> Result<Json<List<View>>, ApiError> {
+    let part = listing.part;
+    let (instance, _) = place(&app, [&dag_id, &run_id, &task_id], query.map_index).await?;
+    let wanted = text(query.name_pattern, query.name_prefix_pattern);
+    let found = app.store.dataset_list(instance, &wanted, part.limit, part.offset).await?;
     let view = |it: DatasetRecord| View {
         kind: it.reference["source"]["kind"].clone(),
         columns: it.reference["schema"].clone(),
@@ -87,11 +90,10 @@ pub(super) async fn list(
         task_id: task_id.clone(),
         dag_id: dag_id.clone(),
         dag_run_id: run_id.clone(),
-        map_index: map_index.0,
+        map_index: instance.map_index.0,
         timestamp: it.created_at,
     };
-    let datasets: Vec<View> = all.into_iter().map(view).collect();
-    Ok(Json(Collection { total_entries: datasets.len(), datasets }))
+    Ok(Json(List::<DatasetRecord>::of(found).map(view)))
 }
 
 pub(super) async fn rows(
@@ -104,9 +106,8 @@ pub(super) async fn rows(
         let msg = format!("is from 1 to {ROWS_MOST}");
         return Err(ApiError::Invalid(vec![FieldProblem::query("limit", msg)]));
     }
-    let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
-    let (all, version) = load(&app, [&dag_id, &run_id, &task_id], map_index).await?;
-    let found = all.into_iter().find(|it| it.name == name);
+    let (instance, version) = place(&app, [&dag_id, &run_id, &task_id], query.map_index).await?;
+    let found = app.store.dataset_get(instance, &name).await?;
     let found = found.ok_or_else(|| ApiError::NotFound(format!("datasets/{name}")))?;
     let read = app.previews.rows(&found, &version.record.model, limit, PATIENCE).await;
     let read = read.map_err(|error| {
@@ -115,15 +116,16 @@ pub(super) async fn rows(
     Ok(Json(RowsView { rows: read.rows, missing: read.missing }))
 }
 
-async fn load(
+/// The task instance that an address names, and its run's version of the DAG.
+async fn place(
     app: &App,
     [dag_id, run_id, task_id]: [&String; 3],
-    map_index: MapIndex,
-) -> Result<(Vec<DatasetRecord>, Arc<Version>), ApiError> {
+    map_index: Option<i32>,
+) -> Result<(InstanceKey, Arc<Version>), ApiError> {
     let run = find(app, dag_id, run_id).await?;
     let version = app.versions.of_run(&run).await?;
     let task = version.record.numbers.get(&task_id.as_str().into()).copied();
-    let task = task.ok_or_else(|| ApiError::TaskNotFound(task_id.clone()))?;
-    let all = app.store.dataset_list(run.run_key, task, map_index).await?;
-    Ok((all, version))
+    let task = TaskNo(task.ok_or_else(|| ApiError::TaskNotFound(task_id.clone()))?);
+    let map_index = map_index.map_or(MapIndex::NONE, MapIndex);
+    Ok((InstanceKey { run: run.run_key, task, map_index }, version))
 }

@@ -27,6 +27,22 @@ pub(super) struct ListQuery {
     state: Option<String>,
 }
 
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ExportQuery {
+    /// Those that came after this one; left out: from the oldest.
+    after: Option<i64>,
+}
+
+/// The next dead letters of an export, the oldest first; none: that was all.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLettersExported")]
+pub(super) struct Exported {
+    dead_letters: Vec<Whole>,
+}
+
+/// Dead letters of one part of an export; each may have 1 MiB.
+const EXPORTED_MOST: i64 = 20;
+
 /// Which dead letters go through again; all conditions together, and at least one.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -127,26 +143,22 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     let part = listing.part;
-    if let Some(bad) = query.state.as_deref().filter(|state| !LETTER_STATES.contains(state)) {
-        let msg = format!("`{bad}` is not one of `{}`", LETTER_STATES.join("`, `"));
-        return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
-    }
-    if let Some(dag_id) = &query.dag_id {
-        caller.must(dag_id, Role::Viewer)?;
-        let known = app.store.dag_get(dag_id).await?;
-        known.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
-    }
-    let filter = LetterFilter {
-        dag_id: query.dag_id,
-        run_id: query.dag_run_id,
-        task_id: query.task_id,
-        reason: query.reason,
-        state: query.state,
-        ids: Vec::new(),
-        within: caller.sight(),
-    };
+    let filter = query.checked(&app, &caller).await?;
     let page = app.store.letter_list(&filter, part.limit, part.offset).await?;
     Ok(Json(List::of(page)))
+}
+
+/// Reads them with their records, one part after the other.
+pub(super) async fn export(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+    Query(ExportQuery { after }): Query<ExportQuery>,
+) -> Result<Json<Exported>, ApiError> {
+    let filter = query.checked(&app, &caller).await?;
+    let some = app.store.letter_export(&filter, after.unwrap_or(0), EXPORTED_MOST).await?;
+    let dead_letters = some.into_iter().map(|(letter, record)| Whole::new(letter, record));
+    Ok(Json(Exported { dead_letters: dead_letters.collect() }))
 }
 
 pub(super) async fn get(
@@ -159,11 +171,7 @@ pub(super) async fn get(
     let found = app.store.letter_get(number).await?;
     let seen = found.filter(|(letter, _)| caller.may_with(&letter.dag_id, Role::Viewer));
     let (letter, record) = seen.ok_or_else(not_found)?;
-    let (text, hex) = match String::from_utf8(record) {
-        Ok(text) => (Some(text), None),
-        Err(bytes) => (None, Some(hex::encode(bytes.as_bytes()))),
-    };
-    Ok(Json(Whole { view: letter.into(), text, hex }))
+    Ok(Json(Whole::new(letter, record)))
 }
 
 pub(super) async fn replay(
@@ -218,6 +226,40 @@ pub(super) async fn dismiss(
     let dismissed = Dismissed { dead_letters: dismiss::dismiss(&app.store, &filter).await? };
     trail.after(&dismissed);
     Ok(Json(dismissed))
+}
+
+impl ListQuery {
+    /// Returns the conditions, for what the caller may see; a DAG that does not exist is an error.
+    async fn checked(self, app: &App, caller: &Caller) -> Result<LetterFilter, ApiError> {
+        if let Some(bad) = self.state.as_deref().filter(|state| !LETTER_STATES.contains(state)) {
+            let msg = format!("`{bad}` is not one of `{}`", LETTER_STATES.join("`, `"));
+            return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
+        }
+        if let Some(dag_id) = &self.dag_id {
+            caller.must(dag_id, Role::Viewer)?;
+            let known = app.store.dag_get(dag_id).await?;
+            known.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
+        }
+        Ok(LetterFilter {
+            dag_id: self.dag_id,
+            run_id: self.dag_run_id,
+            task_id: self.task_id,
+            reason: self.reason,
+            state: self.state,
+            ids: Vec::new(),
+            within: caller.sight(),
+        })
+    }
+}
+
+impl Whole {
+    fn new(letter: LetterRecord, record: Vec<u8>) -> Self {
+        let (text, hex) = match String::from_utf8(record) {
+            Ok(text) => (Some(text), None),
+            Err(bytes) => (None, Some(hex::encode(bytes.as_bytes()))),
+        };
+        Self { view: letter.into(), text, hex }
+    }
 }
 
 impl From<LetterRecord> for View {

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use subak_core::ids::{MapIndex, RunKey};
+use subak_core::ids::MapIndex;
 use subak_store::read::{LogCursor, LogPart};
 use subak_store::{Store, StoreError};
 
@@ -20,10 +20,14 @@ use crate::app::App;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::Streamed;
 use crate::problem::{ApiError, FieldProblem};
+use crate::try_log::{Place, TryLog};
 
 /// Parts read for one answer, about 1 MiB each; a continuation token leads to the rest. With
 /// `full_content` all of them are written as they are read.
 const PARTS: usize = 4;
+/// Lines that a search finds for one answer.
+const HITS: u32 = 100;
+const HITS_MOST: u32 = 1000;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct LogQuery {
@@ -50,31 +54,23 @@ struct Message {
 
 pub(super) async fn get(
     State(app): State<App>,
-    Path((dag_id, run_id, task_id, try_number)): Path<(String, String, String, i32)>,
+    Path(names): Path<(String, String, String, i32)>,
     Query(query): Query<LogQuery>,
     headers: HeaderMap,
 ) -> Result<Streamed<Log>, ApiError> {
-    let run = find(&app, &dag_id, &run_id).await?;
-    let version = app.versions.of_run(&run).await?;
-    let task = version.record.numbers.get(&task_id.as_str().into()).copied();
-    let task = task.ok_or(ApiError::TaskNotFound(task_id))?;
-    let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
+    let log = log_of(&app, names, query.map_index).await?;
     let mut cursor = match &query.token {
         None => LogCursor::default(),
-        Some(token) => LogCursor::parse(token).ok_or_else(|| {
-            let msg = "is not a continuation token of this server";
-            ApiError::Invalid(vec![FieldProblem::query("token", msg)])
-        })?,
+        Some(token) => LogCursor::parse(token).ok_or_else(bad_token)?,
     };
-    let of = Of { run: run.run_key, task, map_index, try_number };
     let form = Form::accepted(&headers);
     if query.full_content == Some(true) {
-        return Ok(form.whole(of.parts(app.store, cursor).await?).into());
+        return Ok(form.whole(parts(log, app.store, cursor).await?).into());
     }
     let mut lines = Vec::new();
     let mut more = true;
     for _ in 0..PARTS {
-        let part = of.read(&app.store, cursor).await?;
+        let part = log.read(&app.store, cursor).await?;
         lines.extend(part.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()));
         (cursor, more) = (part.next, part.more);
         if !more {
@@ -85,38 +81,94 @@ pub(super) async fn get(
     Ok(form.page(lines, goes_on.then(|| cursor.to_string())).into())
 }
 
-/// Whose log it is.
-#[derive(Clone, Copy)]
-struct Of {
-    run: RunKey,
-    task: i32,
-    map_index: MapIndex,
-    try_number: i32,
+fn bad_token() -> ApiError {
+    let msg = "is not a continuation token of this server";
+    ApiError::Invalid(vec![FieldProblem::query("token", msg)])
 }
 
-impl Of {
-    async fn read(self, store: &Store, from: LogCursor) -> Result<LogPart, StoreError> {
-        store.log_read(self.run, self.task, self.map_index, self.try_number, from).await
-    }
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct SearchQuery {
+    /// What lines must have, in whichever case.
+    text: String,
+    map_index: Option<i32>,
+    /// Lines of one answer; 100 if left out, 1000 at most.
+    limit: Option<u32>,
+    /// Where a former answer says that the search goes on.
+    token: Option<String>,
+}
 
-    /// The lines from there on, part by part as they are taken: memory holds two of them. The first
-    /// is read now, so that an error can still be answered as one.
-    async fn parts(
-        self,
-        store: Store,
-        from: LogCursor,
-    ) -> Result<impl Stream<Item = Result<Vec<Vec<u8>>, StoreError>> + Send + 'static, StoreError>
-    {
-        let first = self.read(&store, from).await?;
-        Ok(try_unfold(Some(first), move |part| {
-            let store = store.clone();
-            async move {
-                let Some(LogPart { lines, next, more }) = part else { return Ok(None) };
-                let after = if more { Some(self.read(&store, next).await?) } else { None };
-                Ok(Some((lines, after)))
-            }
-        }))
+/// Lines of a log that have a text.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogSearchResponse")]
+pub(super) struct Search {
+    hits: Vec<Hit>,
+    /// The search has not come to the log's end: with it as `token` it goes on, also after no hit.
+    continuation_token: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogSearchHit")]
+struct Hit {
+    /// The log's first line is 1.
+    line: u64,
+    /// What of the line is around the text.
+    event: String,
+}
+
+/// Looks for a text in the whole log of a try. Ours: Airflow has it not.
+pub(super) async fn search(
+    State(app): State<App>,
+    Path(names): Path<(String, String, String, i32)>,
+    Query(query): Query<SearchQuery>,
+) -> Result<Json<Search>, ApiError> {
+    let log = log_of(&app, names, query.map_index).await?;
+    let text = query.text.trim();
+    if text.is_empty() {
+        let problem = FieldProblem::query("text", "must not be empty");
+        return Err(ApiError::Invalid(vec![problem]));
     }
+    let after = match &query.token {
+        None => Place::FIRST,
+        Some(token) => Place::parse(token).ok_or_else(bad_token)?,
+    };
+    let most = query.limit.unwrap_or(HITS).clamp(1, HITS_MOST);
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let found = log.find(&app.store, text, after, most).await?;
+    let hits = found.hits.into_iter().map(|it| Hit { line: it.place.line, event: it.text });
+    let continuation_token = found.next.map(|it| it.to_string());
+    Ok(Json(Search { hits: hits.collect(), continuation_token }))
+}
+
+/// Finds whose log it is.
+async fn log_of(
+    app: &App,
+    (dag_id, run_id, task_id, try_number): (String, String, String, i32),
+    map_index: Option<i32>,
+) -> Result<TryLog, ApiError> {
+    let run = find(app, &dag_id, &run_id).await?;
+    let version = app.versions.of_run(&run).await?;
+    let task = version.record.numbers.get(&task_id.as_str().into()).copied();
+    let task = task.ok_or(ApiError::TaskNotFound(task_id))?;
+    let map_index = map_index.map_or(MapIndex::NONE, MapIndex);
+    Ok(TryLog { run: run.run_key, task, map_index, try_number })
+}
+
+/// The lines from there on, part by part as they are taken: memory holds two of them. The first
+/// is read now, so that an error can still be answered as one.
+async fn parts(
+    log: TryLog,
+    store: Store,
+    from: LogCursor,
+) -> Result<impl Stream<Item = Result<Vec<Vec<u8>>, StoreError>> + Send + 'static, StoreError> {
+    let first = log.read(&store, from).await?;
+    Ok(try_unfold(Some(first), move |part| {
+        let store = store.clone();
+        async move {
+            let Some(LogPart { lines, next, more }) = part else { return Ok(None) };
+            let after = if more { Some(log.read(&store, next).await?) } else { None };
+            Ok(Some((lines, after)))
+        }
+    }))
 }
 
 /// How a log is written, as the client accepts it.

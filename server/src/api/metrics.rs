@@ -6,10 +6,13 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use subak_store::Pool;
+use subak_store::{Pool, PoolUse};
 
 use crate::app::App;
 use crate::clock;
+use crate::counts::RouteCount;
+use crate::engine::Tally;
+use crate::histogram::Durations;
 use crate::problem::ApiError;
 use crate::topics::Lags;
 
@@ -38,11 +41,9 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     for (queue, free) in sessions.free_slots() {
         text.sample("subak_slots_free", &[("queue", &queue)], free);
     }
-    text.family("subak_http_requests_total", "counter", "Requests answered by this server.");
-    for (class, count) in app.answered.counts() {
-        text.sample("subak_http_requests_total", &[("status", class)], count);
-    }
-    text.durations(&app);
+    text.requests(&app.answered.read());
+    text.connections(app.store.pool_uses());
+    text.engine(&app.topics.engine().core.tally);
     text.pools(&counts.pools);
     if let Some(beat) = app.actions.last_beat() {
         let about = "Seconds since the engine's timers of this server last went round.";
@@ -72,17 +73,68 @@ impl Text {
         let _infallible = writeln!(self.0, "{close} {value}");
     }
 
-    fn durations(&mut self, app: &App) {
-        let name = "subak_http_request_duration_seconds";
-        let about = "How soon this server's answers began.";
-        let durations = app.answered.durations();
-        self.family(name, "histogram", about);
-        for (bound, count) in durations.within {
-            self.sample(&format!("{name}_bucket"), &[("le", &bound.to_string())], count);
+    fn requests(&mut self, routes: &[RouteCount]) {
+        let name = "subak_http_requests_total";
+        self.family(name, "counter", "Requests answered by this server.");
+        for it in routes {
+            for (class, count) in &it.classes {
+                let labels = [("method", &*it.method), ("route", it.route), ("status", *class)];
+                self.sample(name, &labels, count);
+            }
         }
-        self.sample(&format!("{name}_bucket"), &[("le", "+Inf")], durations.count);
-        self.sample(&format!("{name}_sum"), &[], durations.seconds);
-        self.sample(&format!("{name}_count"), &[], durations.count);
+        let name = "subak_http_request_duration_seconds";
+        self.family(name, "histogram", "How soon this server's answers began.");
+        for it in routes {
+            let labels = [("method", &*it.method), ("route", it.route)];
+            self.histogram(name, &labels, &it.durations);
+        }
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], it: &Durations) {
+        let bucket = format!("{name}_bucket");
+        let ends = it.within.iter().map(|(bound, count)| (bound.to_string(), *count));
+        for (bound, count) in ends.chain([("+Inf".to_owned(), it.count)]) {
+            let labels = [labels, &[("le", &*bound)]].concat();
+            self.sample(&bucket, &labels, count);
+        }
+        self.sample(&format!("{name}_sum"), labels, it.seconds);
+        self.sample(&format!("{name}_count"), labels, it.count);
+    }
+
+    fn connections(&mut self, pools: [PoolUse; 2]) {
+        let name = "subak_database_connections";
+        self.family(name, "gauge", "This server's connections to PostgreSQL, by pool.");
+        for it in pools {
+            self.sample(name, &[("pool", it.name), ("state", "used")], it.used);
+            self.sample(name, &[("pool", it.name), ("state", "idle")], it.idle);
+        }
+        let name = "subak_database_connections_most";
+        self.family(name, "gauge", "As many connections as a pool may have.");
+        for it in pools {
+            self.sample(name, &[("pool", it.name)], it.most);
+        }
+        let name = "subak_database_waits_total";
+        let about = "How often all connections of a pool were in use when one was asked for.";
+        self.family(name, "counter", about);
+        for it in pools {
+            self.sample(name, &[("pool", it.name)], it.waits);
+        }
+    }
+
+    fn engine(&mut self, tally: &Tally) {
+        let name = "subak_tries_ended_total";
+        self.family(name, "counter", "Tries whose end this server recorded, by state.");
+        for (state, count) in tally.ends() {
+            self.sample(name, &[("state", state)], count);
+        }
+        let name = "subak_hand_over_wait_seconds";
+        let about = "How long ready tasks waited until this server handed them over.";
+        self.family(name, "histogram", about);
+        self.histogram(name, &[], &tally.hand_overs());
+        let name = "subak_leases_lost_total";
+        let about = "Workers that this server found dead: their lease was over.";
+        self.family(name, "counter", about);
+        self.sample(name, &[], tally.leases_lost());
     }
 
     fn pools(&mut self, pools: &[Pool]) {
@@ -181,5 +233,21 @@ mod tests {
         text.sample("a", &[("x", "q\"\\\n"), ("y", "z")], -2);
         let expected = "# HELP a About.\n# TYPE a gauge\na 1\na{x=\"q\\\"\\\\\\n\",y=\"z\"} -2\n";
         assert_eq!(text.0, expected);
+    }
+
+    #[test]
+    fn the_buckets_of_a_histogram_hold_those_below_them_and_have_its_labels() {
+        let within = vec![(0.005, 1), (10.0, 3)];
+        let mut text = Text::default();
+        text.histogram("a", &[("x", "y")], &Durations { within, seconds: 20.5, count: 4 });
+        let lines: Vec<&str> = text.0.lines().collect();
+        let expected = [
+            "a_bucket{x=\"y\",le=\"0.005\"} 1",
+            "a_bucket{x=\"y\",le=\"10\"} 3",
+            "a_bucket{x=\"y\",le=\"+Inf\"} 4",
+            "a_sum{x=\"y\"} 20.5",
+            "a_count{x=\"y\"} 4",
+        ];
+        assert_eq!(lines, expected);
     }
 }

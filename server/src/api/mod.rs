@@ -31,11 +31,14 @@ mod states;
 mod stats;
 mod tasks;
 mod time;
+mod tokens;
 mod topics;
 mod tries;
+mod users;
 mod variables;
 mod versions;
 mod waits;
+mod workers;
 mod xcoms;
 
 use axum::handler::Handler;
@@ -44,6 +47,7 @@ pub(crate) use connections::Body as Connection;
 pub(crate) use kept::{Kept, tell};
 pub(crate) use marks::checked;
 pub(crate) use mask::Mask;
+pub(crate) use monitor::health_at;
 pub(crate) use not_built::all as not_built;
 #[cfg(test)]
 pub(crate) use not_built::is_one as is_not_built;
@@ -113,7 +117,7 @@ pub(crate) fn routes(routes: Routes) -> Routes {
         .role(Role::Op, Method::GET, "/api/v2/eventLogs/{event_log_id}", event_logs::get)
         .sighted("/api/v2/dagStats", stats::dags)
         .sighted("/api/v2/dagTags", stats::tags);
-    ours(assets(backfills(task_instances(runs(dags(kept(all))))))).0
+    accounts(ours(assets(backfills(task_instances(runs(dags(kept(all)))))))).0
 }
 
 /// DAGs, their tasks, versions and sources.
@@ -206,6 +210,7 @@ fn task_instances(all: Operations) -> Operations {
         .viewer(below!("/{task_id}/{map_index}/tries"), tries::list_mapped)
         .viewer(below!("/{task_id}/{map_index}/tries/{task_try_number}"), tries::get_mapped)
         .viewer(below!("/{task_id}/logs/{try_number}"), logs::get)
+        .viewer(below!("/{task_id}/logs/{try_number}/search"), logs::search)
         .sighted(below!("/{task_id}/xcomEntries"), xcoms::list)
         .viewer(below!("/{task_id}/xcomEntries/{key}"), xcoms::get)
         .viewer(below!("/{task_id}/datasets"), datasets::list)
@@ -254,7 +259,30 @@ fn ours(all: Operations) -> Operations {
         .role(Role::Op, Method::POST, "/api/v2/ranges/{range_id}/abandon", ranges::abandon)
         .role(Role::Op, Method::POST, "/api/v2/ranges/{range_id}/release", ranges::release)
         .sighted("/api/v2/deadLetters", dead_letters::list)
+        .sighted("/api/v2/deadLetters/export", dead_letters::export)
         .sighted("/api/v2/deadLetters/{dead_letter_id}", dead_letters::get)
         .role(Role::User, Method::POST, "/api/v2/deadLetters/replay", dead_letters::replay)
         .role(Role::User, Method::POST, "/api/v2/deadLetters/dismiss", dead_letters::dismiss)
+}
+
+/// Users, tokens and workers.
+fn accounts(all: Operations) -> Operations {
+    let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    let one = "/api/v2/users/{username}";
+    let grants = "/api/v2/users/{username}/grants";
+    all.role(Role::Admin, get.clone(), "/api/v2/users", users::list)
+        .role(Role::Admin, post.clone(), "/api/v2/users", users::create)
+        .role(Role::Admin, get.clone(), one, users::get)
+        .role(Role::Admin, Method::PATCH, one, users::patch)
+        .role(Role::Admin, post.clone(), "/api/v2/users/{username}/disable", users::disable)
+        .role(Role::Admin, post.clone(), "/api/v2/users/{username}/enable", users::enable)
+        .role(Role::Admin, post.clone(), grants, users::grant)
+        .role(Role::Admin, delete.clone(), grants, users::revoke)
+        .role(Role::Admin, post.clone(), "/api/v2/users/{username}/link", users::link)
+        // Everybody their own: the handlers ask whose.
+        .role(Role::None, get.clone(), "/api/v2/tokens", tokens::list)
+        .role(Role::None, post.clone(), "/api/v2/tokens", tokens::create)
+        .role(Role::None, delete, "/api/v2/tokens/{token_id}", tokens::revoke)
+        .role(Role::Op, get, "/api/v2/workers", workers::list)
+        .role(Role::Op, post, "/api/v2/workers/{worker}/drain", workers::drain)
 }

@@ -64,13 +64,12 @@ pub(super) async fn version() -> Json<Version> {
 
 /// Healthy means progress: the database answers, and the loops went round of late.
 pub(super) async fn health(State(app): State<App>) -> Json<Health> {
-    let seen = Seen {
-        database: app.store.answers().await,
-        engine: app.actions.last_beat(),
-        folder: app.actions.folder_beat(),
-        strained: app.actions.is_strained(),
-    };
-    Json(seen.judge(clock::now()))
+    Json(Seen::of(&app).await.judge(clock::now()))
+}
+
+/// What a server would say of itself at `now`, which tests bring.
+pub(crate) async fn health_at(app: &App, now: DateTime<Utc>) -> serde_json::Value {
+    serde_json::to_value(Seen::of(app).await.judge(now)).unwrap_or_default()
 }
 
 /// What a server knows of itself.
@@ -83,6 +82,15 @@ struct Seen {
 }
 
 impl Seen {
+    async fn of(app: &App) -> Self {
+        Self {
+            database: app.store.answers().await,
+            engine: app.actions.last_beat(),
+            folder: app.actions.folder_beat(),
+            strained: app.actions.is_strained(),
+        }
+    }
+
     fn judge(&self, now: DateTime<Utc>) -> Health {
         let word = |is_well: bool| if is_well { "healthy" } else { "unhealthy" };
         let goes_round = |beat| self.database && is_recent(beat, now);

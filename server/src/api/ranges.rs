@@ -5,34 +5,37 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_store::access::Role;
+use subak_store::read::{RANGE_STATES, RangeFilter};
 
+use super::paging::{List, Listed, Listing};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::NoContent;
-use crate::problem::ApiError;
+use crate::problem::{ApiError, FieldProblem};
 use crate::range_view::RangeView;
 use crate::replay::WantedRange;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
-    /// Left out: those of all DAGs that one may see that are not in every load.
+    /// Left out: those of all DAGs that one may see.
     dag_id: Option<String>,
+    task_id: Option<String>,
+    topic: Option<String>,
+    /// `open`, `committed`, `abandoned`. Left out: any of the DAG that is named, or without one those
+    /// that are not in every load.
+    state: Option<String>,
+}
+
+impl Listed for RangeView {
+    const PLURAL: &'static str = "ranges";
 }
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct AbandonQuery {
     /// Only this load's part.
     load: Option<String>,
-}
-
-/// The newest thousand.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "RangeCollection")]
-pub(super) struct Collection {
-    ranges: Vec<RangeView>,
-    total_entries: usize,
 }
 
 /// A run that loads a range once more.
@@ -43,23 +46,32 @@ pub(super) struct Replayed {
     dag_run_id: String,
 }
 
+/// The newest first.
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
+    listing: Listing,
     Query(query): Query<ListQuery>,
-) -> Result<Json<Collection>, ApiError> {
-    let ranges = match query.dag_id {
-        Some(dag_id) => {
-            caller.must(&dag_id, Role::Viewer)?;
-            if app.store.dag_get(&dag_id).await?.is_none() {
-                return Err(ApiError::DagNotFound(dag_id));
-            }
-            app.store.ranges_of(&dag_id).await?
-        }
-        None => app.store.ranges_open(caller.sight().as_deref()).await?,
+) -> Result<Json<List<RangeView>>, ApiError> {
+    let part = listing.part;
+    if let Some(bad) = query.state.as_deref().filter(|state| !RANGE_STATES.contains(state)) {
+        let msg = format!("`{bad}` is not one of `{}`", RANGE_STATES.join("`, `"));
+        return Err(ApiError::Invalid(vec![FieldProblem::query("state", msg)]));
+    }
+    if let Some(dag_id) = &query.dag_id {
+        caller.must(dag_id, Role::Viewer)?;
+        let known = app.store.dag_get(dag_id).await?;
+        known.ok_or_else(|| ApiError::DagNotFound(dag_id.clone()))?;
+    }
+    let open = || query.dag_id.is_none().then(|| "open".to_owned());
+    let filter = RangeFilter {
+        state: query.state.or_else(open),
+        dag_id: query.dag_id,
+        within: caller.sight(),
+        task_id: query.task_id,
+        topic: query.topic,
     };
-    let ranges: Vec<RangeView> = ranges.into_iter().map(RangeView::from).collect();
-    Ok(Json(Collection { total_entries: ranges.len(), ranges }))
+    Ok(Json(List::of(app.store.range_list(&filter, part.limit, part.offset).await?)))
 }
 
 pub(super) async fn replay(

@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_core::topic::{Content, PartitionMarks};
 use subak_store::access::Role;
+use subak_store::read::PipelineRecord;
 
-use super::paging::Listing;
+use super::paging::{List, Listed, Listing};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
@@ -19,6 +20,24 @@ const RECORDS: u32 = 20;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
     connection: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct PipelineQuery {
+    dag_id: Option<String>,
+    connection: Option<String>,
+    topic: Option<String>,
+}
+
+impl PipelineQuery {
+    fn takes(&self, it: &PipelineRecord) -> bool {
+        let pairs = [
+            (&self.dag_id, &it.dag_id),
+            (&self.connection, &it.connection),
+            (&self.topic, &it.topic),
+        ];
+        pairs.into_iter().all(|(wanted, has)| wanted.as_ref().is_none_or(|wanted| wanted == has))
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -44,6 +63,10 @@ struct TopicView {
     partitions: u32,
     replicas: u32,
     pipelines: Vec<PipelineView>,
+}
+
+impl Listed for PipelineView {
+    const PLURAL: &'static str = "pipelines";
 }
 
 /// A task that reads a topic. What is not known is null, and `missing` says why.
@@ -217,18 +240,13 @@ pub(super) async fn get(
 pub(super) async fn lags(
     State(app): State<App>,
     caller: Caller,
-) -> Result<Json<Pipelines>, ApiError> {
+    listing: Listing,
+    Query(query): Query<PipelineQuery>,
+) -> Result<Json<List<PipelineView>>, ApiError> {
     let lags = app.topics.lags().await?;
     let seen = lags.pipelines.iter().filter(|it| caller.may_with(&it.record.dag_id, Role::Viewer));
-    let pipelines: Vec<PipelineView> = seen.map(PipelineView::from).collect();
-    Ok(Json(Pipelines { total_entries: pipelines.len(), pipelines }))
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Pipelines")]
-pub(super) struct Pipelines {
-    pipelines: Vec<PipelineView>,
-    total_entries: usize,
+    let wanted = seen.filter(|it| query.takes(&it.record));
+    Ok(Json(List::part(wanted.collect(), listing.part).map(PipelineView::from)))
 }
 
 /// Refuses what is no connection to brokers.

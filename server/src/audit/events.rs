@@ -79,6 +79,16 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("POST", "/api/v2/ranges/{range_id}/replay", "replay_range"),
     ("POST", "/api/v2/deadLetters/replay", "replay_dead_letters"),
     ("POST", "/api/v2/deadLetters/dismiss", "dismiss_dead_letters"),
+    ("POST", "/api/v2/users", "post_user"),
+    ("PATCH", "/api/v2/users/{username}", "patch_user"),
+    ("POST", "/api/v2/users/{username}/disable", "delete_user"),
+    ("POST", "/api/v2/users/{username}/enable", "enable_user"),
+    ("POST", "/api/v2/users/{username}/grants", "post_grant"),
+    ("DELETE", "/api/v2/users/{username}/grants", "delete_grant"),
+    ("POST", "/api/v2/users/{username}/link", "post_sign_in_link"),
+    ("POST", "/api/v2/tokens", "post_token"),
+    ("DELETE", "/api/v2/tokens/{token_id}", "delete_token"),
+    ("POST", "/api/v2/workers/{worker}/drain", "drain_worker"),
 ];
 
 /// Events without before and after, and why.

@@ -92,6 +92,27 @@ impl Caller {
         self.user.role.min(self.scope) >= role
     }
 
+    /// Refuses a caller who may not do what `role` may everywhere.
+    pub(crate) fn must_everywhere(&self, role: Role) -> Result<(), ApiError> {
+        if self.may_everywhere(role) {
+            return Ok(());
+        }
+        let has = self.user.role.min(self.scope).as_str();
+        Err(ApiError::NotAllowed { needed: role.as_str(), has })
+    }
+
+    /// The most that a token may do which the caller makes: a token with a scope makes none that may
+    /// more.
+    pub(crate) fn scope_for(&self, asked: Option<Role>) -> Result<Option<Role>, ApiError> {
+        match asked {
+            None if self.scope < Role::Admin => Ok(Some(self.scope)),
+            Some(asked) if asked > self.scope => {
+                Err(ApiError::NotAllowed { needed: asked.as_str(), has: self.scope.as_str() })
+            }
+            asked => Ok(asked),
+        }
+    }
+
     /// Whether the caller may do what `role` may with a DAG.
     pub(crate) fn may_with(&self, dag_id: &str, role: Role) -> bool {
         self.role_for(dag_id) >= role
@@ -171,6 +192,12 @@ mod tests {
         let scoped = caller(Role::Admin, Some(Role::Viewer));
         assert!(!scoped.may(Role::User) && !scoped.may_with("shop", Role::User));
         assert_eq!(scoped.sight(), None);
+        // A token hands on no more than it has.
+        assert_eq!(scoped.scope_for(None).unwrap(), Some(Role::Viewer));
+        assert!(scoped.scope_for(Some(Role::User)).is_err());
+        assert_eq!(user.scope_for(None).unwrap(), None);
+        assert!(scoped.must_everywhere(Role::Viewer).is_ok());
+        assert!(scoped.must_everywhere(Role::Admin).is_err());
     }
 
     #[test]

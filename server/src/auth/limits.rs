@@ -107,6 +107,12 @@ impl LoginLimits {
         Ok(Attempt { limits: self, keys, _turn: turn })
     }
 
+    /// Waits for its turn to make a new password's hash, which takes what a check takes. Who may do that
+    /// does not guess: nothing is counted.
+    pub(crate) async fn turn(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.checks.acquire().await.map_err(|_| ApiError::Internal)
+    }
+
     /// Counts one attempt under all of its keys, unless one has had its number: then how long to wait.
     fn count(&self, keys: &[Key]) -> Result<(), Duration> {
         let mut attempts = self.lock();

@@ -22,6 +22,7 @@ mod pools;
 mod progress;
 mod report;
 mod slots;
+mod tally;
 mod tell;
 mod traced;
 mod within;
@@ -56,6 +57,7 @@ pub use pools::PoolError;
 pub use progress::Progress;
 pub use report::{Answer, DatasetReport, LargeXCom, LogTail, Outcome, TryReport, XComReport};
 pub use subak_trace::Traces;
+pub(crate) use tally::Tally;
 
 /// Settings of the engine.
 #[derive(Debug, Clone)]
@@ -87,6 +89,7 @@ pub(crate) struct Core {
     pub(crate) installation: String,
     pub(crate) progress: progress::Progresses,
     pub(crate) leases: leases::Leases,
+    pub(crate) tally: Tally,
     caches: caches::Caches,
     changes: changes::Changes,
     /// When the timers last went round, by the database's clock, in microseconds; 0: not yet.
@@ -174,6 +177,7 @@ impl Engine {
             leases: leases::Leases::start(store.clone(), &config, tasks, stop.clone()),
             caches: caches::Caches::new(store.clone()),
             progress: progress::Progresses::default(),
+            tally: Tally::default(),
             store,
             config,
             sessions: Sessions::default(),
@@ -354,6 +358,8 @@ impl Core {
 
     /// What follows a commit: hand-overs are sent, and whoever waits is woken.
     async fn committed(&self, after: work::After) {
+        self.tally.ended(after.ends);
+        self.tally.handed_over(&after.handed);
         self.sessions.hold(&after.handed);
         self.assign_surely(&after.handed).await;
         for queue in &after.backlog {

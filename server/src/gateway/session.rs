@@ -216,6 +216,7 @@ pub(super) fn handed_over(held: &SessionTry) -> HandedOver {
         try_number: held.try_number,
         resets: held.resets,
         queue: held.queue.clone(),
+        queued_at: None,
         started_at: held.started_at,
     }
 }

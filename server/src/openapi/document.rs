@@ -34,7 +34,8 @@ pub(crate) fn document(known: &[Known]) -> Value {
             "title": "Subak",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "The paths, fields and meanings of Airflow 3.3's REST API, and what Subak has \
-                            beside them: datasets, topics, ranges, dead letters, explanations. A parameter \
+                            beside them: datasets, topics, ranges, dead letters, explanations, users, \
+                            tokens, workers. A parameter \
                             of a query that is not listed here is refused.",
         },
         "servers": [{ "url": "/" }],

@@ -1,30 +1,28 @@
 //! Users with what they may do, and API tokens.
 
-use std::time::Duration;
-
 use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
-use subak_store::access::{GrantOn, NewUserError, Role, User};
-use subak_web::accounts::{GrantRow, TokenRow, TokensPage, UserRow, UsersPage};
+use subak_store::access::{Grant, GrantOn, NewUserError, User};
+use subak_web::accounts::{GrantRow, GrantsPage, TokenRow, TokensPage, UserRow, UsersPage};
 use subak_web::format::Stamp;
+use subak_web::url::encode;
 
 use super::listing::{NameQuery, PAGE};
 use super::viewer::Viewer;
+use crate::accounts::{self, LINK_LIFE, NewToken, invalid, named, role_of};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::auth::sign_in_path;
 use crate::clock;
 use crate::extract::{Path, Query};
-use crate::problem::{ApiError, FieldProblem};
+use crate::problem::ApiError;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest that a token is good for.
-const DAYS_MOST: u32 = 3_650;
+/// Grants of a user that the list of users shows.
+const GRANTS: usize = 10;
 
 #[derive(Deserialize)]
 pub(super) struct NewUser {
@@ -46,7 +44,7 @@ pub(super) struct GrantForm {
 }
 
 #[derive(Deserialize)]
-pub(super) struct NewToken {
+pub(super) struct NewTokenForm {
     name: String,
     #[serde(default)]
     scope: String,
@@ -68,27 +66,56 @@ async fn users_page(
     link: Option<(String, String)>,
     problem: Option<String>,
 ) -> Result<Html<String>, ApiError> {
-    let grants = app.store.grant_list().await?;
-    let row = |user: User| UserRow {
-        role: user.role.as_str(),
-        grants: grants
-            .iter()
-            .filter(|grant| grant.username == user.username)
-            .map(|grant| {
-                let (kind, name) = match (&grant.dag_id, &grant.tag) {
-                    (Some(dag_id), _) => ("dag", dag_id),
-                    (_, tag) => ("tag", tag.as_ref().unwrap_or(&grant.username)),
-                };
-                GrantRow { role: grant.role.clone(), kind, name: name.clone() }
-            })
-            .collect(),
-        is_self: user.username == viewer.name(),
-        name: user.username,
-    };
     let found = app.store.user_page(&query.wanted(), PAGE, query.offset()).await?;
+    let ids: Vec<_> = found.items.iter().map(|user| user.user_id).collect();
+    // One more than is shown: whether there are more.
+    let most = i64::try_from(GRANTS + 1).unwrap_or(i64::MAX);
+    let grants = app.store.grants_of(&ids, most).await?;
+    let row = |user: User| {
+        let own = grants.iter().filter(|grant| grant.username == user.username);
+        let mut own: Vec<GrantRow> = own.map(grant_row).collect();
+        let has_more = own.len() > GRANTS;
+        own.truncate(GRANTS);
+        UserRow {
+            role: user.role.as_str(),
+            grants: own,
+            all_grants: has_more.then(|| grants_of(&user.username)),
+            is_self: user.username == viewer.name(),
+            name: user.username,
+        }
+    };
     let (find, pager) = query.ways("/users", found.items.len(), found.total);
     let rows = found.items.into_iter().map(row).collect();
     Ok(Html(UsersPage { frame: viewer.frame(), find, pager, rows, link, problem }.page()))
+}
+
+/// Where all that is granted to a user is.
+fn grants_of(username: &str) -> String {
+    format!("/users/{}/grants", encode(username))
+}
+
+fn grant_row(grant: &Grant) -> GrantRow {
+    let (kind, name) = match (&grant.dag_id, &grant.tag) {
+        (Some(dag_id), _) => ("dag", dag_id),
+        (_, tag) => ("tag", tag.as_ref().unwrap_or(&grant.username)),
+    };
+    GrantRow { role: grant.role.clone(), kind, name: name.clone() }
+}
+
+/// All that is granted to a user for single DAGs.
+pub(super) async fn grants(
+    State(app): State<App>,
+    viewer: Viewer,
+    Path(name): Path<String>,
+    Query(query): Query<NameQuery>,
+) -> Result<Html<String>, ApiError> {
+    let user = named(&app, &name).await?;
+    let found = app.store.grant_page(&user, &query.wanted(), PAGE, query.offset()).await?;
+    let here = grants_of(&user.username);
+    let (find, pager) = query.ways(&here, found.items.len(), found.total);
+    let rows = found.items.iter().map(grant_row).collect();
+    let page = GrantsPage { frame: viewer.frame(), find, pager, username: user.username, rows };
+    Ok(Html(page.page()))
 }
 
 /// Makes a user, and a link that signs them in once.
@@ -128,19 +155,13 @@ pub(super) async fn user_link(
 
 pub(super) async fn user_role(
     State(app): State<App>,
-    trail: Trail,
     viewer: Viewer,
+    trail: Trail,
     Path(name): Path<String>,
     Form(new): Form<NewRole>,
 ) -> Result<Redirect, ApiError> {
     let (user, role) = (named(&app, &name).await?, role_of(&new.role)?);
-    if user.username == viewer.name() && role < Role::Admin {
-        let why = "you cannot take your own role away: let another administrator do it";
-        return Err(ApiError::Conflict(why.to_owned()));
-    }
-    trail.before(json!({"role": user.role.as_str()}));
-    app.store.user_role_set(&user, role).await?;
-    trail.after(json!({"role": role.as_str()}));
+    accounts::role_set(&app, viewer.caller(), &trail, &user, role).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -152,13 +173,7 @@ pub(super) async fn user_grant(
 ) -> Result<Redirect, ApiError> {
     let user = named(&app, &name).await?;
     let role = role_of(form.role.as_deref().unwrap_or_default())?;
-    if !(Role::Viewer..=Role::Op).contains(&role) {
-        return Err(invalid("role", "of single DAGs is one of viewer, user, op"));
-    }
-    let on = form.on()?;
-    let before = app.store.grant_put(&user, &on, role).await?;
-    trail.before(before.map(|before| on.recorded(before)));
-    trail.after(on.recorded(role));
+    accounts::grant(&app, &trail, &user, &form.on()?, role).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -168,11 +183,8 @@ pub(super) async fn user_revoke(
     Path(name): Path<String>,
     Form(form): Form<GrantForm>,
 ) -> Result<Redirect, ApiError> {
-    let on = form.on()?;
-    match app.store.grant_remove(&named(&app, &name).await?, &on).await? {
-        Some(role) => trail.before(on.recorded(role)),
-        None => trail.nothing(),
-    }
+    let user = named(&app, &name).await?;
+    accounts::revoke(&app, &trail, &user, &form.on()?).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -183,13 +195,7 @@ pub(super) async fn user_disable(
     Path(name): Path<String>,
 ) -> Result<Redirect, ApiError> {
     let user = named(&app, &name).await?;
-    if user.username == viewer.name() {
-        let why = "you cannot disable yourself: let another administrator do it";
-        return Err(ApiError::Conflict(why.to_owned()));
-    }
-    app.store.user_disable(&user).await?;
-    trail.before(json!({"role": user.role.as_str(), "is_disabled": false}));
-    trail.after(json!({"is_disabled": true}));
+    accounts::disable(&app, viewer.caller(), &trail, &user).await?;
     Ok(Redirect::to("/users"))
 }
 
@@ -229,23 +235,14 @@ pub(super) async fn token_add(
     State(app): State<App>,
     viewer: Viewer,
     trail: Trail,
-    Form(new): Form<NewToken>,
+    Form(new): Form<NewTokenForm>,
 ) -> Result<Html<String>, ApiError> {
     let scope = match new.scope.as_str() {
         "" => None,
         scope => Some(role_of(scope)?),
     };
-    let name = new.name.trim();
-    if name.is_empty() || name.chars().count() > 100 {
-        return Err(invalid("name", "is 1 to 100 characters"));
-    }
-    if !(1..=DAYS_MOST).contains(&new.days) {
-        return Err(invalid("days", "is at least 1, and at most 3650"));
-    }
-    let life = Some(DAY * new.days);
-    let secret = app.store.api_token_create(viewer.user(), name, scope, life).await?;
-    let scope = scope.map(Role::as_str);
-    trail.after(json!({"name": name, "scope": scope, "days": new.days}));
+    let new = NewToken { user: viewer.user(), name: &new.name, scope, days: new.days };
+    let (_, secret) = accounts::token_make(&app, viewer.caller(), &trail, new).await?;
     tokens_page(&app, &viewer, &NameQuery::default(), Some(secret.expose().to_owned())).await
 }
 
@@ -271,7 +268,7 @@ async fn with_link(
     headers: &HeaderMap,
     user: &User,
 ) -> Result<Html<String>, ApiError> {
-    let secret = app.store.sign_in_link_create(user, DAY).await?;
+    let secret = app.store.sign_in_link_create(user, LINK_LIFE).await?;
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme = if app.cookie.https { "https" } else { "http" };
     let address = format!("{scheme}://{host}{}", sign_in_path(secret.expose()));
@@ -279,29 +276,14 @@ async fn with_link(
         .await
 }
 
-async fn named(app: &App, name: &str) -> Result<User, ApiError> {
-    let found = app.store.user_named(name).await?;
-    found.ok_or_else(|| ApiError::NotFound(format!("users/{name}")))
-}
-
-fn role_of(text: &str) -> Result<Role, ApiError> {
-    Role::parse(text).ok_or_else(|| invalid("role", "is one of none, viewer, user, op, admin"))
-}
-
-fn invalid(field: &str, msg: &str) -> ApiError {
-    ApiError::Invalid(vec![FieldProblem::body(field, msg)])
-}
-
 impl GrantForm {
     fn on(&self) -> Result<GrantOn, ApiError> {
-        let name = self.name.trim();
-        if name.is_empty() || name.len() > 250 {
-            return Err(invalid("name", "is 1 to 250 bytes"));
-        }
-        match self.kind.as_str() {
-            "dag" => Ok(GrantOn::Dag(name.to_owned())),
-            "tag" => Ok(GrantOn::Tag(name.to_owned())),
-            _ => Err(invalid("kind", "is `dag` or `tag`")),
-        }
+        let name = Some(self.name.as_str());
+        let on = match self.kind.as_str() {
+            "dag" => accounts::grant_on(name, None),
+            "tag" => accounts::grant_on(None, name),
+            _ => return Err(invalid("kind", "is `dag` or `tag`")),
+        };
+        on.map_err(|msg| invalid("name", msg))
     }
 }

@@ -18,9 +18,8 @@ use subak_web::Badge;
 use subak_web::dag::{DagLive, DagPage, RunRow};
 use subak_web::dags::PauseToggle;
 use subak_web::format::Stamp;
-use subak_web::graph::GraphView;
+use subak_web::graph::{GraphView, Links, Sight};
 use subak_web::pager::Pager;
-use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::{source, url};
 
@@ -43,6 +42,32 @@ const PAGE: i64 = 25;
 pub(super) struct ShowQuery {
     #[serde(default)]
     offset: i64,
+    /// What of the graph: groups that are folded or not, or the task around which it is shown.
+    #[serde(default)]
+    turn: String,
+    #[serde(default)]
+    around: String,
+    depth: Option<usize>,
+}
+
+impl ShowQuery {
+    fn chosen(&self) -> Chosen {
+        let sight = Sight::read(&self.turn, &self.around, self.depth);
+        Chosen { offset: self.offset.max(0), sight }
+    }
+}
+
+/// What is shown of a DAG: its runs from this one on, and what of its graph.
+struct Chosen {
+    offset: i64,
+    sight: Sight,
+}
+
+impl Chosen {
+    /// An address of it.
+    fn at(&self, address: &str) -> String {
+        url::and(&format!("{address}?offset={}", self.offset), &self.sight.query())
+    }
 }
 
 #[derive(Deserialize)]
@@ -66,17 +91,17 @@ pub(super) async fn show(
     Path(dag_id): Path<String>,
     Query(query): Query<ShowQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let offset = query.offset.max(0);
+    let chosen = query.chosen();
     known(&app, &dag_id).await?;
-    let key = (dag_id.clone(), offset);
-    let look = Look::now(&app.lists.dag, key, || seen(&app, &dag_id, offset)).await?;
+    let key = (dag_id.clone(), chosen.offset);
+    let look = Look::now(&app.lists.dag, key, || seen(&app, &dag_id, chosen.offset)).await?;
     let dag = &look.it.dag;
     let version = app.versions.get(dag.dag, dag.version).await?;
     let href = url::dag(&dag_id);
     let page = DagPage {
         frame: viewer.frame(),
-        events: format!("{href}/events?offset={offset}"),
-        live: live(&look, &version, offset, &viewer),
+        events: chosen.at(&format!("{href}/events")),
+        live: live(&look, &version, &chosen, &viewer),
         details: details(dag, viewer.t),
         source: source::markup(&version.record.source),
         dag_id,
@@ -93,19 +118,19 @@ pub(super) async fn events(
     Query(query): Query<ShowQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     known(&app, &dag_id).await?;
-    let key = (dag_id, query.offset.max(0));
-    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, key)));
+    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, dag_id, query.chosen())));
     Ok(watch(stop, APART, Shown::default(), move || {
         let shared = Arc::clone(&shared);
         async move {
-            let (app, _, (dag_id, offset)) = &*shared;
-            let key = (dag_id.clone(), *offset);
-            let look = Look::again(&app.lists.dag, key, || seen(app, dag_id, *offset)).await?;
+            let (app, _, dag_id, chosen) = &*shared;
+            let key = (dag_id.clone(), chosen.offset);
+            let look =
+                Look::again(&app.lists.dag, key, || seen(app, dag_id, chosen.offset)).await?;
             let version = app.versions.get(look.it.dag.dag, look.it.dag.version).await?;
             let (print, shared) = (look.print, Arc::clone(&shared));
             Ok((print, move || {
-                let (_, viewer, (_, offset)) = &*shared;
-                Arc::new(Pieces::cut(&live(&look, &version, *offset, viewer).markup()))
+                let (_, viewer, _, chosen) = &*shared;
+                Arc::new(live(&look, &version, chosen, viewer).pieces())
             }))
         }
     }))
@@ -118,7 +143,6 @@ async fn known(app: &App, dag_id: &str) -> Result<DagRecord, ApiError> {
 
 async fn seen(app: &App, dag_id: &str, offset: i64) -> Result<Seen, ApiError> {
     let dag = known(app, dag_id).await?;
-    let version = app.versions.get(dag.dag, dag.version).await?;
     let of_dag = RunFilter {
         dag_id: Some(dag_id.to_owned()),
         orders: Orders::descending(),
@@ -132,8 +156,6 @@ async fn seen(app: &App, dag_id: &str, offset: i64) -> Result<Seen, ApiError> {
         None
     };
     let newest = match runs.items.first() {
-        // A graph that is not drawn shows no states.
-        _ if version.layout().is_too_large => None,
         Some(newest) if offset == 0 => Some(newest.clone()),
         _ => app.store.run_list(&of_dag, 1, 0).await?.items.pop(),
     };
@@ -147,17 +169,32 @@ async fn seen(app: &App, dag_id: &str, offset: i64) -> Result<Seen, ApiError> {
     Ok(Seen { dag, runs, newest, broken })
 }
 
-fn live<'a>(look: &Look<Seen>, version: &Version, offset: i64, viewer: &'a Viewer) -> DagLive<'a> {
+fn live<'a>(
+    look: &Look<Seen>,
+    version: &Version,
+    chosen: &Chosen,
+    viewer: &'a Viewer,
+) -> DagLive<'a> {
     let (now, t) = (look.at, viewer.t);
     let Seen { dag, runs, newest, broken } = &look.it;
     let href = url::dag(&dag.dag_id);
-    let address = |offset: i64| format!("{href}?offset={offset}");
+    let address = |offset: i64| Chosen { offset, sight: chosen.sight.clone() }.at(&href);
+    let links = Links {
+        task: &|task| {
+            let Column { run, states } = newest.as_ref()?;
+            states.contains_key(task).then(|| url::task(&run.dag_id, &run.run_id, task, -1))
+        },
+        here: &|sight| format!("{}#graph", url::with(&href, &[&sight.query()])),
+        page: &href,
+    };
+    let state = |id: &str| newest.as_ref()?.states.get(id).copied();
+    let graph = GraphView::new(&version.layout(&chosen.sight), state, &links, t);
     DagLive {
         frame: viewer.frame(),
         toggle: PauseToggle::new(&dag.dag_id, dag.is_paused, &viewer.frame()),
         schedule: schedule_of(dag),
         schedule_words: dag.head.schedule.as_ref().map_or_else(String::new, |schedule| {
-            subak_core::schedule::in_words(schedule, dag.head.timezone)
+            subak_web::schedule::in_words(schedule, dag.head.timezone, t)
         }),
         next_run: dag.next_run_at.map(|at| Stamp::new(at, now, t)),
         next_run_local: dag.next_run_at.map_or_else(String::new, |at| {
@@ -168,18 +205,12 @@ fn live<'a>(look: &Look<Seen>, version: &Version, offset: i64, viewer: &'a Viewe
         version_made: Stamp::new(dag.version_created_at, now, t),
         is_stale: dag.is_stale,
         has_params: !dag.head.params.is_empty(),
-        graph: match newest {
-            Some(Column { run, states }) => {
-                let task = |id: &str| url::task(&run.dag_id, &run.run_id, id, -1);
-                GraphView::of_newest(version.layout(), states, task, t)
-            }
-            None => GraphView::plain(version.layout(), t),
-        },
+        graph,
         newest: newest
             .as_ref()
             .map(|it| (it.run.run_id.clone(), url::run(&it.run.dag_id, &it.run.run_id))),
         runs_href: format!("/runs?dag={}", url::encode(&dag.dag_id)),
-        pager: Pager::new(offset, runs.items.len(), runs.total, PAGE, address),
+        pager: Pager::new(chosen.offset, runs.items.len(), runs.total, PAGE, address),
         runs: runs.items.iter().map(|run| row(run, now, t)).collect(),
         description: dag.head.description.clone().unwrap_or_default(),
         tags: dag.head.tags.clone(),

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use futures::Stream;
 use serde::Deserialize;
 use subak_core::schedule;
+use subak_core::state::RunState;
 use subak_store::access::Role;
 use subak_store::read::{DagFilter, DagRecord, Page, RecentRun, TextFilter};
 use subak_web::Badge;
@@ -38,8 +39,14 @@ pub(crate) struct ListQuery {
     name: String,
     #[serde(default)]
     tag: String,
+    /// A part of the name of an owner.
+    #[serde(default)]
+    owner: String,
     #[serde(default)]
     shown: String,
+    /// The state of the newest run.
+    #[serde(default)]
+    last: String,
     #[serde(default)]
     offset: i64,
 }
@@ -61,6 +68,8 @@ impl ListQuery {
                 "paused" => Some(true),
                 _ => None,
             },
+            owner_text: TextFilter::containing(self.owner.trim()),
+            last_state: RunState::parse(&self.last),
             only,
             ..DagFilter::default()
         }
@@ -70,13 +79,18 @@ impl ListQuery {
     fn is_narrow(&self) -> bool {
         !self.name.is_empty()
             || !self.tag.is_empty()
+            || !self.owner.trim().is_empty()
+            || RunState::parse(&self.last).is_some()
             || ["active", "paused"].contains(&&*self.shown)
     }
 
     /// The list at an offset, below an address.
     fn address(&self, at: &str, offset: i64) -> String {
-        let [name, tag, shown] = [&self.name, &self.tag, &self.shown].map(|it| encode(it));
-        format!("{at}?name={name}&tag={tag}&shown={shown}&offset={offset}")
+        let [name, tag, owner] = [&self.name, &self.tag, &self.owner].map(|it| encode(it));
+        let [shown, last] = [&self.shown, &self.last].map(|it| encode(it));
+        format!(
+            "{at}?name={name}&tag={tag}&owner={owner}&shown={shown}&last={last}&offset={offset}"
+        )
     }
 
     /// The same as a key of looks.
@@ -108,7 +122,9 @@ pub(super) async fn list(
         filter: Filter {
             name: query.name.clone(),
             tag: query.tag.clone(),
+            owner: query.owner.clone(),
             shown: query.shown.clone(),
+            last: query.last.clone(),
         },
         broken: broken
             .items

@@ -13,6 +13,7 @@ use subak_store::read::{Orders, RunFilter, RunRecord};
 use subak_web::Badge;
 use subak_web::format::Stamp;
 use subak_web::gantt::{GanttLive, GanttPage, GanttRun};
+use subak_web::graph::Sight;
 use subak_web::text::Text;
 use subak_web::url;
 
@@ -62,7 +63,7 @@ pub(super) async fn show(
         Some(run_id) => Some(Look::at(&app, &dag_id, &run_id).await?),
         None => None,
     };
-    let chosen = Chosen::from(RowsQuery { state, offset, shown: None });
+    let chosen = Chosen::from(RowsQuery { state, offset, ..RowsQuery::default() });
     let page = GanttPage {
         frame: viewer.frame(),
         href: url::dag(&dag_id),
@@ -85,7 +86,7 @@ pub(super) async fn events(
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let shown = Shown::new(query.shown, &headers);
-    stream(app, viewer, run, View::Gantt, query.into(), shown).await
+    stream(app, viewer, run, View::Gantt, (query.into(), Sight::default()), shown).await
 }
 
 /// The newest runs, and the one that is shown.

@@ -256,16 +256,7 @@ fn row(place: usize, task: &Task, columns: &[Column], t: &'static Text) -> Row {
 /// What is worst of a group's tasks, as a cell that leads to the run.
 fn worst(members: &[&Task], column: &Column, t: &'static Text) -> Option<Cell> {
     let states = members.iter().filter_map(|task| column.states.get(&task.task_id.0));
-    let state = states.min_by_key(|state| match state {
-        Some(TaskState::Failed) => 0,
-        Some(TaskState::UpstreamFailed) => 1,
-        Some(TaskState::UpForRetry) => 2,
-        Some(TaskState::Running | TaskState::Restarting) => 3,
-        Some(state) if !state.is_final() => 4,
-        None => 5,
-        Some(TaskState::Success) => 6,
-        Some(_) => 7,
-    })?;
+    let state = states.min_by_key(|state| Badge::trouble(**state))?;
     let badge = Badge::task(*state, t);
     let run = &column.run;
     let title = format!("{} · {}", badge.label, run.run_id);

@@ -72,6 +72,18 @@ impl NameQuery {
     }
 }
 
+/// The part of a list in memory that starts at an offset, and its links.
+pub(super) fn part<T>(
+    all: Vec<T>,
+    offset: i64,
+    address: impl Fn(i64) -> String,
+) -> (Vec<T>, Pager) {
+    let every = NameQuery::new("", offset);
+    let found = every.part(all, |_| "");
+    let pager = every.pager(found.items.len(), found.total, address);
+    (found.items, pager)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

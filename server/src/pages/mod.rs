@@ -17,6 +17,8 @@ mod import_errors;
 mod listing;
 mod lists;
 mod log_end;
+mod log_search;
+mod log_text;
 mod map;
 mod pools;
 mod problems;
@@ -82,13 +84,14 @@ fn of_dags(routes: Routes) -> Routes {
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/delete", run::delete)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs/{run_id}/note", run::note)
         .viewer("/dags/{dag_id}/versions", versions::show)
+        .viewer("/dags/{dag_id}/versions/{version_number}", versions::one)
         .viewer("/dags/{dag_id}/gantt", gantt::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/gantt/events", gantt::events)
         .viewer("/dags/{dag_id}/grid", grid::show)
         .viewer("/dags/{dag_id}/grid/events", grid::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
-        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", task::log)
+        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", log_text::log)
         .role(
             Role::User,
             post.clone(),
@@ -121,6 +124,7 @@ fn overall(routes: Routes) -> Routes {
         .role(Role::Admin, Method::GET, "/users", accounts::users)
         .role(Role::Admin, Method::POST, "/users", accounts::user_add)
         .role(Role::Admin, Method::POST, "/users/{username}/role", accounts::user_role)
+        .role(Role::Admin, Method::GET, "/users/{username}/grants", accounts::grants)
         .role(Role::Admin, Method::POST, "/users/{username}/grant", accounts::user_grant)
         .role(Role::Admin, Method::POST, "/users/{username}/revoke", accounts::user_revoke)
         .role(Role::Admin, Method::POST, "/users/{username}/link", accounts::user_link)

@@ -15,6 +15,7 @@ use futures::stream::unfold;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
+use subak_web::graph::Sight;
 use subak_web::run::RunPage;
 use subak_web::url;
 use tokio::time::Instant;
@@ -73,10 +74,10 @@ impl Look {
         hasher.finish()
     }
 
-    fn part(&self, view: View, chosen: Chosen, viewer: &Viewer) -> Part {
+    fn part(&self, view: View, chosen: Chosen, sight: &Sight, viewer: &Viewer) -> Part {
         let (now, t) = (clock::now(), viewer.t);
         let pieces = match view {
-            View::Page => run_live(self, chosen, viewer.can_run(), now, t).pieces(),
+            View::Page => run_live(self, chosen, sight, viewer.can_run(), now, t).pieces(),
             View::Gantt => gantt_live(self, chosen, now, t).pieces(),
         };
         Part { print: self.print(), pieces: Arc::new(pieces) }
@@ -95,7 +96,8 @@ pub(super) async fn show(
         Value::Object(conf) if conf.is_empty() => String::new(),
         conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
     };
-    let live = run_live(&look, query.into(), viewer.can_run(), now, t);
+    let sight = query.sight();
+    let live = run_live(&look, query.into(), &sight, viewer.can_run(), now, t);
     let note = look.run.note.unwrap_or_default();
     let note_action = viewer.can_run().then(|| format!("{}/note", url::run(&dag_id, &run_id)));
     Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
@@ -117,6 +119,7 @@ struct Watch {
     run: RunRecord,
     view: View,
     chosen: Chosen,
+    sight: Sight,
     pulse: Pulse,
     /// What was seen before does not count.
     since: Instant,
@@ -129,11 +132,12 @@ impl Watch {
     /// The part as it stands; one look serves all who watch the run.
     async fn part(&self) -> Option<Part> {
         let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
-        let key = (self.run.run_key.0, self.view, self.chosen, can_run, t.language);
+        let sight = self.sight.clone();
+        let key = (self.run.run_key.0, self.view, self.chosen, sight, can_run, t.language);
         let ask = async || {
             // A database that is away for a moment: the next look may see it.
             let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;
-            Some(look.part(self.view, self.chosen, &self.viewer))
+            Some(look.part(self.view, self.chosen, &self.sight, &self.viewer))
         };
         self.app.run_parts.get_since(self.since, key, ask).await
     }
@@ -146,8 +150,8 @@ pub(super) async fn events(
     Query(query): Query<RowsQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let shown = Shown::new(query.shown, &headers);
-    stream(app, viewer, run, View::Page, query.into(), shown).await
+    let (shown, sight) = (Shown::new(query.shown, &headers), query.sight());
+    stream(app, viewer, run, View::Page, (query.into(), sight), shown).await
 }
 
 /// Sends what has changed of a view of a run.
@@ -156,7 +160,7 @@ pub(super) async fn stream(
     viewer: Viewer,
     (dag_id, run_id): (String, String),
     view: View,
-    chosen: Chosen,
+    (chosen, sight): (Chosen, Sight),
     shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let run = app.store.run_get(&dag_id, &run_id).await?;
@@ -164,7 +168,7 @@ pub(super) async fn stream(
     // Listens before it looks again, so that no change is missed.
     let pulse = Pulse::of(&app, run.run_key);
     let (since, sent) = (Instant::now(), 0);
-    let watch = Watch { app, viewer, run, view, chosen, pulse, since, shown, sent };
+    let watch = Watch { app, viewer, run, view, chosen, sight, pulse, since, shown, sent };
     let stream = unfold(watch, |mut watch| async move {
         if watch.sent > 0 {
             watch.since = watch.pulse.beat(rest(watch.sent)).await?;

@@ -7,7 +7,7 @@ use subak_core::state::{RunState, TaskState};
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, count, cut, duration};
-use subak_web::graph::GraphView;
+use subak_web::graph::{GraphView, Links, Sight};
 use subak_web::run::{Progress, RunLive, Span, TaskRow, Timeline};
 use subak_web::text::Text;
 use subak_web::url;
@@ -23,6 +23,7 @@ const ERROR_CHARS: usize = 300;
 pub(super) fn run_live(
     look: &Look,
     chosen: Chosen,
+    sight: &Sight,
     can_run: bool,
     now: DateTime<Utc>,
     t: &'static Text,
@@ -32,13 +33,17 @@ pub(super) fn run_live(
     let mut states: HashMap<String, Option<TaskState>> =
         instances.iter().map(|it| (it.task_id.0.clone(), it.state)).collect();
     states.extend(maps.iter().map(|map| (map.task_id.0.clone(), map.state())));
-    let graph = GraphView::of_run(
-        version.layout(),
-        &states,
-        |task| url::task(&run.dag_id, &run.run_id, task, -1),
-        t,
-    );
-    let address = |chosen: Chosen| format!("{href}{}#run-tasks", chosen.query());
+    let here = |chosen: Chosen, sight: &Sight, part: &str| {
+        format!("{}#{part}", url::with(&href, &[&chosen.query(), &sight.query()]))
+    };
+    let links = Links {
+        task: &|task| Some(url::task(&run.dag_id, &run.run_id, task, -1)),
+        here: &|sight| here(chosen, sight, "run-graph"),
+        page: &href,
+    };
+    let state = |id: &str| Some(states.get(id).copied().flatten());
+    let graph = GraphView::new(&version.layout(sight), state, &links, t);
+    let address = |chosen: Chosen| here(chosen, sight, "run-tasks");
     let timeline = timeline(look, chosen, address, now, t);
     let is_final = run.state.is_final();
     let is_failed = |state: Option<TaskState>| {
@@ -66,7 +71,7 @@ pub(super) fn run_live(
             .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
         progress: progress(instances, maps, t),
         graph,
-        events: chosen.events(&format!("{href}/events"), look.print()),
+        events: url::and(&chosen.events(&format!("{href}/events"), look.print()), &sight.query()),
         timeline,
         can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
         can_clear: can_run && is_final,
@@ -76,6 +81,7 @@ pub(super) fn run_live(
         can_mark_success: can_run && run.state != RunState::Success && run.cancelled_at.is_none(),
         can_mark_failed: can_run && run.state == RunState::Success,
         version: run.version,
+        version_href: url::version(&run.dag_id, run.version),
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         href,

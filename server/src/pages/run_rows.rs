@@ -9,6 +9,7 @@ use subak_core::state::TaskState;
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
 use subak_web::format::Stamp;
+use subak_web::graph::Sight;
 use subak_web::map::StateLink;
 use subak_web::pager::Pager;
 use subak_web::run::{Span, TaskRow};
@@ -23,7 +24,7 @@ use crate::versions::Version;
 const PAGE: usize = 250;
 
 /// What is asked for, as it stands in an address.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct RowsQuery {
     /// Tasks in this state; `none`: without one.
     #[serde(default)]
@@ -32,6 +33,19 @@ pub(super) struct RowsQuery {
     pub(super) offset: usize,
     /// The number of what the page shows that asks for changes.
     pub(super) shown: Option<u64>,
+    /// What of the graph: groups that are folded or not, or the task around which it is shown.
+    #[serde(default)]
+    pub(super) turn: String,
+    #[serde(default)]
+    pub(super) around: String,
+    pub(super) depth: Option<usize>,
+}
+
+impl RowsQuery {
+    /// Returns what of the graph is chosen.
+    pub(super) fn sight(&self) -> Sight {
+        Sight::read(&self.turn, &self.around, self.depth)
+    }
 }
 
 /// Which rows are shown.
@@ -213,7 +227,8 @@ mod tests {
     #[test]
     fn what_is_chosen_stands_in_the_address() {
         let chosen = |state: &str, offset| {
-            Chosen::from(RowsQuery { state: state.to_owned(), offset, shown: None }).query()
+            Chosen::from(RowsQuery { state: state.to_owned(), offset, ..RowsQuery::default() })
+                .query()
         };
         assert_eq!(chosen("", 0), "");
         assert_eq!(chosen("failed", 0), "?state=failed");

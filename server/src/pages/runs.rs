@@ -37,8 +37,12 @@ const PAGE: i64 = 50;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 pub(crate) struct ListQuery {
+    /// This DAG, and no other.
     #[serde(default)]
     dag: String,
+    /// A part of DAGs' ids.
+    #[serde(default)]
+    name: String,
     #[serde(default)]
     run: String,
     #[serde(default)]
@@ -78,6 +82,7 @@ pub(super) async fn act(
             "pick" => picked.extend(value.parse().ok().map(RunKey)),
             "action" => action = RunAction::parse(&value),
             "dag" => query.dag = value.into_owned(),
+            "name" => query.name = value.into_owned(),
             "run" => query.run = value.into_owned(),
             "state" => query.state = value.into_owned(),
             "kind" => query.kind = value.into_owned(),
@@ -172,14 +177,14 @@ fn live<'a>(look: &Look<Page<RunRecord>>, query: &ListQuery, viewer: &'a Viewer)
 impl ListQuery {
     /// The list at an offset, below an address.
     fn address(&self, at: &str, offset: i64) -> String {
-        let [dag, run] = [&self.dag, &self.run].map(|it| encode(it));
+        let [dag, name, run] = [&self.dag, &self.name, &self.run].map(|it| encode(it));
         let [state, kind] = [&self.state, &self.kind].map(|it| encode(it));
-        format!("{at}?dag={dag}&run={run}&state={state}&kind={kind}&offset={offset}")
+        format!("{at}?dag={dag}&name={name}&run={run}&state={state}&kind={kind}&offset={offset}")
     }
 
     fn filter(&self) -> RunsFilter {
-        let Self { dag, run, state, kind, .. } = self.clone();
-        RunsFilter { dag, run, state, kind }
+        let Self { dag, name, run, state, kind, .. } = self.clone();
+        RunsFilter { dag, name, run, state, kind }
     }
 
     /// The same as a key of looks.
@@ -192,7 +197,8 @@ async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Page<RunR
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let filter = RunFilter {
         within: viewer.sight(),
-        dag_text: TextFilter::containing(query.dag.trim()),
+        dag_id: given(&query.dag),
+        dag_text: TextFilter::containing(query.name.trim()),
         run_text: TextFilter::containing(query.run.trim()),
         states: given(&query.state).into_iter().collect(),
         run_types: given(&query.kind).into_iter().collect(),

@@ -4,25 +4,24 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use futures::TryStreamExt as _;
-use futures::stream::try_unfold;
+use axum::response::{Html, Redirect};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
-use subak_store::read::{InstanceRecord, LogCursor, TryRecord};
+use subak_store::read::{DatasetRecord, InstanceRecord, LogCursor, Page, TextFilter, TryRecord};
 use subak_web::Badge;
 use subak_web::dataset::DatasetView;
 use subak_web::format::{bytes, cut};
+use subak_web::pager::Pager;
 use subak_web::task::{Neighbour, TaskPage, TryLink, XComView};
 use subak_web::text::Text;
-use subak_web::url::{self, encode};
+use subak_web::url;
 
 use super::log_end::LogEnd;
+use super::log_search::{Around, Seek};
 use super::map::{self, MapQuery};
 use super::run::{Look, MarkForm, NoteForm};
-use super::task_live::task_live;
+use super::task_live::{old_live, old_try, task_live};
 use super::viewer::Viewer;
 use crate::api::checked;
 use crate::app::App;
@@ -33,10 +32,14 @@ use crate::explain::explain;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
 use crate::selection::with_downstream;
+use crate::try_log::TryLog;
 
 /// Rows of a dataset, and how long a worker may take to read them.
 const ROWS: usize = 100;
 const ROWS_WITHIN: Duration = Duration::from_secs(2);
+/// XComs and datasets that are shown at once.
+const XCOMS: i64 = 50;
+const DATASETS: i64 = 20;
 /// XComs are cut at this many characters.
 const XCOM_CHARS: usize = 4000;
 
@@ -46,6 +49,15 @@ pub(super) struct Which {
     /// A try to look at; without one, the newest.
     #[serde(rename = "try")]
     pub(super) try_number: Option<i32>,
+}
+
+/// From where on lists are shown.
+#[derive(Deserialize, Clone, Copy)]
+pub(super) struct Offsets {
+    #[serde(default)]
+    xcoms: i64,
+    #[serde(default)]
+    datasets: i64,
 }
 
 /// A task instance's names in an address.
@@ -79,7 +91,10 @@ pub(super) async fn show(
     Path((dag_id, run_id, task_id)): Path<Names>,
     Query(which): Query<Which>,
     Query(part): Query<MapQuery>,
+    Query(seek): Query<Seek>,
+    Query(offsets): Query<Offsets>,
 ) -> Result<Html<String>, ApiError> {
+    let offsets = Offsets { xcoms: offsets.xcoms.max(0), datasets: offsets.datasets.max(0) };
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let map = look.maps.iter().find(|map| map.task_id.0 == task_id);
     if let Some(map) = map.filter(|_| which.map_index.is_none_or(|index| index < 0)) {
@@ -89,27 +104,56 @@ pub(super) async fn show(
     let (now, t, run) = (clock::now(), viewer.t, look.run.run_key);
     let tries = app.store.try_list(&look.run, it.task, it.map_index).await?;
     let shown = which.try_number.unwrap_or(it.try_number);
-    let log = LogEnd::read(&app.store, run, it, shown).await?;
+    let old = old_try(it, &tries, shown)?;
     let address = url::task(&dag_id, &run_id, &task_id, -1);
-    let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
+    let log_of = TryLog { run, task: it.task, map_index: it.map_index, try_number: shown };
+    let href = format!("{address}?try={shown}&map_index={}", it.map_index.0);
+    let search = seek.search(&app.store, log_of, &href, t).await?;
+    let log = match seek.around(&app.store, log_of, &href, t).await? {
+        Some(around) => Log::around(around),
+        None => Log::end(LogEnd::read(&app.store, run, it, shown).await?, &address, it, which),
+    };
+    let live = match &old {
+        Some(old) => old_live(&look, it, old, now, t),
+        None => {
+            let why = explain(&app.store, &look.run, &look.version, &task_id, it.map_index).await?;
+            let progress = app.actions.progress(run, it);
+            task_live(&look, it, why.as_ref(), progress, viewer.can_run(), now, t)
+        }
+    };
+    let here = |at: Offsets| offsets_address(&address, it, which, at);
+    // What is handed on is kept of the newest try alone.
+    let (xcoms, found) = match old {
+        Some(_) => (Page { items: Vec::new(), total: 0 }, Page { items: Vec::new(), total: 0 }),
+        None => {
+            let of = InstanceKey { run, task: TaskNo(it.task), map_index: it.map_index };
+            let every = TextFilter::default();
+            (
+                app.store.xcom_page(of, XCOMS, offsets.xcoms).await?,
+                app.store.dataset_list(of, &every, DATASETS, offsets.datasets).await?,
+            )
+        }
+    };
     let page = TaskPage {
         frame: viewer.frame(),
         dag_href: url::dag(&dag_id),
         run_href: url::run(&dag_id, &run_id),
-        live: task_live(
-            &look,
-            it,
-            why.as_ref(),
-            app.actions.progress(look.run.run_key, it),
-            viewer.can_run(),
-            now,
-            t,
-        ),
+        live,
         tries: try_links(&tries, &address, it, shown, &viewer),
         log_cut: log.is_cut,
+        log_around: log.around,
+        find: seek.find.trim().to_owned(),
+        find_action: address.clone(),
+        try_number: shown,
+        map_index: it.map_index.0,
+        search,
         log_href: format!("{address}/log?try={shown}&map_index={}", it.map_index.0),
-        events: events_address(&address, it, which, log.next, log.number),
-        log: log.markup(),
+        download_href: format!(
+            "{address}/log?try={shown}&map_index={}&download=true",
+            it.map_index.0
+        ),
+        events: log.events,
+        log: log.markup,
         note: app
             .store
             .task_notes(run)
@@ -123,14 +167,18 @@ pub(super) async fn show(
         rendered: rendered(&tries, shown),
         upstream: neighbours(&look, &upstream(&look, &it.task_id), &viewer),
         downstream: neighbours(&look, &downstream(&look, &it.task_id), &viewer),
-        xcoms: app
-            .store
-            .xcom_list(run, it.task, it.map_index)
-            .await?
-            .into_iter()
-            .map(|it| xcom(it, t))
-            .collect(),
-        datasets: datasets(&app, &look, it, t).await?,
+        xcoms_pager: Pager::new(offsets.xcoms, xcoms.items.len(), xcoms.total, XCOMS, |xcoms| {
+            here(Offsets { xcoms, ..offsets }) + "#xcoms"
+        }),
+        xcoms: xcoms.items.into_iter().map(|it| xcom(it, t)).collect(),
+        datasets_pager: Pager::new(
+            offsets.datasets,
+            found.items.len(),
+            found.total,
+            DATASETS,
+            |datasets| here(Offsets { datasets, ..offsets }) + "#datasets",
+        ),
+        datasets: datasets(&app, &look, found.items, t).await?,
         dag_id,
         run_id,
         task_id,
@@ -138,16 +186,36 @@ pub(super) async fn show(
     Ok(Html(page.page()))
 }
 
+/// The part of a log that the page has.
+struct Log {
+    markup: String,
+    is_cut: bool,
+    /// Where its rest comes from; empty: nowhere.
+    events: String,
+    around: Option<(String, String)>,
+}
+
+impl Log {
+    fn end(end: LogEnd, address: &str, it: &InstanceRecord, which: Which) -> Self {
+        let events = events_address(address, it, which, end.next, end.number);
+        Self { is_cut: end.is_cut, events, around: None, markup: end.markup() }
+    }
+
+    fn around(Around { markup, told }: Around) -> Self {
+        Self { markup, is_cut: false, events: String::new(), around: Some(told) }
+    }
+}
+
 /// What it made, with the first rows: those that the database does not hold a worker is asked for.
 async fn datasets(
     app: &App,
     look: &Look,
-    it: &InstanceRecord,
+    shown: Vec<DatasetRecord>,
     t: &Text,
 ) -> Result<Vec<DatasetView>, ApiError> {
     let mut views = Vec::new();
     let mut patience = ROWS_WITHIN;
-    for one in app.store.dataset_list(look.run.run_key, it.task, it.map_index).await? {
+    for one in shown {
         let mut preview = one.preview.clone();
         if preview.as_array().is_none_or(Vec::is_empty) && !patience.is_zero() {
             let dag = &look.version.record.model;
@@ -160,6 +228,14 @@ async fn datasets(
         views.push(DatasetView::new(&one.name, &one.reference, &one.stats, &preview, t));
     }
     Ok(views)
+}
+
+/// The page with its lists from there on.
+fn offsets_address(address: &str, it: &InstanceRecord, which: Which, at: Offsets) -> String {
+    let Offsets { xcoms, datasets } = at;
+    let index = it.map_index.0;
+    let try_number = which.try_number.map_or_else(String::new, |number| format!("&try={number}"));
+    format!("{address}?map_index={index}{try_number}&xcoms={xcoms}&datasets={datasets}")
 }
 
 fn try_links(
@@ -261,37 +337,6 @@ fn xcom(it: subak_store::read::XComRecord, t: &Text) -> XComView {
     }
     let value = serde_json::to_string_pretty(&it.value).unwrap_or_default();
     XComView { key: it.key, value: cut(&value, XCOM_CHARS) }
-}
-
-/// The whole log of a try as text, part by part.
-pub(super) async fn log(
-    State(app): State<App>,
-    Path((dag_id, run_id, task_id)): Path<Names>,
-    Query(which): Query<Which>,
-) -> Result<Response, ApiError> {
-    let look = Look::at(&app, &dag_id, &run_id).await?;
-    let it = instance(&app, &look, &task_id, which).await?;
-    let try_number = which.try_number.unwrap_or(it.try_number);
-    let run = look.run.run_key;
-    let parts = try_unfold(Some(LogCursor::default()), move |cursor| {
-        let (store, it) = (app.store.clone(), it.clone());
-        async move {
-            let Some(cursor) = cursor else { return Ok(None) };
-            let part = store.log_read(run, it.task, it.map_index, try_number, cursor).await?;
-            let mut text = part.lines.join(&b'\n');
-            if !text.is_empty() {
-                text.push(b'\n');
-            }
-            Ok::<_, subak_store::StoreError>(Some((text, part.more.then_some(part.next))))
-        }
-    });
-    let name = format!("inline; filename=\"{}.log\"", encode(&task_id));
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-        (header::CONTENT_DISPOSITION, name),
-    ];
-    let body = axum::body::Body::from_stream(parts.map_err(std::io::Error::other));
-    Ok((headers, body).into_response())
 }
 
 #[derive(Deserialize)]

@@ -9,13 +9,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use futures::stream::unfold;
 use serde::Deserialize;
-use subak_store::read::LogCursor;
+use subak_store::read::{InstanceRecord, LogCursor};
 use subak_web::task::{TaskLive, update};
 
 use super::pulse::Pulse;
 use super::run::Look;
 use super::task::{Names, Which, instance};
-use super::task_live::task_live;
+use super::task_live::{old_live, old_try, task_live};
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::clock;
@@ -117,11 +117,7 @@ impl Watch {
         let lines = subak_web::log::markup(&part.lines, self.place.number);
         self.place.number += part.lines.len() as u64;
         self.place.cursor = part.next;
-        let progress = self.app.actions.progress(look.run.run_key, it);
-        let why =
-            explain(&self.app.store, &look.run, &look.version, &self.names.2, it.map_index).await?;
-        let (can_run, now, t) = (self.viewer.can_run(), clock::now(), self.viewer.t);
-        let mut live = task_live(&look, it, why.as_ref(), progress, can_run, now, t);
+        let mut live = self.live(&look, it).await?;
         let message = update(&lines, follows, &live);
         // Times that tick by themselves are no news.
         live.forget_clock();
@@ -130,6 +126,20 @@ impl Watch {
         }
         self.shown = Some(live);
         Ok(Some(Event::default().id(self.place.to_string()).data(message)))
+    }
+
+    /// The part of the page that changes; of a try that was chosen its own, also once there is a newer.
+    async fn live(&self, look: &Look, it: &InstanceRecord) -> Result<TaskLive, ApiError> {
+        let (store, now, t) = (&self.app.store, clock::now(), self.viewer.t);
+        if let Some(chosen) = self.which.try_number.filter(|chosen| *chosen != it.try_number) {
+            let tries = store.try_list(&look.run, it.task, it.map_index).await?;
+            if let Some(old) = old_try(it, &tries, chosen)? {
+                return Ok(old_live(look, it, &old, now, t));
+            }
+        }
+        let progress = self.app.actions.progress(look.run.run_key, it);
+        let why = explain(store, &look.run, &look.version, &self.names.2, it.map_index).await?;
+        Ok(task_live(look, it, why.as_ref(), progress, self.viewer.can_run(), now, t))
     }
 }
 

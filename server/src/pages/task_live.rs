@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use subak_core::explain::{Explanation, Outlook, Reason};
 use subak_core::state::TaskState;
-use subak_store::read::InstanceRecord;
+use subak_store::read::{InstanceRecord, TryRecord};
 use subak_web::Badge;
 use subak_web::format::{Stamp, bytes, count};
 use subak_web::task::TaskLive;
@@ -13,6 +13,7 @@ use subak_web::url;
 use super::run::Look;
 use super::run_live::{since, took};
 use crate::engine::Progress;
+use crate::problem::ApiError;
 
 /// Returns the live part of a task instance's page.
 pub(super) fn task_live(
@@ -37,6 +38,7 @@ pub(super) fn task_live(
     };
     TaskLive {
         t,
+        not_newest: None,
         badge: Badge::task(it.state, t),
         operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
         tries: match (it.try_number, retries) {
@@ -64,6 +66,50 @@ pub(super) fn task_live(
         why: why.map(told).unwrap_or_default(),
         clear_action: can_clear.then(|| format!("{address}/clear{which}")),
     }
+}
+
+/// The same of a try that is not the newest: its own state, times and end, and the way to the newest.
+pub(super) fn old_live(
+    look: &Look,
+    it: &InstanceRecord,
+    old: &InstanceRecord,
+    now: DateTime<Utc>,
+    t: &'static Text,
+) -> TaskLive {
+    let newest = url::task(&look.run.dag_id, &look.run.run_id, &it.task_id.0, it.map_index.0);
+    // Clearing and marking are of the newest.
+    let live = task_live(look, old, None, None, false, now, t);
+    TaskLive { not_newest: Some((t.fill(t.not_newest, old.try_number), newest)), ..live }
+}
+
+/// Returns the instance as it was in a try that is not the newest; `None`: it is the newest.
+pub(super) fn old_try(
+    it: &InstanceRecord,
+    tries: &[TryRecord],
+    try_number: i32,
+) -> Result<Option<InstanceRecord>, ApiError> {
+    if try_number == it.try_number {
+        return Ok(None);
+    }
+    // A try that was deferred has several rows: it began with the first and ended with the last.
+    let mut rows = tries.iter().filter(|one| one.try_number == try_number);
+    let missing = || ApiError::NotFound(format!("try {try_number} of task {}", it.task_id));
+    let first = rows.next().ok_or_else(missing)?;
+    let last = rows.next_back().unwrap_or(first);
+    Ok(Some(InstanceRecord {
+        state: Some(last.state),
+        try_number,
+        queued_at: first.queued_at,
+        started_at: first.started_at,
+        ended_at: last.ended_at,
+        due_at: None,
+        error: last.error.clone(),
+        cause: last.cause.clone(),
+        exit_code: last.exit_code,
+        worker: last.worker.clone(),
+        rows_rejected: None,
+        ..it.clone()
+    }))
 }
 
 /// How far a try is: `12,000 (3.4 MB) records read, 120 offsets left`.

@@ -20,7 +20,7 @@ use subak_web::topics::{
 };
 use subak_web::url;
 
-use super::listing::NameQuery;
+use super::listing::{NameQuery, part};
 use super::viewer::Viewer;
 use super::watch::{FAR_APART, Part, Shown, watch};
 use crate::app::App;
@@ -40,6 +40,32 @@ pub(super) struct ListQuery {
     name: String,
     #[serde(default)]
     offset: i64,
+    /// The same of the pipelines.
+    #[serde(default)]
+    pipelines: i64,
+}
+
+/// From where on the lists of a topic are shown.
+#[derive(Deserialize, Clone, Copy)]
+pub(super) struct Offsets {
+    #[serde(default)]
+    pipelines: i64,
+    #[serde(default)]
+    partitions: i64,
+    #[serde(default)]
+    positions: i64,
+    #[serde(default)]
+    groups: i64,
+}
+
+impl Offsets {
+    /// The topic's page with its lists from there on, at one of them.
+    fn address(self, href: &str, list: &str) -> String {
+        let Self { pipelines, partitions, positions, groups } = self;
+        format!(
+            "{href}?pipelines={pipelines}&partitions={partitions}&positions={positions}&groups={groups}#{list}"
+        )
+    }
 }
 
 pub(super) async fn list(
@@ -57,7 +83,7 @@ pub(super) async fn list(
     let page = TopicsPage {
         frame: viewer.frame(),
         connections,
-        events: query.address("/live/topics", query.offset.max(0)),
+        events: query.address("/live/topics", query.offset, query.pipelines),
         live: live(&app, &viewer, &query).await?,
         name: query.name.trim().to_owned(),
         connection: query.connection,
@@ -89,10 +115,11 @@ pub(super) async fn events(
 }
 
 impl ListQuery {
-    /// The list at an offset, below an address.
-    fn address(&self, at: &str, offset: i64) -> String {
+    /// The lists at these offsets, below an address.
+    fn address(&self, at: &str, offset: i64, pipelines: i64) -> String {
         let [connection, name] = [self.connection.as_str(), self.name.trim()].map(url::encode);
-        format!("{at}?connection={connection}&name={name}&offset={offset}")
+        let (offset, pipelines) = (offset.max(0), pipelines.max(0));
+        format!("{at}?connection={connection}&name={name}&offset={offset}&pipelines={pipelines}")
     }
 }
 
@@ -113,6 +140,7 @@ async fn live<'a>(
         more: None,
         missing: None,
         pipelines: Vec::new(),
+        pipelines_pager: Pager::default(),
     };
     if page.connection.is_empty() {
         return Ok(page);
@@ -129,13 +157,19 @@ async fn live<'a>(
             page.more = (heads.more > 0).then(|| t.fill(t.more_topics, heads.more));
             let names = NameQuery::new(&query.name, query.offset);
             let found = names.part(heads.topics.iter().collect(), |it| &it.name);
-            page.pager = names
-                .pager(found.items.len(), found.total, |offset| query.address("/topics", offset));
+            page.pager = names.pager(found.items.len(), found.total, |offset| {
+                query.address("/topics", offset, query.pipelines)
+            });
             let row = |head: &TopicHead| topic(head, &page.connection, &all, t);
             page.rows = found.items.into_iter().map(row).collect();
         }
     }
-    page.pipelines = all.iter().map(|it| pipeline(it, t)).collect();
+    let names = NameQuery::new(&query.name, query.pipelines);
+    let found = names.part(all, |it| &it.record.topic);
+    page.pipelines_pager = names.pager(found.items.len(), found.total, |pipelines| {
+        query.address("/topics", query.offset, pipelines) + "#pipelines"
+    });
+    page.pipelines = found.items.into_iter().map(|it| pipeline(it, t)).collect();
     Ok(page)
 }
 
@@ -155,6 +189,7 @@ pub(super) async fn show(
     State(app): State<App>,
     viewer: Viewer,
     Path((connection, name)): Path<(String, String)>,
+    Query(at): Query<Offsets>,
 ) -> Result<Html<String>, ApiError> {
     let (now, t) = (clock::now(), viewer.t);
     let not_found = || ApiError::NotFound(format!("topics/{connection}/{name}"));
@@ -168,18 +203,30 @@ pub(super) async fn show(
     let readers =
         readers.filter(|it| it.record.connection == connection && it.record.topic == name);
     let readers: Vec<&PipelineLag> = readers.collect();
+    let href = url::topic(&connection, &name);
+    let positions = readers.iter().copied();
+    let positions = positions.flat_map(|it| it.partitions.iter().map(move |one| (it, one)));
+    let positions: Vec<(&PipelineLag, &PartitionLag)> = positions.collect();
+    let (positions, positions_pager) = part(positions, at.positions, |positions| {
+        Offsets { positions, ..at }.address(&href, "positions")
+    });
+    let positions = positions.into_iter().map(|(it, one)| position(it, one, t)).collect();
+    let (readers, pipelines_pager) = part(readers, at.pipelines, |pipelines| {
+        Offsets { pipelines, ..at }.address(&href, "pipelines")
+    });
     let mut page = TopicPage {
         frame: viewer.frame(),
         connection_href: url::topics(&connection),
         connection,
         name,
         partitions: Vec::new(),
-        positions: readers
-            .iter()
-            .flat_map(|it| it.partitions.iter().map(|part| position(it, part, t)))
-            .collect(),
-        pipelines: readers.iter().map(|it| pipeline(it, t)).collect(),
+        partitions_pager: Pager::default(),
+        positions,
+        positions_pager,
+        pipelines: readers.into_iter().map(|it| pipeline(it, t)).collect(),
+        pipelines_pager,
         groups: Vec::new(),
+        groups_pager: Pager::default(),
         groups_missing: None,
         records: Vec::new(),
         records_missing: None,
@@ -188,8 +235,15 @@ pub(super) async fn show(
     match &*look {
         Err(why) => page.missing = Some(why.clone()),
         Ok(look) => {
-            page.partitions = look.marks.partitions.iter().map(|it| partition(it, t)).collect();
-            page.groups = groups(&look.marks, t);
+            let all: Vec<&PartitionMarks> = look.marks.partitions.iter().collect();
+            let (partitions, pager) = part(all, at.partitions, |partitions| {
+                Offsets { partitions, ..at }.address(&href, "partitions")
+            });
+            page.partitions = partitions.into_iter().map(|it| partition(it, t)).collect();
+            page.partitions_pager = pager;
+            (page.groups, page.groups_pager) = part(groups(&look.marks, t), at.groups, |groups| {
+                Offsets { groups, ..at }.address(&href, "groups")
+            });
             page.groups_missing.clone_from(&look.marks.groups_missing);
             page.records = look.records.iter().map(|it| record(it, now, t)).collect();
             page.records_missing.clone_from(&look.missing);

@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use axum_extra::extract::cookie::CookieJar;
 use subak_store::access::{Role, User};
 use subak_web::frame::Frame;
 use subak_web::text::Text;
@@ -10,8 +11,15 @@ use subak_web::text::Text;
 use crate::auth::Caller;
 use crate::problem::ApiError;
 
-/// The texts that a browser asks for.
+/// What a person has chosen at the foot of a page; `app.js` sets it.
+const LANGUAGE_COOKIE: &str = "subak-language";
+
+/// The texts that a person has chosen, or that the browser asks for.
 pub(crate) fn language(headers: &HeaderMap) -> &'static Text {
+    let jar = CookieJar::from_headers(headers);
+    if let Some(chosen) = jar.get(LANGUAGE_COOKIE).and_then(|it| Text::named(it.value())) {
+        return chosen;
+    }
     let language = headers.get(header::ACCEPT_LANGUAGE);
     Text::accepted(language.and_then(|it| it.to_str().ok()).unwrap_or(""))
 }
@@ -23,6 +31,11 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
+    /// Who asks, for what pages and the API do alike.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// Returns the name that runs are triggered by.
     pub(super) fn name(&self) -> &str {
         self.caller.name()

@@ -56,7 +56,11 @@ async fn rows_that_are_not_kept_are_asked_from_a_worker() -> anyhow::Result<()> 
     let (status, kept) = ask(rows(1)).await?;
     assert_eq!((status, kept), (StatusCode::OK, json!({"rows": [{"n": 1}], "missing": null})));
     let (_, listed) = ask("r/taskInstances/a/datasets".to_owned()).await?;
-    assert_eq!(listed["datasets"][0]["rows"], 3);
+    assert_eq!((&listed["datasets"][0]["rows"], &listed["total_entries"]), (&json!(3), &json!(1)));
+    for (wanted, total) in [("offset=1", 1), ("name_pattern=none", 0)] {
+        let (_, listed) = ask(format!("r/taskInstances/a/datasets?{wanted}")).await?;
+        assert_eq!(listed, json!({"datasets": [], "total_entries": total}), "{wanted}");
+    }
 
     // A worker that was not asked answers first, and is not heard.
     let asking = tokio::spawn(ask(rows(2)));

@@ -1,7 +1,12 @@
 //! Lost workers: their tries are handed to others, and cost no retry three times.
 
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
 use subak_server::engine::{Answer, Outcome};
+use subak_server::{App, router};
+use subak_store::access::Role;
 use subak_testkit::{peek, poke};
+use tower::ServiceExt as _;
 
 use crate::world::World;
 
@@ -45,7 +50,19 @@ async fn a_lost_worker_costs_no_retry_three_times() -> anyhow::Result<()> {
     hands.end(&b, Outcome::Success).await;
     assert_eq!(world.ended(run).await?, "failed");
     assert_eq!(world.states(run).await?, ["a failed", "b success"]);
+    let told = metrics(&world).await?;
+    assert!(told.contains("\nsubak_leases_lost_total 4\n"), "{told}");
     world.close().await
+}
+
+async fn metrics(world: &World) -> anyhow::Result<String> {
+    let (store, requests) = (world.store.clone(), world.requests.clone());
+    let user = store.user_create("ana", None, Role::Viewer).await?;
+    let token = store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
+    let app = App::new(store, world.engine.clone(), requests, false, world.stop.child_token());
+    let asked = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
+    let told = router(app).oneshot(asked.body(Body::empty())?).await?;
+    Ok(String::from_utf8(to_bytes(told.into_body(), 1 << 20).await?.to_vec())?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -159,6 +159,12 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
     let told: Value = serde_json::from_str(&told)?;
     assert_eq!((&told["total_entries"], &told["cluster"]), (&json!(2), &json!("c-1")));
     assert_eq!(told["topics"][0]["pipelines"][0]["lag"], 107);
+    for (wanted, total) in [("topic=orders&offset=1", 1), ("connection=other", 0)] {
+        let path = format!("/api/v2/pipelines?{wanted}");
+        let (_, told) = get(app.clone(), token.clone(), &path).await?;
+        let told: Value = serde_json::from_str(&told)?;
+        assert_eq!(told, json!({"pipelines": [], "total_entries": total}), "{wanted}");
+    }
     let (_, told) = get(app.clone(), token.clone(), "/api/v2/topics/broker/orders").await?;
     let told: Value = serde_json::from_str(&told)?;
     assert_eq!(told["partitions"][0]["high_watermark"], 200);
@@ -172,6 +178,13 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
     let (_, page) = get(app.clone(), token.clone(), "/topics/broker/orders").await?;
     assert!(page.contains("{&#34;id&#34;: 1}") && page.contains("7 behind"), "{page}");
     assert!(page.contains("<td>billing</td>"), "{page}");
+    // Each list from an offset of its own.
+    let beyond = "/topics/broker/orders?partitions=1&groups=50";
+    let (_, page) = get(app.clone(), token.clone(), beyond).await?;
+    assert!(page.contains("2–2 / 2") && !page.contains("<td>billing</td>"), "{page}");
+    let before =
+        "/topics/broker/orders?pipelines=0&#38;partitions=1&#38;positions=0&#38;groups=0#groups";
+    assert!(page.contains(before) && page.contains("7 behind"), "{page}");
     questions.close();
     let mut seen = Vec::new();
     while let Some(kind) = questions.recv().await {

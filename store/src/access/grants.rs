@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sqlx::FromRow;
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Role, User};
+use crate::read::{Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// DAGs that a user has grants for; a tag may mean many.
@@ -54,7 +55,7 @@ impl Store {
         )
         .bind(user)
         .bind(GRANTED_MOST)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut granted = BTreeMap::new();
         for (dag_id, role) in rows {
@@ -85,7 +86,7 @@ impl Store {
         .bind(role.as_str())
         .bind(dag_id)
         .bind(tag)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(before.map(|role| Role::parse(&role).unwrap_or(Role::None)))
     }
@@ -105,16 +106,45 @@ impl Store {
         .bind(user.user_id)
         .bind(dag_id)
         .bind(tag)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(before.map(|role| Role::parse(&role).unwrap_or(Role::None)))
     }
 
-    /// All grants, by user.
-    pub async fn grant_list(&self) -> Result<Vec<Grant>, StoreError> {
-        let all = "SELECT u.username, g.role, g.dag_id, g.tag FROM dag_grant g
-                   JOIN app_user u USING (user_id)
-                   ORDER BY u.username, g.dag_id, g.tag LIMIT 10000";
-        Ok(sqlx::query_as(all).fetch_all(&self.pool).await?)
+    /// The first `each` grants of every one of these users, by user.
+    pub async fn grants_of(&self, users: &[Uuid], each: i64) -> Result<Vec<Grant>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT u.username, g.role, g.dag_id, g.tag FROM app_user u
+             CROSS JOIN LATERAL (
+                 SELECT * FROM dag_grant WHERE dag_grant.user_id = u.user_id
+                 ORDER BY dag_id, tag LIMIT $2
+             ) g
+             WHERE u.user_id = ANY ($1)
+             ORDER BY u.username, g.dag_id, g.tag",
+        )
+        .bind(users)
+        .bind(each)
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// Returns a page of the grants of a user, by DAG and tag.
+    pub async fn grant_page(
+        &self,
+        user: &User,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<Grant>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM dag_grant g JOIN app_user u USING (user_id) WHERE g.user_id = ");
+            query.push_bind(user.user_id);
+            wanted.push(query, "coalesce(g.dag_id, g.tag)");
+        };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY g.dag_id, g.tag");
+        };
+        let columns = "SELECT u.username, g.role, g.dag_id, g.tag";
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 }

@@ -23,7 +23,7 @@ impl Store {
             "SELECT name, created_at, expires_at, revoked_at FROM join_token
              ORDER BY created_at DESC, hash LIMIT 1000",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -34,7 +34,7 @@ impl Store {
             "UPDATE join_token SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL",
         )
         .bind(name)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(revoked.rows_affected())
     }
@@ -53,7 +53,7 @@ impl Store {
         .bind(secret::hash(secret.expose()))
         .bind(name)
         .bind(life.map(|life| life.as_secs_f64()))
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(secret)
     }
@@ -68,7 +68,7 @@ impl Store {
              )",
         )
         .bind(secret::hash(token))
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool())
         .await?;
         Ok(valid)
     }

@@ -22,7 +22,7 @@ impl Store {
         .bind(secret::hash(secret.expose()))
         .bind(user.user_id)
         .bind(life.as_secs_f64())
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(secret)
     }
@@ -38,7 +38,7 @@ impl Store {
             user_columns!()
         ))
         .bind(secret::hash(link))
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(row.map(User::from))
     }

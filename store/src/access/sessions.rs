@@ -18,7 +18,7 @@ impl Store {
         )
         .bind(secret::hash(secret.expose()))
         .bind(user.user_id)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(secret)
     }
@@ -39,7 +39,7 @@ impl Store {
              SELECT user_id, username, role, has_grants FROM found"
         ))
         .bind(secret::hash(session))
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(row.map(User::from))
     }
@@ -48,7 +48,7 @@ impl Store {
     pub async fn web_session_end(&self, session: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM web_session WHERE hash = $1")
             .bind(secret::hash(session))
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
         Ok(())
     }

@@ -41,20 +41,34 @@ impl Store {
         scope: Option<Role>,
         life: Option<Duration>,
     ) -> Result<Secret, StoreError> {
+        Ok(self.api_token_make(user, name, scope, life).await?.1)
+    }
+
+    /// The same, with the token as it is listed.
+    pub async fn api_token_make(
+        &self,
+        user: &User,
+        name: &str,
+        scope: Option<Role>,
+        life: Option<Duration>,
+    ) -> Result<(TokenRow, Secret), StoreError> {
         let secret = Secret::draw("subak_api_");
-        sqlx::query(
+        let made = sqlx::query_as(
             "WITH gone AS (DELETE FROM api_token WHERE expires_at < now())
              INSERT INTO api_token (hash, user_id, name, scope, expires_at)
-             VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))",
+             VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
+             RETURNING token_id, $6::text AS username, name, scope, created_at, expires_at,
+                       last_used_at",
         )
         .bind(secret::hash(secret.expose()))
         .bind(user.user_id)
         .bind(name)
         .bind(scope.map(Role::as_str))
         .bind(life.map(|life| life.as_secs_f64()))
-        .execute(&self.pool)
+        .bind(&user.username)
+        .fetch_one(self.pool())
         .await?;
-        Ok(secret)
+        Ok((made, secret))
     }
 
     /// Returns for whom a token acts, if it is good, with the most that it may do, and notes the use
@@ -78,7 +92,7 @@ impl Store {
              SELECT user_id, username, role, has_grants, scope FROM found"
         ))
         .bind(secret::hash(token))
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         // A scope of a later version grants nothing.
         let scope = |it: &str| Role::parse(it).unwrap_or(Role::None);
@@ -93,7 +107,7 @@ impl Store {
                    WHERE ($1::uuid IS NULL OR t.user_id = $1)
                      AND (t.expires_at IS NULL OR t.expires_at > now())
                    ORDER BY t.created_at DESC LIMIT 1000";
-        Ok(sqlx::query_as(all).bind(user.map(|it| it.user_id)).fetch_all(&self.pool).await?)
+        Ok(sqlx::query_as(all).bind(user.map(|it| it.user_id)).fetch_all(self.pool()).await?)
     }
 
     /// Returns a page of them, by what is in their names or their users'.
@@ -119,7 +133,7 @@ impl Store {
         };
         let columns = "SELECT t.token_id, u.username, t.name, t.scope, t.created_at, t.expires_at,
                     t.last_used_at";
-        page(&self.pool, columns, of, by, (limit, offset)).await
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 
     /// Ends a token of a user, or of anybody, and returns its name; `None` if there is none.
@@ -131,12 +145,12 @@ impl Store {
         let gone = "DELETE FROM api_token
                     WHERE token_id = $1 AND ($2::uuid IS NULL OR user_id = $2) RETURNING name";
         let user = user.map(|it| it.user_id);
-        Ok(sqlx::query_scalar(gone).bind(token).bind(user).fetch_optional(&self.pool).await?)
+        Ok(sqlx::query_scalar(gone).bind(token).bind(user).fetch_optional(self.pool()).await?)
     }
 
     /// Ends the token that this is, and returns its name; `None` if it is none.
     pub async fn api_token_end(&self, token: &str) -> Result<Option<String>, StoreError> {
         let gone = "DELETE FROM api_token WHERE hash = $1 RETURNING name";
-        Ok(sqlx::query_scalar(gone).bind(secret::hash(token)).fetch_optional(&self.pool).await?)
+        Ok(sqlx::query_scalar(gone).bind(secret::hash(token)).fetch_optional(self.pool()).await?)
     }
 }

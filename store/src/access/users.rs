@@ -120,7 +120,7 @@ impl Store {
         .bind(username)
         .bind(hash)
         .bind(role.as_str())
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await
         .map_err(StoreError::from)?;
         made.map(User::from).ok_or_else(|| NewUserError::Exists(username.to_owned()))
@@ -134,21 +134,9 @@ impl Store {
             " FROM app_user u WHERE u.username = $1 AND u.disabled_at IS NULL"
         ))
         .bind(username)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         Ok(row.map(User::from))
-    }
-
-    /// Returns all users that are not disabled, by name.
-    pub async fn user_list(&self) -> Result<Vec<User>, StoreError> {
-        let rows: Vec<UserRow> = sqlx::query_as(concat!(
-            "SELECT ",
-            user_columns!(),
-            " FROM app_user u WHERE u.disabled_at IS NULL ORDER BY u.username LIMIT 1000"
-        ))
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(User::from).collect())
     }
 
     /// Returns a page of the users that may sign in, by name.
@@ -166,7 +154,7 @@ impl Store {
             query.push("ORDER BY u.username");
         };
         let columns = concat!("SELECT ", user_columns!());
-        let rows: Page<UserRow> = page(&self.pool, columns, of, by, (limit, offset)).await?;
+        let rows: Page<UserRow> = page(self.pool(), columns, of, by, (limit, offset)).await?;
         Ok(Page { items: rows.items.into_iter().map(User::from).collect(), total: rows.total })
     }
 
@@ -180,7 +168,7 @@ impl Store {
             "SELECT password_hash FROM app_user WHERE username = $1 AND disabled_at IS NULL",
         )
         .bind(username)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         if password::verify(password, hash.flatten()).await {
             self.user_named(username).await
@@ -196,7 +184,7 @@ impl Store {
         sqlx::query("UPDATE app_user SET role = $2 WHERE user_id = $1")
             .bind(user.user_id)
             .bind(role.as_str())
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
         Ok(())
     }
@@ -204,7 +192,7 @@ impl Store {
     /// Keeps a user from signing in, and ends all of their sessions and tokens. What they did keeps their
     /// name, which is not given out again.
     pub async fn user_disable(&self, user: &User) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         for sql in [
             "UPDATE app_user SET disabled_at = now() WHERE user_id = $1",
             "DELETE FROM web_session WHERE user_id = $1",
@@ -217,6 +205,20 @@ impl Store {
         Ok(())
     }
 
+    /// Lets a disabled user sign in again, with the role, the grants and the password that they had;
+    /// `None` if nobody who is disabled has this name.
+    pub async fn user_enable(&self, username: &str) -> Result<Option<User>, StoreError> {
+        let row: Option<UserRow> = sqlx::query_as(concat!(
+            "UPDATE app_user u SET disabled_at = NULL
+             WHERE u.username = $1 AND u.disabled_at IS NOT NULL RETURNING ",
+            user_columns!()
+        ))
+        .bind(username)
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(row.map(User::from))
+    }
+
     /// Gives a user a new password, and ends all of their browser sessions.
     pub async fn user_password_set(
         &self,
@@ -224,7 +226,7 @@ impl Store {
         password: &SecretString,
     ) -> Result<(), NewUserError> {
         let hash = password::hash(password).await?;
-        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let mut tx = self.pool().begin().await.map_err(StoreError::from)?;
         sqlx::query("UPDATE app_user SET password_hash = $2 WHERE user_id = $1")
             .bind(user.user_id)
             .bind(hash)
@@ -254,7 +256,7 @@ impl Store {
         if base.is_empty() {
             base.push_str("user");
         }
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool().begin().await?;
         for number in 0_u32.. {
             let known: Option<Option<String>> = sqlx::query_scalar(
                 "SELECT CASE WHEN disabled_at IS NULL THEN username END FROM app_user

@@ -118,6 +118,8 @@ pub struct HandedOver {
     pub try_number: i32,
     pub resets: i32,
     pub queue: String,
+    /// When it became ready. `None`: the transaction that made it ready handed it over.
+    pub queued_at: Option<DateTime<Utc>>,
     pub started_at: DateTime<Utc>,
 }
 
@@ -409,6 +411,7 @@ impl From<HandedOverRow> for HandedOver {
             try_number: row.try_number,
             resets: row.resets,
             queue: row.queue,
+            queued_at: None,
             started_at: row.started_at,
         }
     }

@@ -90,7 +90,7 @@ statements! {
         FROM numbered AS next
         WHERE (live.run_key, live.task, live.map_index) = (next.run_key, next.task, next.map_index)
         RETURNING live.run_key, live.task, live.map_index, live.session, live.token, live.try_number,
-                  live.resets, live.queue, live.started_at";
+                  live.resets, live.queue, live.queued_at, live.started_at";
 
     /// Lets up to `$2` held-back tasks of each run `$1`, of which `$3` are active, become ready; none of
     /// those tasks `$5` of runs `$4` that have a limit of their own.
@@ -136,6 +136,7 @@ struct ClaimedRow {
     try_number: i32,
     resets: i32,
     queue: String,
+    queued_at: DateTime<Utc>,
     started_at: DateTime<Utc>,
 }
 
@@ -227,6 +228,7 @@ impl From<ClaimedRow> for HandedOver {
             try_number: row.try_number,
             resets: row.resets,
             queue: row.queue,
+            queued_at: Some(row.queued_at),
             started_at: row.started_at,
         }
     }

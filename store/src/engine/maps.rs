@@ -171,7 +171,7 @@ impl Store {
         let (mut shape, mut made) = (Shape::of_plan(plan), BTreeMap::new());
         if plan.has_maps() {
             let rows: Vec<MappedSqlRow> =
-                sqlx::query_as(MAPPED_OF).bind([run.0].as_slice()).fetch_all(&self.pool).await?;
+                sqlx::query_as(MAPPED_OF).bind([run.0].as_slice()).fetch_all(self.pool()).await?;
             for (_, task, row) in rows.into_iter().map(MappedSqlRow::named) {
                 let again = i32::try_from(row.again.len()).unwrap_or(i32::MAX);
                 made.insert(task, row.made - again);
@@ -187,7 +187,7 @@ impl Store {
         let row: Option<(i64, Option<i32>)> = sqlx::query_as(EXPANSION)
             .bind(of.run.0)
             .bind(of.task.0)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?;
         Ok(row.and_then(|(token, instances)| Some((token, instances?))))
     }

@@ -207,7 +207,7 @@ impl crate::Store {
             .bind(of.run.0)
             .bind(of.task.0)
             .bind(of.map_index.0)
-            .fetch_optional(&self.engine)
+            .fetch_optional(self.engine())
             .await?;
         Ok(said.unwrap_or(false))
     }

@@ -41,7 +41,7 @@ impl EngineSession {
 impl Store {
     /// Begins a transaction of the engine on a session of the pool.
     pub async fn engine_begin(&self) -> Result<EngineTx<'static>, StoreError> {
-        Ok(EngineTx { tx: self.engine.begin().await? })
+        Ok(EngineTx { tx: self.engine().begin().await? })
     }
 }
 

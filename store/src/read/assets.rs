@@ -259,7 +259,7 @@ impl Store {
         let mut query = filter.query();
         filter.orders.push(&mut query, AssetOrder::column, &["a.asset"]);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<Row> = query.build_query_as().fetch_all(self.pool()).await?;
         let items = rows.into_iter().map(Row::record).collect::<Result<_, _>>()?;
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT FROM asset a WHERE true");
         filter.push(&mut count);
@@ -277,7 +277,7 @@ impl Store {
         filter.push(&mut query);
         filter.orders.push(&mut query, AssetEventOrder::column, &["e.created_at", "e.event"]);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let items = query.build_query_as().fetch_all(self.pool()).await?;
         let mut count = QueryBuilder::new(
             "SELECT count(*) FROM (
                  SELECT FROM asset_event e JOIN asset a ON a.asset = e.asset WHERE true",
@@ -288,7 +288,7 @@ impl Store {
 
     async fn counted(&self, mut query: QueryBuilder<Postgres>) -> Result<i64, StoreError> {
         query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+        Ok(query.build_query_scalar().fetch_one(self.pool()).await?)
     }
 }
 

@@ -65,19 +65,19 @@ impl Store {
         filter.push(&mut query);
         query.push(if filter.descending { " ORDER BY 1 DESC" } else { " ORDER BY 1" });
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let items = query.build_query_as().fetch_all(self.pool()).await?;
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
         count.push(FROM);
         filter.push(&mut count);
         count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        Ok(Page { items, total: count.build_query_scalar().fetch_one(&self.pool).await? })
+        Ok(Page { items, total: count.build_query_scalar().fetch_one(self.pool()).await? })
     }
 
     /// Returns one backfill.
     pub async fn backfill_get(&self, id: i64) -> Result<Option<BackfillRecord>, StoreError> {
         let mut query = QueryBuilder::new(BACKFILLS);
         query.push(FROM).push(" AND b.backfill = ").push_bind(id);
-        Ok(query.build_query_as().fetch_optional(&self.pool).await?)
+        Ok(query.build_query_as().fetch_optional(self.pool()).await?)
     }
 
     /// Holds up a backfill, or lets it go on; returns its DAG's number, `None` if none goes on.
@@ -88,7 +88,7 @@ impl Store {
         )
         .bind(id)
         .bind(paused)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?)
     }
 
@@ -99,7 +99,7 @@ impl Store {
              WHERE backfill = $1 AND completed_at IS NULL",
         )
         .bind(id)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Store {
              ORDER BY backfill_place LIMIT 1000",
         )
         .bind(id)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         Ok(keys.into_iter().map(RunKey).collect())
     }
@@ -123,7 +123,7 @@ impl Store {
             "SELECT backfill FROM backfill WHERE dag = $1 AND runs_queued > 0 ORDER BY backfill",
         )
         .bind(dag)
-        .fetch_all(&self.engine)
+        .fetch_all(self.engine())
         .await?)
     }
 }

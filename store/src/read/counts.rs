@@ -23,7 +23,7 @@ impl Store {
         )
         .bind(dag_ids)
         .bind(within)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let read = |(dag_id, state, count): (String, Option<String>, i64)| {
             let state = state.as_deref().and_then(RunState::parse).unwrap_or(RunState::Queued);
@@ -39,7 +39,7 @@ impl Store {
              WHERE session IS NOT NULL AND state IN ('running', 'restarting')
              GROUP BY session LIMIT 10000",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         Ok(rows.into_iter().collect())
     }
@@ -52,7 +52,7 @@ impl Store {
              ORDER BY tag LIMIT 10000",
         )
         .bind(within)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 }

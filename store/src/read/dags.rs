@@ -54,6 +54,8 @@ pub struct DagFilter {
     pub every_tag: bool,
     /// Any of these owners of a task.
     pub owners: Vec<String>,
+    /// A task has an owner like this.
+    pub owner_text: TextFilter,
     pub paused: Option<bool>,
     pub import_error: Option<bool>,
     /// State of the newest run.
@@ -201,7 +203,7 @@ impl Store {
         push_conditions(&mut query, filter);
         query.push(" ORDER BY place LIMIT ").push_bind(limit);
         query.push(" OFFSET ").push_bind(offset).push(") ").push(SHOWN);
-        Ok(query.build_query_as().fetch_all(&self.pool).await?)
+        Ok(query.build_query_as().fetch_all(self.pool()).await?)
     }
 
     /// Returns the last `each` runs of every DAG of `dags`, the oldest first.
@@ -229,7 +231,7 @@ impl Store {
         )
         .bind(dags)
         .bind(each)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut recent: BTreeMap<i32, Vec<RecentRun>> = BTreeMap::new();
         for row in rows {
@@ -251,7 +253,7 @@ impl Store {
             "SELECT DISTINCT tag FROM dag, unnest(tags) AS tag WHERE NOT is_stale
              ORDER BY tag LIMIT 200",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -279,7 +281,7 @@ impl Store {
             query.push("ORDER BY occurred_at DESC, file");
         };
         let columns = "SELECT file, message, occurred_at";
-        page(&self.pool, columns, of, by, (limit, offset)).await
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 }
 
@@ -300,6 +302,11 @@ const TIMETABLE: &str = "
             ELSE 'trigger.DeltaTriggerTimetable' END
         ELSE 'simple.NullTimetable' END";
 
+/// That a DAG's newest version has a task such that; what, and the end of it, are to be added.
+const WITH_TASK: &str = "
+    AND EXISTS (SELECT FROM dag_version v, jsonb_array_elements(v.canonical -> 'tasks') t
+                WHERE v.dag = d.dag AND v.version = d.version";
+
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
     filter.text.push(query, "d.dag_id");
     filter.name.push(query, "d.dag_id");
@@ -308,11 +315,13 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
         query.push(sign).push_bind(filter.tags.clone());
     }
     if !filter.owners.is_empty() {
-        query.push(
-            " AND EXISTS (SELECT FROM dag_version v, jsonb_array_elements(v.canonical -> 'tasks') t
-              WHERE v.dag = d.dag AND v.version = d.version AND t ->> 'owner' = ANY(",
-        );
+        query.push(WITH_TASK).push(" AND t ->> 'owner' = ANY(");
         query.push_bind(filter.owners.clone()).push("))");
+    }
+    if !filter.owner_text.is_any() {
+        query.push(WITH_TASK);
+        filter.owner_text.push(query, "(t ->> 'owner')");
+        query.push(")");
     }
     if !filter.timetables.is_empty() {
         query.push(" AND EXISTS (SELECT FROM dag_version v");

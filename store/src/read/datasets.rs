@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use subak_core::ids::{MapIndex, RunKey};
+use sqlx::{Postgres, QueryBuilder};
+use subak_core::ids::{InstanceKey, MapIndex, RunKey};
 use subak_core::xcom;
 
+use super::{Page, TextFilter, page};
 use crate::{Store, StoreError};
 
 /// A value that a task handed on.
@@ -29,6 +31,8 @@ pub struct DatasetRecord {
     pub created_at: DateTime<Utc>,
 }
 
+const DATASETS: &str = "SELECT name, ref, stats, preview, created_at";
+
 impl Store {
     /// Returns what a task instance handed on, by key, as people may see it: secrets are hidden.
     pub async fn xcom_list(
@@ -44,7 +48,7 @@ impl Store {
         .bind(run.0)
         .bind(task)
         .bind(map_index.0)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -63,7 +67,7 @@ impl Store {
         )
         .bind(run.0)
         .bind(tasks)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let (mut all, mut room) = (Vec::with_capacity(rows.len()), xcom::MOST_BYTES as i64);
         for (task, index, value, object, size) in rows {
@@ -89,21 +93,60 @@ impl Store {
         }
     }
 
-    /// Returns the datasets of a task instance, by name.
+    /// Returns a page of what a task instance handed on, by key, as people may see it.
+    pub async fn xcom_page(
+        &self,
+        instance: InstanceKey,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<XComRecord>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM xcom");
+            push_of(query, instance);
+        };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY key");
+        };
+        let columns = "SELECT key, coalesce(shown, value) AS value, object, size_bytes, created_at";
+        page(self.pool(), columns, of, by, (limit, offset)).await
+    }
+
+    /// Returns a page of the datasets of a task instance that are named so, by name.
     pub async fn dataset_list(
         &self,
-        run: RunKey,
-        task: i32,
-        map_index: MapIndex,
-    ) -> Result<Vec<DatasetRecord>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT name, ref, stats, preview, created_at FROM dataset
-             WHERE run_key = $1 AND task = $2 AND map_index = $3 ORDER BY name LIMIT 100",
-        )
-        .bind(run.0)
-        .bind(task)
-        .bind(map_index.0)
-        .fetch_all(&self.pool)
-        .await?)
+        instance: InstanceKey,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<DatasetRecord>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM dataset");
+            push_of(query, instance);
+            wanted.push(query, "name");
+        };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY name");
+        };
+        page(self.pool(), DATASETS, of, by, (limit, offset)).await
     }
+
+    /// Returns the dataset of a task instance that has this name.
+    pub async fn dataset_get(
+        &self,
+        instance: InstanceKey,
+        name: &str,
+    ) -> Result<Option<DatasetRecord>, StoreError> {
+        let mut query = QueryBuilder::new(DATASETS);
+        query.push(" FROM dataset");
+        push_of(&mut query, instance);
+        query.push(" AND name = ").push_bind(name.to_owned());
+        Ok(query.build_query_as().fetch_optional(self.pool()).await?)
+    }
+}
+
+/// Adds that it is of this task instance.
+fn push_of(query: &mut QueryBuilder<Postgres>, instance: InstanceKey) {
+    query.push(" WHERE run_key = ").push_bind(instance.run.0);
+    query.push(" AND task = ").push_bind(instance.task.0);
+    query.push(" AND map_index = ").push_bind(instance.map_index.0);
 }

@@ -173,7 +173,7 @@ impl Store {
         let around: Option<DagAndRunRow> = sqlx::query_as(DAG_AND_RUN)
             .bind(run.run_key.0)
             .bind(COUNT_MOST)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool())
             .await?;
         let Some(around) = around else { return Ok(None) };
         let live = self.explain_live(key).await?;
@@ -194,7 +194,7 @@ impl Store {
             .bind(key.run.0)
             .bind(key.task.0)
             .bind(judged.map_index.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool())
             .await?;
         let around_it = Around::of(plan, task, judged.map_index);
         let is_open = live.is_none() && ended.is_none();
@@ -225,7 +225,7 @@ impl Store {
             .bind(key.task.0)
             .bind(key.map_index.0)
             .bind(COUNT_MOST)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool())
             .await?)
     }
 
@@ -234,7 +234,7 @@ impl Store {
             .bind(key.run.0)
             .bind(key.task.0)
             .bind(key.map_index.0)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool())
             .await?)
     }
 
@@ -250,7 +250,7 @@ impl Store {
             .bind(OTHERS_MOST)
             .bind(numbers(&around.by_index))
             .bind(around.index.0)
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool())
             .await?;
         let other = |(task, map_index, state): (i32, i32, String)| {
             let at = Instance::mapped(TaskNo(task), map_index);
@@ -265,7 +265,7 @@ impl Store {
         )
         .bind(key.run.0)
         .bind(key.task.0)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         Ok(rows.into_iter().map(TaskNo).collect())
     }
@@ -283,12 +283,12 @@ impl Store {
         .bind(key.run.0)
         .bind(key.task.0)
         .bind(key.map_index.0)
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool())
         .await?;
         let before: Option<(i64, String, i32, i32)> = sqlx::query_as(RUN_BEFORE)
             .bind(key.run.0)
             .bind(!plan.dag.catchup)
-            .fetch_optional(&self.pool)
+            .fetch_optional(self.pool())
             .await?;
         let Some((before, run_id, dag, version)) = before else {
             return Ok(PastFacts { waits, ..PastFacts::default() });
@@ -333,7 +333,7 @@ impl Store {
             let room: Option<(i32, i32)> =
                 sqlx::query_as("SELECT slots, used FROM pool WHERE name = $1")
                     .bind(beside)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(self.pool())
                     .await?;
             let is_full = room.is_some_and(|(slots, used)| slots >= 0 && used >= slots);
             if beside == name || is_full {
@@ -343,7 +343,7 @@ impl Store {
         let holders: Vec<HolderRow> = sqlx::query_as(POOL_HOLDERS)
             .bind(name)
             .bind(HOLDERS_MOST)
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool())
             .await?;
         Ok(PoolFacts {
             name: name.to_owned(),
@@ -356,7 +356,7 @@ impl Store {
 
     async fn explain_queue(&self, key: InstanceKey, queue: &str) -> Result<QueueFacts, StoreError> {
         let rows: Vec<WorkerRow> =
-            sqlx::query_as(WORKERS).bind(queue).fetch_all(&self.pool).await?;
+            sqlx::query_as(WORKERS).bind(queue).fetch_all(self.pool()).await?;
         let all = rows.len();
         let workers: Vec<WorkerFacts> =
             rows.into_iter().filter_map(|row| row.serving(queue)).collect();
@@ -379,7 +379,7 @@ impl Store {
             .bind(key.task.0)
             .bind(key.map_index.0)
             .bind(COUNT_MOST)
-            .fetch_one(&self.pool)
+            .fetch_one(self.pool())
             .await?)
     }
 }

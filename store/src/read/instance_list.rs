@@ -95,11 +95,11 @@ impl Store {
         let own = ["r.run_key", "i.task", "i.map_index"];
         filter.orders.push(&mut query, InstanceOrder::column, &own);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let rows: Vec<ListRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<ListRow> = query.build_query_as().fetch_all(self.pool()).await?;
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
         push_conditions(&mut count, runs, filter);
         count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        let total = count.build_query_scalar().fetch_one(&self.pool).await?;
+        let total = count.build_query_scalar().fetch_one(self.pool()).await?;
         let item = |it: ListRow| (RunKey(it.run_key), it.row.into_instance(TaskId(it.task_id)));
         Ok(Page { items: rows.into_iter().map(item).collect(), total })
     }

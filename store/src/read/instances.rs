@@ -213,7 +213,7 @@ impl Store {
             .bind(tasks)
             .bind(indexes.start())
             .bind(indexes.end())
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool())
             .await?)
     }
 
@@ -228,7 +228,7 @@ impl Store {
             .bind(run.run_key.0)
             .bind(task)
             .bind(map_index.0)
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool())
             .await?;
         Ok(rows.into_iter().filter_map(TryRow::into_try).collect())
     }

@@ -106,7 +106,7 @@ impl Store {
         push_letter_conditions(&mut query, filter);
         query.push(" ORDER BY l.id DESC LIMIT ").push_bind(limit).push(" OFFSET ");
         query.push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let items = query.build_query_as().fetch_all(self.pool()).await?;
         Ok(Page { items, total: self.letter_count(filter).await? })
     }
 
@@ -116,7 +116,7 @@ impl Store {
         query.push(FROM);
         push_letter_conditions(&mut query, filter);
         query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+        Ok(query.build_query_scalar().fetch_one(self.pool()).await?)
     }
 
     /// Returns dead letters with their records as people may see them, behind one, the oldest first.
@@ -137,7 +137,7 @@ impl Store {
         push_letter_conditions(&mut query, filter);
         query.push(" AND l.id > ").push_bind(after).push(" ORDER BY l.id LIMIT ");
         query.push_bind(limit);
-        let rows: Vec<Row> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<Row> = query.build_query_as().fetch_all(self.pool()).await?;
         Ok(rows.into_iter().map(|row| (row.letter, row.record)).collect())
     }
 
@@ -145,12 +145,13 @@ impl Store {
     pub async fn letter_get(&self, id: i64) -> Result<Option<(LetterRecord, Vec<u8>)>, StoreError> {
         let mut query = QueryBuilder::new(LETTERS);
         query.push(FROM).push(" AND l.id = ").push_bind(id);
-        let found: Option<LetterRecord> = query.build_query_as().fetch_optional(&self.pool).await?;
+        let found: Option<LetterRecord> =
+            query.build_query_as().fetch_optional(self.pool()).await?;
         let Some(letter) = found else { return Ok(None) };
         let shown: Option<Vec<u8>> =
             sqlx::query_scalar("SELECT coalesce(shown, raw) FROM dead_letter WHERE id = $1")
                 .bind(id)
-                .fetch_optional(&self.pool)
+                .fetch_optional(self.pool())
                 .await?;
         Ok(shown.map(|shown| (letter, shown)))
     }

@@ -169,7 +169,7 @@ impl Store {
         .bind(map_index.0)
         .bind(try_number)
         .bind(token)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -198,7 +198,7 @@ impl Store {
         .bind(map_index.0)
         .bind(token)
         .bind(lines)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 
@@ -228,7 +228,7 @@ impl Store {
         .bind(piece.token)
         .bind(part.next.line)
         .bind(CHUNKS_AT_ONCE)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let mut more = i64::try_from(chunks.len()).unwrap_or(i64::MAX) >= CHUNKS_AT_ONCE;
         let mut bytes = 0;
@@ -293,7 +293,7 @@ impl Store {
         .bind(task)
         .bind(map_index.0)
         .bind(token)
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool())
         .await?)
     }
 }

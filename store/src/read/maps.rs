@@ -74,7 +74,7 @@ impl Store {
                  WHERE run_key = $1 AND instances IS NOT NULL",
             )
             .bind(run.run_key.0)
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool())
             .await?;
             sizes.extend(rows);
         }
@@ -93,7 +93,7 @@ impl Store {
         }
         let tasks: Vec<i32> = sizes.keys().copied().collect();
         let rows: Vec<CountRow> =
-            sqlx::query_as(COUNTS).bind(run.run_key.0).bind(&tasks).fetch_all(&self.pool).await?;
+            sqlx::query_as(COUNTS).bind(run.run_key.0).bind(&tasks).fetch_all(self.pool()).await?;
         let mut maps = Vec::new();
         for task in &version.model.tasks {
             let Some(number) = version.numbers.get(&task.task_id) else { continue };

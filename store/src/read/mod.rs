@@ -21,6 +21,7 @@ mod order;
 mod overview;
 mod paging;
 mod pipelines;
+mod range_list;
 mod rendered;
 mod run_list;
 mod runs;
@@ -49,6 +50,7 @@ pub use order::{Orders, directed};
 pub use overview::{LateDag, Overview, OverviewRun};
 pub(crate) use paging::page;
 pub use pipelines::PipelineRecord;
+pub use range_list::{RANGE_STATES, RangeFilter, RangeRow};
 pub use rendered::Rendered;
 pub use run_list::{RunFilter, RunOrder, RunPlace};
 pub use runs::RunRecord;
@@ -97,6 +99,6 @@ pub(crate) fn anywhere(text: &str) -> String {
 impl crate::Store {
     /// Whether the database answers.
     pub async fn answers(&self) -> bool {
-        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+        sqlx::query("SELECT 1").execute(self.pool()).await.is_ok()
     }
 }

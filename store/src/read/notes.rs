@@ -24,7 +24,7 @@ impl Store {
             .bind(of.run.0)
             .bind(of.task.0)
             .bind(of.map_index.0)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl Store {
         .bind(of.map_index.0)
         .bind(note)
         .bind(by)
-        .execute(&self.pool)
+        .execute(self.pool())
         .await?;
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Store {
         )
         .bind(keys)
         .bind(NOTES_MOST)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let row = |(run, task, index, note)| ((RunKey(run), task, index), note);
         Ok(rows.into_iter().map(row).collect())
@@ -73,7 +73,7 @@ impl Store {
         )
         .bind(run.0)
         .bind(NOTES_MOST)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         Ok(rows.into_iter().map(|(task, index, note)| ((task, index), note)).collect())
     }

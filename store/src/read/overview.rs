@@ -100,7 +100,7 @@ impl Store {
              WHERE $1::text[] IS NULL OR d.dag_id = ANY ($1)",
         )
         .bind(only)
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool())
         .await?)
     }
 
@@ -121,7 +121,7 @@ impl Store {
         .bind(RunKey::first_of(since.date_naive()).0)
         .bind(since)
         .bind(RUNS_MOST)
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool())
         .await?)
     }
 
@@ -144,7 +144,7 @@ impl Store {
         )
         .bind(only)
         .bind(each)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         Ok(rows.into_iter().filter_map(Run::record).collect())
     }
@@ -169,7 +169,7 @@ impl Store {
         .bind(since)
         .bind(RUNS_MOST)
         .bind(each)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         Ok(rows.into_iter().filter_map(Run::record).collect())
     }
@@ -200,7 +200,7 @@ impl Store {
         .bind(only)
         .bind(before)
         .bind(each)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 }

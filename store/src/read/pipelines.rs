@@ -90,7 +90,7 @@ impl PipelineRecord {
 impl Store {
     /// Returns the pipelines of all DAGs whose file is there, by DAG and task.
     pub async fn pipelines(&self) -> Result<Vec<PipelineRecord>, StoreError> {
-        let rows: Vec<Row> = sqlx::query_as(PIPELINES).bind(MOST).fetch_all(&self.pool).await?;
+        let rows: Vec<Row> = sqlx::query_as(PIPELINES).bind(MOST).fetch_all(self.pool()).await?;
         rows.into_iter().map(Row::record).collect()
     }
 
@@ -103,7 +103,7 @@ impl Store {
                    UNION ALL
                    SELECT runs_active, runs_queued FROM backfill) AS load",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(self.pool())
         .await?)
     }
 
@@ -113,7 +113,7 @@ impl Store {
             "SELECT state::text, queue, count(*) FROM live GROUP BY state, queue ORDER BY 1, 2
              LIMIT 1000",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?)
     }
 }

@@ -29,7 +29,7 @@ impl Store {
             .bind(of.iter().map(|key| key.run.0).collect::<Vec<i64>>())
             .bind(column(|key| key.task.0))
             .bind(column(|key| key.map_index.0))
-            .fetch_all(&self.pool)
+            .fetch_all(self.pool())
             .await?;
         let row = |(run, task, index, with)| {
             let (run, task, map_index) = (RunKey(run), TaskNo(task), MapIndex(index));

@@ -114,7 +114,7 @@ impl Store {
         push_conditions(&mut query, filter);
         push_order(&mut query, &filter.orders, false);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(self.pool()).await?;
         let items = rows.into_iter().map(RunRow::into_record).collect::<Result<_, _>>()?;
         Ok(Page { items, total: self.run_count(filter).await? })
     }
@@ -134,7 +134,7 @@ impl Store {
         }
         push_order(&mut query, &filter.orders, back);
         query.push(" LIMIT ").push_bind(limit + 1);
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(self.pool()).await?;
         let mut items = rows.into_iter().map(RunRow::into_record).collect::<Result<Vec<_>, _>>()?;
         let most = usize::try_from(limit).unwrap_or(0);
         let more = items.len() > most;
@@ -160,7 +160,7 @@ impl Store {
         query.push("]::text[] FROM run r JOIN dag d ON d.dag = r.dag WHERE r.run_key = ");
         query.push_bind(run.run_key.0);
         let values: Option<Vec<Option<String>>> =
-            query.build_query_scalar().fetch_optional(&self.pool).await?;
+            query.build_query_scalar().fetch_optional(self.pool()).await?;
         Ok(RunPlace {
             orders: filter.orders.clone(),
             // Of a run that has just been deleted nothing is known: what follows it is found by its key.
@@ -177,7 +177,7 @@ impl Store {
         );
         push_conditions(&mut query, filter);
         query.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+        Ok(query.build_query_scalar().fetch_one(self.pool()).await?)
     }
 }
 

@@ -81,7 +81,7 @@ impl Store {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
         let mut query = QueryBuilder::new(RUNS);
         query.push(" AND r.run_key = ANY(").push_bind(keys).push(")");
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(self.pool()).await?;
         rows.into_iter().map(RunRow::into_record).collect()
     }
 
@@ -94,7 +94,7 @@ impl Store {
         let mut query = QueryBuilder::new(RUNS);
         query.push(" AND d.dag_id = ").push_bind(dag_id);
         query.push(" AND r.run_id = ").push_bind(run_id);
-        let row: Option<RunRow> = query.build_query_as().fetch_optional(&self.pool).await?;
+        let row: Option<RunRow> = query.build_query_as().fetch_optional(self.pool()).await?;
         row.map(RunRow::into_record).transpose()
     }
 
@@ -113,7 +113,7 @@ impl Store {
         query.push_bind(run.logical_date).push(" OR ").push_bind(future);
         query.push(" AND r.logical_date > ").push_bind(run.logical_date);
         query.push(") ORDER BY r.logical_date LIMIT ").push_bind(most);
-        let rows: Vec<RunRow> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<RunRow> = query.build_query_as().fetch_all(self.pool()).await?;
         rows.into_iter().map(RunRow::into_record).collect()
     }
 
@@ -122,7 +122,7 @@ impl Store {
         sqlx::query("UPDATE run SET note = nullif($2, ''), touched_at = now() WHERE run_key = $1")
             .bind(run.0)
             .bind(note)
-            .execute(&self.pool)
+            .execute(self.pool())
             .await?;
         Ok(())
     }

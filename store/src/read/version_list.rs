@@ -34,11 +34,11 @@ impl Store {
         .bind(descending)
         .bind(limit)
         .bind(offset)
-        .fetch_all(&self.pool)
+        .fetch_all(self.pool())
         .await?;
         let total: i64 = sqlx::query_scalar("SELECT count(*) FROM dag_version WHERE dag = $1")
             .bind(dag)
-            .fetch_one(&self.pool)
+            .fetch_one(self.pool())
             .await?;
         Ok(Page { items, total })
     }
@@ -60,6 +60,6 @@ impl Store {
         };
         let columns = "SELECT version, file, created_at,
                     jsonb_array_length(canonical -> 'tasks')::bigint AS tasks";
-        page(&self.pool, columns, of, by, (limit, offset)).await
+        page(self.pool(), columns, of, by, (limit, offset)).await
     }
 }

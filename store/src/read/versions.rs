@@ -55,14 +55,14 @@ impl Store {
         )
         .bind(dag)
         .bind(version)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.pool())
         .await?;
         let Some(row) = row else { return Ok(None) };
         let model: Dag = from_json(row.canonical, || format!("version {version} of DAG {dag}"))?;
         let numbers: Vec<(i32, String)> =
             sqlx::query_as("SELECT task, task_id FROM dag_task WHERE dag = $1")
                 .bind(dag)
-                .fetch_all(&self.pool)
+                .fetch_all(self.pool())
                 .await?;
         let numbers = numbers.into_iter().map(|(task, id)| (TaskId(id), task)).collect();
         Ok(Some(VersionRecord {

@@ -70,11 +70,11 @@ impl Store {
         let own = ["x.run_key", "x.task", "x.map_index", "x.key"];
         filter.orders.push(&mut query, XComOrder::column, &own);
         query.push(" LIMIT ").push_bind(limit).push(" OFFSET ").push_bind(offset);
-        let items = query.build_query_as().fetch_all(&self.pool).await?;
+        let items = query.build_query_as().fetch_all(self.pool()).await?;
         let mut count = QueryBuilder::new("SELECT count(*) FROM (SELECT 1");
         push_conditions(&mut count, runs, filter);
         count.push(" LIMIT ").push_bind(COUNT_LIMIT).push(") AS counted");
-        Ok(Page { items, total: count.build_query_scalar().fetch_one(&self.pool).await? })
+        Ok(Page { items, total: count.build_query_scalar().fetch_one(self.pool()).await? })
     }
 }
 

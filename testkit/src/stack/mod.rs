@@ -27,6 +27,9 @@ pub use warehouse::Database;
 /// Nothing that is waited for may take longer: the machine of the tests is busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Pages are where a port is free.
+const ANYWHERE: &str = "127.0.0.1:0";
+
 /// Between two looks at what is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -91,7 +94,7 @@ impl Stack {
             options,
         };
         for place in 0..stack.options.servers {
-            let server = stack.new_server(place)?;
+            let server = stack.new_server(place, ANYWHERE)?;
             stack.servers.push(server);
         }
         for place in 0..stack.options.workers {
@@ -174,7 +177,12 @@ impl Stack {
 
     /// Starts a server in the place of a killed one.
     pub fn start_server(&mut self, place: usize) -> anyhow::Result<()> {
-        let server = self.new_server(place)?;
+        self.start_server_at(place, ANYWHERE)
+    }
+
+    /// The same, where pages have the address that [`Stack::address`] said of the one before.
+    pub fn start_server_at(&mut self, place: usize, address: &str) -> anyhow::Result<()> {
+        let server = self.new_server(place, address.trim_start_matches("http://"))?;
         self.servers.insert(place, server);
         Ok(())
     }
@@ -255,10 +263,10 @@ impl Stack {
         processes.map(Process::log_tail).collect::<Vec<_>>().join("\n")
     }
 
-    fn new_server(&mut self, place: usize) -> anyhow::Result<Process> {
+    fn new_server(&mut self, place: usize, pages: &str) -> anyhow::Result<Process> {
         let (listen, dags) = (self.socket(place), self.folder.path().join("dags"));
         let lease = self.options.lease_secs.to_string();
-        let arguments = ["server", "--listen", "127.0.0.1:0", "--lease-secs", &lease, "--name"];
+        let arguments = ["server", "--listen", pages, "--lease-secs", &lease, "--name"];
         let name = format!("server-{place}");
         let mut arguments = arguments.map(OsStr::new).to_vec();
         arguments.extend([&name, "--workers-listen", &listen, "--dags"].map(OsStr::new));

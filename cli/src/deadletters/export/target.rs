@@ -7,9 +7,10 @@ use subak_store::Store;
 use subak_store::read::{LetterFilter, LetterRecord};
 use subak_worker::{ExportedLetter, LetterSink};
 
-use super::{AT_ONCE, Format, whole};
+use super::{AT_ONCE, Format, value};
 use crate::config::{KeySource, Metadata};
 use crate::connections;
+use crate::deadletters::view::Whole;
 
 /// What `--to` names.
 pub(super) enum Target {
@@ -93,7 +94,7 @@ impl System {
 fn exported((letter, record): (LetterRecord, Vec<u8>)) -> ExportedLetter {
     ExportedLetter {
         id: letter.id,
-        value: whole(&letter, &record),
+        value: value(&Whole::new(&letter, record.clone())),
         of_run: match letter.is_of_topic {
             true => String::new(),
             // The run may be gone; its dead letters are of different records still.

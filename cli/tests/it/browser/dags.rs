@@ -16,6 +16,7 @@ params:
   style: {type: string, enum: [plain, festive], default: plain}
   times: {type: integer, minimum: 1, maximum: 5, default: 1}
   loud: {type: boolean, default: false}
+task_groups: {ending: {}}
 tasks:
   greet:
     operator: bash
@@ -25,7 +26,7 @@ tasks:
         until [ -e "$GO" ]; do sleep 0.05; done
         printf '\033[32mgoodbye\033[0m %s\n' "$NAME"
       env: {NAME: "{{ params.name }}", GO: "@GO@"}
-  after: {operator: noop, depends_on: [greet]}
+  after: {operator: noop, task_group: ending, depends_on: [greet]}
 "#;
 
 /// Fails until the file `mended` appears.
@@ -104,6 +105,8 @@ tasks:
         for _ in $(seq 2000); do printf '\033[31mx\033[1;42my\033[0m'; done; echo
         printf '\033[2J\033[999999999C\033[999999999999mfar \033]8;;javascript:hacked=1\007away\033]8;;\007 \342\200\256turned\n'
         printf '<script>hacked = 1</script>\n<img src=x onerror="hacked = 1">\n\377\376 \033]0;title\007{{ '{{' }} 7*7 }}\n'
+  one: {operator: noop, task_group: group, depends_on: [print]}
+  two: {operator: noop, task_group: group, depends_on: [print, one]}
 "#;
 
 /// Rows that do not fit become dead letters.

@@ -22,6 +22,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The keys that a person without a mouse has.
 pub(super) const TAB: &str = "\u{e004}";
 pub(super) const ENTER: &str = "\u{e007}";
+pub(super) const ESCAPE: &str = "\u{e00c}";
+pub(super) const SPACE: &str = " ";
+
+/// How wide the ring around what has the focus is.
+const FOCUS_RING: &str = "const style = getComputedStyle(document.activeElement);
+    return style.outlineStyle === 'solid' ? parseFloat(style.outlineWidth) : 0;";
 
 /// A browser with a profile of its own. Dropped, it and its driver are ended.
 pub(super) struct Browser {
@@ -111,11 +117,16 @@ impl Browser {
         self.ask("POST", "/actions", &json!({ "actions": actions }));
     }
 
-    /// Presses Tab until an element has the focus, as a person does who has no mouse.
+    /// Presses Tab until an element has the focus, as a person does who has no mouse, and sees where it is.
     pub(super) fn tab_to(&self, selector: &str) {
         let has_focus = format!("return document.activeElement.matches({})", json!(selector));
         for _ in 0..60 {
             if self.script(&has_focus) == true {
+                let ring = self.script(FOCUS_RING);
+                assert!(
+                    ring.as_f64() >= Some(2.0),
+                    "`{selector}` has no ring of the focus: {ring}"
+                );
                 return;
             }
             self.press(TAB);

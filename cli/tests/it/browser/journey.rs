@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use super::driver::{ENTER, TAB};
+use super::driver::{ENTER, SPACE, TAB};
 use super::{PASSWORD, Scene};
 use crate::standalone;
 
@@ -103,13 +103,25 @@ fn what_failed_is_found_mended_and_turns_green() {
     browser.until("document.querySelector('#gantt-run')?.innerText.includes('second')");
     browser.until("document.querySelectorAll('#run-tasks .c-span rect').length >= 2");
 
-    // Several runs at once.
+    // Several runs at once, with the keyboard: the second `m` is the second action of that letter.
     scene.open("/runs?dag=mended");
+    scene.sure();
+    browser.tab_to("[data-all=pick]");
+    browser.press(SPACE);
+    let picked = "return document.querySelectorAll('[name=pick]:checked').length";
+    assert_eq!(browser.script(picked), 4);
+    browser.tab_to("[name=action]");
+    browser.press("mm");
+    assert_eq!(browser.script("return document.activeElement.value"), "mark_failed");
+    browser.tab_to(".bulk button");
+    browser.press(ENTER);
+    browser.until("document.querySelector('.callout')?.innerText.includes('Done with 4 runs')");
+    browser.until("document.querySelectorAll('table.picks .badge.s-failed').length === 4");
     scene.sure();
     browser.click("[data-all=pick]");
     browser.script("document.querySelector('[name=action]').value = 'delete'");
     browser.click(".bulk button");
-    browser.until("document.querySelector('.callout')?.innerText.includes('Done with 4 runs')");
+    browser.until("document.querySelector('.callout') && document.querySelector('.live .empty')");
     scene.assert_no_complaint();
     scene.end();
 }
@@ -170,8 +182,19 @@ fn data_is_looked_at_and_what_tasks_reach_is_kept() {
     browser.click("section form button.primary");
     browser.until("document.querySelector('.variables .tag')");
     assert!(!scene.text().contains("hunter2"));
+
+    // A worker that is to go takes no more tasks; what it runs it may end.
+    scene.subak.subak(&["runs", "trigger", "greeting", "--run-id", "held"]);
     scene.open("/workers");
-    browser.until("document.querySelector('.workers tbody tr')");
+    browser.until("document.querySelector('.workers td.n')?.innerText === '1'");
+    scene.sure();
+    browser.tab_to("form[action$='/drain'] button");
+    browser.press(ENTER);
+    browser.until("document.querySelector('.workers .tag.bad')?.innerText === 'draining'");
+    assert_eq!(
+        browser.script("return document.querySelector('form[action$=\"/drain\"]')"),
+        serde_json::Value::Null
+    );
 
     // Somebody who may only look.
     let mut command = standalone::command(scene.place.path());
@@ -193,5 +216,7 @@ fn data_is_looked_at_and_what_tasks_reach_is_kept() {
         assert_eq!(browser.script(forms), 0, "{path}");
     }
     scene.assert_no_complaint();
+    // What the worker still runs ends, and it after that.
+    scene.go();
     scene.end();
 }

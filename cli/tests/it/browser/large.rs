@@ -14,8 +14,9 @@ const LOAD_MS: f64 = 500.0;
 /// The most elements of a page, and KiB of it as they travel.
 const NODES_MOST: u64 = 10_000;
 const KIB_MOST: u64 = 60;
-/// Of what is sent when two of a thousand tasks have changed; all of it would be 110.
-const CHANGE_KIB_MOST: u64 = 24;
+/// Of what is sent when two of a thousand tasks have changed, the graph's layers included; all of it would
+/// be 120.
+const CHANGE_KIB_MOST: u64 = 36;
 
 const LAYERS: usize = 10;
 const WIDTH: usize = 100;

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use super::driver::ENTER;
 use super::{Scene, dags};
 
 const PRICES: &str = "\
@@ -50,7 +51,8 @@ fn what_was_rejected_is_mended_and_goes_through() {
     );
     scene.open("/dead-letters?dag=prices&reason=n%2Fa");
     scene.sure();
-    browser.click("form.replay button");
+    browser.tab_to("form.replay button");
+    browser.press(ENTER);
     browser.until("document.querySelector('#run-state.s-success')");
     let run = browser.script("return location.pathname").as_str().unwrap().to_owned();
     scene.open(&format!("{run}/tasks/load"));

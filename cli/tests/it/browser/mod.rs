@@ -6,6 +6,7 @@ mod journey;
 mod large;
 mod letters;
 mod pictures;
+mod restart;
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +14,7 @@ use std::process::Stdio;
 use std::time::Instant;
 
 use crate::standalone::{self, Standalone};
-use driver::{Browser, ENTER, PATIENCE, TAB};
+use driver::{Browser, ENTER, ESCAPE, PATIENCE, SPACE, TAB};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery";
@@ -134,8 +135,45 @@ fn a_run_is_started_and_followed_with_the_keyboard_alone() {
     // Colours of the terminal are colours here.
     assert_eq!(browser.script("return document.querySelector('#log .c2').innerText"), "goodbye");
 
+    // Of its lines those are shown that are looked for, and long ones stay one line when wanted.
+    browser.tab_to("#find");
+    browser.press("GOODBYE w");
+    let found = "document.querySelectorAll('#log .l:not(.hidden)').length === 1";
+    browser.until(found);
+    browser.tab_to("#wrap");
+    browser.press(SPACE);
+    let space = "return getComputedStyle(document.querySelector('#log .l > span')).whiteSpace";
+    assert_eq!(browser.script(space), "pre");
+    // As a file it has a name of its own; to be read it stays in the browser.
+    browser.script(
+        "window.said = []; for (const it of document.querySelectorAll('.head a.quiet'))
+             fetch(it.href).then((answer) => said.push(answer.headers.get('content-disposition')))",
+    );
+    browser.until("said.length === 2");
+    let said = browser.script("return said.map(it => it.split('; filename=')[0]).sort().join()");
+    assert_eq!(said, "attachment,inline");
     scene.open(&run);
     browser.until("document.querySelector('#run-state.s-success')");
+
+    // A group of the grid is unfolded and folded; a menu opens, and Escape leaves it at its button.
+    scene.open("/dags/greeting/grid");
+    let shown = "return getComputedStyle(document.querySelector('#grid tr.inner')).display";
+    assert_eq!(browser.script(shown), "none");
+    browser.tab_to("#grid .fold");
+    browser.press(SPACE);
+    assert_eq!(browser.script(shown), "table-row");
+    browser.press(SPACE);
+    assert_eq!(browser.script(shown), "none");
+    scene.open("/dags");
+    browser.tab_to(".menu summary");
+    browser.press(ENTER);
+    browser.tab_to(".menu[open] a[href='/variables']");
+    browser.press(ESCAPE);
+    browser.until("document.activeElement.matches('.menu:not([open]) summary')");
+    browser.press(SPACE);
+    browser.tab_to(".menu[open] a[href='/workers']");
+    browser.press(ENTER);
+    browser.until("document.querySelector('.workers tbody tr')");
     scene.assert_no_complaint();
     scene.end();
 }
@@ -240,6 +278,19 @@ fn nothing_that_people_wrote_is_executed() {
     );
     browser.until("document.querySelectorAll('#log > div').length === 5000");
     assert!(scene.text().contains("late 5999"));
+    // Its end is followed until somebody scrolls up, and again when they want it.
+    let is_at_end = "log.scrollTop + log.clientHeight >= log.scrollHeight - 24";
+    let add = "log.append(log.lastElementChild.cloneNode(true))";
+    browser.until(is_at_end);
+    browser.script("log.scrollTop = 0");
+    browser.until("!follow.checked");
+    browser.script(add);
+    assert_eq!(browser.script("return log.scrollTop < 100"), true);
+    browser.click("#follow");
+    browser.until(is_at_end);
+    browser.script(add);
+    browser.until(is_at_end);
+    assert_eq!(browser.script("return follow.checked"), true);
     scene.open(print);
     assert!(scene.text().contains("{{ 7*7 }}"));
     browser.look_through(390, "light");

@@ -94,6 +94,42 @@ fn what_is_kept_is_the_same_here_and_there() {
     assert!(far.bad(&["pools", "remove", "warehouse"]).contains("warehouse"));
     far.good(&["variables", "remove", "region"]);
     far.good(&["connections", "remove", "users_db"]);
+    let to = ["deadletters", "export", "--to", "none.jsonl"];
+    assert_eq!(far.good(&to), "0 dead letters in none.jsonl\n");
+
+    // Users, tokens and workers, by an administrator.
+    let raised = far.subak.subak(&["users", "role", "ana", "admin"]);
+    assert!(raised.status.success(), "{}", stderr(&raised));
+    let added = far.good(&["users", "add", "mia", "--role", "none"]);
+    let link = format!("{}/sign-in/link?token=subak_link_", far.url);
+    assert!(added.starts_with("added user `mia`, none\n") && added.contains(&link), "{added}");
+    let changed = with_input(far.command(&["users", "password", "mia"]), "short\n");
+    assert!(stderr(&changed).contains("at least 8 characters"), "{}", stderr(&changed));
+    far.good(&["users", "grant", "mia", "user", "--dag", "greeting"]);
+    let create = ["tokens", "create", "deploy", "--user", "mia", "--scope", "viewer"];
+    assert!(far.good(&create).starts_with("subak_api_"));
+    for command in
+        [&["users", "list"][..], &["tokens", "list", "--user", "mia"], &["workers", "list"]]
+    {
+        let here = far.subak.subak(&[command, &["--json"]].concat());
+        let here: serde_json::Value = serde_json::from_slice(&here.stdout).unwrap();
+        assert_eq!(here, far.json(command), "{command:?}");
+        assert!(here[0].is_object(), "{command:?}: {here}");
+    }
+    let tokens = far.json(&["tokens", "list", "--user", "mia"]);
+    let id = tokens[0]["token_id"].as_str().unwrap();
+    assert!(far.good(&["tokens", "revoke", id]).contains("is worth nothing any more"));
+    assert!(far.bad(&["tokens", "revoke", id]).contains("subak tokens list"));
+    far.good(&["users", "revoke", "mia", "--dag", "greeting"]);
+    let nothing = far.bad(&["users", "revoke", "mia", "--dag", "greeting"]);
+    assert!(nothing.contains("nothing is granted to user `mia`"), "{nothing}");
+    far.good(&["users", "disable", "mia"]);
+    assert!(far.bad(&["users", "role", "mia", "op"]).contains("user `mia` does not exist"));
+    assert_eq!(far.good(&["users", "enable", "mia"]), "user `mia` may sign in again\n");
+    assert!(far.bad(&["users", "disable", "ana"]).contains("you cannot disable yourself"));
+    let worker = far.json(&["workers", "list"])[0]["worker"].as_str().unwrap().to_owned();
+    assert!(far.good(&["workers", "drain", &worker]).contains("takes no more tasks"));
+    assert!(far.bad(&["workers", "drain", "nobody"]).contains("no worker named `nobody`"));
     assert_eq!(far.subak.stop(), Some(0));
 }
 
@@ -105,11 +141,17 @@ fn what_a_server_refuses_is_told() {
     let refused = far.bad(&["runs", "trigger", "greeting"]);
     assert!(refused.contains("viewer") && refused.contains("user"), "{refused}");
     assert!(far.bad(&["dags", "show", "no_such"]).contains("does not exist"));
-    for command in [&["users", "list"][..], &["workers", "list"], &["tokens", "list"]] {
-        let only_here = far.bad(command);
-        assert!(only_here.contains("works on the metadata database"), "{only_here}");
-        assert!(only_here.contains("page"), "{only_here}");
+    for (command, needed) in [("users", "admin"), ("workers", "op")] {
+        let refused = far.bad(&[command, "list"]);
+        assert!(refused.contains(&format!("role `{needed}` is needed")), "{refused}");
     }
+    let only_here = far.bad(&["workers", "tokens"]);
+    assert!(only_here.contains("works on the metadata database"), "{only_here}");
+    let to_table = far.bad(&["deadletters", "export", "--to", "postgres://warehouse/rejected"]);
+    assert!(to_table.contains("name a file"), "{to_table}");
+    // One's own tokens, and no other's.
+    assert!(far.good(&["tokens", "list"]).contains("subak login on "));
+    assert!(far.bad(&["tokens", "list", "--user", "ana"]).contains("role `admin` is needed"));
     // Revoked at the server.
     let tokens = stdout(&far.subak.subak(&["tokens", "list", "--user", "vera", "--json"]));
     let tokens: serde_json::Value = serde_json::from_str(&tokens).unwrap();

@@ -205,8 +205,12 @@ async fn at_some_point(world: &World, run: RunKey, rng: &mut StdRng) -> Result<(
         .stack
         .until("a moment to kill at", async || Ok(is_so(moment).await? || is_so(ended).await?))
         .await;
-    let found = found(world).await?;
-    reached.with_context(|| format!("{}\n{found}", world.stack.logs()))
+    match reached {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            Err(error.context(format!("{}\n{}", world.stack.logs(), found(world).await?)))
+        }
+    }
 }
 
 /// `copies`: keys and values of the second topic.

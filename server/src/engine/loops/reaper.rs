@@ -47,7 +47,9 @@ pub(super) async fn run(engine: Engine, stop: CancellationToken) -> anyhow::Resu
 async fn tick(engine: &Engine, may_mark: bool, all: bool) -> anyhow::Result<()> {
     let core = &engine.core;
     if may_mark {
-        for (session, worker) in core.asked(core.store.sessions_expire()).await? {
+        let lost = core.asked(core.store.sessions_expire()).await?;
+        core.tally.lost(lost.len());
+        for (session, worker) in lost {
             info!(worker.session = session, worker.name = worker, "a worker is lost");
         }
     }

@@ -26,6 +26,7 @@ use subak_store::engine::{Apply, EngineTx, Fence, HandedOver, LockedRun};
 
 use super::Core;
 use super::slots::Slots;
+use super::tally::Ends;
 pub(super) use look::Rest;
 use run::RunWork;
 
@@ -65,6 +66,8 @@ pub(super) struct After {
     pub(super) notices: bool,
     /// Runs that ended.
     pub(super) ended: Vec<RunKey>,
+    /// Tries that ended.
+    pub(super) ends: Ends,
 }
 
 impl<'e> Work<'e> {
@@ -210,6 +213,7 @@ impl<'e> Work<'e> {
         self.note_assets(tx).await?;
         self.tell_of_runs(tx).await?;
         let apply = std::mem::take(&mut self.apply);
+        self.after.ends.add(&apply.history);
         self.after.handed = tx.apply(&apply).await?;
         self.deal_slots(tx).await?;
         self.claim(tx).await

@@ -23,6 +23,7 @@ impl Work<'_> {
         self.tell_of_tasks(tx).await?;
         // What was gathered so far must be seen by the queries below.
         let apply = std::mem::take(&mut self.apply);
+        self.after.ends.add(&apply.history);
         tx.apply(&apply).await?;
         for run in runs {
             self.rebuild_run(tx, run).await?;

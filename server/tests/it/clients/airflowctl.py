@@ -17,7 +17,7 @@ del sys.path[0]
 import urllib3
 from airflowctl.__main__ import main
 
-URL, USER, PASSWORD, FOLDER = sys.argv[1:]
+URL, USER, PASSWORD, FOLDER = sys.argv[1:5]
 PLACE = pathlib.Path(tempfile.mkdtemp())
 
 

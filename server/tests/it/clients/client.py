@@ -14,7 +14,7 @@ import airflow_client.client as airflow
 import urllib3
 from airflow_client.client import api, models
 
-URL, USER, PASSWORD, FOLDER = sys.argv[1:]
+URL, USER, PASSWORD, FOLDER = sys.argv[1:5]
 DAG = "shop"
 RUN = "by_client"
 

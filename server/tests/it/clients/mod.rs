@@ -34,6 +34,8 @@ tasks:
 /// A server with DAGs and a worker.
 struct Served {
     url: String,
+    /// A token of somebody who may only look.
+    viewer: String,
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
     dags: tempfile::TempDir,
@@ -55,22 +57,26 @@ impl Served {
         };
         let password = secrecy::SecretString::from(PASSWORD);
         store.user_create(USER, Some(&password), Role::Admin).await?;
+        let viewer = store.user_create("vera", None, Role::Viewer).await?;
+        let viewer = store.api_token_create(&viewer, "looks", None, None).await?;
+        let viewer = viewer.expose().to_owned();
         let server = Server::start(config, store, Some(Arc::new(key()))).await?;
         let url = format!("http://{}", server.http().context("a listener has an address")?);
         let worker = server.engine().join("worker", &[("default", 2)], LEASE * 1_800).await?;
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(server.run(stop.clone()));
         tasks.spawn(work(worker, stop.clone()));
-        Ok(Self { url, stop, tasks, dags })
+        Ok(Self { url, viewer, stop, tasks, dags })
     }
 
     /// Runs a script of this folder with the clients' Python, with the server's address, a user's name,
-    /// the password and the folder of the DAGs. What it says is shown if it fails.
+    /// the password, the folder of the DAGs, and a viewer's token. What it says is shown if it fails.
     async fn script(&self, name: &str) -> anyhow::Result<()> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients").join(name);
         let home = tempfile::tempdir()?;
         let mut client = Command::new(python()?);
         client.arg(script).args([&self.url, USER, PASSWORD]).arg(self.dags.path());
+        client.arg(&self.viewer);
         client.kill_on_drop(true);
         client.env("HOME", home.path()).env("AIRFLOW_HOME", home.path().join("airflow"));
         let done = client.output().await?;

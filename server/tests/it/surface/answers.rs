@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
+use chrono::TimeDelta;
 use serde_json::{Value, json};
+use subak_server::{App, Requests, router};
 use subak_store::access::Role;
-use subak_testkit::peek;
+use subak_testkit::{peek, poke};
 
 use super::site::{Answer, Sender, Site, request};
 use super::steady;
@@ -95,6 +97,25 @@ async fn a_folder_that_cannot_be_read_has_no_beat_and_a_silent_database_is_unhea
     std::fs::remove_dir(&files)?;
     folder.look().await.unwrap_err();
     assert_eq!(health().await?["dag_processor"], second);
+
+    // The timers are stuck, and the database answers: health is progress, not a connection.
+    let world = &site.world;
+    let (store, engine) = (world.store.clone(), world.engine.clone());
+    let app = App::new(store, engine, Requests::default(), false, world.stop.child_token());
+    let blocked = poke::block_timers(&world.store).await?;
+    world.engine.timers_wake();
+    let stuck = async || anyhow::Ok(peek::waiting_for_locks(&world.store).await? > 0);
+    world.until("the timers to be stuck", stuck).await?;
+    let last = world.engine.last_beat();
+    let at = async |secs: i64| {
+        let told = router::health_at(&app, last.unwrap() + TimeDelta::seconds(secs)).await;
+        ["metadatabase", "scheduler", "triggerer"].map(|part| told[part]["status"].clone())
+    };
+    assert_eq!(at(29).await, ["healthy", "healthy", "healthy"]);
+    assert_eq!(at(30).await, ["healthy", "unhealthy", "unhealthy"]);
+    blocked.rollback().await?;
+    world.until("the timers to go round", async || Ok(world.engine.last_beat() > last)).await?;
+    assert_eq!(at(30).await, ["healthy", "healthy", "healthy"]);
 
     // Nobody is given a connection any more; that all come back is not waited for.
     drop(site.world.store.pool().close());
@@ -334,6 +355,16 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
     check!("xcom", site.get(&viewer, &format!("{tasks}/extract/xcomEntries/return_value")).await?);
 
     let log = format!("{tasks}/extract/logs/2");
+    // It is searched in whichever case, answer by answer.
+    let search = async |query: &str| site.get(&viewer, &format!("{log}/search?{query}")).await;
+    let first = search("text=S&limit=1").await?.json();
+    assert_eq!(first["hits"], json!([{"line": 1, "event": "opening sales.csv"}]));
+    let token = first["continuation_token"].as_str().unwrap();
+    let rest = search(&format!("text=S&token={token}")).await?.json();
+    assert_eq!(rest, json!({"hits": [{"line": 2, "event": "3 rows"}], "continuation_token": null}));
+    for wrong in ["text=%20", "text=s&token=x", "limit=3"] {
+        assert_eq!(search(wrong).await?.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
     // Whoever follows it learns where it goes on.
     let live = site.get(&viewer, &format!("{log}?live=true")).await?.json();
     assert_eq!(live["content"].as_array().map(Vec::len), Some(2));
@@ -371,12 +402,32 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_metrics_that_are_served_are_those_that_are_documented() -> anyhow::Result<()> {
-    let site = Site::new().await?;
+    let site = Site::with_runs().await?;
     site.world.beating().await?;
     let viewer = site.program(Role::Viewer).await?;
-    let served = site.get(&viewer, "/metrics").await?.text();
+    for path in ["/api/v2/dags/shop", "/api/v2/dags/absent", "/nowhere"] {
+        site.get(&viewer, path).await?;
+    }
+    let text = site.get(&viewer, "/metrics").await?.text();
+    // Two runs: in each the first task is tried twice, in one of them the third one fails.
+    let dag = "method=\"GET\",route=\"/api/v2/dags/{dag_id}\"";
+    for line in [
+        "subak_tries_ended_total{state=\"success\"} 6".to_owned(),
+        "subak_tries_ended_total{state=\"failed\"} 1".to_owned(),
+        "subak_tries_ended_total{state=\"up_for_retry\"} 2".to_owned(),
+        "subak_hand_over_wait_seconds_count 9".to_owned(),
+        "subak_leases_lost_total 0".to_owned(),
+        "subak_database_connections_most{pool=\"engine\"} 6".to_owned(),
+        "subak_database_connections_most{pool=\"pages\"} 8".to_owned(),
+        format!("subak_http_requests_total{{{dag},status=\"2xx\"}} 1"),
+        format!("subak_http_requests_total{{{dag},status=\"4xx\"}} 1"),
+        format!("subak_http_request_duration_seconds_count{{{dag}}} 2"),
+        "subak_http_requests_total{method=\"\",route=\"\",status=\"4xx\"} 1".to_owned(),
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line} is not in {text}");
+    }
     let served: BTreeSet<&str> =
-        served.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let document = include_str!("../../../../docs/metrics.md");
     let first_column = |line: &'static str| line.strip_prefix("| `")?.split('|').next();
     let documented: BTreeSet<&str> = document

@@ -1,12 +1,13 @@
 //! Who may do something with single DAGs: every route of the router, for a DAG of theirs and a foreign one.
 
 use axum::http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use subak_server::router::{Access, route_table};
 use subak_store::access::{GrantOn, Role};
 use subak_testkit::peek;
 use uuid::Uuid;
 
+use super::audit::events;
 use super::doors::address;
 use super::site::{Answer, LETTERS, Sender, Site, request};
 
@@ -121,6 +122,7 @@ const OTHERS: &[&str] = &[
     "GET /",
     "GET /api/v2/backfills",
     "GET /api/v2/backfills/{backfill_id}",
+    "GET /api/v2/deadLetters/export",
     "GET /api/v2/deadLetters/{dead_letter_id}",
     "GET /dead-letters/{dead_letter_id}",
     "GET /home/events",
@@ -250,12 +252,18 @@ async fn a_list_over_all_dags_has_what_its_reader_may_see() -> anyhow::Result<()
         let told = site.json(own, Method::POST, path, &json!({"dag_ids": ["vault"]})).await?.json();
         assert_eq!(told["total_entries"], 0, "{path}: {told}");
     }
-    for path in ["/api/v2/ranges?dag_id=", "/api/v2/deadLetters?dag_id="] {
+    for path in [
+        "/api/v2/ranges?dag_id=",
+        "/api/v2/deadLetters?dag_id=",
+        "/api/v2/deadLetters/export?dag_id=",
+    ] {
         let foreign = site.get(own, &format!("{path}vault")).await?;
         let absent = site.get(own, &format!("{path}absent")).await?;
         assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(foreign.text().replace("vault", "absent"), absent.text());
     }
+    let exported = site.get(own, "/api/v2/deadLetters/export").await?.text();
+    assert!(exported.contains("orchard") && !exported.contains("vault"), "{exported}");
     let letters = site.get(&admin, "/api/v2/deadLetters").await?.json();
     for letter in letters["dead_letters"].as_array().unwrap() {
         let seen = letter["dag_id"] == "orchard";
@@ -309,6 +317,54 @@ async fn a_token_may_no_more_than_its_scope_and_ends_when_revoked() -> anyhow::R
     assert!(row.expires_at.is_some() && row.last_used_at.is_some());
     assert!(!site.get(&admin, "/tokens").await?.text().contains("<code id=\"secret\">"));
 
+    // By the API, too: one's own, and none that may more than the token which asks for it.
+    let tokens = "/api/v2/tokens";
+    let post =
+        async |sender: &Sender, body: Value| site.json(sender, Method::POST, tokens, &body).await;
+    let again = post(&token, json!({"name": "again"})).await?;
+    assert_eq!(again.status, StatusCode::CREATED, "{}", again.text());
+    let again = again.json();
+    assert_eq!((&again["username"], &again["scope"]), (&json!("admin"), &json!("viewer")));
+    let wider = post(&token, json!({"name": "wider", "scope": "op"})).await?;
+    assert_eq!(wider.status, StatusCode::FORBIDDEN, "{}", wider.text());
+    for (field, value) in [("days", json!(0)), ("name", json!(" ")), ("scope", json!("king"))] {
+        let mut odd = json!({"name": "odd"});
+        odd[field] = value;
+        assert_eq!(post(&token, odd).await?.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}");
+    }
+    let (low, high) = (site.program(Role::Viewer).await?, site.program(Role::Admin).await?);
+    let of_low =
+        post(&high, json!({"name": "load", "username": "viewer", "days": 2})).await?.json();
+    let secret = of_low["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(
+        site.get(&Sender::Token(secret.clone()), "/api/v2/dags").await?.status,
+        StatusCode::OK
+    );
+    let seen = site.get(&low, tokens).await?;
+    assert!(!seen.text().contains("dashboard") && !seen.text().contains(&secret));
+    let names = |of: &Value| -> Vec<String> {
+        of["tokens"].as_array().unwrap().iter().map(|it| it["name"].to_string()).collect()
+    };
+    assert_eq!(names(&seen.json()), ["\"load\"", "\"test\""]);
+    let asked = site.get(&high, &format!("{tokens}?username=viewer")).await?.json();
+    assert_eq!(names(&asked), ["\"load\"", "\"test\""]);
+    assert!(names(&site.get(&high, tokens).await?.json()).len() > 3);
+    for (sender, whose, status) in [
+        (&low, "admin", StatusCode::FORBIDDEN),
+        (&low, "nobody", StatusCode::FORBIDDEN),
+        (&high, "nobody", StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let asked = site.get(sender, &format!("{tokens}?username={whose}")).await?;
+        assert_eq!(asked.status, status, "{whose}: {}", asked.text());
+        let made = post(sender, json!({"name": "x", "username": whose})).await?;
+        assert_eq!(made.status, status, "{whose}: {}", made.text());
+    }
+    let one = format!("{tokens}/{}", row.token_id);
+    assert_eq!(answer(&site, &low, &Method::DELETE, &one).await?.status, StatusCode::NOT_FOUND);
+    let load = format!("{tokens}/{}", of_low["token_id"].as_str().unwrap());
+    assert_eq!(answer(&site, &high, &Method::DELETE, &load).await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(answer(&site, &high, &Method::DELETE, &load).await?.status, StatusCode::NOT_FOUND);
+
     // Somebody else's cannot be ended, nor is it seen.
     let viewer = site.browser(Role::Viewer).await?;
     let revoke = format!("/tokens/{}/revoke", row.token_id);
@@ -361,6 +417,78 @@ async fn administrators_manage_users_but_not_themselves_away() -> anyhow::Result
     assert_eq!(post("/users/admin/disable", "").await?.status, StatusCode::CONFLICT);
     assert_eq!(post("/users/mia/disable", "").await?.status, StatusCode::SEE_OTHER);
     assert_eq!(site.world.store.user_named("mia").await?, None);
+
+    // The same by the API.
+    let program = site.program(Role::Admin).await?;
+    let users = "/api/v2/users";
+    let send = async |method: Method, path: &str, body: Value| {
+        site.json(&program, method, &format!("{users}{path}"), &body).await
+    };
+    let wayan = json!({"username": "wayan", "role": "none", "password": "water on terraces"});
+    let made = send(Method::POST, "", wayan).await?;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    assert_eq!(made.json(), json!({"username": "wayan", "role": "none", "grants": []}));
+    let again = json!({"username": "wayan", "role": "admin"});
+    assert_eq!(send(Method::POST, "", again).await?.status, StatusCode::CONFLICT);
+    for (wrong, field) in [
+        (json!({"username": "a b", "role": "none"}), "username"),
+        (json!({"username": "ab", "role": "king"}), "role"),
+        (json!({"username": "ab", "role": "none", "password": "short"}), "password"),
+    ] {
+        let refused = send(Method::POST, "", wrong).await?;
+        assert_eq!(refused.json()["detail"][0]["loc"][1], field, "{}", refused.text());
+    }
+    let retail = json!({"role": "user", "tag": "retail"});
+    let granted = send(Method::POST, "/wayan/grants", retail).await?.json();
+    assert_eq!(granted["grants"], json!([{"role": "user", "dag_id": null, "tag": "retail"}]));
+    let both = json!({"role": "user", "tag": "retail", "dag_id": "shop"});
+    for wrong in [both, json!({"role": "admin", "dag_id": "shop"}), json!({"role": "user"})] {
+        let refused = send(Method::POST, "/wayan/grants", wrong).await?;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text());
+    }
+    let listed = site.get(&program, &format!("{users}?username_pattern=way")).await?.json();
+    assert_eq!((&listed["users"], &listed["total_entries"]), (&json!([granted]), &json!(1)));
+    let patch = json!({"role": "viewer", "password": "rice in the barn"});
+    assert_eq!(send(Method::PATCH, "/wayan", patch).await?.json()["role"], "viewer");
+    let given = json!({"username": "wayan", "password": "rice in the barn"});
+    let token = site.json(&Sender::Stranger, Method::POST, "/auth/token", &given).await?.json();
+    let wayan = Sender::Token(token["access_token"].as_str().unwrap().to_owned());
+    assert_eq!(site.get(&wayan, users).await?.status, StatusCode::FORBIDDEN);
+    let link = send(Method::POST, "/wayan/link", json!(null)).await?.json();
+    let link = site.get(&Sender::Stranger, link["path"].as_str().unwrap()).await?;
+    assert_eq!((link.status, link.header("location")), (StatusCode::SEE_OTHER, "/"));
+
+    let revoke = async |query: &str| {
+        send(Method::DELETE, &format!("/wayan/grants{query}"), json!(null)).await
+    };
+    assert_eq!(revoke("").await?.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(revoke("?tag=retail").await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(revoke("?tag=retail").await?.status, StatusCode::NOT_FOUND);
+    let own = json!({"role": "op", "password": "not to be set"});
+    assert_eq!(send(Method::PATCH, "/admin", own).await?.status, StatusCode::CONFLICT);
+    let act = async |path: &str| send(Method::POST, path, json!(null)).await;
+    assert_eq!(act("/admin/disable").await?.status, StatusCode::CONFLICT);
+    assert_eq!(act("/wayan/enable").await?.status, StatusCode::CONFLICT);
+    assert_eq!(act("/wayan/disable").await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(site.get(&wayan, "/api/v2/dags").await?.status, StatusCode::UNAUTHORIZED);
+    for gone in ["/wayan/disable", "/nobody/enable", "/wayan/link"] {
+        assert_eq!(act(gone).await?.status, StatusCode::NOT_FOUND, "{gone}");
+    }
+    assert_eq!(act("/wayan/enable").await?.json()["role"], "viewer");
+
+    // On record with before and after, and without the password.
+    let log = site.get(&program, "/api/v2/eventLogs?owner=admin&limit=100").await?.text();
+    assert!(!log.contains("barn") && !log.contains("terraces"), "{log}");
+    let newest = async |event: &str| -> anyhow::Result<(Value, Value)> {
+        let found = events(&site, &format!("?event={event}&order_by=-when&limit=1")).await?;
+        Ok((found[0].2["before"].clone(), found[0].2["after"].clone()))
+    };
+    let (before, after) = newest("patch_user").await?;
+    assert_eq!(before, json!({"role": "none", "password": "***"}));
+    assert_eq!(after, json!({"role": "viewer", "password": "*** (changed)"}));
+    let revoked = json!({"role": "user", "dag": null, "tag": "retail"});
+    assert_eq!(newest("delete_grant").await?, (revoked, Value::Null));
+    assert_eq!(newest("enable_user").await?.1, json!({"role": "viewer", "is_disabled": false}));
     site.world.close().await
 }
 

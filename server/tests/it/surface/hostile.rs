@@ -1,5 +1,6 @@
 //! Names, values and logs that want to be more than text.
 
+use anyhow::Context as _;
 use axum::body::to_bytes;
 use axum::http::Method;
 use serde_json::json;
@@ -53,11 +54,13 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
         "/dags".to_owned(),
         "/runs".to_owned(),
         format!("/dags?name={}", encode(EVIL)),
-        format!("/dags?tag={}", encode(EVIL)),
+        format!("/dags?tag={}&owner={}", encode(EVIL), encode(EVIL)),
+        format!("/runs?dag={}&name={}", encode(EVIL), encode(EVIL)),
         url::dag(EVIL),
         format!("{}/trigger", url::dag(EVIL)),
         run.clone(),
         url::task(EVIL, EVIL, EVIL, -1),
+        url::version(EVIL, 1),
         format!("/dags/{}", encode(&EVIL[2..])),
         format!("/sign-in?next={}", encode(EVIL)),
         "/dead-letters".to_owned(),
@@ -76,11 +79,16 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
     let dag = site.get(&admin, &url::dag(EVIL)).await?.text();
     assert!(dag.contains("id=\"doc\">&#60;/title&#62;&#60;/script&#62;"), "{dag}");
 
-    // As a download it is what the task printed, and no page.
-    let whole = site.get(&admin, &format!("{}/log", url::task(EVIL, EVIL, EVIL, -1))).await;
-    let whole = whole?;
-    assert_eq!(whole.header("content-type"), "text/plain; charset=utf-8");
-    assert_eq!(whole.body, evil_log());
+    // To be read or as a file it is what the task printed, and no page.
+    for (query, kind) in [("", "inline"), ("?download=true", "attachment")] {
+        let path = format!("{}/log{query}", url::task(EVIL, EVIL, EVIL, -1));
+        let whole = site.get(&admin, &path).await?;
+        assert_eq!(whole.header("content-type"), "text/plain; charset=utf-8");
+        let place = whole.header("content-disposition");
+        assert!(place.starts_with(&format!("{kind}; filename=\"__title_")), "{place}");
+        assert!(place.ends_with(".log") && !place.contains(['<', '/']), "{place}");
+        assert_eq!(whole.body, evil_log());
+    }
 
     let token = site.program(Role::Viewer).await?;
     let path = format!("/api/v2/dags/{0}/dagRuns/{0}/taskInstances/{0}/logs/1", encode(EVIL));
@@ -140,8 +148,33 @@ async fn a_log_of_any_size_is_a_page_of_bounded_size() -> anyhow::Result<()> {
     let whole = site.send(request(&browser, &Method::GET, &format!("{path}/log"), &[])?).await?;
     let whole = to_bytes(whole.into_body(), 16 << 20).await?;
     assert!(whole == [lines.join(&b'\n'), b"\n".to_vec()].concat());
+    // All of it is searched; what is found leads to the lines around it.
+    let last = lines.len();
+    let found = site.get(&browser, &format!("{path}?find=%3CSCRIPT%3Ehack")).await?.text();
+    assert_harmless("a search", &found);
+    assert!(found.contains("<span>&lt;script&gt;hacked()&lt;/script&gt;</span></div></div>"));
+    let around = link(&found, &format!("-{last}#line")).context("no link to the line")?;
+    let around = site.get(&browser, &around).await?.text();
+    assert_harmless("around a line", &around);
+    assert!(around.len() < 3 << 20, "{} bytes", around.len());
+    assert!(around.contains(&format!("id=\"line\"><i>{last}</i><span>&lt;script&gt;hacked()")));
+    assert!(around.contains(&format!("These are the lines around line {last}.")));
+    let many = site.get(&browser, &format!("{path}?find=W")).await?.text();
+    assert_eq!(many.matches("#line\">").count(), 100, "{} bytes", many.len());
+    let rest = link(&many, "-100#log-hits").context("the search does not go on")?;
+    let rest = site.get(&browser, &rest).await?.text();
+    assert_eq!(rest.matches("#line\">").count(), 60, "{} bytes", rest.len());
+    let none = site.get(&browser, &format!("{path}?find=nowhere")).await?.text();
+    assert!(none.contains("No line has it."), "{} bytes", none.len());
     hands.end(&held, Outcome::Success).await;
     site.world.close().await
+}
+
+/// A page's first link that ends so.
+fn link(page: &str, end: &str) -> Option<String> {
+    let links = page.split("href=\"").filter_map(|rest| rest.split_once('"'));
+    let mut links = links.map(|(href, _)| href.replace("&#38;", "&"));
+    links.find(|href| href.ends_with(end))
 }
 
 /// A statement that adds a dead letter, in which everything is evil.

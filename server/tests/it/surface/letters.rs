@@ -31,6 +31,20 @@ async fn dead_letters() -> anyhow::Result<()> {
     assert!(!topic.text().contains("hunter2"));
     check!("letter-of-topic", topic);
     check!("letter-bytes", site.get(&viewer, &format!("{letters}/3")).await?);
+    // An export has them whole, the oldest first, and goes on behind the last.
+    let export = async |query: &str| site.get(&viewer, &format!("{letters}/export{query}")).await;
+    let whole = export("?dag_id=shop").await?;
+    assert!(!whole.text().contains("hunter2"));
+    let whole = whole.json()["dead_letters"].as_array().unwrap().clone();
+    let ids: Vec<i64> = whole.iter().map(|it| it["dead_letter_id"].as_i64().unwrap()).collect();
+    assert!(ids.len() > 1 && ids.is_sorted() && !ids.contains(&2), "{ids:?}");
+    for (id, it) in ids.iter().zip(&whole) {
+        assert_eq!(site.get(&viewer, &format!("{letters}/{id}")).await?.json(), *it);
+    }
+    let rest = export(&format!("?after={}", ids[0])).await?.json();
+    assert_eq!(rest["dead_letters"].as_array().unwrap(), &whole[1..]);
+    assert_eq!(export("?after=99").await?.json(), json!({"dead_letters": []}));
+    assert_eq!(export("?state=lost").await?.status, StatusCode::UNPROCESSABLE_ENTITY);
     // One that was not accepted is none.
     check!("letter-hidden", site.get(&viewer, &format!("{letters}/2")).await?);
     for wrong in ["99", "x", "-1", "99999999999999999999"] {

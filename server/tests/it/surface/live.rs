@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use axum::body::BodyDataStream;
 use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use futures::StreamExt as _;
+use subak_server::{App, router};
 use subak_store::access::Role;
 use tokio::time::timeout;
+use tower::ServiceExt as _;
 
 use super::site::{Answer, Sender, Site, request};
 
@@ -21,9 +25,27 @@ struct Open {
 impl Open {
     async fn at(site: &Site, sender: &Sender, path: &str) -> anyhow::Result<Self> {
         let response = site.send(request(sender, &Method::GET, path, &[])?).await?;
+        Ok(Self::of(response, path))
+    }
+
+    fn of(response: Response, path: &str) -> Self {
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         let path = path.to_owned();
-        Ok(Self { path, stream: response.into_body().into_data_stream(), said: String::new() })
+        Self { path, stream: response.into_body().into_data_stream(), said: String::new() }
+    }
+
+    /// Comes back to a server as a browser does that was sent `last`, and returns the first event.
+    async fn again(
+        server: &Router,
+        sender: &Sender,
+        path: &str,
+        last: &str,
+    ) -> anyhow::Result<String> {
+        let headers = [("last-event-id", last), ("sec-fetch-site", "same-origin")];
+        let asked = request(sender, &Method::GET, path, &headers)?;
+        let mut page = Self::of(server.clone().oneshot(asked).await?, path);
+        page.until("\n\n").await?;
+        Ok(page.said)
     }
 
     /// Waits until all that was sent has these words.
@@ -53,8 +75,12 @@ async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() ->
     let site = Site::with_runs().await?;
     let (viewer, nobody) = (site.browser(Role::Viewer).await?, site.browser(Role::None).await?);
     let mut open = Vec::new();
-    for path in ["/live/runs?dag=shop", "/live/dags", "/dags/shop/events", "/dags/shop/grid/events"]
-    {
+    for path in [
+        "/live/runs?dag=shop&name=sho",
+        "/live/dags?owner=air&shown=active",
+        "/dags/shop/events",
+        "/dags/shop/grid/events",
+    ] {
         let mut page = Open::at(&site, &viewer, path).await?;
         page.until("shop/runs/bad").await?;
         assert!(!page.said.contains("shop/runs/third"), "{}", page.said);
@@ -107,6 +133,49 @@ async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() ->
     let absent = request(&viewer, &Method::GET, "/dags/absent/events", &[])?;
     assert_eq!(Answer::read(site.send(absent).await?).await?.status, StatusCode::NOT_FOUND);
     drop(open);
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_goes_on_at_another_server_behind_the_last_line_that_was_sent() -> anyhow::Result<()>
+{
+    let site = Site::with_runs().await?;
+    let viewer = site.browser(Role::Viewer).await?;
+    // As its page has it, which was loaded when the second try had said nothing yet.
+    let path = "/dags/shop/runs/good/tasks/extract/events?seen=2&after=0.0&number=1";
+    let mut page = Open::at(&site, &viewer, path).await?;
+    page.until("\n\n").await?;
+    let (one, two) = ("<i>1</i><span>opening sales.csv<", "<i>2</i><span>3 rows<");
+    assert!(page.said.contains(one) && page.said.contains(two), "{}", page.said);
+    let last = page.said.split("id: ").nth(1).and_then(|rest| rest.split('\n').next());
+    let last = last.context("an event without an id")?;
+    let token = last.split(['-', '.']).nth(2).context("an id without a token")?;
+    assert_eq!(last, format!("2-3-{token}.2"));
+
+    // It ends; what browsers bring is all that the next one knows.
+    let other = site.world.other("two").await?;
+    let (store, engine, requests) =
+        (other.store.clone(), other.engine.clone(), other.requests.clone());
+    let server = router(App::new(store, engine, requests, false, other.stop.child_token()));
+    let again = async |last: &str| Open::again(&server, &viewer, path, last).await;
+    let log = "hx-target=\"#log\"";
+    let nothing = again(last).await?;
+    assert!(nothing.contains("#task-live") && !nothing.contains(log), "{nothing}");
+    let rest = again(&format!("2-2-{token}.1")).await?;
+    assert!(rest.contains("hx-swap=\"beforeend\"") && rest.contains(two), "{rest}");
+    assert!(!rest.contains("opening"), "{rest}");
+    // A try that came meanwhile takes the place of the one that was shown.
+    let newer = again("1-3-1.2").await?;
+    assert!(newer.contains("hx-target=\"#log\" hx-swap=\"innerHTML\""), "{newer}");
+    assert!(
+        newer.contains(one) && newer.contains(two) && !newer.contains(">connection reset<"),
+        "{newer}"
+    );
+    // What is no place at all: the page's own.
+    let rubbish = again("rubbish").await?;
+    assert!(rubbish.contains(one) && rubbish.contains(two), "{rubbish}");
+    drop(page);
+    other.close().await?;
     site.world.close().await
 }
 

@@ -69,12 +69,21 @@ async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<(
         let value = json!({"conn_type": "http", "host": "http://localhost"});
         store.connection_put(&key(), name, "http", None, &value).await?;
     }
+    let grants = "INSERT INTO dag_grant (user_id, role, dag_id)
+                  SELECT user_id, 'viewer', 'dag_' || n
+                  FROM app_user, generate_series(100, 159) AS n WHERE username = 'nightly'";
+    peek::meddle(store, grants).await?;
     site.world.dags("{dag_id: one, tasks: {t: {operator: noop}}}").await?;
     let _worker = site.world.worker(1).await?;
     for (path, found, hidden) in [
         ("/pools?name=L_14", "pool_145", "pool_139"),
         ("/import-errors?name=e_14", "file_145.yaml", "file_139.yaml"),
         ("/users?name=night", ">nightly<", ">daily<"),
+        // The first of somebody's grants, and where all are.
+        ("/users", "viewer · dag dag_109", "viewer · dag dag_110"),
+        ("/users", "<a href=\"/users/nightly/grants\">", "/users/daily/grants"),
+        ("/users/nightly/grants?name=g_14", ">dag_145<", ">dag_139<"),
+        ("/users/daily/grants", "Nothing is granted", "dag_1"),
         ("/tokens?name=night", "nightly load", "daily load"),
         ("/connections?name=NIGHT", "id=\"connection-nightly\"", "connection-daily"),
         ("/workers?name=ork", "<span class=\"name\">worker</span>", "Nothing matches."),
@@ -85,15 +94,29 @@ async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<(
         let page = site.get(&admin, path).await?.text();
         assert!(page.contains(found) && !page.contains(hidden), "{path}: {page}");
     }
-    for (path, first, last) in
-        [("/pools", "pool_100", "pool_159"), ("/import-errors", "file_100.yaml", "file_159.yaml")]
-    {
+    for (path, first, last) in [
+        ("/pools", "pool_100", "pool_159"),
+        ("/import-errors", "file_100.yaml", "file_159.yaml"),
+        ("/users/nightly/grants", "dag_100", "dag_159"),
+    ] {
         let page = site.get(&admin, path).await?.text();
         assert!(page.contains("1–50 / 60") && page.contains(first) && !page.contains(last));
         assert!(page.contains(&format!("href=\"{path}?name=&#38;offset=50\"")), "{page}");
         let page = site.get(&admin, &format!("{path}?offset=50")).await?.text();
         assert!(page.contains("51–60 / 60") && !page.contains(first) && page.contains(last));
     }
+    // Workers by the API.
+    let op = site.program(Role::Op).await?;
+    let workers = site.get(&op, "/api/v2/workers").await?.json();
+    assert_eq!(workers["total_entries"], 1, "{workers}");
+    let one = &workers["workers"][0];
+    assert_eq!((&one["worker"], &one["draining"]), (&json!("worker"), &json!(false)), "{one}");
+    let drained =
+        site.json(&op, Method::POST, "/api/v2/workers/worker/drain", &json!(null)).await?;
+    assert_eq!(drained.status, StatusCode::NO_CONTENT, "{}", drained.text());
+    let told = super::audit::events(&site, "?event=drain_worker").await?;
+    let change = (&told[0].2["before"], &told[0].2["after"]);
+    assert_eq!(change, (&json!({"draining": false}), &json!({"draining": true})));
     site.world.close().await
 }
 
@@ -275,6 +298,12 @@ async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
     let user = site.browser(Role::User).await?;
     let page = site.get(&user, "/runs?dag=shop&state=failed").await?.text();
     assert!(page.contains("/runs/bad\"") && !page.contains("/runs/good\""), "{page}");
+    // Of one DAG and no other, or of those whose ids have something in them.
+    assert!(page.contains("<span class=\"tag\">DAG shop</span>"), "{page}");
+    for (path, is_there) in [("/runs?dag=sho", false), ("/runs?name=sho", true)] {
+        let page = site.get(&user, path).await?.text();
+        assert_eq!(page.contains("/dags/shop/runs/bad\""), is_there, "{path}: {page}");
+    }
     let keys: Vec<&str> = page.split("name=\"pick\" value=\"").skip(1).collect();
     let bad = keys[0].split('"').next().unwrap();
     let all = site.get(&user, "/runs").await?.text();

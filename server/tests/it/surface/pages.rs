@@ -11,6 +11,12 @@ use super::site::{Answer, Sender, Site, request};
 use super::steady;
 use crate::world::key;
 
+/// What `extract` has handed on besides.
+const XCOMS: &str = "
+INSERT INTO xcom (run_key, task, map_index, key, value)
+SELECT run_key, task, map_index, 'key_' || n, '1'::jsonb
+FROM xcom, generate_series(100, 159) AS n WHERE key = 'return_value'";
+
 async fn check(site: &Site, sender: &Sender, name: &str, path: &str) -> anyhow::Result<()> {
     let answer = site.get(sender, path).await?;
     assert!(answer.header("content-type").starts_with("text/html"), "{path}");
@@ -40,6 +46,8 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "run-bad", "/dags/shop/runs/bad").await?;
     check(&site, &admin, "task", "/dags/shop/runs/good/tasks/extract").await?;
     check(&site, &admin, "task-first-try", "/dags/shop/runs/good/tasks/extract?try=1").await?;
+    let no_try = site.get(&admin, "/dags/shop/runs/good/tasks/extract?try=3").await?;
+    assert_eq!(no_try.status, StatusCode::NOT_FOUND);
     check(&site, &admin, "task-failed", "/dags/shop/runs/bad/tasks/load").await?;
     check(&site, &admin, "letters", "/dead-letters").await?;
     let of_run = "/dead-letters?dag=shop&run=good&task=extract&reason=e-mail&state=open";
@@ -48,6 +56,16 @@ async fn pages_are_as_reviewed() -> anyhow::Result<()> {
     check(&site, &admin, "letter-of-topic", "/dead-letters/1").await?;
     check(&site, &admin, "letter-bytes", "/dead-letters/3").await?;
     check(&site, &admin, "error", "/dags/none").await?;
+    // Much that was handed on comes in parts.
+    peek::meddle(&site.world.store, XCOMS).await?;
+    let task = "/dags/shop/runs/good/tasks/extract?try=1";
+    let page = site.get(&admin, task).await?.text();
+    assert!(page.contains("1–50 / 61") && page.contains("<dt>key_149</dt>"), "{page}");
+    let next = "extract?map_index=-1&#38;try=1&#38;xcoms=50&#38;datasets=0#xcoms";
+    assert!(page.contains(next) && !page.contains("<dt>key_150</dt>"), "{page}");
+    let page = site.get(&admin, &format!("{task}&xcoms=50&datasets=20")).await?.text();
+    assert!(page.contains("51–61 / 61") && page.contains("<dt>return_value</dt>"), "{page}");
+    assert!(!page.contains("Dataset output"), "{page}");
     site.world.close().await
 }
 
@@ -65,7 +83,7 @@ doc_md: |
 params: {region: {type: string, default: <north>}}
 task_groups: {inner: {}}
 tasks:
-  first: {operator: noop}
+  first: {operator: noop, owner: Mia Tan}
   second: {operator: noop, task_group: inner, depends_on: [first]}
 ";
 
@@ -80,6 +98,17 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
     let first = hands.given("first").await;
     hands.end(&first, Outcome::Failed(TryEnd::Permanent)).await;
     assert_eq!(world.ended(run).await?, "failed");
+    // The list of DAGs is narrowed by owner and by the newest run's state, both pages and live.
+    for (path, is_there) in [
+        ("/dags?owner=mia&last=failed", true),
+        ("/dags?owner=mia&last=success", false),
+        ("/dags?owner=ana&last=failed", false),
+        ("/dags?owner=%25&last=", false),
+    ] {
+        let page = site.get(&viewer, path).await?.text();
+        assert_eq!(page.contains("id=\"row-round\""), is_there, "{path}: {page}");
+        assert!(is_there || page.contains("No DAG matches."), "{path}: {page}");
+    }
     // A newer version has a task that the run does not know.
     world
         .dags(&format!("{ROUND}  third: {{operator: noop, depends_on: [inner.second]}}\n"))
@@ -103,6 +132,33 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains("runs/one/tasks/third"), "{page}");
+    // The run's version has a page with its code, and is compared with any other.
+    let of_run = site.get(&viewer, "/dags/round/runs/one").await?.text();
+    assert!(of_run.contains("<dd><a href=\"/dags/round/versions/1\">1</a></dd>"), "{of_run}");
+    for (path, parts, missing) in [
+        (
+            "/dags/round/versions/1",
+            ["Go to the newest version</a>", "value=\"1\" selected>1<", "y-key\">second</b>"],
+            "third",
+        ),
+        (
+            "/dags/round/versions/2",
+            ["y-key\">third</b>", "value=\"2\" selected>2<", "id=\"compare\""],
+            "Go to the newest",
+        ),
+        (
+            "/dags/round/versions?from=2&to=1",
+            ["From version 2 → 1", "d-gone\"><span>-  third", "value=\"1\" selected>1<"],
+            "d-add\"><span>+  third",
+        ),
+    ] {
+        let page = site.get(&viewer, path).await?.text();
+        super::markup::assert_harmless(path, &page);
+        assert!(parts.iter().all(|part| page.contains(part)), "{path}: {page}");
+        assert!(!page.contains(missing), "{path}: {page}");
+    }
+    let none = site.get(&viewer, "/dags/round/versions/3").await?;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
     // Groups are folded until somebody wants to see what is in them.
     let grid = site.get(&viewer, "/dags/round/grid").await?.text();
     assert!(grid.contains("class=\"fold\" checked> inner"), "{grid}");
@@ -112,7 +168,9 @@ async fn a_dag_says_what_it_is_and_how_its_newest_run_went() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<()> {
     let site = Site::new().await?;
-    site.world.dags("{dag_id: sawah, tasks: {air: {operator: noop}}}").await?;
+    let sawah = "{dag_id: sawah, schedule: '30 6 * * 1', timezone: Asia/Jakarta,
+                  start_date: 2999-01-02, catchup: false, tasks: {air: {operator: noop}}}";
+    site.world.dags(sawah).await?;
     let admin = site.browser(Role::Admin).await?;
     let said = [("accept-language", "id-ID,id;q=0.9"), ("sec-fetch-site", "same-origin")];
     for (sender, path, words) in [
@@ -121,6 +179,7 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
         (&admin, "/dags/none", ["<h1>DAG tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
         (&admin, "/no/such/page", ["<h1>Tidak ditemukan</h1>", "Kembali ke halaman pertama"]),
         (&admin, "/dags", ["sawah", "Run terakhir"]),
+        (&admin, "/dags/sawah", ["setiap Senin pukul 06:30 (Asia/Jakarta)", ">English</button>"]),
         (&admin, "/runs", [">antre</option>", ">dipicu aset</option>"]),
     ] {
         let asked = request(sender, &Method::GET, path, &said)?;
@@ -133,6 +192,16 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
             assert!(!page.contains(english), "{path} has {english}: {page}");
         }
     }
+    // What a person has chosen goes before it, also where nobody is signed in yet.
+    for (chosen, word) in [("en", "User name"), ("id", "Nama pengguna"), ("de", "Nama pengguna")] {
+        let cookie = format!("other=1; subak-language={chosen}");
+        let said = [("accept-language", "id-ID"), ("cookie", &*cookie)];
+        let asked = request(&Sender::Stranger, &Method::GET, "/sign-in", &said)?;
+        let page = Answer::read(site.send(asked).await?).await?.text();
+        assert!(page.contains(word), "{chosen}: {page}");
+    }
+    let dags = site.get(&admin, "/dags").await?.text();
+    assert!(dags.contains("id=\"language\" lang=\"id\">Bahasa Indonesia</button>"), "{dags}");
     site.world.close().await
 }
 

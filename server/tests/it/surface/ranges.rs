@@ -42,6 +42,22 @@ async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::
     assert_eq!(loaded, expected);
     assert_eq!(open["partitions"], json!([part(0, 100, 160)]));
     assert_eq!((&open["records"], &open["loaded"]), (&Value::Null, &json!({})));
+    // In parts, and narrowed to what is looked for.
+    for (wanted, total, sequences) in [
+        ("dag_id=drain&limit=1", 2, vec![2]),
+        ("dag_id=drain&limit=1&offset=1", 2, vec![1]),
+        ("dag_id=drain&state=committed", 1, vec![1]),
+        ("", 1, vec![2]),
+        ("state=committed&topic=orders&task_id=read", 1, vec![1]),
+        ("state=committed&topic=other", 0, vec![]),
+    ] {
+        let listed = site.get(&op, &format!("/api/v2/ranges?{wanted}")).await?.json();
+        let shown = listed["ranges"].as_array().unwrap().iter();
+        let shown: Vec<i64> = shown.map(|it| it["sequence"].as_i64().unwrap()).collect();
+        assert_eq!((&listed["total_entries"], shown), (&json!(total), sequences), "{wanted}");
+    }
+    let refused = site.get(&op, "/api/v2/ranges?state=lost").await?;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text());
 
     let act = async |range: &Value, what: &str| {
         let path = format!("/api/v2/ranges/{}/{what}", range["range_id"]);

@@ -132,7 +132,20 @@ async fn a_dag_of_a_thousand_tasks_is_shown() -> anyhow::Result<()> {
     eprintln!("{TASKS} tasks, {RUNS} runs that have ended and one that goes on:");
     ask(&site, &browser, "/", 64).await?;
     let page = ask(&site, &browser, "/dags/thousand", 512).await?;
-    assert!(page.text().contains("the code below has them, and the grid has their states"));
+    assert!(page.text().contains("30 tasks · 10 queued, 20 no status"), "{}", page.text());
+    // Around a task: on the run's page, and what its stream sends.
+    let run = "/dags/thousand/runs/begun";
+    let part = ask(&site, &browser, &format!("{run}?around=T500&depth=1"), 256).await?.text();
+    for words in [
+        "3 of 1,000 tasks",
+        "runs/begun/tasks/t490\" id=\"node-t490\"",
+        "depth=1#run-graph\" aria-current",
+    ] {
+        assert!(part.contains(words), "no {words} in {part}");
+    }
+    assert!(part.contains("/runs/begun/events?shown=") && !part.contains("node-t480"), "{part}");
+    let none = ask(&site, &browser, "/dags/thousand?around=zz", 512).await?.text();
+    assert!(none.contains("No task has “zz” in its name."), "{none}");
     for first in [0, 900] {
         let path = format!("/dags/thousand/grid?offset={first}");
         let grid = ask(&site, &browser, &path, 512).await?;

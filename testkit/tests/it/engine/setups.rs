@@ -150,7 +150,8 @@ async fn a_group_that_fails_fast_runs_the_teardowns_of_setups_that_succeeded() {
         let dropping = play.given("g.drop", index).await;
         play.end(&dropping, Outcome::Success).await;
     }
-    play.ended("failed").await;
+    // Nobody is left who could fail: as in Airflow, skipped ends are no failure of the run.
+    play.ended("success").await;
     let failed = "upstream_failed";
     assert_eq!(play.states("g.make").await, ["success", "success", "failed", "success"]);
     assert_eq!(play.states("g.use").await, ["failed", "success", failed, "success"]);
