@@ -444,7 +444,7 @@ async fn the_metrics_that_are_served_are_those_that_are_documented() -> anyhow::
 async fn what_is_not_built_says_so_by_its_name() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let viewer = site.program(Role::Viewer).await?;
-    let all = subak_server::router::not_built();
+    let all = router::not_built();
     assert!(all.iter().any(|(_, _, name)| *name == "get_plugins"), "{all:?}");
     for (method, path, name) in all {
         // Its parameters, whatever they are, are not what is wrong.
