@@ -25,6 +25,8 @@ pub(crate) struct Connected {
     /// Queue to free slots.
     pub(crate) free: BTreeMap<String, u32>,
     pub(crate) held: Vec<(i64, InstanceKey, String)>,
+    /// Tries that it holds and its worker does not: they are handed over again.
+    pub(crate) resent: u64,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ struct Session {
     draining: bool,
     /// This server ends, and gives it no more.
     leaving: bool,
-    /// Assignments sent since the session connected here.
+    /// Assignments sent since the session connected here, or about to be.
     assignments: u64,
 }
 
@@ -63,7 +65,7 @@ impl Sessions {
             activity: 0,
             draining: false,
             leaving: false,
-            assignments: 0,
+            assignments: new.resent,
         };
         self.lock().insert(new.session, session);
     }
@@ -105,8 +107,10 @@ impl Sessions {
         let mut sessions = self.lock();
         for try_ in handed {
             if let Some(session) = sessions.get_mut(&try_.session) {
-                session.held.insert(try_.token, (try_.key, try_.queue.clone()));
-                session.digest ^= mix(try_.token);
+                // It is known if the session connected between the commit and this.
+                if session.held.insert(try_.token, (try_.key, try_.queue.clone())).is_none() {
+                    session.digest ^= mix(try_.token);
+                }
                 session.activity += 1;
                 session.assignments += 1;
             }
@@ -174,11 +178,22 @@ impl Sessions {
         all.into_iter().cloned().collect()
     }
 
-    /// Sets the free slots by the worker's word; `seen` is how many assignments it had got by then.
-    pub(crate) fn credit(&self, session: i64, free: &BTreeMap<String, u32>, seen: u64) {
-        if let Some(session) = self.lock().get_mut(&session) {
-            // Some are on their way: its word is about the past, and the next one will come.
-            if session.assignments == seen {
+    /// Sets the free slots by the worker's word, if it comes by the session's present stream; `seen` is
+    /// how many assignments it had got there by then.
+    pub(crate) fn credit(
+        &self,
+        session: i64,
+        by: &Outbound,
+        free: &BTreeMap<String, u32>,
+        seen: u64,
+    ) {
+        if let Some(session) = self.lock().get_mut(&session)
+            && session.outbound.same_channel(by)
+        {
+            // Fewer than were sent: some are on their way, its word is about the past, and the next one
+            // will come. More: some came twice, by the former stream's count and by this one's.
+            if session.assignments <= seen {
+                session.assignments = seen;
                 session.free.clone_from(free);
             }
         }
@@ -305,5 +320,82 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Session>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use subak_core::ids::{MapIndex, TaskNo};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const QUEUE: &str = "default";
+
+    fn handed(token: i64) -> HandedOver {
+        HandedOver {
+            key: InstanceKey { run: RunKey(1), task: TaskNo(0), map_index: MapIndex(-1) },
+            session: 1,
+            token,
+            try_number: 1,
+            resets: 0,
+            queue: QUEUE.to_owned(),
+            queued_at: None,
+            started_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn free(slots: u32) -> BTreeMap<String, u32> {
+        BTreeMap::from([(QUEUE.to_owned(), slots)])
+    }
+
+    fn connect(sessions: &Sessions, slots: u32, held: &[HandedOver]) -> Outbound {
+        let (outbound, resent) = (mpsc::channel(8).0, held.len() as u64);
+        let held = held.iter().map(|try_| (try_.token, try_.key, try_.queue.clone()));
+        sessions.connect(Connected {
+            session: 1,
+            outbound: outbound.clone(),
+            free: free(slots),
+            resent,
+            held: held.collect(),
+        });
+        outbound
+    }
+
+    #[test]
+    fn a_workers_word_counts_once_everything_sent_has_come() {
+        let sessions = Sessions::default();
+        let by = connect(&sessions, 2, &[]);
+        assert_eq!(sessions.reserve(QUEUE), Some(1));
+        sessions.hold(&[handed(7)]);
+        sessions.credit(1, &by, &free(2), 0);
+        assert_eq!(sessions.free_slots()[QUEUE], 1, "one is on its way");
+        sessions.credit(1, &by, &free(2), 1);
+        assert_eq!(sessions.free_slots()[QUEUE], 2, "it waits without its slot");
+    }
+
+    #[test]
+    fn what_was_handed_over_again_does_not_silence_the_worker() {
+        let sessions = Sessions::default();
+        let by = connect(&sessions, 1, &[handed(7)]);
+        sessions.credit(1, &by, &free(2), 0);
+        assert_eq!(sessions.free_slots()[QUEUE], 1, "it comes again");
+        sessions.credit(1, &by, &free(2), 1);
+        assert_eq!(sessions.free_slots()[QUEUE], 2);
+        // Committed before the session connected, and noted after.
+        let digest = sessions.digest(1);
+        sessions.hold(&[handed(7)]);
+        assert_eq!(sessions.digest(1).map(|it| it.0), digest.map(|it| it.0));
+        // What came twice is counted once at most.
+        sessions.credit(1, &by, &free(0), 5);
+        sessions.credit(1, &by, &free(2), 5);
+        assert_eq!(sessions.free_slots()[QUEUE], 2);
+        // What a former stream still had to say is about the past.
+        let next = connect(&sessions, 1, &[]);
+        sessions.credit(1, &by, &free(2), 6);
+        assert_eq!(sessions.free_slots()[QUEUE], 1);
+        sessions.credit(1, &next, &free(2), 0);
+        assert_eq!(sessions.free_slots()[QUEUE], 2);
     }
 }

@@ -53,7 +53,8 @@ impl Engine {
         let (outbound, messages) = mpsc::channel(65_536);
         let free: BTreeMap<String, u32> =
             slots.iter().map(|(queue, slots)| ((*queue).to_owned(), *slots)).collect();
-        let connected = Connected { session, outbound: outbound.clone(), free, held: Vec::new() };
+        let (held, resent) = (Vec::new(), 0);
+        let connected = Connected { session, outbound: outbound.clone(), free, held, resent };
         self.core.sessions.connect(connected);
         for (queue, _) in slots {
             self.core.backlog.raise(queue);

@@ -84,7 +84,7 @@ impl Inbound {
             In::Credit(credit) => {
                 let free: BTreeMap<_, _> =
                     credit.queues.into_iter().map(|queue| (queue.queue, queue.free)).collect();
-                core.sessions.credit(self.session, &free, credit.assignments_seen);
+                core.sessions.credit(self.session, &self.outbound, &free, credit.assignments_seen);
                 core.claims_wake();
                 Ok(())
             }

@@ -40,17 +40,18 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
 
     let core = gateway.engine.core.clone();
     let session = opened.session;
+    // What it should hold and does not: never arrived, or its report still waits there.
+    let known: HashSet<i64> = hello.held.iter().map(|held| held.token).collect();
+    let missing = opened.held.iter().filter(|t| !t.restarting && !known.contains(&t.token));
+    let missing: Vec<_> = missing.map(handed_over).collect();
     core.sessions.connect(Connected {
         session,
         outbound: outbound.clone(),
         free: opened.free(&hello),
         held: opened.held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone())).collect(),
+        resent: missing.len() as u64,
     });
     info!(worker.name = hello.worker, worker.session = session, resumed = opened.resumed, "joined");
-    // What it should hold and does not: never arrived, or its report still waits there.
-    let known: HashSet<i64> = hello.held.iter().map(|held| held.token).collect();
-    let missing = opened.held.iter().filter(|t| !t.restarting && !known.contains(&t.token));
-    let missing: Vec<_> = missing.map(handed_over).collect();
     if let Err(error) = core.within(core.assign(&missing)).await {
         warn!(error = format!("{error:#}"), "hand-overs could not be sent again");
     }
