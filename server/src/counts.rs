@@ -158,9 +158,8 @@ mod tests {
         add(Method::GET, Some(dags.1), 0);
         let read = answered.read();
         let counts: Vec<_> = read.iter().map(|it| (it.route, &*it.method, &*it.classes)).collect();
-        let expected: [(&str, &str, &[(&str, u64)]); 2] =
-            [("", "", &[("4xx", 2)]), (dags.1, "GET", &[("2xx", 2), ("5xx", 1)])];
-        assert_eq!(counts, expected);
+        assert_eq!(counts[0], ("", "", [("4xx", 2)].as_slice()));
+        assert_eq!(counts[1..], [(dags.1, "GET", [("2xx", 2), ("5xx", 1)].as_slice())]);
         assert_eq!((read[1].durations.within[3], read[1].durations.count), ((0.05, 3), 3));
     }
 }

@@ -293,7 +293,7 @@ fn a_params_declaration_may_be_all_of_json_schema() {
 
     for (declared, message) in [
         ("typ: integer", "did you mean \"type\"?"),
-        ("additonalProperties: false", "did you mean \"additionalProperties\"?"),
+        ("uniqueItem: true", "did you mean \"uniqueItems\"?"),
         ("rows: 5", "a map that is the default itself stands under \"default\""),
         ("format: date, default: someday", "param \"p\": the default does not match"),
         ("multipleOf: much", "param \"p\" is no JSON Schema"),

@@ -265,7 +265,8 @@ impl Nest<'_> {
         let places = place(&items, &links)?;
         let columns = Columns::of(&places, &joints, children, &sizes, ins.len(), outs.len());
         let borders = (ins.len(), outs.len());
-        Some(assemble(&columns, &places, &links, joints, (children, inner, &sizes), borders))
+        let contents = Contents { children, inner, sizes: &sizes };
+        Some(assemble(&columns, &places, &links, joints, contents, borders))
     }
 
     fn joints(&self, level: usize, ins: &[Port], outs: &[Port], ports: &mut [Ports]) -> Vec<Joint> {
@@ -444,15 +445,23 @@ impl Columns {
     }
 }
 
+/// Children, what lies in those that are groups, and the width and height of each.
+struct Contents<'a> {
+    children: &'a [Child],
+    inner: Vec<Option<Drawn>>,
+    sizes: &'a [(f64, f64)],
+}
+
 /// Puts what was placed together: children with what lies in them, and sizes of both.
 fn assemble(
     columns: &Columns,
     places: &Places,
     links: &[Link],
     joints: Vec<Joint>,
-    (children, inner, sizes): (&[Child], Vec<Option<Drawn>>, &[(f64, f64)]),
+    contents: Contents<'_>,
     (ins, outs): (usize, usize),
 ) -> Drawn {
+    let Contents { children, inner, sizes } = contents;
     let middle = |vertex: usize| places.vertices[vertex].middle;
     let passes = |from: usize, to: usize| (from..to).map(middle).collect::<Vec<f64>>();
     let mut drawn = Drawn {

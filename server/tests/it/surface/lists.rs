@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use axum::http::{Method, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use subak_store::access::Role;
 use subak_testkit::peek;
@@ -231,7 +231,10 @@ async fn what_changed_since_a_look_is_found() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let runs = [site.run("idle", "a").await?, site.run("idle", "b").await?];
     let user = site.program(Role::User).await?;
-    let now = || Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let now = async || -> anyhow::Result<String> {
+        let now = peek::now(&site.world.store).await?;
+        Ok(now.to_rfc3339_opts(SecondsFormat::Micros, true))
+    };
     let found = async |list: &str, plural: &str, since: &str| -> anyhow::Result<Vec<String>> {
         let list = format!("/api/v2/dags/{list}?updated_at_gt={since}&order_by=-updated_at");
         let list = if plural == "dag_runs" { list } else { list.replace("-updated_at", "id") };
@@ -240,7 +243,7 @@ async fn what_changed_since_a_look_is_found() -> anyhow::Result<()> {
         let shown = answer.json()[plural].as_array().unwrap().clone();
         Ok(shown.iter().map(|it| it["dag_run_id"].as_str().unwrap().to_owned()).collect())
     };
-    let first = now();
+    let first = now().await?;
     assert_eq!(found("~/dagRuns", "dag_runs", &first).await?, [""; 0]);
     let note = json!({"note": "seen"});
     site.json(&user, Method::PATCH, "/api/v2/dags/idle/dagRuns/a", &note).await?;
@@ -255,7 +258,7 @@ async fn what_changed_since_a_look_is_found() -> anyhow::Result<()> {
     assert_eq!(found("~/dagRuns/~/taskInstances", "task_instances", &first).await?, ["b"]);
     assert_eq!(found("idle/dagRuns/b/taskInstances", "task_instances", &first).await?, ["b"]);
     assert_eq!(found("idle/dagRuns/a/taskInstances", "task_instances", &first).await?, [""; 0]);
-    assert_eq!(found("~/dagRuns", "dag_runs", &now()).await?, [""; 0]);
+    assert_eq!(found("~/dagRuns", "dag_runs", &now().await?).await?, [""; 0]);
     site.world.close().await
 }
 
