@@ -48,6 +48,8 @@ pub struct DagLoad {
     pub runs_queued: i32,
     pub max_active_runs: i32,
     pub is_paused: bool,
+    /// The database's time, at which the transaction began.
+    pub now: DateTime<Utc>,
 }
 
 /// A run that waits for its turn.
@@ -57,33 +59,44 @@ pub struct QueuedRun {
 }
 
 statements! {
+    /// Those that do not belong to a backfill count for their DAG, which is locked.
     Points RUNS_INSERT = "
-        INSERT INTO run
-            (run_key, uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
-             logical_date, data_interval_start, data_interval_end, run_after, conf, note, started_at,
-             deadline_at, tasks_open, tasks_active, tasks_held, backfill, backfill_place,
-             waits_until)
-        SELECT (((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint << 40) + nextval('run_key'),
-               uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state::run_state,
-               logical_date, data_interval_start, data_interval_end, run_after, conf, note,
-               CASE WHEN state = 'running' THEN now() END,
-               CASE WHEN state = 'running' THEN now() + timeout_micros * interval '1 microsecond' END,
-               tasks_open, tasks_active, tasks_held, backfill, backfill_place, waits_until
-        FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[],
-                    $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
-                    $12::timestamptz[], $13::jsonb[], $14::text[], $15::bigint[], $16::integer[],
-                    $17::integer[], $18::integer[], $19::bigint[], $20::integer[],
-                    $21::timestamptz[])
-             AS r (uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
+        WITH made AS (
+            INSERT INTO run
+                (run_key, uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
+                 logical_date, data_interval_start, data_interval_end, run_after, conf, note, started_at,
+                 deadline_at, tasks_open, tasks_active, tasks_held, backfill, backfill_place,
+                 waits_until)
+            SELECT (((now() AT TIME ZONE 'UTC')::date - DATE '1970-01-01')::bigint << 40) + nextval('run_key'),
+                   uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state::run_state,
                    logical_date, data_interval_start, data_interval_end, run_after, conf, note,
-                   timeout_micros, tasks_open, tasks_active, tasks_held, backfill, backfill_place,
-                   waits_until)
-        ON CONFLICT DO NOTHING
-        RETURNING uuid, run_key";
+                   CASE WHEN state = 'running' THEN now() END,
+                   CASE WHEN state = 'running' THEN now() + timeout_micros * interval '1 microsecond' END,
+                   tasks_open, tasks_active, tasks_held, backfill, backfill_place, waits_until
+            FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::text[], $5::text[], $6::text[],
+                        $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[],
+                        $12::timestamptz[], $13::jsonb[], $14::text[], $15::bigint[], $16::integer[],
+                        $17::integer[], $18::integer[], $19::bigint[], $20::integer[],
+                        $21::timestamptz[])
+                 AS r (uuid, dag, version, run_id, run_type, triggered_by, triggered_user, state,
+                       logical_date, data_interval_start, data_interval_end, run_after, conf, note,
+                       timeout_micros, tasks_open, tasks_active, tasks_held, backfill, backfill_place,
+                       waits_until)
+            ON CONFLICT DO NOTHING
+            RETURNING uuid, run_key, dag, state, backfill, waits_until
+        ), counted AS (
+            UPDATE dag_load AS l
+            SET runs_active = l.runs_active + c.active, runs_queued = l.runs_queued + c.queued
+            FROM (SELECT dag, count(*) FILTER (WHERE state = 'running') AS active,
+                         count(*) FILTER (WHERE state = 'queued' AND waits_until IS NULL) AS queued
+                  FROM made WHERE backfill IS NULL GROUP BY dag) AS c
+            WHERE l.dag = c.dag
+        )
+        SELECT uuid, run_key FROM made";
 
     /// `$1` DAGs, sorted.
     Points DAG_LOADS_LOCK = "
-        SELECT l.dag, l.runs_active, l.runs_queued, dag.max_active_runs, dag.is_paused
+        SELECT l.dag, l.runs_active, l.runs_queued, dag.max_active_runs, dag.is_paused, now() AS now
         FROM unnest($1::integer[]) AS want (dag)
         CROSS JOIN LATERAL (
             SELECT * FROM dag_load WHERE dag_load.dag = want.dag FOR NO KEY UPDATE
@@ -163,7 +176,9 @@ impl EngineTx<'_> {
         Ok(rows.into_iter().filter(|(_, waits)| *waits).map(|(dag, _)| dag).collect())
     }
 
-    /// Inserts runs; one whose run id or logical date its DAG has already is missing in the answer.
+    /// Inserts runs, and counts them for their DAGs, whose loads are locked, but for those of backfills and
+    /// those that are not due yet. One whose run id or logical date its DAG has already is missing in the
+    /// answer, and not counted.
     pub async fn runs_insert(
         &mut self,
         runs: &[NewRun],

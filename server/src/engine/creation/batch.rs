@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use anyhow::Context;
 use chrono::TimeDelta;
 use serde_json::Value;
 use subak_core::decide::Plan;
@@ -161,16 +162,15 @@ async fn insert(
 ) -> anyhow::Result<(HashMap<Uuid, Triggered>, After)> {
     let mut tx = session.begin().await?;
     let dags: Vec<i32> = runs.iter().filter_map(|(p, _)| p.version).map(|(dag, _)| dag).collect();
-    let mut room: BTreeMap<i32, i32> = tx
-        .dag_loads_lock(&dags)
-        .await?
+    let loads = tx.dag_loads_lock(&dags).await?;
+    let mut now = loads.first().context("its DAG was deleted meanwhile")?.now;
+    let mut room: BTreeMap<i32, i32> = loads
         .into_iter()
         .map(|load| {
             let free = load.max_active_runs - load.runs_active;
             (load.dag, if load.is_paused || load.runs_queued > 0 { 0 } else { free })
         })
         .collect();
-    let mut now = tx.now().await?;
     let mut new = Vec::new();
     for (pending, plan) in runs {
         // Runs without a name are named after their instant: each gets one of its own.
@@ -182,36 +182,22 @@ async fn insert(
         new.push(pending.new_run(dag, version, plan, starts, now));
     }
     let inserted: HashMap<Uuid, RunKey> = tx.runs_insert(&new).await?.into_iter().collect();
-    let mut loads: BTreeMap<i32, (i32, i32)> = BTreeMap::new();
     let (mut locked, mut made) = (Vec::new(), HashMap::new());
     for (run, (_, plan)) in new.iter().zip(runs) {
         let Some(key) = inserted.get(&run.uuid) else { continue };
-        let load = loads.entry(run.dag).or_default();
         if run.state == RunState::Running {
-            load.0 += 1;
             locked.push(run.locked(*key));
-        } else {
-            // One that is not due yet holds nobody up.
-            load.1 += i32::from(run.waits_until.is_none());
         }
         core.caches.remember(run.facts(*key), plan.clone());
         let triggered = Triggered { run: *key, run_id: run.run_id.clone(), state: run.state };
         made.insert(run.uuid, triggered);
     }
-    loads_add(&mut tx, loads).await?;
     let started: Vec<RunKey> = locked.iter().map(|run| run.key).collect();
     let mut work = Work::new(core, &mut tx, locked).await?;
     settle_started(&mut work, &mut tx, &started).await?;
     let timed = |run: &NewRun| run.timeout_micros.is_some() || run.waits_until.is_some();
     work.after.timer |= new.iter().any(timed);
     Ok((made, finish(tx, work).await?))
-}
-
-/// Counts runs before they start: one that ends at once is taken off in the same transaction.
-async fn loads_add(tx: &mut EngineTx<'_>, loads: BTreeMap<i32, (i32, i32)>) -> anyhow::Result<()> {
-    let loads: Vec<_> = loads.into_iter().map(|(dag, (a, q))| (dag, a, q)).collect();
-    tx.dag_loads_add(&loads).await?;
-    Ok(())
 }
 
 pub(super) async fn settle_started(
