@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use subak_core::ids::{InstanceKey, RunKey};
 use subak_proto::{ServerMessage, mix, server_message};
@@ -27,6 +28,7 @@ pub(crate) struct Connected {
     pub(crate) held: Vec<(i64, InstanceKey, String)>,
     /// Tries that it holds and its worker does not: they are handed over again.
     pub(crate) resent: u64,
+    pub(crate) lease: Duration,
 }
 
 #[derive(Debug)]
@@ -43,12 +45,21 @@ struct Session {
     leaving: bool,
     /// Assignments sent since the session connected here, or about to be.
     assignments: u64,
+    lease: Duration,
+    /// No later than the lease began anew.
+    renewed: Instant,
 }
 
 impl Session {
     /// Whether tries may be given to it.
     fn is_open(&self) -> bool {
-        !self.draining && !self.leaving
+        !self.draining && !self.leaving && self.is_alive()
+    }
+
+    /// A worker that is not heard of ends its tries at two thirds of its lease. Its stream may stand for
+    /// longer, when it is stuck or its network is cut, and each try that it was given would be lost.
+    fn is_alive(&self) -> bool {
+        self.renewed.elapsed() < self.lease * 2 / 3
     }
 }
 
@@ -66,6 +77,8 @@ impl Sessions {
             draining: false,
             leaving: false,
             assignments: new.resent,
+            lease: new.lease,
+            renewed: Instant::now(),
         };
         self.lock().insert(new.session, session);
     }
@@ -76,6 +89,16 @@ impl Sessions {
         if sessions.get(&session).is_some_and(|known| known.outbound.same_channel(outbound)) {
             sessions.remove(&session);
         }
+    }
+
+    /// Notes that a lease was renewed, which was asked for at `asked`; returns whether the session was given
+    /// nothing before.
+    pub(crate) fn renewed(&self, session: i64, asked: Instant) -> bool {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(&session) else { return false };
+        let was_alive = session.is_alive();
+        session.renewed = session.renewed.max(asked);
+        !was_alive
     }
 
     /// Takes a free slot of `queue`, at the session with the most of them.
@@ -350,6 +373,8 @@ mod tests {
         BTreeMap::from([(QUEUE.to_owned(), slots)])
     }
 
+    const LEASE: Duration = Duration::from_secs(600);
+
     fn connect(sessions: &Sessions, slots: u32, held: &[HandedOver]) -> Outbound {
         let (outbound, resent) = (mpsc::channel(8).0, held.len() as u64);
         let held = held.iter().map(|try_| (try_.token, try_.key, try_.queue.clone()));
@@ -359,8 +384,27 @@ mod tests {
             free: free(slots),
             resent,
             held: held.collect(),
+            lease: LEASE,
         });
         outbound
+    }
+
+    #[test]
+    fn a_session_that_is_not_renewed_is_given_nothing() {
+        let sessions = Sessions::default();
+        connect(&sessions, 1, &[]);
+        let renewed = |ago: Duration| {
+            let asked = Instant::now().checked_sub(ago).unwrap();
+            sessions.lock().get_mut(&1).unwrap().renewed = asked;
+        };
+        renewed(LEASE / 2);
+        assert!(sessions.has_free(QUEUE));
+        assert!(!sessions.renewed(1, Instant::now()), "it was given tries all the time");
+        renewed(LEASE * 2 / 3);
+        assert!(!sessions.has_free(QUEUE));
+        assert_eq!(sessions.reserve(QUEUE), None);
+        assert!(sessions.renewed(1, Instant::now()), "its slots count again");
+        assert_eq!(sessions.reserve(QUEUE), Some(1));
     }
 
     #[test]

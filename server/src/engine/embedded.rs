@@ -54,7 +54,8 @@ impl Engine {
         let free: BTreeMap<String, u32> =
             slots.iter().map(|(queue, slots)| ((*queue).to_owned(), *slots)).collect();
         let (held, resent) = (Vec::new(), 0);
-        let connected = Connected { session, outbound: outbound.clone(), free, held, resent };
+        let connected =
+            Connected { session, outbound: outbound.clone(), free, held, resent, lease };
         self.core.sessions.connect(connected);
         for (queue, _) in slots {
             self.core.backlog.raise(queue);
@@ -98,7 +99,7 @@ impl EmbeddedWorker {
 
     /// Renews the lease; false once the session is dead.
     pub async fn renew(&self) -> anyhow::Result<bool> {
-        Ok(self.engine.core.leases.renew(self.session).await?.is_some())
+        Ok(self.engine.core.renew(self.session).await?.is_some())
     }
 
     /// Reports the end of a try.

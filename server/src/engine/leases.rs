@@ -1,7 +1,7 @@
 //! Renews leases: all sessions that ask at about the same time in one statement, on a connection
 //! whose commits do not wait for the disk.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use subak_store::{Renewed, Store, leases_renew};
 use tokio::select;
@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::EngineConfig;
 use super::within::within;
+use super::{Core, EngineConfig};
 
 /// Renewals that may wait.
 const WAITING_MOST: usize = 1_024;
@@ -38,10 +38,23 @@ impl Leases {
     }
 
     /// Renews a session's lease; `None` if the session is dead.
-    pub(crate) async fn renew(&self, session: i64) -> anyhow::Result<Option<Renewed>> {
+    async fn renew(&self, session: i64) -> anyhow::Result<Option<Renewed>> {
         let (reply, answer) = oneshot::channel();
         self.sender.send((session, reply)).await?;
         answer.await?.map_err(|error| anyhow::anyhow!("{error}"))
+    }
+}
+
+impl Core {
+    /// Renews a session's lease; `None` if the session is dead. One that was given nothing for want of a
+    /// renewal takes part again.
+    pub(crate) async fn renew(&self, session: i64) -> anyhow::Result<Option<Renewed>> {
+        let asked = Instant::now();
+        let renewed = self.leases.renew(session).await?;
+        if renewed.is_some() && self.sessions.renewed(session, asked) {
+            self.claims_wake();
+        }
+        Ok(renewed)
     }
 }
 

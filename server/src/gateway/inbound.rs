@@ -132,7 +132,7 @@ impl Inbound {
     /// Renews the lease; acknowledged only after the database did.
     async fn heartbeat(&mut self, beat: proto::Heartbeat) -> anyhow::Result<()> {
         let core = self.gateway.engine.core.clone();
-        let Some(renewed) = core.leases.renew(self.session).await? else {
+        let Some(renewed) = core.renew(self.session).await? else {
             // Marked dead: the worker joins anew, and learns what it may keep.
             core.sessions.disconnect(self.session, &self.outbound);
             anyhow::bail!("the session is dead: its stream is ended");

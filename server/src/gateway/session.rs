@@ -50,6 +50,7 @@ pub(super) async fn open(gateway: Gateway, mut stream: Streaming<proto::WorkerMe
         free: opened.free(&hello),
         held: opened.held.iter().map(|t| (t.token, t.fence().instance, t.queue.clone())).collect(),
         resent: missing.len() as u64,
+        lease: core.config.lease,
     });
     info!(worker.name = hello.worker, worker.session = session, resumed = opened.resumed, "joined");
     if let Err(error) = core.within(core.assign(&missing)).await {

@@ -72,6 +72,7 @@ impl<C: Reusable> Lent<C> {
             if client.is_sound() {
                 return Ok(Self { properties, client: Some(client), is_kept: true, keep: false });
             }
+            beside(move || drop(client));
         }
         let client = Some(C::create(config)?);
         Ok(Self { properties, client, is_kept: false, keep: false })
@@ -100,16 +101,30 @@ impl<C: Reusable> Deref for Lent<C> {
 impl<C: Reusable> Drop for Lent<C> {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else { return };
-        // Without a runtime nobody would close it in the end.
-        let Ok(runtime) = Handle::try_current() else { return };
-        if self.keep && client.rest() && client.is_sound() {
-            C::pool().put(std::mem::take(&mut self.properties), client);
-            runtime.spawn(async {
-                sleep(KEEP).await;
-                // Closing waits for brokers.
-                tokio::task::spawn_blocking(|| C::pool().close_old());
-            });
-        }
+        let (properties, keep) = (std::mem::take(&mut self.properties), self.keep);
+        beside(move || give_back(properties, client, keep));
+    }
+}
+
+/// Keeps a client, or closes it.
+fn give_back<C: Reusable>(properties: Properties, client: C, keep: bool) {
+    // Without a runtime nobody would close it in the end.
+    let Ok(runtime) = Handle::try_current() else { return };
+    if keep && client.rest() && client.is_sound() {
+        C::pool().put(properties, client);
+        runtime.spawn(async {
+            sleep(KEEP).await;
+            beside(|| C::pool().close_old());
+        });
+    }
+}
+
+/// Does what waits for brokers, as closing a client does, where that holds up nobody: on a thread of the
+/// runtime it would keep other tasks, and the lease of their worker, waiting.
+fn beside(work: impl FnOnce() + Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
     }
 }
 
@@ -179,5 +194,45 @@ impl Reusable for BaseProducer<Heard> {
 
     fn rest(&self) -> bool {
         self.in_flight_count() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread::{ThreadId, current};
+
+    use super::*;
+
+    static TOLD: Pool<Tells> = Pool(Mutex::new(Vec::new()));
+
+    /// Tells where it is given back.
+    struct Tells(mpsc::Sender<ThreadId>);
+
+    impl Reusable for Tells {
+        fn pool() -> &'static Pool<Self> {
+            &TOLD
+        }
+
+        fn create(_: &ClientConfig) -> Result<Self, KafkaError> {
+            Err(KafkaError::Canceled)
+        }
+
+        fn is_sound(&self) -> bool {
+            true
+        }
+
+        fn rest(&self) -> bool {
+            self.0.send(current().id()).is_ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_brokers_keeps_no_thread_of_the_runtime() {
+        let (tells, told) = mpsc::channel();
+        let (properties, client) = (Vec::new(), Some(Tells(tells)));
+        drop(Lent { properties, client, is_kept: false, keep: true });
+        let thread = tokio::task::spawn_blocking(move || told.recv()).await.unwrap().unwrap();
+        assert_ne!(thread, current().id());
     }
 }
