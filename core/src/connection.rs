@@ -3,6 +3,7 @@
 mod http;
 mod kafka;
 mod notices;
+mod postgres;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -40,7 +41,7 @@ pub fn check(value: &Value) -> Result<(), ConnectionProblem> {
     match fields.conn_type.as_str() {
         "http" => Http::new(fields).map(drop),
         "kafka" => Kafka::new(fields).map(drop),
-        "postgres" => Ok(()),
+        "postgres" => postgres::check(&fields),
         "slack" => Slack::new(fields).map(drop),
         "smtp" => Smtp::new(fields).map(drop),
         "webhook" => Webhook::new(fields).map(drop),

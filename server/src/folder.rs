@@ -196,8 +196,7 @@ impl Folder {
         let now = store.timer_next().await?.now;
         let next = first_tick(model, &head, now)?;
         store.schedule_set(head.dag, next).await?;
-        // Of the first version there is no run of an older one; its own may have begun by now.
-        if saved.is_new && saved.version > 1 {
+        if saved.is_new {
             self.engine.core.tell(vec![News::Yields(head.dag)]).await;
         }
         Ok(())

@@ -19,7 +19,7 @@ pub enum News {
     Stops(RunKey),
     /// The worker behind a session is to take no more tries.
     Drains(i64),
-    /// Tries without an end of a DAG are to end well: it has a newer version, or was paused.
+    /// Tries without an end of a DAG may have to end well: it has a newer version, or was paused.
     Yields(i32),
 }
 

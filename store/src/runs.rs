@@ -53,6 +53,13 @@ statements! {
         SELECT run_key, uuid, dag, version, run_id, run_type, logical_date,
                data_interval_start, data_interval_end, run_after, conf
         FROM run WHERE run_key = ANY ($1)";
+
+    /// Which of these runs have an older version of their DAG than the newest, or one that is paused.
+    Points RUNS_TO_YIELD = "
+        SELECT run_key FROM run
+        WHERE run_key = ANY ($1) AND state = 'running'
+          AND (SELECT dag.is_paused OR dag.version <> run.version FROM dag
+               WHERE dag.dag = run.dag)";
 }
 
 impl Store {
@@ -60,6 +67,15 @@ impl Store {
     pub async fn run_facts(&self, runs: &[RunKey]) -> Result<Vec<RunFacts>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
         Ok(sqlx::query_as(RUN_FACTS).bind(keys).fetch_all(self.engine()).await?)
+    }
+
+    /// Which of these runs, if they run, have tries that should end well, be they without an end: there is
+    /// a newer version of the DAG, or it is paused.
+    pub async fn runs_to_yield(&self, runs: &[RunKey]) -> Result<Vec<RunKey>, StoreError> {
+        let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
+        let old: Vec<i64> =
+            sqlx::query_scalar(RUNS_TO_YIELD).bind(keys).fetch_all(self.engine()).await?;
+        Ok(old.into_iter().map(RunKey).collect())
     }
 
     /// The last run before a run that succeeded.

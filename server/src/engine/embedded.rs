@@ -26,7 +26,14 @@ pub struct EmbeddedWorker {
 #[derive(Debug, Clone)]
 pub enum Told {
     Run(Box<Assignment>),
-    Stop { fence: Fence, reason: String },
+    Stop {
+        fence: Fence,
+        reason: String,
+    },
+    /// To end well at its next checkpoint.
+    Yield {
+        fence: Fence,
+    },
 }
 
 impl Engine {
@@ -72,7 +79,7 @@ impl Engine {
 }
 
 impl EmbeddedWorker {
-    /// Waits for what comes next: tries to run one by one, or tries to stop.
+    /// Waits for what comes next: tries to run one by one, or tries to stop, or to end well.
     pub async fn next(&mut self) -> Vec<Told> {
         loop {
             let Some(message) = self.messages.recv().await.and_then(|message| message.message)
@@ -90,6 +97,11 @@ impl EmbeddedWorker {
                 Message::Stop(stop) => {
                     if let Some(fence) = stop.r#try.as_ref().map(fence) {
                         return vec![Told::Stop { fence, reason: stop.reason }];
+                    }
+                }
+                Message::Yield(order) => {
+                    if let Some(fence) = order.r#try.as_ref().map(fence) {
+                        return vec![Told::Yield { fence }];
                     }
                 }
                 _ => {}

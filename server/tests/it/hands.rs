@@ -85,6 +85,21 @@ impl Hands {
         timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{held:?} is not stopped"))
     }
 
+    /// Waits for the word to end this try well. What was said before is forgotten.
+    pub(crate) async fn yielded(&mut self, held: &Held) {
+        self.told.retain(|told| !matches!(told, Told::Yield { .. }));
+        let waiting = self.take(|told| match told {
+            Told::Yield { fence } if *fence == held.fence => Some(()),
+            _ => None,
+        });
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{held:?} is not to yield"));
+    }
+
+    /// Whether the word to end this try well is among what was heard and not asked for.
+    pub(crate) fn is_to_yield(&self, held: &Held) -> bool {
+        self.told.iter().any(|told| matches!(told, Told::Yield { fence } if *fence == held.fence))
+    }
+
     /// Renews the lease; false once the session is dead.
     pub(crate) async fn renew(&self) -> anyhow::Result<bool> {
         self.worker.renew().await
@@ -128,7 +143,7 @@ impl Hands {
     pub(crate) fn unasked(&self) -> Vec<String> {
         let runs = self.told.iter().filter_map(|told| match told {
             Told::Run(run) => Some(run.task_id.clone()),
-            Told::Stop { .. } => None,
+            Told::Stop { .. } | Told::Yield { .. } => None,
         });
         runs.collect()
     }

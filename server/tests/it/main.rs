@@ -42,3 +42,4 @@ mod upkeep;
 mod wide;
 mod wire;
 mod world;
+mod yields;

@@ -163,6 +163,30 @@ async fn a_topic_made_anew_is_found_out_whether_shorter_or_longer() -> Result<()
         assert_eq!(world.ledger().await?, format!("0:{length}"));
         world.stack.replace_dag(super::world::DAG, &careful).await?;
     }
+
+    // Nor is a range that was recorded before finished with records of another topic.
+    broker.produce(&world.topic, records(expected..expected + 10)).await?;
+    world.warehouse.run("ALTER TABLE record RENAME TO gone").await?;
+    let ended = world.run().await?;
+    ensure!(ended.tasks == ["load failed", "read success"], "{ended:#?}");
+    world.warehouse.run("ALTER TABLE gone RENAME TO record").await?;
+    broker.topic_remove(&world.topic).await?;
+    broker.topic_create(&world.topic, 1, &[]).await?;
+    broker.produce(&world.topic, records(expected..expected + 100)).await?;
+    let open = "SELECT id::text FROM topic_range WHERE state = 'open'";
+    let open = world.stack.metadata().texts(open).await?.remove(0);
+    let ended = world.run().await?;
+    for part in ["made anew since range", &format!("`subak ranges abandon {open}`")] {
+        ensure!(ended.errors.contains(part), "no `{part}` in {ended:#?}");
+    }
+    world.check(expected).await?;
+    assert_eq!(world.ledger().await?, "0:60");
+    let given_up = world.stack.subak(&["ranges", "abandon", &open]).await?;
+    ensure!(given_up.status.success(), "{}", stderr(&given_up));
+    world.stack.replace_dag(super::world::DAG, &again).await?;
+    world.succeed().await?;
+    world.check(expected + 100).await?;
+    assert_eq!(world.ledger().await?, "0:100");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Ends tries that workers of this server hold although their run was cancelled, they were cleared, or
 //! another task failed in a DAG that fails fast, by whichever server: at once when that one says so,
-//! and by a slow look. Asks tries without an end to end well, too.
+//! and by a slow look. Asks tries without an end to end well, too, in the same two ways.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use subak_core::decide::PlanTask;
 use subak_core::ids::RunKey;
 use subak_proto as proto;
+use subak_store::engine::Fence;
 use tokio::select;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +17,7 @@ use tracing::warn;
 use crate::engine::assign::try_ref;
 use crate::engine::{Core, Engine};
 
-/// Runs of a DAG whose tries are asked to yield: a `@continuous` one has one.
-const RUNS_MOST: i64 = 100;
-
-/// A stop that was not heard of comes this late at most. Nothing is asked while nothing runs.
+/// A stop or a yield that was not heard of comes this late at most. Nothing is asked while nothing runs.
 const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(
@@ -44,15 +42,16 @@ pub(super) async fn run(
                 None => return Ok(()),
             },
             dag = yields.recv() => match dag {
-                Some(dag) => {
-                    if let Err(error) = yield_all(core, dag).await {
-                        warn!(error = format!("{error:#}"), dag, "tries could not be asked to yield");
-                    }
+                Some(_) => {
+                    // One look is for all of which there is news.
+                    while yields.try_recv().is_ok() {}
+                    yield_old(core).await;
                     continue;
                 }
                 None => return Ok(()),
             },
             _ = look.tick() => {
+                yield_old(core).await;
                 wanted = core.sessions.runs();
                 wanted.clone()
             }
@@ -67,18 +66,42 @@ pub(super) async fn run(
     }
 }
 
-/// Asks every try of a DAG that a worker of this server holds to end well at its next checkpoint; only
-/// those without an end do.
-async fn yield_all(core: &Core, dag: i32) -> anyhow::Result<()> {
-    let runs = core.asked(core.store.runs_unfinished(dag, RUNS_MOST)).await?;
-    for fence in core.sessions.held_of(&runs.into_iter().collect()) {
-        let order = proto::Yield {
-            r#try: Some(try_ref(&fence)),
-            reason: "its DAG has a newer version, or is paused".to_owned(),
-        };
-        core.sessions.send(fence.session, proto::server_message::Message::Yield(order));
+/// Asks tries without an end, of this server's workers, to end well at their next checkpoint, where there
+/// is a newer version of their DAG, or it is paused. News only hasten the look, which compares: a run that
+/// has begun with the newest version by then goes on. Who has not ended by the next look is asked again.
+async fn yield_old(core: &Core) {
+    let asking = async {
+        let endless = endless(core).await?;
+        if endless.is_empty() {
+            return anyhow::Ok(());
+        }
+        let runs: Vec<RunKey> = endless.iter().map(|fence| fence.instance.run).collect();
+        let old = core.asked(core.store.runs_to_yield(&runs)).await?;
+        for fence in endless.iter().filter(|fence| old.contains(&fence.instance.run)) {
+            let order = proto::Yield {
+                r#try: Some(try_ref(fence)),
+                reason: "its DAG has a newer version, or is paused".to_owned(),
+            };
+            core.sessions.send(fence.session, proto::server_message::Message::Yield(order));
+        }
+        Ok(())
+    };
+    if let Err(error) = asking.await {
+        warn!(error = format!("{error:#}"), "tries could not be asked to yield");
     }
-    Ok(())
+}
+
+/// Tries of this server's workers that run, or wait, for as long as it takes.
+async fn endless(core: &Core) -> anyhow::Result<Vec<Fence>> {
+    let runs = core.sessions.runs();
+    let facts = core.within(core.caches.facts(runs.iter().copied())).await?;
+    let mut held = core.sessions.held_of(&runs);
+    held.retain(|fence| {
+        let plan = facts.get(&fence.instance.run).map(|facts| &facts.plan);
+        let task = plan.and_then(|plan| Some(plan.spec(plan.task(fence.instance.task)?)));
+        task.is_some_and(|task| task.continuous)
+    });
+    Ok(held)
 }
 
 async fn end(core: &Core, runs: BTreeSet<RunKey>) -> anyhow::Result<()> {

@@ -41,7 +41,10 @@ impl Operator for KafkaConsumeOperator {
         if let Some(replay) = ctx.pipeline.replay().await? {
             return consume.replay(replay).await;
         }
-        let (topic, range) = consume.range().await?;
+        let (topic, range, origin) = consume.range().await?;
+        if origin != Origin::Cut {
+            consume.check_same(&topic, &range).await?;
+        }
         consume.read(topic, range).await
     }
 }
@@ -73,7 +76,7 @@ impl Consume {
     }
 
     /// Takes the range to read, or cuts a new one.
-    async fn range(self: &Arc<Self>) -> Result<(Arc<Topic>, Range), TaskError> {
+    async fn range(self: &Arc<Self>) -> Result<(Arc<Topic>, Range, Origin), TaskError> {
         let mut topic = Arc::new(self.blocking(Topic::open).await?);
         let waited = Instant::now();
         loop {
@@ -116,7 +119,7 @@ impl Consume {
                     self.check_sinks(&range, &sinks)?;
                     self.check_skips(&range, skipped)?;
                     self.say(&range, origin);
-                    return Ok((topic, range));
+                    return Ok((topic, range, origin));
                 }
                 Answer::Skipped { range, sinks, run_id } => {
                     self.pass(&range, &sinks, &run_id).await?;
@@ -204,6 +207,16 @@ impl Consume {
         let identity = &self.ctx.identity;
         let reference = RangeRef::new(range, &identity.dag_id, &identity.task_id);
         RangeRef { connection: self.params.connection.clone(), ..reference }
+    }
+
+    /// Refuses a range that was recorded when the topic was another one.
+    async fn check_same(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        range: &Range,
+    ) -> Result<(), TaskError> {
+        let (topic, range) = (Arc::clone(topic), range.clone());
+        self.blocking(move |this| topic.check_same(this, &range)).await
     }
 
     /// Reads all records of a range into a dataset.

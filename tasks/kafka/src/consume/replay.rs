@@ -86,6 +86,7 @@ impl Consume {
                 self.reference(&range)
             )));
         }
+        self.check_same(&topic, &range).await?;
         self.ctx.log(format!("{}: once more", self.reference(&range)));
         let params = self.with_columns(&topic, &range).await?;
         let rows = self.rows(&params)?;

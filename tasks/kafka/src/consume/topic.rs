@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use subak_core::operators::kafka::Start;
-use subak_core::range::{LastRecord, Partition};
+use subak_core::range::{LastRecord, Partition, Range};
 use subak_task::TaskError;
 
 use super::Consume;
@@ -158,6 +158,40 @@ impl Topic {
                 wanted.insert(mark.partition, *last);
             }
         }
+        found.extend(self.look(consume, wanted)?);
+        Ok(found)
+    }
+
+    /// Refuses a range that was recorded of an earlier topic of the same name: the record that was read last
+    /// before it or, by an earlier try, in it is another one now. Blocks.
+    pub(super) fn check_same(&self, consume: &Consume, range: &Range) -> Result<(), TaskError> {
+        let mut wanted = BTreeMap::new();
+        for part in range.partitions.iter().filter(|part| part.from < part.to) {
+            let Some(last) = part.last else { continue };
+            let Watermarks { low, high, .. } = self.watermarks(consume, part.partition)?;
+            if (low..high).contains(&last.offset) {
+                wanted.insert(part.partition, last);
+            }
+        }
+        let found = self.look(consume, wanted)?;
+        match found.into_iter().find(|(_, found)| *found == Found::Other) {
+            None => Ok(()),
+            Some((partition, _)) => Err(TaskError::permanent(format!(
+                "partition {partition} of topic {}: the topic was removed and made anew since range {} was \
+                 recorded, and its records are not those of the range; if it is open, give it up with \
+                 `subak ranges abandon {}`",
+                self.name, range.sequence, range.id
+            ))),
+        }
+    }
+
+    /// Compares the records at these offsets with those that were read there.
+    fn look(
+        &self,
+        consume: &Consume,
+        mut wanted: BTreeMap<i32, LastRecord>,
+    ) -> Result<BTreeMap<i32, Found>, TaskError> {
+        let mut found = BTreeMap::new();
         if wanted.is_empty() {
             return Ok(found);
         }
