@@ -7,6 +7,8 @@ use subak_core::dag::model::Dag;
 
 use crate::format::cut;
 
+mod drawn;
+mod levels;
 mod nest;
 mod place;
 mod scene;

@@ -34,16 +34,12 @@ pub(super) struct Listing {
 }
 
 #[derive(Deserialize, JsonSchema)]
-struct Raw {
+struct RawPart {
     /// 50, if it is left out; more than 100 is 100.
     #[schemars(range(min = 0))]
     limit: Option<i64>,
     #[schemars(range(min = 0))]
     offset: Option<i64>,
-    /// What to order by, the first before the others; descending: `-name`.
-    #[serde(default)]
-    #[schemars(length(max = 10))]
-    order_by: Vec<String>,
 }
 
 /// The order alone: of a list that has no parts.
@@ -51,6 +47,7 @@ pub(super) struct Ordering(Listing);
 
 #[derive(Deserialize, JsonSchema)]
 struct RawOrdering {
+    /// What to order by, the first before the others; descending: `-name`.
     #[serde(default)]
     #[schemars(length(max = 10))]
     order_by: Vec<String>,
@@ -104,7 +101,7 @@ pub(super) struct Cursors {
 
 impl Part {
     /// Checks what is asked for. A larger limit is cut, as Airflow does; 0 is the default.
-    pub(super) fn of(limit: Option<i64>, offset: Option<i64>) -> Result<Self, ApiError> {
+    fn of(limit: Option<i64>, offset: Option<i64>) -> Result<Self, ApiError> {
         let limit = limit.unwrap_or(0);
         let offset = offset.unwrap_or(0);
         if limit < 0 {
@@ -124,18 +121,35 @@ impl Part {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(raw) = Query::<RawPart>::from_request_parts(parts, state).await?;
+        Self::of(raw.limit, raw.offset)
+    }
+}
+
+impl Taken for Part {
+    fn take(operation: &mut Operation, schemas: &mut Schemas) {
+        Query::<RawPart>::take(operation, schemas);
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Listing {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(raw) = Query::<Raw>::from_request_parts(parts, state).await?;
-        Ok(Self { part: Part::of(raw.limit, raw.offset)?, order_by: raw.order_by })
+        let part = Part::from_request_parts(parts, state).await?;
+        let Ordering(ordered) = Ordering::from_request_parts(parts, state).await?;
+        Ok(Self { part, ..ordered })
     }
 }
 
 impl Taken for Listing {
     fn take(operation: &mut Operation, schemas: &mut Schemas) {
-        Query::<Raw>::take(operation, schemas);
+        Part::take(operation, schemas);
+        Ordering::take(operation, schemas);
     }
 }
 

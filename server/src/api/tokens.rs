@@ -22,11 +22,6 @@ const DAYS: u32 = 90;
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
-    /// 50, if it is left out; more than 100 is 100.
-    #[schemars(range(min = 0))]
-    limit: Option<i64>,
-    #[schemars(range(min = 0))]
-    offset: Option<i64>,
     /// Whose; left out: all that one may see.
     username: Option<String>,
 }
@@ -77,9 +72,9 @@ impl Listed for View {
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
+    part: Part,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
     let whose = match &query.username {
         Some(name) => Some(whom(&app, &caller, name, FieldProblem::query).await?),
         None if caller.may_everywhere(Role::Admin) => None,

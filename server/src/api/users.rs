@@ -20,11 +20,6 @@ use crate::problem::{ApiError, FieldProblem};
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct ListQuery {
-    /// 50, if it is left out; more than 100 is 100.
-    #[schemars(range(min = 0))]
-    limit: Option<i64>,
-    #[schemars(range(min = 0))]
-    offset: Option<i64>,
     username_pattern: Option<String>,
     username_prefix_pattern: Option<String>,
 }
@@ -97,9 +92,9 @@ impl Listed for View {
 
 pub(super) async fn list(
     State(app): State<App>,
+    part: Part,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
     let wanted = text(query.username_pattern, query.username_prefix_pattern);
     let page = app.store.user_page(&wanted, part.limit, part.offset).await?;
     let ids: Vec<_> = page.items.iter().map(|user| user.user_id).collect();

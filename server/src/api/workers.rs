@@ -3,25 +3,16 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use subak_store::WorkerRow;
 
 use super::paging::{List, Listed, Part};
 use crate::app::App;
 use crate::audit::Trail;
-use crate::extract::{Json, Path, Query};
+use crate::extract::{Json, Path};
 use crate::openapi::NoContent;
 use crate::problem::ApiError;
-
-#[derive(Deserialize, JsonSchema)]
-pub(super) struct ListQuery {
-    /// 50, if it is left out; more than 100 is 100.
-    #[schemars(range(min = 0))]
-    limit: Option<i64>,
-    #[schemars(range(min = 0))]
-    offset: Option<i64>,
-}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Worker")]
@@ -41,11 +32,7 @@ impl Listed for View {
     const PLURAL: &'static str = "workers";
 }
 
-pub(super) async fn list(
-    State(app): State<App>,
-    Query(query): Query<ListQuery>,
-) -> Result<Json<List<View>>, ApiError> {
-    let part = Part::of(query.limit, query.offset)?;
+pub(super) async fn list(State(app): State<App>, part: Part) -> Result<Json<List<View>>, ApiError> {
     Ok(Json(List::part(app.store.workers().await?, part).map(View::from)))
 }
 

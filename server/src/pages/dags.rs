@@ -1,14 +1,10 @@
 //! The list of DAGs.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Html;
-use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
-use futures::Stream;
 use serde::Deserialize;
 use subak_core::schedule;
 use subak_core::state::RunState;
@@ -19,11 +15,11 @@ use subak_web::bars::{BARS, BarRun, bars};
 use subak_web::dags::{BrokenFile, DagRow, DagsLive, DagsPage, Filter, LastRun, PauseToggle};
 use subak_web::format::Stamp;
 use subak_web::pager::Pager;
-use subak_web::pieces::Pieces;
 use subak_web::url::{self, encode};
 
+use super::lists::{self, List, LooksAt};
 use super::viewer::Viewer;
-use super::watch::{APART, Look, Shown, watch};
+use super::watch::Look;
 use crate::app::App;
 use crate::extract::Query;
 use crate::problem::ApiError;
@@ -92,11 +88,6 @@ impl ListQuery {
             "{at}?name={name}&tag={tag}&owner={owner}&shown={shown}&last={last}&offset={offset}"
         )
     }
-
-    /// The same as a key of looks.
-    fn key(&self, viewer: &Viewer) -> (Option<Vec<String>>, Self) {
-        (viewer.sight(), self.clone())
-    }
 }
 
 pub(super) async fn list(
@@ -105,8 +96,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Html<String>, ApiError> {
     let t = viewer.t;
-    let ask = || listed(&app, &viewer, &query);
-    let look = Look::now(&app.lists.dags, query.key(&viewer), ask).await?;
+    let look = lists::now::<Listed>(&app, &viewer, &query).await?;
     // Of files nobody can say whose DAGs they would have.
     let is_whole = viewer.sight().is_none();
     let broken = app.store.import_error_list(if is_whole { BROKEN_MOST } else { 0 }, 0).await?;
@@ -136,33 +126,25 @@ pub(super) async fn list(
     Ok(Html(view.page()))
 }
 
-/// Sends the list anew whenever it has changed.
-pub(super) async fn events(
-    State(app): State<App>,
-    viewer: Viewer,
-    Query(query): Query<ListQuery>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, Shown::default(), move || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (app, viewer, query) = &*shared;
-            let look =
-                Look::again(&app.lists.dags, query.key(viewer), || listed(app, viewer, query))
-                    .await?;
-            let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
-        }
-    })
-}
+impl List for Listed {
+    type Query = ListQuery;
 
-async fn listed(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Listed, ApiError> {
-    let filter = query.filter(viewer.sight());
-    let page = app.store.dag_list(&filter, PAGE, query.offset.max(0)).await?;
-    let numbers: Vec<i32> = page.items.iter().map(|dag| dag.dag).collect();
-    let each = i64::try_from(BARS).unwrap_or(14);
-    let recent = app.store.dag_recent_runs(&numbers, each).await?;
-    Ok(Listed { page, recent })
+    fn looks(app: &App) -> &LooksAt<Self> {
+        &app.lists.dags
+    }
+
+    async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Self, ApiError> {
+        let filter = query.filter(viewer.sight());
+        let page = app.store.dag_list(&filter, PAGE, query.offset.max(0)).await?;
+        let numbers: Vec<i32> = page.items.iter().map(|dag| dag.dag).collect();
+        let each = i64::try_from(BARS).unwrap_or(14);
+        let recent = app.store.dag_recent_runs(&numbers, each).await?;
+        Ok(Self { page, recent })
+    }
+
+    fn markup(look: &Look<Self>, query: &ListQuery, viewer: &Viewer) -> String {
+        live(look, query, viewer).markup()
+    }
 }
 
 fn live<'a>(look: &Look<Listed>, query: &ListQuery, viewer: &'a Viewer) -> DagsLive<'a> {

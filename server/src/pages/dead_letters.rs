@@ -1,14 +1,9 @@
 //! Dead letters: the list, and one of them.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use axum::Form;
 use axum::extract::State;
-use axum::response::sse::{Event, Sse};
 use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
-use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_store::access::Role;
@@ -19,12 +14,12 @@ use subak_web::letters::{
     self, LetterPage, LetterRow, LettersLive, LettersPage, RecordView, place,
 };
 use subak_web::pager::Pager;
-use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::url::{self, encode};
 
+use super::lists::{self, List, LooksAt};
 use super::viewer::Viewer;
-use super::watch::{APART, Look, Shown, watch};
+use super::watch::Look;
 use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
@@ -57,8 +52,7 @@ pub(super) async fn list(
     viewer: Viewer,
     Query(query): Query<ListQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let ask = || find(&app, &viewer, &query);
-    let look = Look::now(&app.lists.letters, query.key(&viewer), ask).await?;
+    let look = lists::now::<Page<LetterRecord>>(&app, &viewer, &query).await?;
     let view = LettersPage {
         frame: viewer.frame(),
         events: query.address("/live/dead-letters", query.offset.max(0)),
@@ -68,42 +62,30 @@ pub(super) async fn list(
     Ok(Html(view.page()))
 }
 
-/// Sends the list anew whenever it has changed.
-pub(super) async fn events(
-    State(app): State<App>,
-    viewer: Viewer,
-    Query(query): Query<ListQuery>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, Shown::default(), move || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (app, viewer, query) = &*shared;
-            let look =
-                Look::again(&app.lists.letters, query.key(viewer), || find(app, viewer, query))
-                    .await?;
-            let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
-        }
-    })
-}
+impl List for Page<LetterRecord> {
+    type Query = ListQuery;
 
-async fn find(
-    app: &App,
-    viewer: &Viewer,
-    query: &ListQuery,
-) -> Result<Page<LetterRecord>, ApiError> {
-    let given = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-    let filter = LetterFilter {
-        dag_id: given(&query.dag),
-        run_id: given(&query.run),
-        task_id: given(&query.task),
-        reason: given(&query.reason),
-        state: given(&query.state),
-        ids: Vec::new(),
-        within: viewer.sight(),
-    };
-    Ok(app.store.letter_list(&filter, PAGE, query.offset.max(0)).await?)
+    fn looks(app: &App) -> &LooksAt<Self> {
+        &app.lists.letters
+    }
+
+    async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Self, ApiError> {
+        let given = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let filter = LetterFilter {
+            dag_id: given(&query.dag),
+            run_id: given(&query.run),
+            task_id: given(&query.task),
+            reason: given(&query.reason),
+            state: given(&query.state),
+            ids: Vec::new(),
+            within: viewer.sight(),
+        };
+        Ok(app.store.letter_list(&filter, PAGE, query.offset.max(0)).await?)
+    }
+
+    fn markup(look: &Look<Self>, query: &ListQuery, viewer: &Viewer) -> String {
+        live(look, query, viewer).markup()
+    }
 }
 
 fn live<'a>(
@@ -137,11 +119,6 @@ impl ListQuery {
     fn filter(&self) -> letters::LetterFilter {
         let Self { dag, run, task, reason, state, .. } = self.clone();
         letters::LetterFilter { dag, run, task, reason, state }
-    }
-
-    /// The same as a key of looks.
-    fn key(&self, viewer: &Viewer) -> (Option<Vec<String>>, Self) {
-        (viewer.sight(), self.clone())
     }
 }
 

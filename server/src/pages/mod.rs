@@ -40,7 +40,9 @@ mod watch;
 mod workers;
 
 use axum::http::Method;
+use subak_store::Pool;
 use subak_store::access::Role;
+use subak_store::read::{LetterRecord, Page, RunRecord};
 
 use crate::router::Routes;
 
@@ -58,12 +60,12 @@ pub(crate) fn routes(routes: Routes) -> Routes {
 /// What open lists hear of; below a path of its own, so that no name is taken by it.
 fn live(routes: Routes) -> Routes {
     routes
-        .sighted("/live/dags", dags::events)
-        .sighted("/live/runs", runs::events)
-        .sighted("/live/dead-letters", dead_letters::events)
-        .viewer("/live/pools", pools::events)
+        .sighted("/live/dags", lists::events::<dags::Listed>)
+        .sighted("/live/runs", lists::events::<Page<RunRecord>>)
+        .sighted("/live/dead-letters", lists::events::<Page<LetterRecord>>)
+        .viewer("/live/pools", lists::events::<Page<Pool>>)
         .viewer("/live/topics", topics::events)
-        .viewer("/live/workers", workers::events)
+        .viewer("/live/workers", lists::events::<Page<workers::Seen>>)
 }
 
 /// DAGs, their runs and tasks.

@@ -1,26 +1,21 @@
 //! Pools: the list, and its forms.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::sse::{Event, Sse};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_store::Pool;
 use subak_store::read::Page;
-use subak_web::pieces::Pieces;
 use subak_web::pools::{PoolRow, PoolsLive, PoolsPage};
 use subak_web::url::encode;
 
 use super::listing::NameQuery;
+use super::lists::{self, List, LooksAt};
 use super::problems;
 use super::viewer::Viewer;
-use super::watch::{APART, Look, Shown, watch};
+use super::watch::Look;
 use crate::actions::DEFAULT_POOL;
 use crate::app::App;
 use crate::audit::Trail;
@@ -47,24 +42,6 @@ pub(super) async fn list(
     Query(query): Query<NameQuery>,
 ) -> Result<Html<String>, ApiError> {
     Ok(Html(page(&app, &viewer, &query, None).await?))
-}
-
-/// Sends the list anew whenever it has changed.
-pub(super) async fn events(
-    State(app): State<App>,
-    viewer: Viewer,
-    Query(query): Query<NameQuery>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, Shown::default(), move || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (app, _, query) = &*shared;
-            let look = Look::again(&app.lists.pools, query.clone(), || find(app, query)).await?;
-            let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
-        }
-    })
 }
 
 pub(super) async fn add(
@@ -151,7 +128,7 @@ async fn page(
     query: &NameQuery,
     problem: Option<String>,
 ) -> Result<String, ApiError> {
-    let look = Look::now(&app.lists.pools, query.clone(), || find(app, query)).await?;
+    let look = lists::now::<Page<Pool>>(app, viewer, query).await?;
     let page = PoolsPage {
         frame: viewer.frame(),
         find: query.ways(HERE, look.it.items.len(), look.it.total).0,
@@ -162,8 +139,20 @@ async fn page(
     Ok(page.page())
 }
 
-async fn find(app: &App, query: &NameQuery) -> Result<Page<Pool>, ApiError> {
-    Ok(query.part(app.store.pools().await?, |it| &it.name))
+impl List for Page<Pool> {
+    type Query = NameQuery;
+
+    fn looks(app: &App) -> &LooksAt<Self> {
+        &app.lists.pools
+    }
+
+    async fn find(app: &App, _: &Viewer, query: &NameQuery) -> Result<Self, ApiError> {
+        Ok(query.part(app.store.pools().await?, |it| &it.name))
+    }
+
+    fn markup(look: &Look<Self>, query: &NameQuery, viewer: &Viewer) -> String {
+        live(look, query, viewer).markup()
+    }
 }
 
 fn live<'a>(look: &Look<Page<Pool>>, query: &NameQuery, viewer: &'a Viewer) -> PoolsLive<'a> {

@@ -1,13 +1,8 @@
 //! Runs of all DAGs: a list to search, and to act on several at once.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use axum::extract::{RawForm, State};
 use axum::response::Html;
-use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
-use futures::Stream;
 use serde::Deserialize;
 use serde_json::json;
 use subak_core::ids::RunKey;
@@ -17,16 +12,16 @@ use subak_web::Badge;
 use subak_web::dag::RunRow;
 use subak_web::format::Stamp;
 use subak_web::pager::Pager;
-use subak_web::pieces::Pieces;
 use subak_web::runs::{RunsFilter, RunsLive, RunsPage, RunsRow};
 use subak_web::url::{self, encode};
 
 use super::dag::who;
+use super::lists::{self, List, LooksAt};
 use super::problems;
 use super::run_actions::RunAction;
 use super::run_live::{since, took};
 use super::viewer::Viewer;
-use super::watch::{APART, Look, Shown, watch};
+use super::watch::Look;
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::Query;
@@ -123,33 +118,13 @@ pub(super) async fn act(
     page(&app, &viewer, query, done).await
 }
 
-/// Sends the list anew whenever it has changed.
-pub(super) async fn events(
-    State(app): State<App>,
-    viewer: Viewer,
-    Query(query): Query<ListQuery>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, Shown::default(), move || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (app, viewer, query) = &*shared;
-            let look = Look::again(&app.lists.runs, query.key(viewer), || find(app, viewer, query))
-                .await?;
-            let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
-        }
-    })
-}
-
 async fn page(
     app: &App,
     viewer: &Viewer,
     query: ListQuery,
     done: Done,
 ) -> Result<Html<String>, ApiError> {
-    let ask = || find(app, viewer, &query);
-    let look = Look::now(&app.lists.runs, query.key(viewer), ask).await?;
+    let look = lists::now::<Page<RunRecord>>(app, viewer, &query).await?;
     let Done { done, problems } = done;
     let page = RunsPage {
         frame: viewer.frame(),
@@ -160,6 +135,36 @@ async fn page(
         problems,
     };
     Ok(Html(page.page()))
+}
+
+impl List for Page<RunRecord> {
+    type Query = ListQuery;
+
+    fn looks(app: &App) -> &LooksAt<Self> {
+        &app.lists.runs
+    }
+
+    async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Self, ApiError> {
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let filter = RunFilter {
+            within: viewer.sight(),
+            dag_id: given(&query.dag),
+            dag_text: TextFilter::containing(query.name.trim()),
+            run_text: TextFilter::containing(query.run.trim()),
+            states: given(&query.state).into_iter().collect(),
+            run_types: given(&query.kind).into_iter().collect(),
+            orders: Orders::descending(),
+            ..RunFilter::default()
+        };
+        let mut found = app.store.run_list(&filter, PAGE, query.offset.max(0)).await?;
+        // No list shows it, and it would be sent anew for it.
+        found.items.iter_mut().for_each(|run| run.tasks_open = 0);
+        Ok(found)
+    }
+
+    fn markup(look: &Look<Self>, query: &ListQuery, viewer: &Viewer) -> String {
+        live(look, query, viewer).markup()
+    }
 }
 
 fn live<'a>(look: &Look<Page<RunRecord>>, query: &ListQuery, viewer: &'a Viewer) -> RunsLive<'a> {
@@ -186,29 +191,6 @@ impl ListQuery {
         let Self { dag, name, run, state, kind, .. } = self.clone();
         RunsFilter { dag, name, run, state, kind }
     }
-
-    /// The same as a key of looks.
-    fn key(&self, viewer: &Viewer) -> (Option<Vec<String>>, Self) {
-        (viewer.sight(), self.clone())
-    }
-}
-
-async fn find(app: &App, viewer: &Viewer, query: &ListQuery) -> Result<Page<RunRecord>, ApiError> {
-    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let filter = RunFilter {
-        within: viewer.sight(),
-        dag_id: given(&query.dag),
-        dag_text: TextFilter::containing(query.name.trim()),
-        run_text: TextFilter::containing(query.run.trim()),
-        states: given(&query.state).into_iter().collect(),
-        run_types: given(&query.kind).into_iter().collect(),
-        orders: Orders::descending(),
-        ..RunFilter::default()
-    };
-    let mut found = app.store.run_list(&filter, PAGE, query.offset.max(0)).await?;
-    // No list shows it, and it would be sent anew for it.
-    found.items.iter_mut().for_each(|run| run.tasks_open = 0);
-    Ok(found)
 }
 
 fn row(run: &RunRecord, viewer: &Viewer, now: DateTime<Utc>) -> RunsRow {

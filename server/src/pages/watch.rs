@@ -119,19 +119,25 @@ impl<T: Debug> Look<T> {
         K: Eq + Hash,
         F: Future<Output = Result<T, ApiError>>,
     {
-        let mut failed = None;
-        let why = &mut failed;
-        let asked = move || async move {
-            let answer = ask().await.map_err(|error| *why = Some(error));
-            answer.ok().map(|it| Arc::new(Self::new(it)))
-        };
-        let seen = looks.get_since(Instant::now(), key, asked).await;
-        seen.ok_or_else(|| failed.unwrap_or_else(unavailable))
+        Self::take(looks, Some(Instant::now()), key, ask).await
     }
 
     /// Looks for a page that is open: what another one saw a moment ago serves it, too.
     pub(super) async fn again<K, F>(
         looks: &Looks<K, T>,
+        key: K,
+        ask: impl FnOnce() -> F,
+    ) -> Result<Arc<Self>, ApiError>
+    where
+        K: Eq + Hash,
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        Self::take(looks, None, key, ask).await
+    }
+
+    async fn take<K, F>(
+        looks: &Looks<K, T>,
+        since: Option<Instant>,
         key: K,
         ask: impl FnOnce() -> F,
     ) -> Result<Arc<Self>, ApiError>
@@ -145,7 +151,10 @@ impl<T: Debug> Look<T> {
             let answer = ask().await.map_err(|error| *why = Some(error));
             answer.ok().map(|it| Arc::new(Self::new(it)))
         };
-        let seen = looks.get(key, asked).await;
+        let seen = match since {
+            Some(since) => looks.get_since(since, key, asked).await,
+            None => looks.get(key, asked).await,
+        };
         seen.ok_or_else(|| failed.unwrap_or_else(unavailable))
     }
 }

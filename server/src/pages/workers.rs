@@ -1,22 +1,17 @@
 //! Workers: the list, and how one is let go.
 
-use std::convert::Infallible;
-use std::sync::Arc;
-
 use axum::extract::State;
-use axum::response::sse::{Event, Sse};
 use axum::response::{Html, Redirect};
-use futures::Stream;
 use serde_json::{Value, json};
 use subak_store::read::Page;
 use subak_web::format::Stamp;
-use subak_web::pieces::Pieces;
 use subak_web::url::encode;
 use subak_web::workers::{WorkerRow, WorkersLive, WorkersPage};
 
 use super::listing::NameQuery;
+use super::lists::{self, List, LooksAt};
 use super::viewer::Viewer;
-use super::watch::{APART, Look, Shown, watch};
+use super::watch::Look;
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::{Path, Query};
@@ -36,7 +31,7 @@ pub(super) async fn list(
     viewer: Viewer,
     Query(query): Query<NameQuery>,
 ) -> Result<Html<String>, ApiError> {
-    let look = Look::now(&app.lists.workers, query.clone(), || find(&app, &query)).await?;
+    let look = lists::now::<Page<Seen>>(&app, &viewer, &query).await?;
     let page = WorkersPage {
         frame: viewer.frame(),
         find: query.ways(HERE, look.it.items.len(), look.it.total).0,
@@ -46,32 +41,26 @@ pub(super) async fn list(
     Ok(Html(page.page()))
 }
 
-/// Sends the list anew whenever it has changed.
-pub(super) async fn events(
-    State(app): State<App>,
-    viewer: Viewer,
-    Query(query): Query<NameQuery>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, Shown::default(), move || {
-        let shared = Arc::clone(&shared);
-        async move {
-            let (app, _, query) = &*shared;
-            let look = Look::again(&app.lists.workers, query.clone(), || find(app, query)).await?;
-            let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::new(Pieces::cut(&live(&look, &shared.2, &shared.1).markup()))))
-        }
-    })
-}
+impl List for Page<Seen> {
+    type Query = NameQuery;
 
-async fn find(app: &App, query: &NameQuery) -> Result<Page<Seen>, ApiError> {
-    let tasks = app.store.session_tasks().await?;
-    let seen = app.store.workers().await?.into_iter().map(|mut worker| {
-        // No list shows it, and it would be sent anew for it.
-        worker.lease_until = worker.started_at;
-        Seen { runs: tasks.get(&worker.session).copied().unwrap_or(0), worker }
-    });
-    Ok(query.part(seen.collect(), |it| &it.worker.worker))
+    fn looks(app: &App) -> &LooksAt<Self> {
+        &app.lists.workers
+    }
+
+    async fn find(app: &App, _: &Viewer, query: &NameQuery) -> Result<Self, ApiError> {
+        let tasks = app.store.session_tasks().await?;
+        let seen = app.store.workers().await?.into_iter().map(|mut worker| {
+            // No list shows it, and it would be sent anew for it.
+            worker.lease_until = worker.started_at;
+            Seen { runs: tasks.get(&worker.session).copied().unwrap_or(0), worker }
+        });
+        Ok(query.part(seen.collect(), |it| &it.worker.worker))
+    }
+
+    fn markup(look: &Look<Self>, query: &NameQuery, viewer: &Viewer) -> String {
+        live(look, query, viewer).markup()
+    }
 }
 
 fn live<'a>(look: &Look<Page<Seen>>, query: &NameQuery, viewer: &'a Viewer) -> WorkersLive<'a> {

@@ -1,73 +1,19 @@
 //! A scene drawn from the inside: an open group is laid out by itself, and is then one box of what is
 //! around it. Edges from and to its boxes pass its border.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
+use super::drawn::{Drawn, HEADER, Line};
+use super::levels::{Bundle, Child, Level, child, levels, paths};
 use super::place::{Item, Link, Places, place};
 use super::scene::Scene;
-use super::{Edge, Frame, GROUP_WIDTH_LEAST, Label, NODE_HEIGHT, label_width};
+use super::{Frame, Label, NODE_HEIGHT, label_width};
 
 const LAYER_GAP: f64 = 56.0;
 /// Between a group's border and what edges through it lead to.
 const PORT_GAP: f64 = 36.0;
-const PADDING: f64 = 16.0;
-const HEADER: f64 = 34.0;
 /// An edge against the order is fastened so far below the middle.
 const BACK_BY: f64 = 12.0;
-
-/// Where boxes, groups and edges are.
-#[derive(Debug, Default)]
-pub(super) struct Drawn {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    /// Each box, as its place in the scene, its upper left corner, and its width.
-    pub(super) boxes: Vec<(usize, f64, f64, f64)>,
-    pub(super) frames: Vec<(usize, Frame)>,
-    lines: Vec<Line>,
-    /// The heights at which edges pass the left border, and the right one.
-    ins: Vec<f64>,
-    outs: Vec<f64>,
-}
-
-/// A part of an edge: between two boxes, or a box and the border of its group.
-#[derive(Debug)]
-struct Line {
-    /// The boxes that it leads from, and to, in the order of the drawing.
-    left: Vec<usize>,
-    right: Vec<usize>,
-    is_back: bool,
-    label: Option<Label>,
-    start: f64,
-    /// From here to there.
-    curves: Vec<[f64; 4]>,
-}
-
-/// A box of a level, or an open group of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Child {
-    Leaf(usize),
-    Group(usize),
-}
-
-/// What lies right in a group, or in none.
-#[derive(Debug, Default)]
-struct Level {
-    /// So that as few edges as can be lead back.
-    children: Vec<Child>,
-    bundles: Vec<Bundle>,
-}
-
-/// Edges between two children that are drawn as one: from each of some boxes to each of others.
-#[derive(Debug)]
-struct Bundle {
-    from: Child,
-    to: Child,
-    left: Vec<usize>,
-    right: Vec<usize>,
-    label: Option<String>,
-    /// It leads from right to left: a group comes both before and after a task.
-    is_back: bool,
-}
 
 /// Where a bundle passes the border of a group.
 #[derive(Debug, Clone)]
@@ -92,110 +38,6 @@ pub(super) fn draw(scene: &Scene, widths: &[f64]) -> Option<Drawn> {
     let paths = paths(scene);
     let levels = levels(scene, &paths);
     Nest { widths, paths, levels }.level(0, &[], &[])
-}
-
-impl Drawn {
-    /// Takes the edges out.
-    pub(super) fn edges(&mut self) -> Vec<Edge> {
-        std::mem::take(&mut self.lines).into_iter().map(Line::edge).collect()
-    }
-}
-
-fn paths(scene: &Scene) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (at, group) in scene.groups.iter().enumerate() {
-        let mut path = group.parent.map_or_else(Vec::new, |parent| groups[parent].clone());
-        path.push(at);
-        groups.push(path);
-    }
-    let path = |group: Option<usize>| group.map_or_else(Vec::new, |group| groups[group].clone());
-    scene.leaves.iter().map(|leaf| path(leaf.group)).collect()
-}
-
-/// The child of a level, so many groups deep, in which a box lies.
-fn child(path: &[usize], deep: usize, leaf: usize) -> Child {
-    path.get(deep).map_or(Child::Leaf(leaf), |group| Child::Group(*group))
-}
-
-/// Sources and label of each target.
-type Targets<'s> = BTreeMap<(Option<&'s str>, usize), Vec<usize>>;
-
-fn levels(scene: &Scene, paths: &[Vec<usize>]) -> Vec<Level> {
-    let mut levels: Vec<Level> = Vec::new();
-    levels.resize_with(scene.groups.len() + 1, Level::default);
-    // Children are met in the order of their first boxes.
-    let mut met = BTreeSet::new();
-    for (leaf, path) in paths.iter().enumerate() {
-        for deep in 0..=path.len() {
-            let child = child(path, deep, leaf);
-            if met.insert(child) {
-                let level = if deep == 0 { 0 } else { path[deep - 1] + 1 };
-                levels[level].children.push(child);
-            }
-        }
-    }
-    let mut found: BTreeMap<(usize, Child, Child), Targets<'_>> = BTreeMap::new();
-    for way in &scene.ways {
-        let (from, to) = (&paths[way.from], &paths[way.to]);
-        let deep = from.iter().zip(to).take_while(|(from, to)| from == to).count();
-        let level = if deep == 0 { 0 } else { from[deep - 1] + 1 };
-        let key = (level, child(from, deep, way.from), child(to, deep, way.to));
-        let target = (way.label.as_deref(), way.to);
-        found.entry(key).or_default().entry(target).or_default().push(way.from);
-    }
-    let mut pairs: Vec<Vec<(Child, Child)>> = vec![Vec::new(); levels.len()];
-    found.keys().for_each(|(level, from, to)| pairs[*level].push((*from, *to)));
-    for (level, pairs) in levels.iter_mut().zip(&pairs) {
-        level.children = sorted(&level.children, pairs);
-    }
-    for ((level, from, to), targets) in found {
-        let level = &mut levels[level];
-        let place = |child: Child| level.children.iter().position(|it| *it == child);
-        let is_back = place(from) > place(to);
-        // Boxes with the same sources share a bundle, so that it says nothing that is not so.
-        let mut alike: BTreeMap<(Option<&str>, Vec<usize>), Vec<usize>> = BTreeMap::new();
-        for ((label, target), mut sources) in targets {
-            sources.sort_unstable();
-            alike.entry((label, sources)).or_default().push(target);
-        }
-        for ((label, sources), targets) in alike {
-            let label = label.map(str::to_owned);
-            level.bundles.push(if is_back {
-                let label = Some(label.map_or_else(|| "←".to_owned(), |it| format!("← {it}")));
-                Bundle { from: to, to: from, left: targets, right: sources, label, is_back }
-            } else {
-                Bundle { from, to, left: sources, right: targets, label, is_back }
-            });
-        }
-    }
-    levels
-}
-
-/// Children in topological order, ties as they are met; where groups come before each other, the one that
-/// is met first.
-fn sorted(children: &[Child], pairs: &[(Child, Child)]) -> Vec<Child> {
-    let places: HashMap<Child, usize> =
-        children.iter().enumerate().map(|(place, child)| (*child, place)).collect();
-    let mut waits = vec![0_usize; children.len()];
-    let mut after: Vec<Vec<usize>> = vec![Vec::new(); children.len()];
-    for (from, to) in pairs {
-        waits[places[to]] += 1;
-        after[places[from]].push(places[to]);
-    }
-    let mut rest: BTreeSet<usize> = (0..children.len()).collect();
-    let mut ready: BTreeSet<usize> = rest.iter().copied().filter(|at| waits[*at] == 0).collect();
-    let mut sorted = Vec::with_capacity(children.len());
-    while let Some(next) = ready.pop_first().or_else(|| rest.first().copied()) {
-        rest.remove(&next);
-        sorted.push(children[next]);
-        for at in &after[next] {
-            waits[*at] = waits[*at].saturating_sub(1);
-            if waits[*at] == 0 && rest.contains(at) {
-                ready.insert(*at);
-            }
-        }
-    }
-    sorted
 }
 
 /// A connection of two items of a level: of a group also through which of its ports.
@@ -367,31 +209,6 @@ fn pass(
     Some(ports.len() - 1)
 }
 
-impl Drawn {
-    /// Where its left border is within its frame: edges reach the frame itself.
-    fn left(&self) -> f64 {
-        if self.ins.is_empty() { PADDING } else { 0.0 }
-    }
-
-    /// The width and height of its frame, which has room for the group's name.
-    fn size(&self) -> (f64, f64) {
-        let right = if self.outs.is_empty() { PADDING } else { 0.0 };
-        let width = (self.left() + self.width + right).max(GROUP_WIDTH_LEAST);
-        (width, HEADER + self.height + PADDING)
-    }
-
-    /// Takes what lies in a group, whose upper left corner is here.
-    fn take(&mut self, inner: Self, x: f64, y: f64) {
-        let x = x + inner.left();
-        let boxes = inner.boxes.into_iter();
-        self.boxes.extend(boxes.map(|(leaf, left, top, width)| (leaf, left + x, top + y, width)));
-        let frames = inner.frames.into_iter();
-        self.frames
-            .extend(frames.map(|(group, it)| (group, Frame { x: it.x + x, y: it.y + y, ..it })));
-        self.lines.extend(inner.lines.into_iter().map(|line| line.moved(x, y)));
-    }
-}
-
 /// Where layers are.
 struct Columns {
     left: Vec<f64>,
@@ -514,35 +331,4 @@ fn assemble(
         drawn.lines.push(Line { left, right, is_back, label, start, curves });
     }
     drawn
-}
-
-impl Line {
-    fn moved(mut self, x: f64, y: f64) -> Self {
-        self.start += x;
-        for [x1, y1, x2, y2] in &mut self.curves {
-            (*x1, *y1, *x2, *y2) = (*x1 + x, *y1 + y, *x2 + x, *y2 + y);
-        }
-        if let Some(label) = &mut self.label {
-            (label.x, label.y) = (label.x + x, label.y + y);
-        }
-        self
-    }
-
-    fn edge(self) -> Edge {
-        let mut path = String::new();
-        for (step, [x1, y1, x2, y2]) in self.curves.iter().enumerate() {
-            if step == 0 {
-                path.push_str(&format!("M{:.0} {y1:.1}", self.start));
-            }
-            // To the end of a box's layer, and straight through a layer that a long edge crosses.
-            if step > 0 || self.start < *x1 {
-                path.push_str(&format!("H{x1:.0}"));
-            }
-            let half = f64::midpoint(*x1, *x2);
-            path.push_str(&format!("C{half:.0} {y1:.1} {half:.0} {y2:.1} {x2:.0} {y2:.1}"));
-        }
-        let (from, to) =
-            if self.is_back { (self.right, self.left) } else { (self.left, self.right) };
-        Edge { from, to, path, label: self.label, is_back: self.is_back }
-    }
 }

@@ -1,13 +1,11 @@
 //! Who may do something with single DAGs: every route of the router, for a DAG of theirs and a foreign one.
 
 use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use subak_server::router::{Access, route_table};
 use subak_store::access::{GrantOn, Role};
 use subak_testkit::peek;
-use uuid::Uuid;
 
-use super::audit::events;
 use super::doors::address;
 use super::site::{Answer, LETTERS, Sender, Site, request};
 
@@ -21,16 +19,7 @@ async fn limited(site: &Site, role: Role, on: &GrantOn) -> anyhow::Result<Sender
     Ok(Sender::Token(token.expose().to_owned()))
 }
 
-async fn answer(
-    site: &Site,
-    sender: &Sender,
-    method: &Method,
-    path: &str,
-) -> anyhow::Result<Answer> {
-    Answer::read(site.send(request(sender, method, path, &[])?).await?).await
-}
-
-/// The same, of what is answered well the status alone: it may be a stream.
+/// What a request is answered: of what is answered well the status alone, for it may be a stream.
 async fn refusal(
     site: &Site,
     sender: &Sender,
@@ -85,10 +74,10 @@ async fn a_grant_counts_for_its_dag_and_no_other_is_seen() -> anyhow::Result<()>
             // A DAG that one may not see looks as one that is not there.
             assert_eq!(foreign.replace("idle", "absent"), absent, "{what}");
         }
-        let list = answer(&site, &sender, &Method::GET, "/api/v2/dags").await?.json();
+        let list = site.get(&sender, "/api/v2/dags").await?.json();
         assert_eq!(list["total_entries"], 1, "{list}");
         assert_eq!(list["dags"][0]["dag_id"], "shop");
-        let home = answer(&site, &sender, &Method::GET, "/dags").await?;
+        let home = site.get(&sender, "/dags").await?;
         assert_eq!(home.status, StatusCode::OK);
         assert!(home.text().contains("/dags/shop") && !home.text().contains("/dags/idle"));
     }
@@ -296,203 +285,6 @@ async fn what_is_taken_away_is_gone_at_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_may_no_more_than_its_scope_and_ends_when_revoked() -> anyhow::Result<()> {
-    let site = Site::with_runs().await?;
-    let store = &site.world.store;
-    let admin = site.browser(Role::Admin).await?;
-    let mut make = request(&admin, &Method::POST, "/tokens", &[])?;
-    make.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
-    *make.body_mut() = "name=dashboard&scope=viewer&days=30".into();
-    let page = Answer::read(site.send(make).await?).await?.text();
-    let secret = page.split("<code id=\"secret\">").nth(1).and_then(|it| it.split('<').next());
-    let token = Sender::Token(secret.expect("it is shown this once").to_owned());
-    assert_eq!(site.get(&token, "/api/v2/dags/shop").await?.status, StatusCode::OK);
-    let pause = json!({"is_paused": true});
-    let refused = site.json(&token, Method::PATCH, "/api/v2/dags/shop", &pause).await?;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
-
-    let rows = store.api_token_list(None).await?;
-    let row = rows.iter().find(|row| row.name == "dashboard").unwrap();
-    assert_eq!((row.username.as_str(), row.scope.as_deref()), ("admin", Some("viewer")));
-    assert!(row.expires_at.is_some() && row.last_used_at.is_some());
-    assert!(!site.get(&admin, "/tokens").await?.text().contains("<code id=\"secret\">"));
-
-    // By the API, too: one's own, and none that may more than the token which asks for it.
-    let tokens = "/api/v2/tokens";
-    let post =
-        async |sender: &Sender, body: Value| site.json(sender, Method::POST, tokens, &body).await;
-    let again = post(&token, json!({"name": "again"})).await?;
-    assert_eq!(again.status, StatusCode::CREATED, "{}", again.text());
-    let again = again.json();
-    assert_eq!((&again["username"], &again["scope"]), (&json!("admin"), &json!("viewer")));
-    let wider = post(&token, json!({"name": "wider", "scope": "op"})).await?;
-    assert_eq!(wider.status, StatusCode::FORBIDDEN, "{}", wider.text());
-    for (field, value) in [("days", json!(0)), ("name", json!(" ")), ("scope", json!("king"))] {
-        let mut odd = json!({"name": "odd"});
-        odd[field] = value;
-        assert_eq!(post(&token, odd).await?.status, StatusCode::UNPROCESSABLE_ENTITY, "{field}");
-    }
-    let (low, high) = (site.program(Role::Viewer).await?, site.program(Role::Admin).await?);
-    let of_low =
-        post(&high, json!({"name": "load", "username": "viewer", "days": 2})).await?.json();
-    let secret = of_low["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(
-        site.get(&Sender::Token(secret.clone()), "/api/v2/dags").await?.status,
-        StatusCode::OK
-    );
-    let seen = site.get(&low, tokens).await?;
-    assert!(!seen.text().contains("dashboard") && !seen.text().contains(&secret));
-    let names = |of: &Value| -> Vec<String> {
-        of["tokens"].as_array().unwrap().iter().map(|it| it["name"].to_string()).collect()
-    };
-    assert_eq!(names(&seen.json()), ["\"load\"", "\"test\""]);
-    let asked = site.get(&high, &format!("{tokens}?username=viewer")).await?.json();
-    assert_eq!(names(&asked), ["\"load\"", "\"test\""]);
-    assert!(names(&site.get(&high, tokens).await?.json()).len() > 3);
-    for (sender, whose, status) in [
-        (&low, "admin", StatusCode::FORBIDDEN),
-        (&low, "nobody", StatusCode::FORBIDDEN),
-        (&high, "nobody", StatusCode::UNPROCESSABLE_ENTITY),
-    ] {
-        let asked = site.get(sender, &format!("{tokens}?username={whose}")).await?;
-        assert_eq!(asked.status, status, "{whose}: {}", asked.text());
-        let made = post(sender, json!({"name": "x", "username": whose})).await?;
-        assert_eq!(made.status, status, "{whose}: {}", made.text());
-    }
-    let one = format!("{tokens}/{}", row.token_id);
-    assert_eq!(answer(&site, &low, &Method::DELETE, &one).await?.status, StatusCode::NOT_FOUND);
-    let load = format!("{tokens}/{}", of_low["token_id"].as_str().unwrap());
-    assert_eq!(answer(&site, &high, &Method::DELETE, &load).await?.status, StatusCode::NO_CONTENT);
-    assert_eq!(answer(&site, &high, &Method::DELETE, &load).await?.status, StatusCode::NOT_FOUND);
-
-    // Somebody else's cannot be ended, nor is it seen.
-    let viewer = site.browser(Role::Viewer).await?;
-    let revoke = format!("/tokens/{}/revoke", row.token_id);
-    let other = answer(&site, &viewer, &Method::POST, &revoke).await?;
-    assert_eq!(other.status, StatusCode::NOT_FOUND);
-    assert!(!site.get(&viewer, "/tokens").await?.text().contains("dashboard"));
-    assert_eq!(site.get(&token, "/api/v2/dags/shop").await?.status, StatusCode::OK);
-    let own = answer(&site, &admin, &Method::POST, &revoke).await?;
-    assert_eq!(own.status, StatusCode::SEE_OTHER, "{}", own.text());
-    assert_eq!(site.get(&token, "/api/v2/dags/shop").await?.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(store.api_token_revoke(Uuid::nil(), None).await?, None);
-
-    // A program ends its own token, and no other; a browser has none.
-    let (first, second) = (site.program(Role::Viewer).await?, site.program(Role::Viewer).await?);
-    let end = async |sender: &Sender| answer(&site, sender, &Method::DELETE, "/auth/token").await;
-    assert_eq!(end(&first).await?.status, StatusCode::NO_CONTENT);
-    assert_eq!(end(&first).await?.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(site.get(&first, "/api/v2/dags").await?.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(site.get(&second, "/api/v2/dags").await?.status, StatusCode::OK);
-    assert_eq!(end(&viewer).await?.status, StatusCode::CONFLICT);
-    let log = site.get(&admin, "/api/v2/eventLogs?event=delete_token&owner=viewer").await?.json();
-    assert_eq!(log["total_entries"], 1, "{log}");
-    site.world.close().await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn administrators_manage_users_but_not_themselves_away() -> anyhow::Result<()> {
-    let site = Site::with_runs().await?;
-    let admin = site.browser(Role::Admin).await?;
-    let post = async |path: &str, form: &'static str| -> anyhow::Result<Answer> {
-        let mut made = request(&admin, &Method::POST, path, &[])?;
-        made.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
-        *made.body_mut() = form.into();
-        Answer::read(site.send(made).await?).await
-    };
-    let added = post("/users", "username=mia&role=none").await?.text();
-    assert!(added.contains("/sign-in/link?token=subak_link_"), "{added}");
-    assert_eq!(post("/users", "username=mia&role=none").await?.status.as_u16(), 422);
-    let granted = post("/users/mia/grant", "role=user&kind=tag&name=retail").await?;
-    assert_eq!(granted.status, StatusCode::SEE_OTHER, "{}", granted.text());
-    assert!(site.get(&admin, "/users").await?.text().contains("user · tag retail"));
-    assert_eq!(
-        post("/users/mia/grant", "role=admin&kind=dag&name=shop").await?.status.as_u16(),
-        422
-    );
-    assert_eq!(post("/users/mia/role", "role=op").await?.status, StatusCode::SEE_OTHER);
-    let mia = site.world.store.user_named("mia").await?.unwrap();
-    assert_eq!((mia.role, mia.has_grants), (Role::Op, true));
-    assert_eq!(post("/users/admin/role", "role=viewer").await?.status, StatusCode::CONFLICT);
-    assert_eq!(post("/users/admin/disable", "").await?.status, StatusCode::CONFLICT);
-    assert_eq!(post("/users/mia/disable", "").await?.status, StatusCode::SEE_OTHER);
-    assert_eq!(site.world.store.user_named("mia").await?, None);
-
-    // The same by the API.
-    let program = site.program(Role::Admin).await?;
-    let users = "/api/v2/users";
-    let send = async |method: Method, path: &str, body: Value| {
-        site.json(&program, method, &format!("{users}{path}"), &body).await
-    };
-    let wayan = json!({"username": "wayan", "role": "none", "password": "water on terraces"});
-    let made = send(Method::POST, "", wayan).await?;
-    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
-    assert_eq!(made.json(), json!({"username": "wayan", "role": "none", "grants": []}));
-    let again = json!({"username": "wayan", "role": "admin"});
-    assert_eq!(send(Method::POST, "", again).await?.status, StatusCode::CONFLICT);
-    for (wrong, field) in [
-        (json!({"username": "a b", "role": "none"}), "username"),
-        (json!({"username": "ab", "role": "king"}), "role"),
-        (json!({"username": "ab", "role": "none", "password": "short"}), "password"),
-    ] {
-        let refused = send(Method::POST, "", wrong).await?;
-        assert_eq!(refused.json()["detail"][0]["loc"][1], field, "{}", refused.text());
-    }
-    let retail = json!({"role": "user", "tag": "retail"});
-    let granted = send(Method::POST, "/wayan/grants", retail).await?.json();
-    assert_eq!(granted["grants"], json!([{"role": "user", "dag_id": null, "tag": "retail"}]));
-    let both = json!({"role": "user", "tag": "retail", "dag_id": "shop"});
-    for wrong in [both, json!({"role": "admin", "dag_id": "shop"}), json!({"role": "user"})] {
-        let refused = send(Method::POST, "/wayan/grants", wrong).await?;
-        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text());
-    }
-    let listed = site.get(&program, &format!("{users}?username_pattern=way")).await?.json();
-    assert_eq!((&listed["users"], &listed["total_entries"]), (&json!([granted]), &json!(1)));
-    let patch = json!({"role": "viewer", "password": "rice in the barn"});
-    assert_eq!(send(Method::PATCH, "/wayan", patch).await?.json()["role"], "viewer");
-    let given = json!({"username": "wayan", "password": "rice in the barn"});
-    let token = site.json(&Sender::Stranger, Method::POST, "/auth/token", &given).await?.json();
-    let wayan = Sender::Token(token["access_token"].as_str().unwrap().to_owned());
-    assert_eq!(site.get(&wayan, users).await?.status, StatusCode::FORBIDDEN);
-    let link = send(Method::POST, "/wayan/link", json!(null)).await?.json();
-    let link = site.get(&Sender::Stranger, link["path"].as_str().unwrap()).await?;
-    assert_eq!((link.status, link.header("location")), (StatusCode::SEE_OTHER, "/"));
-
-    let revoke = async |query: &str| {
-        send(Method::DELETE, &format!("/wayan/grants{query}"), json!(null)).await
-    };
-    assert_eq!(revoke("").await?.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(revoke("?tag=retail").await?.status, StatusCode::NO_CONTENT);
-    assert_eq!(revoke("?tag=retail").await?.status, StatusCode::NOT_FOUND);
-    let own = json!({"role": "op", "password": "not to be set"});
-    assert_eq!(send(Method::PATCH, "/admin", own).await?.status, StatusCode::CONFLICT);
-    let act = async |path: &str| send(Method::POST, path, json!(null)).await;
-    assert_eq!(act("/admin/disable").await?.status, StatusCode::CONFLICT);
-    assert_eq!(act("/wayan/enable").await?.status, StatusCode::CONFLICT);
-    assert_eq!(act("/wayan/disable").await?.status, StatusCode::NO_CONTENT);
-    assert_eq!(site.get(&wayan, "/api/v2/dags").await?.status, StatusCode::UNAUTHORIZED);
-    for gone in ["/wayan/disable", "/nobody/enable", "/wayan/link"] {
-        assert_eq!(act(gone).await?.status, StatusCode::NOT_FOUND, "{gone}");
-    }
-    assert_eq!(act("/wayan/enable").await?.json()["role"], "viewer");
-
-    // On record with before and after, and without the password.
-    let log = site.get(&program, "/api/v2/eventLogs?owner=admin&limit=100").await?.text();
-    assert!(!log.contains("barn") && !log.contains("terraces"), "{log}");
-    let newest = async |event: &str| -> anyhow::Result<(Value, Value)> {
-        let found = events(&site, &format!("?event={event}&order_by=-when&limit=1")).await?;
-        Ok((found[0].2["before"].clone(), found[0].2["after"].clone()))
-    };
-    let (before, after) = newest("patch_user").await?;
-    assert_eq!(before, json!({"role": "none", "password": "***"}));
-    assert_eq!(after, json!({"role": "viewer", "password": "*** (changed)"}));
-    let revoked = json!({"role": "user", "dag": null, "tag": "retail"});
-    assert_eq!(newest("delete_grant").await?, (revoked, Value::Null));
-    assert_eq!(newest("enable_user").await?.1, json!({"role": "viewer", "is_disabled": false}));
-    site.world.close().await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backfill_is_for_those_who_may_trigger_its_dag() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let daily =
@@ -534,9 +326,9 @@ async fn a_backfill_is_for_those_who_may_trigger_its_dag() -> anyhow::Result<()>
     for act in ["pause", "unpause", "cancel"] {
         let path = format!("{one}/{act}");
         for method in [Method::PUT, Method::POST] {
-            let refused = answer(&site, &viewer, &method, &path).await?;
+            let refused = site.ask(&viewer, &method, &path).await?;
             assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {}", refused.text());
-            let hidden = answer(&site, &foreign, &method, &path).await?;
+            let hidden = site.ask(&foreign, &method, &path).await?;
             assert_eq!(hidden.status, StatusCode::NOT_FOUND, "{path}: {}", hidden.text());
         }
     }

@@ -18,3 +18,5 @@ mod sessions;
 pub(crate) mod site;
 mod sizes;
 mod steady;
+mod tokens;
+mod users;

@@ -158,7 +158,17 @@ impl Site {
 
     /// Looks at an address and reads the answer to its end.
     pub(crate) async fn get(&self, sender: &Sender, path: &str) -> anyhow::Result<Answer> {
-        Answer::read(self.send(request(sender, &Method::GET, path, &[])?).await?).await
+        self.ask(sender, &Method::GET, path).await
+    }
+
+    /// Sends a request without a body, and reads the answer to its end.
+    pub(crate) async fn ask(
+        &self,
+        sender: &Sender,
+        method: &Method,
+        path: &str,
+    ) -> anyhow::Result<Answer> {
+        Answer::read(self.send(request(sender, method, path, &[])?).await?).await
     }
 
     /// Sends JSON.

@@ -195,7 +195,7 @@ impl Ledger {
         let id = &self.identity;
         let record = format!(
             "UPDATE {} SET rows_read = $6, rows_loaded = $7, ranges = $8, rows_filtered = $9,
-                 rows_rejected = $10,                 loaded_at = clock_timestamp()
+                 rows_rejected = $10, loaded_at = clock_timestamp()
              WHERE (installation, run_uuid, task_id, map_index, resets) = ($1, $2, $3, $4, $5)",
             self.table()
         );
