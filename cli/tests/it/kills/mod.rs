@@ -130,6 +130,7 @@ async fn start(lease_secs: u64) -> anyhow::Result<Stack> {
         workers: 2,
         slots: Some(110),
         lease_secs,
+        env: Vec::new(),
     })
     .await?;
     stack.add_dag(load::LOAD, &load::dag(&stack.notes)).await.with_context(|| stack.logs())?;
