@@ -27,7 +27,7 @@ impl Engine {
     /// Clears all tasks of these runs; says of each what came of it.
     pub async fn runs_clear(&self, runs: &[RunKey]) -> BTreeMap<RunKey, Result<(), ClearError>> {
         let core = &self.core;
-        let mut done = BTreeMap::new();
+        let mut done: BTreeMap<RunKey, Result<(), ClearError>> = BTreeMap::new();
         // A run of which nothing can be found here is cleared by itself, which says why.
         let facts = core.caches.facts(runs.iter().copied()).await.unwrap_or_default();
         for part in parts(runs, &facts) {
