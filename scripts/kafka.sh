@@ -5,7 +5,8 @@
 #        scripts/kafka.sh fetch            downloads what it needs, nothing else
 # A DIR that has been served before is served again, also after a kill. KAFKA_HEAP (512m) limits its heap.
 # KAFKA_PROPERTIES names a file of further settings, such as TLS and SASL of the listener BROKER; KAFKA_SCRAM
-# adds a user while DIR is formatted: SCRAM-SHA-512=[name=ann,password=…].
+# adds a user while DIR is formatted: SCRAM-SHA-512=[name=ann,password=…]. KAFKA_JAVA has options for Java,
+# KAFKA_SIGNAL the signal that ends it (TERM): KILL where nothing of DIR is wanted any more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/tools.sh
@@ -40,7 +41,8 @@ class_path() {
 
 # Becomes the class's process.
 run_class() {
-    exec java "-Xmx${KAFKA_HEAP:-512m}" -Xms64m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
+    # shellcheck disable=SC2086 # one option or several
+    exec java "-Xmx${KAFKA_HEAP:-512m}" -Xms64m -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError ${KAFKA_JAVA:-} \
         "-Dlog4j2.configurationFile=$PWD/$home/log4j2.properties" -cp "$classes" "$@"
 }
 
@@ -88,11 +90,18 @@ END
     [ -z "${KAFKA_PROPERTIES:-}" ] || cat "$KAFKA_PROPERTIES" >>"$dir/server.properties"
 }
 
+# Sixteen random bytes as Kafka writes them, which would take a Java of its own to say; none begins with `-`.
+random_uuid() {
+    local id
+    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+    echo "${id/#-/A}"
+}
+
 format() {
     local dir=$1 users=()
     [ -z "${KAFKA_SCRAM:-}" ] || users=(--add-scram "$KAFKA_SCRAM")
     (run_class kafka.tools.StorageTool format --config "$dir/server.properties" "${users[@]}" \
-        --cluster-id "$(run_class kafka.tools.StorageTool random-uuid)") >"$dir/format.log" 2>&1 || {
+        --cluster-id "$(random_uuid)") >"$dir/format.log" 2>&1 || {
         cat "$dir/format.log" >&2
         exit 1
     }
@@ -132,7 +141,7 @@ stop() {
     local dir=$1 pid
     running "$dir" || return 0
     pid=$(<"$dir/kafka.pid")
-    kill "$pid"
+    kill "-${KAFKA_SIGNAL:-TERM}" "$pid"
     timeout 30 tail -f --pid="$pid" /dev/null || kill -9 "$pid" 2>/dev/null || true
     rm -f "$dir/kafka.pid"
 }

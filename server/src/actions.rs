@@ -1,5 +1,7 @@
 //! What people may do to runs, as the engine does it, with errors that the API shows.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 pub(crate) use subak_core::dag::model::DEFAULT_POOL;
 use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
@@ -10,8 +12,8 @@ use tokio::sync::watch;
 use tracing::error;
 
 use crate::engine::{
-    Backfill, BackfillError, CancelError, ClearError, Cleared, DeleteError, Engine, Mark,
-    MarkError, Marked, PoolError, Progress, Trigger, TriggerError,
+    Backfill, BackfillError, CancelError, ClearError, DeleteError, Engine, Mark, MarkError, Marked,
+    PoolError, Progress, Trigger, TriggerError,
 };
 use crate::problem::{ApiError, FieldProblem};
 use crate::replay::{self, ReplayError};
@@ -214,6 +216,15 @@ impl Actions {
         cleared(self.engine.tasks_clear(run, tasks).await)
     }
 
+    /// Clears all tasks of runs; says of each what came of it.
+    pub(crate) async fn runs_clear(
+        &self,
+        runs: &[RunKey],
+    ) -> BTreeMap<RunKey, Result<(), ApiError>> {
+        let done = self.engine.runs_clear(runs).await;
+        done.into_iter().map(|(run, done)| (run, cleared(done))).collect()
+    }
+
     /// Clears task instances of a run: of mapped tasks these alone.
     pub(crate) async fn instances_clear(
         &self,
@@ -288,7 +299,7 @@ fn not_backfilled(error: BackfillError) -> ApiError {
     }
 }
 
-fn cleared(done: Result<Cleared, ClearError>) -> Result<(), ApiError> {
+fn cleared<T>(done: Result<T, ClearError>) -> Result<(), ApiError> {
     done.map(drop).map_err(|error| match error {
         ClearError::NotFound => ApiError::NotFound("the run".to_owned()),
         ClearError::NoTask(task) => ApiError::TaskNotFound(task),

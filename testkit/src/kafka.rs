@@ -429,6 +429,8 @@ impl Own {
         let mut command = Command::new("bash");
         command.arg(root.join("scripts/kafka.sh")).arg(verb).arg(self.port.to_string());
         command.arg(self.folder.path()).env("KAFKA_HEAP", "256m").stdin(Stdio::null());
+        // It lives too shortly for what the second compiler would make of it.
+        command.env("KAFKA_JAVA", "-XX:TieredStopAtLevel=1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -442,6 +444,8 @@ impl Own {
         let mut guard = Command::new("setsid");
         guard.args(["bash", "-c", r#"cat >/dev/null; bash "$0" stop "$1" "$2"; rm -rf "$2""#]);
         guard.arg(script).arg(self.port.to_string()).arg(self.folder.path());
+        // Its folder goes with it.
+        guard.env("KAFKA_SIGNAL", "KILL");
         guard.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         self.guard = Some(guard.spawn().context("starting the broker's guard")?);
         Ok(())

@@ -32,6 +32,7 @@ impl Stack {
             workers: 1,
             slots: None,
             lease_secs: LEASE.as_secs(),
+            env: Vec::new(),
         })
         .await?;
         for (name, text) in dags {

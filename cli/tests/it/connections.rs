@@ -13,6 +13,7 @@ async fn a_connection_is_tested_and_its_secret_never_told() -> Result<()> {
         workers: 0,
         slots: None,
         lease_secs: 30,
+        env: Vec::new(),
     };
     let stack = Stack::start(options).await?;
     stack.add_database("warehouse").await?;

@@ -17,7 +17,13 @@ tasks:
 
 pub(crate) async fn stack(servers: usize, workers: usize) -> Stack {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_subak"));
-    let options = StackOptions { binary, servers, workers, slots: Some(2), lease_secs: 60 };
+    let options = StackOptions {
+        servers,
+        workers,
+        slots: Some(2),
+        lease_secs: 60,
+        ..StackOptions::small(binary)
+    };
     Stack::start(options).await.unwrap()
 }
 

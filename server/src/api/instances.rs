@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt as _};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -31,6 +32,9 @@ use crate::selection::{Scope, Selected, select};
 
 /// Runs that one request clears tasks of.
 const RUNS_MOST: i64 = 1_000;
+
+/// Runs of which it clears tasks side by side.
+const BESIDE: usize = 4;
 
 /// Airflow's `TaskInstanceCollectionResponse`.
 pub(super) type Collection = List<View>;
@@ -200,10 +204,18 @@ pub(super) async fn clear(
     let named: Option<Vec<TaskId>> =
         body.task_ids.as_ref().map(|all| all.iter().map(Named::task).collect());
     let mut cleared = Collection::empty();
+    let mut selected = Vec::new();
     for run in body.runs(&app, dag_id).await? {
-        for one in select(&app.store, &run, named.as_deref(), body.scope()).await? {
-            cleared.append(body.clear(&app, &caller, &one).await?);
-        }
+        selected.extend(select(&app.store, &run, named.as_deref(), body.scope()).await?);
+    }
+    let mut clears = Vec::new();
+    for one in &selected {
+        clears.push(body.clear(&app, &caller, one));
+    }
+    // All of them to their end: what follows a clear is not to be cut off.
+    let done: Vec<_> = stream::iter(clears).buffered(BESIDE).collect().await;
+    for one in done {
+        cleared.append(one?);
     }
     if body.dry_run {
         trail.nothing();

@@ -9,6 +9,7 @@ mod caches;
 mod cancel;
 mod changes;
 mod clear;
+mod clear_many;
 mod completion;
 mod creation;
 mod delete;

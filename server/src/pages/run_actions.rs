@@ -1,6 +1,7 @@
 //! What people do with a run by a button.
 
-use subak_core::ids::{Instance, TaskNo};
+use futures::stream::{self, StreamExt as _};
+use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_store::read::RunRecord;
 
@@ -8,6 +9,9 @@ use super::viewer::Viewer;
 use crate::app::App;
 use crate::engine::Mark;
 use crate::problem::ApiError;
+
+/// Runs on which one request acts side by side.
+const BESIDE: usize = 4;
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,33 @@ impl RunAction {
             "delete" => Self::Delete,
             _ => return None,
         })
+    }
+
+    /// Does it with several runs: what came of each, in their order.
+    pub(super) async fn run_all(
+        self,
+        app: &App,
+        viewer: &Viewer,
+        runs: &[RunRecord],
+    ) -> Vec<Result<(), ApiError>> {
+        let mut together: Vec<RunKey> = Vec::new();
+        if self == Self::Clear {
+            // Those that go on are held only for their own clear.
+            let ended = runs.iter().filter(|run| run.state.is_final());
+            together.extend(ended.map(|run| run.run_key));
+        }
+        let mut done = app.actions.runs_clear(&together).await;
+        let mut all = Vec::new();
+        for run in runs {
+            let done = done.remove(&run.run_key);
+            all.push(async move {
+                match done {
+                    Some(done) => done,
+                    None => self.run(app, viewer, run).await,
+                }
+            });
+        }
+        stream::iter(all).buffered(BESIDE).collect().await
     }
 
     pub(super) async fn run(

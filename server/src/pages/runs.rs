@@ -63,7 +63,7 @@ pub(super) async fn list(
     page(&app, &viewer, query, Done::default()).await
 }
 
-/// Does something with the runs that are picked, one by one: what is refused says why, the rest is done.
+/// Does something with the runs that are picked: what is refused says why, the rest is done.
 pub(super) async fn act(
     State(app): State<App>,
     viewer: Viewer,
@@ -90,13 +90,12 @@ pub(super) async fn act(
     let t = viewer.t;
     let mut done = Done::default();
     let (mut before, mut changed) = (Vec::new(), Vec::new());
-    for run in app.store.runs_of(&picked).await? {
+    let mut runs = app.store.runs_of(&picked).await?;
+    // A run of a DAG that the viewer may not see is none.
+    runs.retain(|run| viewer.may_with(&run.dag_id, Role::User));
+    for (run, came) in runs.iter().zip(action.run_all(&app, &viewer, &runs).await) {
         let name = format!("{} {}", run.dag_id, run.run_id);
-        // A run of a DAG that the viewer may not see is none.
-        if !viewer.may_with(&run.dag_id, Role::User) {
-            continue;
-        }
-        match action.run(&app, &viewer, &run).await {
+        match came {
             Ok(()) => {
                 changed.push(json!({"dag_id": run.dag_id, "run_id": run.run_id}));
                 before

@@ -1,7 +1,7 @@
 //! Clears: of a run, of tasks, of tasks that run.
 
 use subak_core::decide::TryEnd;
-use subak_core::ids::TaskNo;
+use subak_core::ids::{RunKey, TaskNo};
 use subak_server::engine::{Answer, ClearError, Outcome};
 use subak_testkit::{peek, poke};
 
@@ -122,10 +122,32 @@ async fn a_run_whose_history_was_dropped_cannot_be_cleared() -> anyhow::Result<(
     work(world.worker(2).await?, |_, _| Outcome::Success);
     let run = world.trigger("chain").await?;
     world.ended(run).await?;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(world.trigger("chain").await?);
+        world.ended(others[others.len() - 1]).await?;
+    }
     poke::history_gone(&world.store, run).await?;
     for _ in 0..2 {
         let cleared = world.engine.tasks_clear(run, None).await;
         assert!(matches!(cleared, Err(ClearError::HistoryGone)), "{cleared:?}");
+    }
+    // Among others it is the one that is refused, with one that there is not.
+    let none = RunKey(1);
+    for round in 2..4 {
+        let asked = [others[1], run, others[2], none, others[0]];
+        let cleared = world.engine.runs_clear(&asked).await;
+        assert_eq!(cleared.len(), asked.len());
+        assert!(matches!(cleared[&run], Err(ClearError::HistoryGone)), "{cleared:?}");
+        assert!(matches!(cleared[&none], Err(ClearError::NotFound)), "{cleared:?}");
+        for other in &others {
+            assert!(cleared[other].is_ok(), "{cleared:?}");
+            // Each in its turn, though only one may be active.
+            assert_eq!(world.ended(*other).await?, "success");
+            let history = peek::history(&world.store, *other).await?;
+            assert_eq!(history.len(), 3 * round);
+            assert_eq!(history.last(), Some(&format!("c#{round} success")));
+        }
     }
     assert_eq!(peek::run_state(&world.store, run).await?, "success");
     world.close().await

@@ -1,5 +1,7 @@
 //! Clearing: what a run's tasks are now, and marks that make history before them not count.
 
+use std::collections::BTreeSet;
+
 use sqlx::FromRow;
 use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::FinalState;
@@ -130,9 +132,84 @@ statements! {
           AND (run_key, task, map_index) IN (
               SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[])
           )";
+
+    /// `$1` runs that have ended: every task that has done something is cleared.
+    Points RUNS_RESET = "
+        INSERT INTO task_reset AS r (run_key, task, map_index, token, tries, resets, load_again)
+        SELECT want.run_key, seen.task, seen.map_index, nextval('fencing_token'), seen.tries,
+               seen.resets + 1, false
+        FROM unnest($1::bigint[]) AS want (run_key)
+        CROSS JOIN LATERAL (
+            SELECT task, map_index, max(tries) AS tries, max(resets) AS resets
+            FROM (
+                SELECT h.task, h.map_index, h.try_number AS tries, 0 AS resets FROM try_history h
+                WHERE h.run_key = want.run_key
+                UNION ALL
+                SELECT t.task, t.map_index, t.tries, t.resets FROM task_reset t
+                WHERE t.run_key = want.run_key
+            ) AS one
+            GROUP BY task, map_index
+        ) AS seen
+        ON CONFLICT (run_key, task, map_index) DO UPDATE
+        SET token = EXCLUDED.token, tries = EXCLUDED.tries, resets = EXCLUDED.resets,
+            load_again = EXCLUDED.load_again
+        RETURNING r.run_key";
+
+    Points RUNS_XCOMS_DROP = "DELETE FROM xcom WHERE run_key = ANY ($1)";
+
+    Points RUNS_DATASETS_DROP = "DELETE FROM dataset WHERE run_key = ANY ($1)";
+
+    Points RUNS_LETTERS_SUPERSEDE = "
+        UPDATE dead_letter SET state = 'superseded'
+        WHERE run_key = ANY ($1) AND state = 'open' AND replay IS NULL";
+
+    Points RUNS_AGAINST_DROP = "DELETE FROM task_against WHERE run_key = ANY ($1)";
+
+    Points RUNS_REOPEN = "
+        UPDATE run
+        SET state = 'queued', ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
+            has_resets = true, touched_at = now()
+        WHERE run_key = ANY ($1)";
+
+    /// Runs of which an outbox row is left.
+    Points RUNS_PENDING = "
+        SELECT want.run_key
+        FROM unnest($1::bigint[]) AS want (run_key)
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM outbox WHERE outbox.run_key = want.run_key LIMIT 1
+        ) AS rest";
 }
 
 impl EngineTx<'_> {
+    /// Marks everything of locked runs that have ended as cleared; returns those of which there was
+    /// something. What they handed on is still to be dropped: [`EngineTx::runs_reopen`].
+    pub async fn runs_reset(&mut self, runs: &[RunKey]) -> Result<BTreeSet<RunKey>, StoreError> {
+        let marked: Vec<i64> = sqlx::query_scalar(RUNS_RESET)
+            .bind(column(runs, |run| run.0))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(marked.into_iter().map(RunKey).collect())
+    }
+
+    /// Drops what such runs handed on, and lets them wait for their turn again; returns those of which
+    /// an outbox row is left.
+    pub async fn runs_reopen(&mut self, runs: &[RunKey]) -> Result<Vec<RunKey>, StoreError> {
+        for sql in [
+            RUNS_XCOMS_DROP,
+            RUNS_DATASETS_DROP,
+            RUNS_LETTERS_SUPERSEDE,
+            RUNS_AGAINST_DROP,
+            RUNS_REOPEN,
+        ] {
+            sqlx::query(sql).bind(column(runs, |run| run.0)).execute(&mut *self.tx).await?;
+        }
+        let pending: Vec<i64> = sqlx::query_scalar(RUNS_PENDING)
+            .bind(column(runs, |run| run.0))
+            .fetch_all(&mut *self.tx)
+            .await?;
+        Ok(pending.into_iter().map(RunKey).collect())
+    }
+
     /// What the task instances of a locked run are now; `tasks` narrows it.
     pub async fn tasks_current(
         &mut self,

@@ -43,13 +43,22 @@ pub struct StackOptions {
     /// Of each worker; without, as many as it is shipped with.
     pub slots: Option<u32>,
     pub lease_secs: u64,
+    /// What workers find in their environment besides.
+    pub env: Vec<(&'static str, &'static str)>,
 }
 
 impl StackOptions {
     /// One server, and one worker of four slots.
     #[must_use]
     pub fn small(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), servers: 1, workers: 1, slots: Some(4), lease_secs: 30 }
+        Self {
+            binary: binary.into(),
+            servers: 1,
+            workers: 1,
+            slots: Some(4),
+            lease_secs: 30,
+            env: Vec::new(),
+        }
     }
 }
 
@@ -297,7 +306,9 @@ impl Stack {
         arguments.extend([OsStr::new("--state"), self.states[place].as_os_str()]);
         arguments.extend([OsStr::new("--files"), self.folder.path().as_os_str()]);
         let storage = self.storage().display().to_string();
-        Process::start(&self.options.binary, home, &arguments, &[("SUBAK_STORAGE", &storage)])
+        let mut env = vec![("SUBAK_STORAGE", storage.as_str())];
+        env.extend(self.options.env.iter().copied());
+        Process::start(&self.options.binary, home, &arguments, &env)
     }
 
     /// The storage that all of them share.

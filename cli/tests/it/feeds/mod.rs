@@ -27,6 +27,7 @@ async fn stack_of(workers: usize, slots: u32) -> Result<(Stack, &'static Broker)
         workers,
         slots: Some(slots),
         lease_secs: 2,
+        env: Vec::new(),
     })
     .await?;
     stack.add_broker("kafka_main", broker).await?;

@@ -17,11 +17,12 @@ const WRITES: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = '
 const END: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
 
-/// Kills the worker there, and checks that each record is in the table once, as the ledger says.
-pub(super) async fn killed_while_it_is_written() -> Result<()> {
+/// Kills the worker there, and checks that each record is in the table once, as the ledger says. `env` is
+/// what workers find in their environment.
+pub(super) async fn killed_while_it_is_written(env: &[(&'static str, &'static str)]) -> Result<()> {
     let broker = broker().await?;
-    let wanted =
-        Wanted { about: "ledger", defaults: "retries: 3, retry_delay: 0.1s", ..Wanted::default() };
+    let defaults = "retries: 3, retry_delay: 0.1s";
+    let wanted = Wanted { about: "ledger", defaults, env, ..Wanted::default() };
     let mut world = World::new(broker, &wanted).await?;
     broker.produce(&world.topic, records(0..50)).await?;
     world.succeed().await?;

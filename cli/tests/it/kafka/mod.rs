@@ -16,5 +16,5 @@ mod world;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_dies_while_the_ledger_is_written_has_loaded_nothing() -> anyhow::Result<()> {
-    ledger::killed_while_it_is_written().await
+    ledger::killed_while_it_is_written(&[]).await
 }

@@ -39,6 +39,8 @@ pub(super) struct Wanted<'a> {
     pub(super) workers: usize,
     /// Of `default_args`.
     pub(super) defaults: &'a str,
+    /// Of its workers, besides.
+    pub(super) env: &'a [(&'static str, &'static str)],
 }
 
 impl Default for Wanted<'_> {
@@ -50,6 +52,7 @@ impl Default for Wanted<'_> {
             consume: "",
             workers: 1,
             defaults: "retries: 0",
+            env: &[],
         }
     }
 }
@@ -63,6 +66,7 @@ impl World {
             workers: wanted.workers,
             slots: Some(4),
             lease_secs: 2,
+            env: wanted.env.to_vec(),
         })
         .await?;
         stack.add_broker("broker", broker).await?;

@@ -37,18 +37,12 @@ enum Victim {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_loses_nothing() {
-    kill_again_and_again(Victim::Worker).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_server_loses_nothing() {
-    kill_again_and_again(Victim::Server).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_postgresql_loses_nothing() {
-    kill_again_and_again(Victim::Postgres).await;
+async fn a_killed_worker_server_or_postgresql_loses_nothing() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let mut stack = start(SHORT_LEASE).await.unwrap();
+    for victim in [Victim::Worker, Victim::Server, Victim::Postgres] {
+        kill_again_and_again(&mut stack, victim).await;
+    }
 }
 
 /// A server that is asked to end, as an upgrade does: the other one goes on with every try.
@@ -88,16 +82,14 @@ async fn end_each_server(stack: &mut Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn kill_again_and_again(victim: Victim) {
-    let _alone = ONE_AT_A_TIME.lock().await;
+async fn kill_again_and_again(stack: &mut Stack, victim: Victim) {
     let kills = std::env::var("SUBAK_KILLS").map_or(KILLS, |text| text.parse().unwrap());
     let seed = std::env::var("SUBAK_KILL_SEED").ok().map(|text| text.parse().unwrap());
     let seed = seed.unwrap_or_else(rand::random::<u32>);
     let mut rng = StdRng::seed_from_u64(seed.into());
-    let mut stack = start(SHORT_LEASE).await.unwrap();
     let (mut running, mut lost) = (0, 0);
     for number in 0..kills {
-        match round(&mut stack, victim, number, &mut rng).await {
+        match round(stack, victim, number, &mut rng).await {
             Ok(hit) => {
                 running += hit.running;
                 lost += hit.lost;
@@ -130,6 +122,7 @@ async fn start(lease_secs: u64) -> anyhow::Result<Stack> {
         workers: 2,
         slots: Some(110),
         lease_secs,
+        env: Vec::new(),
     })
     .await?;
     stack.add_dag(load::LOAD, &load::dag(&stack.notes)).await.with_context(|| stack.logs())?;

@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
+use subak_core::ids::{DagId, RunKey};
 use subak_store::access::Role;
 use subak_store::read::{Orders, TextFilter};
 use subak_testkit::peek;
@@ -318,10 +319,22 @@ async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
     assert!(refused.text().contains("No run was picked"), "{}", refused.text());
     assert_eq!(site.get(&user, "/dags/shop/runs/bad").await?.status, StatusCode::OK);
 
+    // Those that have ended are cleared together.
+    let form = picks.iter().map(|key| format!("&pick={key}")).collect::<String>();
+    let cleared = post(&site, &user, "/runs", &format!("action=clear{form}")).await?.text();
+    assert!(cleared.contains(&format!("Done with {} runs", picks.len())), "{cleared}");
+    for key in &picks {
+        let run = RunKey(key.parse()?);
+        let ended = if *key == bad { "failed" } else { "success" };
+        assert_eq!(site.world.ended(run).await?, ended);
+        let history = peek::history(&site.world.store, run).await?;
+        assert!(history.iter().any(|it| it == "extract#3 success"), "{history:?}");
+    }
+
+    // What waits for its turn cannot be deleted, the others can.
+    site.world.engine.dag_pause(&DagId::from("shop"), true).await?;
     let cleared = post(&site, &user, "/runs", &format!("action=clear_failed&pick={bad}")).await?;
     assert!(cleared.text().contains("Done with 1 runs"), "{}", cleared.text());
-    // It goes on now: it cannot be deleted, the others can.
-    let form = picks.iter().map(|key| format!("&pick={key}")).collect::<String>();
     let deleted = post(&site, &user, "/runs", &format!("action=delete{form}")).await?.text();
     assert!(deleted.contains(&format!("Done with {} runs", picks.len() - 1)), "{deleted}");
     assert!(deleted.contains("shop bad:"), "{deleted}");
