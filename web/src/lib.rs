@@ -43,6 +43,7 @@ pub mod trigger;
 pub mod url;
 pub mod variables;
 pub mod versions;
+pub mod why;
 pub mod workers;
 
 pub use badge::Badge;

@@ -475,6 +475,18 @@ impl Text {
         if language.eq_ignore_ascii_case("id") { &INDONESIAN } else { &ENGLISH }
     }
 
+    /// What a type of runs is called.
+    #[must_use]
+    pub fn run_type(&self, kind: &str) -> &'static str {
+        match kind {
+            "scheduled" => self.type_scheduled,
+            "manual" => self.type_manual,
+            "backfill" => self.type_backfill,
+            "asset_triggered" => self.type_asset,
+            _ => self.type_operator,
+        }
+    }
+
     /// Fills the place of a pattern.
     #[must_use]
     pub fn fill(&self, pattern: &str, value: impl std::fmt::Display) -> String {
