@@ -30,6 +30,7 @@ pub mod map;
 pub mod pager;
 pub mod pieces;
 pub mod pools;
+pub mod problem;
 pub mod run;
 pub mod runs;
 pub mod schedule;
