@@ -51,6 +51,15 @@ async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
     assert!(again.text().contains("There is a pool wide already"), "{}", again.text());
     let bad = post(&site, &op, "/pools", "name=a+b&slots=1").await?;
     assert!(bad.text().contains("letters, digits"), "{}", bad.text());
+    // What the database has no place for is told, whoever sends it.
+    for (sender, path, form) in [
+        (&op, "/pools", "name=nul&slots=1&description=a%00b"),
+        (&Sender::Stranger, "/sign-in", "username=%00&password=x"),
+    ] {
+        let nul = post(&site, sender, path, form).await?;
+        assert_eq!(nul.status, StatusCode::BAD_REQUEST, "{path}: {}", nul.text());
+        assert!(nul.text().contains("the character NUL"), "{path}: {}", nul.text());
+    }
     post(&site, &op, "/pools/wide", "slots=-1&description=&include_deferred=true").await?;
     assert_eq!(pool().await?, Some((-1, true, String::new())));
     assert!(site.get(&op, "/pools").await?.text().contains("no limit"));
