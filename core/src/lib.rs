@@ -10,6 +10,7 @@ pub mod ids;
 pub mod json_schema;
 pub mod letter;
 pub mod operators;
+pub mod problem;
 pub mod range;
 pub mod schedule;
 pub mod state;

@@ -1,6 +1,8 @@
 //! Variables: texts that people set for all DAGs. Which of them are secret is told by their names, as
 //! in Airflow.
 
+use crate::problem::Problem;
+
 /// The longest name.
 const LONGEST_KEY: usize = 250;
 /// The longest value.
@@ -58,16 +60,14 @@ fn collect(value: &serde_json::Value, parts: &mut Vec<String>) {
 
 /// Says what is wrong with a variable, if anything is.
 #[must_use]
-pub fn problem(key: &str, value: &str) -> Option<String> {
+pub fn problem(key: &str, value: &str) -> Option<Problem> {
     if key.is_empty() || key.chars().count() > LONGEST_KEY || key.contains(char::is_control) {
-        return Some(format!(
-            "a variable's name has 1 to {LONGEST_KEY} characters, none of control"
-        ));
+        return Some(Problem::VariableName { most: LONGEST_KEY });
     }
     if value.len() > VALUE_BYTES_MOST {
-        return Some(format!("variable `{key}` is larger than 256 KiB: use a file or a table"));
+        return Some(Problem::VariableTooLarge(key.to_owned()));
     }
-    value.contains('\0').then(|| format!("variable `{key}` holds the character NUL"))
+    value.contains('\0').then(|| Problem::VariableHasNul(key.to_owned()))
 }
 
 #[cfg(test)]

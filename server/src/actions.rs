@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 pub(crate) use subak_core::dag::model::DEFAULT_POOL;
 use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
+use subak_core::problem::Problem;
 use subak_core::state::TaskState;
 use subak_store::read::InstanceRecord;
 use subak_store::{EncryptionKey, Store};
@@ -168,8 +169,8 @@ impl Actions {
         include_deferred: bool,
         description: Option<&str>,
     ) -> Result<(), ApiError> {
-        if let Some(why) = pool_problem(name, slots) {
-            return Err(ApiError::Invalid(vec![FieldProblem::body(why.0, why.1)]));
+        if let Some((field, problem)) = pool_problem(name, slots) {
+            return Err(ApiError::Invalid(vec![FieldProblem::of(field, problem)]));
         }
         let done = self.engine.pool_put(name, slots, Some(include_deferred), description).await;
         done.map_err(|cause| internal(&cause))
@@ -245,18 +246,21 @@ impl Actions {
     }
 }
 
+/// The longest name of a pool.
+const POOL_NAME_BYTES_MOST: usize = 250;
+
 /// What is wrong with a pool: the field, and why.
-fn pool_problem(name: &str, slots: i32) -> Option<(&'static str, String)> {
+fn pool_problem(name: &str, slots: i32) -> Option<(&'static str, Problem)> {
     let is_name = !name.is_empty()
-        && name.len() <= 250
+        && name.len() <= POOL_NAME_BYTES_MOST
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     if !is_name {
-        return Some(("name", "is letters, digits, `_`, `-` and `.`, at most 250".to_owned()));
+        return Some(("name", Problem::NoName { most: POOL_NAME_BYTES_MOST }));
     }
     if name == DEFAULT_POOL {
-        return Some(("name", format!("`{DEFAULT_POOL}` has no limit, and cannot be given one")));
+        return Some(("name", Problem::NoLimit { pool: DEFAULT_POOL.to_owned() }));
     }
-    (slots < -1).then(|| ("slots", "is at least 0, or -1: no limit".to_owned()))
+    (slots < -1).then_some(("slots", Problem::Slots))
 }
 
 fn not_marked(error: MarkError) -> ApiError {

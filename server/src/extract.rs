@@ -24,7 +24,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         if has_nul(&bytes) {
             let msg = "a text holds the character NUL, which cannot be kept".to_owned();
             let loc = vec!["body".to_owned()];
-            return Err(ApiError::Invalid(vec![FieldProblem { loc, msg, kind: "value_error" }]));
+            return Err(ApiError::Invalid(vec![FieldProblem::new("value_error", loc, msg)]));
         }
         let request = Request::from_parts(parts, Body::from(bytes));
         match axum::Json::<T>::from_request(request, state).await {
@@ -53,11 +53,11 @@ fn json_problem(rejection: &JsonRejection) -> ApiError {
         JsonRejection::MissingJsonContentType(_) => {
             ApiError::BadRequest("send JSON, with `Content-Type: application/json`".into())
         }
-        other => ApiError::Invalid(vec![FieldProblem {
-            loc: vec!["body".into()],
-            msg: deepest(other),
-            kind: "json_invalid",
-        }]),
+        other => ApiError::Invalid(vec![FieldProblem::new(
+            "json_invalid",
+            vec!["body".into()],
+            deepest(other),
+        )]),
     }
 }
 
@@ -101,11 +101,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .await
             .map(|axum_extra::extract::Query(value)| Self(value))
             .map_err(|error| {
-                ApiError::Invalid(vec![FieldProblem {
-                    loc: vec!["query".into()],
-                    msg: deepest(&error),
-                    kind: "query_invalid",
-                }])
+                ApiError::Invalid(vec![FieldProblem::new(
+                    "query_invalid",
+                    vec!["query".into()],
+                    deepest(&error),
+                )])
             })
     }
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
+use subak_core::problem::Problem;
 use subak_store::StoreError;
 use tracing::{error, warn};
 
@@ -60,17 +61,30 @@ pub(crate) struct FieldProblem {
     pub(crate) msg: String,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
+    /// The same as `msg`, for a page that tells it in another language.
+    #[serde(skip)]
+    pub(crate) problem: Option<Problem>,
 }
 
 impl FieldProblem {
     /// A value in the body that is not as it must be.
     pub(crate) fn body(field: &str, msg: impl Into<String>) -> Self {
-        Self { loc: vec!["body".into(), field.into()], msg: msg.into(), kind: "value_error" }
+        Self::new("value_error", vec!["body".into(), field.into()], msg)
+    }
+
+    /// The same of what people may read in their language.
+    pub(crate) fn of(field: &str, problem: Problem) -> Self {
+        Self { problem: Some(problem.clone()), ..Self::body(field, problem.to_string()) }
     }
 
     /// A value in the query that is not as it must be.
     pub(crate) fn query(field: &str, msg: impl Into<String>) -> Self {
-        Self { loc: vec!["query".into(), field.into()], msg: msg.into(), kind: "value_error" }
+        Self::new("value_error", vec!["query".into(), field.into()], msg)
+    }
+
+    /// A part of a request that is not as it must be.
+    pub(crate) fn new(kind: &'static str, loc: Vec<String>, msg: impl Into<String>) -> Self {
+        Self { loc, msg: msg.into(), kind, problem: None }
     }
 }
 

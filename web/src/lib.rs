@@ -30,6 +30,7 @@ pub mod map;
 pub mod pager;
 pub mod pieces;
 pub mod pools;
+pub mod problem;
 pub mod run;
 pub mod runs;
 pub mod schedule;
@@ -43,6 +44,7 @@ pub mod trigger;
 pub mod url;
 pub mod variables;
 pub mod versions;
+pub mod why;
 pub mod workers;
 
 pub use badge::Badge;

@@ -77,14 +77,7 @@ impl RunsPage<'_> {
 
     /// What a type of runs is called.
     fn type_label(&self, kind: &str) -> &'static str {
-        let t = self.frame.t;
-        match kind {
-            "scheduled" => t.type_scheduled,
-            "manual" => t.type_manual,
-            "backfill" => t.type_backfill,
-            "asset_triggered" => t.type_asset,
-            _ => t.type_operator,
-        }
+        self.frame.t.run_type(kind)
     }
 
     /// Returns the page.

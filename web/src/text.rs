@@ -362,6 +362,9 @@ texts! {
     add_variable: "Add variable", "Tambah variabel";
     variable_exists: "There is a variable {} already: change it in the list.", "Variabel {} sudah ada: ubah di daftar.";
     pool_exists: "There is a pool {} already: change it in the list.", "Pool {} sudah ada: ubah di daftar.";
+    connection_exists: "There is a connection {} already: change it in the list.", "Koneksi {} sudah ada: ubah di daftar.";
+    user_exists: "There is a user {} already.", "Pengguna {} sudah ada.";
+    user_no_name: "“{}” cannot be a user name: use 1 to 100 letters, digits, “.”, “_”, “-” or “@”.", "“{}” tidak dapat menjadi nama pengguna: pakai 1 sampai 100 huruf, angka, “.”, “_”, “-” atau “@”.";
     secret: "secret", "rahasia";
     secret_stays: "left empty, it stays as it is", "dikosongkan berarti tetap";
     add_connection: "Add connection", "Tambah koneksi";
@@ -473,6 +476,18 @@ impl Text {
         let first = accept_language.split([',', ';']).next().unwrap_or("").trim();
         let language = first.split('-').next().unwrap_or("");
         if language.eq_ignore_ascii_case("id") { &INDONESIAN } else { &ENGLISH }
+    }
+
+    /// What a type of runs is called.
+    #[must_use]
+    pub fn run_type(&self, kind: &str) -> &'static str {
+        match kind {
+            "scheduled" => self.type_scheduled,
+            "manual" => self.type_manual,
+            "backfill" => self.type_backfill,
+            "asset_triggered" => self.type_asset,
+            _ => self.type_operator,
+        }
     }
 
     /// Fills the place of a pattern.

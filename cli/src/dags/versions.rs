@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use subak_core::text::unified_diff;
 use subak_store::Store;
-use subak_store::read::DagRecord;
+use subak_store::read::{DagRecord, Orders, VersionFilter};
 
 use crate::exit::{Ended, Outcome};
 use crate::output::{self, Output, Row};
@@ -74,7 +74,12 @@ pub(crate) async fn run(options: Options) -> Outcome {
     let versions: Vec<Version> = match options.place.open().await? {
         At::Database(store) => {
             let dag = dag(&store, &options.dag_id).await?;
-            let page = store.version_list(dag.dag, true, i64::from(options.limit), 0).await?;
+            let of_dag = VersionFilter {
+                dag_id: Some(dag.dag_id),
+                orders: Orders::descending(),
+                ..VersionFilter::default()
+            };
+            let page = store.version_list(&of_dag, i64::from(options.limit), 0).await?;
             let one = |it: subak_store::read::VersionHead| Version {
                 version_number: it.version,
                 created_at: it.created_at,

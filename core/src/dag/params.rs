@@ -15,6 +15,7 @@ use super::page::Page;
 use super::suggest::nearest;
 use super::yaml::{Kind, Node, Read, read};
 use crate::json_schema::JsonSchema;
+use crate::problem::{Counted, Limit, Problem};
 
 /// A param's declaration.
 #[derive(Debug, Clone, Default, Deserialize, Serialize, Schema)]
@@ -208,14 +209,23 @@ fn others(node: &Node) -> Vec<&str> {
 }
 
 impl Param {
-    /// What is wrong with a value of this param, if anything: "is not an integer".
+    /// What is wrong with a value of this param, if anything.
     #[must_use]
-    pub fn problem(&self, value: &Value) -> Option<String> {
+    pub fn problem(&self, value: &Value) -> Option<Problem> {
         let declared = serde_json::from_value::<Declaration>(self.schema.clone()).ok();
         declared.and_then(|declared| declared.problem(value)).or_else(|| {
             let reasons = self.validator()?.ok()?.reasons(value);
-            (!reasons.is_empty()).then(|| format!("does not match: {}", reasons.join("; ")))
+            (!reasons.is_empty()).then_some(Problem::Unfit { reasons })
         })
+    }
+
+    /// What is wrong with what a run's `conf` has for this param, or with the default, if it has nothing.
+    #[must_use]
+    pub fn problem_of(&self, given: Option<&Value>) -> Option<Problem> {
+        match given.or(self.default.as_ref()) {
+            Some(value) => self.problem(value),
+            None => Some(Problem::NoDefault),
+        }
     }
 
     /// The whole schema, if there is more to it than a declaration checks itself.
@@ -233,32 +243,31 @@ impl Dag {
         let mut values = Map::new();
         let mut problems = Vec::new();
         for (name, param) in &self.params {
-            let value = conf.get(name).or(param.default.as_ref());
-            let Some(value) = value else {
-                problems.push(format!("param \"{name}\" has no default: give it in conf"));
-                continue;
-            };
-            if let Some(problem) = param.problem(value) {
+            let given = conf.get(name);
+            if let Some(problem) = param.problem_of(given) {
                 problems.push(format!("param \"{name}\" {problem}"));
             }
-            values.insert(name.clone(), value.clone());
+            if let Some(value) = given.or(param.default.as_ref()) {
+                values.insert(name.clone(), value.clone());
+            }
         }
         if problems.is_empty() { Ok(values.into()) } else { Err(problems) }
     }
 }
 
 impl Declaration {
-    fn problem(&self, value: &Value) -> Option<String> {
+    fn problem(&self, value: &Value) -> Option<Problem> {
         self.type_problem(value)
             .or_else(|| self.bound_problem(value))
             .or_else(|| self.length_problem(value))
     }
 
-    fn type_problem(&self, value: &Value) -> Option<String> {
+    fn type_problem(&self, value: &Value) -> Option<Problem> {
         if let Some(allowed) = &self.allowed
             && !allowed.contains(value)
         {
-            return Some(format!("is {value}, not one of {}", Value::from(allowed.clone())));
+            let allowed = Value::from(allowed.clone());
+            return Some(Problem::NotOneOf { value: value.clone(), allowed });
         }
         let types = match self.types.as_ref()? {
             Types::One(one) => std::slice::from_ref(one),
@@ -267,40 +276,38 @@ impl Declaration {
         if types.iter().any(|kind| kind.takes(value)) {
             return None;
         }
-        let names: Vec<_> = types.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect();
-        Some(format!("is {value}, not of type {}", names.join(" or ")))
+        let types = types.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect();
+        Some(Problem::NotOfType { value: value.clone(), types })
     }
 
-    fn bound_problem(&self, value: &Value) -> Option<String> {
+    fn bound_problem(&self, value: &Value) -> Option<Problem> {
         let number = value.as_f64()?;
-        type Bound = (Option<f64>, fn(f64, f64) -> bool, &'static str);
+        type Bound = (Option<f64>, fn(f64, f64) -> bool, Limit);
         let bounds: [Bound; 4] = [
-            (self.minimum, |number, bound| number >= bound, "at least"),
-            (self.maximum, |number, bound| number <= bound, "at most"),
-            (self.exclusive_minimum, |number, bound| number > bound, "more than"),
-            (self.exclusive_maximum, |number, bound| number < bound, "less than"),
+            (self.minimum, |number, bound| number >= bound, Limit::AtLeast),
+            (self.maximum, |number, bound| number <= bound, Limit::AtMost),
+            (self.exclusive_minimum, |number, bound| number > bound, Limit::MoreThan),
+            (self.exclusive_maximum, |number, bound| number < bound, Limit::LessThan),
         ];
-        let broken = bounds
-            .iter()
-            .find(|(bound, holds, _)| bound.is_some_and(|bound| !holds(number, bound)));
-        broken.map(|(bound, _, words)| {
-            format!("is {value}, and must be {words} {}", bound.unwrap_or_default())
+        bounds.into_iter().find_map(|(bound, holds, limit)| {
+            let bound = bound.filter(|bound| !holds(number, *bound))?.to_string();
+            Some(Problem::OutOfBounds { value: value.clone(), limit, bound })
         })
     }
 
-    fn length_problem(&self, value: &Value) -> Option<String> {
-        let (length, least, most, what) = match value {
+    fn length_problem(&self, value: &Value) -> Option<Problem> {
+        let (length, least, most, of) = match value {
             Value::String(text) => {
-                (text.chars().count(), self.min_length, self.max_length, "characters")
+                (text.chars().count(), self.min_length, self.max_length, Counted::Characters)
             }
-            Value::Array(items) => (items.len(), self.min_items, self.max_items, "items"),
+            Value::Array(items) => (items.len(), self.min_items, self.max_items, Counted::Items),
             _ => return None,
         };
-        if least.is_some_and(|least| length < least) {
-            return Some(format!("has {length} {what}, and needs {}", least.unwrap_or_default()));
+        if let Some(least) = least.filter(|least| length < *least) {
+            return Some(Problem::TooShort { length, least, of });
         }
         let most = most.filter(|most| length > *most)?;
-        Some(format!("has {length} {what}, and may have {most}"))
+        Some(Problem::TooLong { length, most, of })
     }
 }
 

@@ -286,7 +286,7 @@ fn a_params_declaration_may_be_all_of_json_schema() {
         let dag = good(&text(declared));
         let param = &dag.params["p"];
         assert_eq!(param.problem(&fits), None, "{declared}");
-        let problem = param.problem(&wrong).unwrap_or_default();
+        let problem = param.problem(&wrong).map(|it| it.to_string()).unwrap_or_default();
         assert!(problem.contains(why), "{declared}: {problem}");
     }
     assert_eq!(good(&text(form)).params["p"].schema["ours"], 5);

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::connection::{check, place};
+use subak_core::problem::Problem;
 use subak_core::variable::{MASK, veil};
 use subak_store::ConnectionHead;
 use subak_store::read::directed;
 
-use super::kept::{Digest, Kept, digest, invalid, missing, no_team};
+use super::kept::{Digest, Kept, digest, invalid, missing, no_team, wrong};
 use super::mask::Mask;
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
@@ -86,6 +87,9 @@ pub(super) struct Tested {
     status: bool,
     message: String,
 }
+
+/// The longest id.
+const ID_BYTES_MOST: usize = 200;
 
 /// What connections are ordered by: they are of no team.
 const ORDERS: &[(&str, Order)] = &[
@@ -276,7 +280,7 @@ impl Body {
         if let Some(extra) = self.extra.as_deref().filter(|extra| !extra.is_empty()) {
             // The parser's own words could quote a secret.
             let extra: Map<String, Value> =
-                serde_json::from_str(extra).map_err(|_| invalid("extra", "is no map as JSON"))?;
+                serde_json::from_str(extra).map_err(|_| wrong("extra", Problem::NoMap))?;
             value.insert("extra".to_owned(), Value::Object(extra));
         }
         Ok(value)
@@ -312,11 +316,10 @@ async fn keep(
     value: &Value,
 ) -> Result<(), ApiError> {
     let is_id = !id.is_empty()
-        && id.len() <= 200
+        && id.len() <= ID_BYTES_MOST
         && id.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     if !is_id {
-        let msg = "is letters, digits, `_`, `-` and `.`, at most 200".to_owned();
-        return Err(invalid("connection_id", msg));
+        return Err(wrong("connection_id", Problem::NoName { most: ID_BYTES_MOST }));
     }
     check(value).map_err(|problem| invalid("conn_type", problem.to_string()))?;
     let conn_type = value["conn_type"].as_str().unwrap_or_default();

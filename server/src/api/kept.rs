@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use subak_core::problem::Problem;
 
 use super::bulk::{Answer, Bulk};
 use super::mask::Mask;
@@ -162,6 +163,11 @@ pub(super) fn exists<K: Kept>(name: &str) -> ApiError {
 
 pub(super) fn invalid(field: &str, msg: impl Into<String>) -> ApiError {
     ApiError::Invalid(vec![FieldProblem::body(field, msg)])
+}
+
+/// The same of what people may read in their language.
+pub(super) fn wrong(field: &str, problem: Problem) -> ApiError {
+    ApiError::Invalid(vec![FieldProblem::of(field, problem)])
 }
 
 /// Teams are Airflow's.

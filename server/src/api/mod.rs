@@ -127,7 +127,7 @@ fn dags(all: Operations) -> Operations {
         .role(Role::Op, Method::PATCH, "/api/v2/dags/{dag_id}", dags::patch)
         .role(Role::Op, Method::DELETE, "/api/v2/dags/{dag_id}", dags::delete)
         .viewer("/api/v2/dags/{dag_id}/details", dags::details)
-        .viewer("/api/v2/dags/{dag_id}/dagVersions", versions::list)
+        .sighted("/api/v2/dags/{dag_id}/dagVersions", versions::list)
         .viewer("/api/v2/dags/{dag_id}/dagVersions/{version_number}", versions::get)
         .viewer(
             "/api/v2/dags/{dag_id}/dagVersions/{version_number}/diff/{other_version}",

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use subak_core::variable::{MASK, is_secret, problem, veil};
 use subak_store::{Variable, VariableOrder};
 
-use super::kept::{Digest, Kept, digest, invalid, missing, no_team};
+use super::kept::{Digest, Kept, digest, missing, no_team, wrong};
 use super::mask::{Mask, clearable};
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
@@ -132,7 +132,7 @@ fn checked(body: &Body) -> Result<String, ApiError> {
         other => other.to_string(),
     };
     match problem(&body.key, &text) {
-        Some(why) => Err(invalid("value", why)),
+        Some(why) => Err(wrong("value", why)),
         None => Ok(text),
     }
 }

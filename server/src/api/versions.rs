@@ -1,15 +1,17 @@
-//! Versions of a DAG, and what differs between two of them.
+//! Versions of DAGs, and what differs between two of them.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use subak_core::text::unified_diff;
-use subak_store::read::{DagRecord, VersionRecord};
+use subak_store::read::{DagRecord, VersionFilter, VersionHead, VersionOrder, VersionRecord};
 
 use super::paging::{List, Listing};
+use super::run_lists::existing;
 use super::runs::DagVersionView;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::extract::{Json, Path, Query};
 use crate::openapi::TextOr;
 use crate::problem::ApiError;
@@ -23,45 +25,39 @@ pub(super) struct ListQuery {
 }
 
 /// What versions are ordered by: there are no bundles.
-const ORDERS: &[(&str, Order)] = &[
-    ("id", Order::Number),
-    ("version_number", Order::Number),
-    ("created_at", Order::Number),
-    ("bundle_name", Order::Nothing),
-    ("bundle_version", Order::Nothing),
+const ORDERS: &[(&str, VersionOrder)] = &[
+    ("id", VersionOrder::Number),
+    ("version_number", VersionOrder::Number),
+    ("created_at", VersionOrder::Created),
+    ("bundle_name", VersionOrder::Nothing),
+    ("bundle_version", VersionOrder::Nothing),
 ];
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Order {
-    #[default]
-    Number,
-    /// All are alike in it.
-    Nothing,
+impl From<VersionHead> for DagVersionView {
+    fn from(it: VersionHead) -> Self {
+        Self::new(&it.dag_id, it.version, it.created_at)
+    }
 }
 
+/// The versions of a DAG, or, with `~`, of all that one may see.
 pub(super) async fn list(
     State(app): State<App>,
+    caller: Caller,
     Path(dag_id): Path<String>,
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<DagVersionView>>, ApiError> {
-    let part = listing.part;
-    let descending = listing.orders(ORDERS)?.before_own().1;
-    let dag = dag(&app, dag_id).await?;
+    let filter = VersionFilter {
+        orders: listing.orders(ORDERS)?,
+        dag_id: existing(&app, dag_id).await?,
+        within: caller.sight(),
+        number: query.version_number,
+    };
     if query.bundle_name.or(query.bundle_version).is_some() {
         return Ok(Json(List::empty()));
     }
-    if let Some(number) = query.version_number {
-        let found = app.store.version_get(dag.dag, number).await?;
-        let view = |it: VersionRecord| DagVersionView::new(&dag.dag_id, number, it.created_at);
-        return Ok(Json(List::all(found.map(view).into_iter().collect())));
-    }
-    let page = app.store.version_list(dag.dag, descending, part.limit, part.offset).await?;
-    let view = |it: &subak_store::read::VersionHead| {
-        DagVersionView::new(&dag.dag_id, it.version, it.created_at)
-    };
-    let items = page.items.iter().map(view).collect();
-    Ok(Json(List { total: page.total, ..List::all(items) }))
+    let part = listing.part;
+    Ok(Json(List::of(app.store.version_list(&filter, part.limit, part.offset).await?)))
 }
 
 pub(super) async fn get(

@@ -134,9 +134,14 @@ pub(super) async fn user_add(
         }
         Err(NewUserError::Store(error)) => Err(error.into()),
         Err(error) => {
+            let t = viewer.t;
+            let problem = match &error {
+                NewUserError::Exists(name) => t.fill(t.user_exists, name),
+                NewUserError::Name(name) => t.fill(t.user_no_name, name),
+                other => other.to_string(),
+            };
             let page =
-                users_page(&app, &viewer, &NameQuery::default(), None, Some(error.to_string()))
-                    .await?;
+                users_page(&app, &viewer, &NameQuery::default(), None, Some(problem)).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }

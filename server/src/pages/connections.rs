@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use subak_core::connection::TYPES;
+use subak_core::problem::Problem;
 use subak_web::connections::{
     ConnectionFields, ConnectionPage, ConnectionRow, ConnectionsPage, Tested,
 };
@@ -18,7 +19,7 @@ use crate::api::{Connection, Kept as _, Mask, tell};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::{Path, Query};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, FieldProblem};
 
 const HERE: &str = "/connections";
 
@@ -104,7 +105,7 @@ pub(super) async fn add(
         let body = sent.body(sent.connection_id.trim())?;
         if Connection::find(&app, &body.connection_id).await?.is_some() {
             let id = &body.connection_id;
-            return Err(ApiError::Conflict(format!("there is a connection `{id}` already")));
+            return Err(ApiError::Conflict(viewer.t.fill(viewer.t.connection_exists, id)));
         }
         body.put(&app).await?;
         tell::<Connection>(&app, &trail, &body.connection_id, None).await
@@ -112,7 +113,7 @@ pub(super) async fn add(
     match made.await {
         Ok(()) => Ok(Redirect::to(HERE).into_response()),
         Err(error) => {
-            let problems = problems::of_form(error)?;
+            let problems = problems::of_form(error, viewer.t)?;
             Ok(refused(form(&viewer, None, sent.fields(), false, problems)))
         }
     }
@@ -136,7 +137,7 @@ pub(super) async fn change(
     match changed.await {
         Ok(()) => Ok(Redirect::to(HERE).into_response()),
         Err(error) => {
-            let problems = problems::of_form(error)?;
+            let problems = problems::of_form(error, viewer.t)?;
             Ok(refused(form(&viewer, Some(&id), sent.fields(), has_password, problems)))
         }
     }
@@ -221,10 +222,8 @@ impl ConnectionForm {
     fn body(&self, id: &str) -> Result<Connection, ApiError> {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let port = given(&self.port).map(|port| port.parse()).transpose();
-        let port = port.map_err(|_| {
-            let msg = "is a number from 1 to 65535".to_owned();
-            ApiError::Invalid(vec![crate::problem::FieldProblem::body("port", msg)])
-        })?;
+        let port =
+            port.map_err(|_| ApiError::Invalid(vec![FieldProblem::of("port", Problem::Port)]))?;
         Ok(Connection {
             connection_id: id.to_owned(),
             conn_type: self.conn_type.clone(),

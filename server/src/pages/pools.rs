@@ -80,7 +80,7 @@ pub(super) async fn remove(
     match app.actions.pool_remove(&name).await {
         Ok(()) => Ok(Redirect::to(HERE).into_response()),
         Err(error) => {
-            let problem = problems::of_form(error)?.join(" ");
+            let problem = problems::of_form(error, viewer.t)?.join(" ");
             refused(&app, &viewer, problem).await
         }
     }
@@ -101,7 +101,7 @@ async fn put(
             Ok(Redirect::to(HERE).into_response())
         }
         Err(error) => {
-            let problem = problems::of_form(error)?.join(" ");
+            let problem = problems::of_form(error, viewer.t)?.join(" ");
             refused(app, viewer, problem).await
         }
     }

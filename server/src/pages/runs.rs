@@ -103,7 +103,7 @@ pub(super) async fn act(
             }
             Err(ApiError::NotFound(what)) => done.problems.push(format!("{name}: {what} is gone")),
             Err(error) => {
-                let why = problems::of_form(error)?.join(" ");
+                let why = problems::of_form(error, t)?.join(" ");
                 done.problems.push(format!("{name}: {why}"));
             }
         }

@@ -9,6 +9,7 @@ use subak_web::format::{Stamp, bytes, count};
 use subak_web::task::TaskLive;
 use subak_web::text::Text;
 use subak_web::url;
+use subak_web::why::in_words;
 
 use super::run::Look;
 use super::run_live::{since, took};
@@ -63,7 +64,7 @@ pub(super) fn task_live(
         letters_href: url::letters_of(&look.run.dag_id, &look.run.run_id, &it.task_id.0),
         mark_action: can_run.then(|| format!("{address}/mark{which}")),
         waits: why.is_some_and(|why| why.outlook == Outlook::Waits),
-        why: why.map(told).unwrap_or_default(),
+        why: why.map(|why| told(why, t)).unwrap_or_default(),
         clear_action: can_clear.then(|| format!("{address}/clear{which}")),
     }
 }
@@ -121,9 +122,14 @@ fn shown(progress: &Progress) -> String {
     format!("{}{bytes} {}", count(progress.rows), progress.note).trim_end().to_owned()
 }
 
-/// The reasons in words, without what the page shows anyway.
-fn told(why: &Explanation) -> Vec<String> {
-    let beside = |reason: &Reason| !matches!(reason, Reason::Ended { .. } | Reason::Runs { .. });
+/// The reasons in words, without what the page shows anyway: that it runs, or how it ended, where
+/// nothing else ended it.
+fn told(why: &Explanation, t: &Text) -> Vec<String> {
+    let beside = |reason: &Reason| match reason {
+        Reason::Runs { .. } => false,
+        Reason::Ended { cause, .. } => cause.is_some(),
+        _ => true,
+    };
     let told = why.reasons.iter().filter(|told| beside(&told.reason));
-    told.map(|told| told.text.clone()).collect()
+    told.map(|told| in_words(told, t)).collect()
 }

@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
 use subak_core::ids::DagId;
 use subak_store::read::{DagRecord, Orders, RunFilter, RunRecord};
+use subak_web::problem::in_words;
+use subak_web::text::Text;
 use subak_web::trigger::{Field, TriggerPage, conf_of_form, is_asked};
 use subak_web::url;
 
@@ -91,23 +93,36 @@ pub(super) async fn submit(
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
     let dag = find(&app, dag_id).await?;
-    let problems =
-        match conf_of_form(dag.head.params.iter(), |key| given.get(key).cloned(), viewer.t) {
-            Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
-                Ok(run_id) => {
-                    trail.made_run(&dag.dag_id, &run_id);
-                    return Ok(Redirect::to(&url::run(&dag.dag_id, &run_id)).into_response());
-                }
-                Err(ApiError::Invalid(fields)) => {
-                    fields.into_iter().map(|field| field.msg).collect()
-                }
-                Err(ApiError::Conflict(problem)) => vec![problem],
-                Err(other) => return Err(other),
-            },
-            Err(problems) => problems,
-        };
+    let read = conf_of_form(dag.head.params.iter(), |key| given.get(key).cloned(), viewer.t);
+    let problems = match read.and_then(|conf| checked(&dag, conf, viewer.t)) {
+        Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
+            Ok(run_id) => {
+                trail.made_run(&dag.dag_id, &run_id);
+                return Ok(Redirect::to(&url::run(&dag.dag_id, &run_id)).into_response());
+            }
+            Err(ApiError::Invalid(fields)) => fields.into_iter().map(|field| field.msg).collect(),
+            Err(ApiError::Conflict(problem)) => vec![problem],
+            Err(other) => return Err(other),
+        },
+        Err(problems) => problems,
+    };
     let html = page(&dag, &viewer, &given, problems).page();
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response())
+}
+
+/// Holds the values against their params, as the engine will, and tells what is wrong in the viewer's
+/// language.
+fn checked(
+    dag: &DagRecord,
+    conf: Map<String, Value>,
+    t: &Text,
+) -> Result<Map<String, Value>, Vec<String>> {
+    let wrong = |(name, param): (&String, &Param)| {
+        let problem = param.problem_of(conf.get(name))?;
+        Some(format!("{name} {}", in_words(&problem, t)))
+    };
+    let problems: Vec<String> = dag.head.params.iter().filter_map(wrong).collect();
+    if problems.is_empty() { Ok(conf) } else { Err(problems) }
 }
 
 async fn start(

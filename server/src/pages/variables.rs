@@ -11,6 +11,7 @@ use subak_store::Variable;
 use subak_store::read::{Orders, TextFilter};
 use subak_web::format::{Stamp, cut};
 use subak_web::pager::Pager;
+use subak_web::problem::in_words;
 use subak_web::url::encode;
 use subak_web::variables::{VariableRow, VariablesPage};
 
@@ -65,7 +66,7 @@ pub(super) async fn add(
 ) -> Result<Response, ApiError> {
     let name = form.key.trim();
     if let Some(why) = problem(name, &form.value) {
-        return refused(&app, &viewer, why).await;
+        return refused(&app, &viewer, in_words(&why, viewer.t)).await;
     }
     let (key, about) = (app.actions.key()?, Some(form.description.as_str()));
     if !app.store.variable_put(key, name, &form.value, about, false).await? {
@@ -87,7 +88,7 @@ pub(super) async fn change(
     let known = known(&app, &name).await?;
     let value = if is_secret(&name) && form.value.is_empty() { &known.value } else { &form.value };
     if let Some(why) = problem(&name, value) {
-        return refused(&app, &viewer, why).await;
+        return refused(&app, &viewer, in_words(&why, viewer.t)).await;
     }
     let (key, about) = (app.actions.key()?, Some(form.description.as_str()));
     app.store.variable_put(key, &name, value, about, true).await?;

@@ -55,7 +55,7 @@ pub use rendered::Rendered;
 pub use run_list::{RunFilter, RunOrder, RunPlace};
 pub use runs::RunRecord;
 pub use text::TextFilter;
-pub use version_list::VersionHead;
+pub use version_list::{VersionFilter, VersionHead, VersionOrder};
 pub use versions::VersionRecord;
 pub use xcom_list::{XComFilter, XComHead, XComOrder};
 

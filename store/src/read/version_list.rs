@@ -1,46 +1,79 @@
-//! A DAG's versions as lists show them.
+//! Versions of DAGs as lists show them.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Page, TextFilter, page};
+use super::{Orders, Page, TextFilter, page, push_within};
 use crate::{Store, StoreError};
 
 /// A version without its contents.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct VersionHead {
+    pub dag_id: String,
     pub version: i32,
     pub file: String,
     pub created_at: DateTime<Utc>,
     pub tasks: i64,
 }
 
+/// Which versions, and in which order.
+#[derive(Debug, Clone, Default)]
+pub struct VersionFilter {
+    pub dag_id: Option<String>,
+    /// Those of these DAGs; `None`: of any.
+    pub within: Option<Vec<String>>,
+    pub number: Option<i32>,
+    pub orders: Orders<VersionOrder>,
+}
+
+/// What versions are ordered by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VersionOrder {
+    /// Those of one number in the order of their DAGs.
+    #[default]
+    Number,
+    Created,
+    /// All are alike in it.
+    Nothing,
+}
+
+impl VersionOrder {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Number => "v.version",
+            Self::Created => "v.created_at",
+            Self::Nothing => "NULL::text",
+        }
+    }
+}
+
+const COLUMNS: &str = "SELECT d.dag_id, v.version, v.file, v.created_at,
+            jsonb_array_length(v.canonical -> 'tasks')::bigint AS tasks";
+
+const FROM: &str = " FROM dag_version v JOIN dag d ON d.dag = v.dag WHERE true";
+
 impl Store {
-    /// Returns a page of a DAG's versions.
+    /// Returns a page of versions, of one DAG or of several.
     pub async fn version_list(
         &self,
-        dag: i32,
-        descending: bool,
+        filter: &VersionFilter,
         limit: i64,
         offset: i64,
     ) -> Result<Page<VersionHead>, StoreError> {
-        let items = sqlx::query_as(
-            "SELECT version, file, created_at,
-                    jsonb_array_length(canonical -> 'tasks')::bigint AS tasks
-             FROM dag_version WHERE dag = $1
-             ORDER BY CASE WHEN $2 THEN -version ELSE version END LIMIT $3 OFFSET $4",
-        )
-        .bind(dag)
-        .bind(descending)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(self.pool())
-        .await?;
-        let total: i64 = sqlx::query_scalar("SELECT count(*) FROM dag_version WHERE dag = $1")
-            .bind(dag)
-            .fetch_one(self.pool())
-            .await?;
-        Ok(Page { items, total })
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(FROM);
+            if let Some(dag_id) = &filter.dag_id {
+                query.push(" AND d.dag_id = ").push_bind(dag_id.clone());
+            }
+            push_within(query, "d.dag_id", filter.within.as_deref());
+            if let Some(number) = filter.number {
+                query.push(" AND v.version = ").push_bind(number);
+            }
+        };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            filter.orders.push(query, VersionOrder::column, &["v.version", "v.dag"]);
+        };
+        page(self.pool(), COLUMNS, of, by, (limit, offset)).await
     }
 
     /// Returns a page of those that have this in their number or their file's name, the newest first.
@@ -52,14 +85,12 @@ impl Store {
         offset: i64,
     ) -> Result<Page<VersionHead>, StoreError> {
         let of = |query: &mut QueryBuilder<Postgres>| {
-            query.push(" FROM dag_version WHERE dag = ").push_bind(dag);
-            wanted.push(query, "(version::text || ' ' || file)");
+            query.push(FROM).push(" AND v.dag = ").push_bind(dag);
+            wanted.push(query, "(v.version::text || ' ' || v.file)");
         };
         let by = |query: &mut QueryBuilder<Postgres>| {
-            query.push("ORDER BY version DESC");
+            query.push("ORDER BY v.version DESC");
         };
-        let columns = "SELECT version, file, created_at,
-                    jsonb_array_length(canonical -> 'tasks')::bigint AS tasks";
-        page(self.pool(), columns, of, by, (limit, offset)).await
+        page(self.pool(), COLUMNS, of, by, (limit, offset)).await
     }
 }

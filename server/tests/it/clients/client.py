@@ -161,6 +161,9 @@ def dags(client):
     assert [it.version_number for it in versions.dag_versions] == [1]
     versions = api.DagVersionApi(client).get_dag_versions(DAG, order_by=["bundle_name", "-id"])
     assert versions.total_entries == 1
+    versions = api.DagVersionApi(client).get_dag_versions("~", order_by=["-created_at"])
+    made = [it.created_at for it in versions.dag_versions]
+    assert DAG in [it.dag_id for it in versions.dag_versions] and made == sorted(made, reverse=True)
     of_bundle = {"bundle_name": "dags", "bundle_version": "1"}
     assert api.DagVersionApi(client).get_dag_versions(DAG, **of_bundle).total_entries == 0
     assert api.ImportErrorApi(client).get_import_errors(bundle_name="dags").total_entries == 0

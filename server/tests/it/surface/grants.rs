@@ -95,6 +95,7 @@ const LISTS: &[&str] = &[
     "GET /api/v2/dags/{dag_id}/dagRuns",
     "GET /api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances",
     "GET /api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries",
+    "GET /api/v2/dags/{dag_id}/dagVersions",
     "GET /api/v2/deadLetters",
     "GET /api/v2/pipelines",
     "GET /api/v2/ranges",

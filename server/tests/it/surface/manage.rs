@@ -17,8 +17,19 @@ pub(super) async fn post(
     path: &str,
     body: &str,
 ) -> anyhow::Result<Answer> {
-    let same = [("sec-fetch-site", "same-origin")];
-    let mut form = request(sender, &Method::POST, path, &same)?;
+    post_in("en", site, sender, path, body).await
+}
+
+/// The same by a browser that asks for a language.
+async fn post_in(
+    language: &str,
+    site: &Site,
+    sender: &Sender,
+    path: &str,
+    body: &str,
+) -> anyhow::Result<Answer> {
+    let said = [("sec-fetch-site", "same-origin"), ("accept-language", language)];
+    let mut form = request(sender, &Method::POST, path, &said)?;
     form.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse()?);
     *form.body_mut() = body.to_owned().into();
     Answer::read(site.send(form).await?).await
@@ -41,6 +52,15 @@ async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
     assert!(again.text().contains("There is a pool wide already"), "{}", again.text());
     let bad = post(&site, &op, "/pools", "name=a+b&slots=1").await?;
     assert!(bad.text().contains("letters, digits"), "{}", bad.text());
+    // What the database has no place for is told, whoever sends it.
+    for (sender, path, form) in [
+        (&op, "/pools", "name=nul&slots=1&description=a%00b"),
+        (&Sender::Stranger, "/sign-in", "username=%00&password=x"),
+    ] {
+        let nul = post(&site, sender, path, form).await?;
+        assert_eq!(nul.status, StatusCode::BAD_REQUEST, "{path}: {}", nul.text());
+        assert!(nul.text().contains("the character NUL"), "{path}: {}", nul.text());
+    }
     post(&site, &op, "/pools/wide", "slots=-1&description=&include_deferred=true").await?;
     assert_eq!(pool().await?, Some((-1, true, String::new())));
     assert!(site.get(&op, "/pools").await?.text().contains("no limit"));
@@ -239,6 +259,8 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(refused.text().contains(why), "{}", refused.text());
     }
+    let refused = post_in("id", &site, &user, "/dags/form/runs", "param.most=12").await?.text();
+    assert!(refused.contains("<li>most adalah 12, dan harus paling banyak 9</li>"), "{refused}");
     site.world.close().await
 }
 
@@ -278,6 +300,17 @@ async fn a_connection_is_changed_without_its_secrets_being_shown() -> anyhow::Re
     assert!(refused.text().contains("port is a number"), "{}", refused.text());
     assert!(!refused.text().contains("hunter"), "{}", refused.text());
     assert_eq!(kept("broker").await?, expected);
+    // Whoever reads Indonesian is told in it.
+    for (path, body, why) in [
+        ("/connections/broker", bad, "port adalah angka dari 1 sampai 65535"),
+        ("/connections", broker, "Koneksi broker sudah ada"),
+        ("/pools", "name=a&slots=-2", "slots paling sedikit 0, atau -1: tanpa batas"),
+        ("/variables", "key=&value=x", "punya 1 sampai 250 karakter, tanpa karakter"),
+    ] {
+        let refused = post_in("id", &site, &op, path, body).await?;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+        assert!(refused.text().contains(why), "{path}: {}", refused.text());
+    }
     // Of an address that is a secret only a part is shown: it stays, too.
     let hook = "connection_id=hook&conn_type=webhook&host=https%3A%2F%2Fhooks.example%2Fs3cret";
     post(&site, &op, "/connections", hook).await?;

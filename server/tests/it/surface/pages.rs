@@ -192,6 +192,24 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
             assert!(!page.contains(english), "{path} has {english}: {page}");
         }
     }
+    // So do the reasons why a task waits, or did not run.
+    let run = site.begin("sawah", "one").await?;
+    site.world.live(run, &["air queued"]).await?;
+    let why = async || -> anyhow::Result<String> {
+        let path = "/dags/sawah/runs/one/tasks/air";
+        let asked = request(&admin, &Method::GET, path, &said)?;
+        Ok(Answer::read(site.send(asked).await?).await?.text())
+    };
+    let waits = why().await?;
+    let nobody = "tidak ada worker yang melayani antrean `default`: tidak ada worker sama sekali";
+    assert!(waits.contains("<h2>Mengapa menunggu</h2>") && waits.contains(nobody), "{waits}");
+    assert!(!waits.contains("no worker serves"), "{waits}");
+    site.world.engine.run_cancel(run, "cancelled").await?;
+    assert_eq!(site.world.ended(run).await?, "failed");
+    let skipped = why().await?;
+    assert!(skipped.contains("<li>berakhir dilewati: run ini dibatalkan</li>"), "{skipped}");
+    let english = site.get(&admin, "/dags/sawah/runs/one/tasks/air").await?.text();
+    assert!(english.contains("<li>ended as skipped: its run was cancelled</li>"), "{english}");
     // What a person has chosen goes before it, also where nobody is signed in yet.
     for (chosen, word) in [("en", "User name"), ("id", "Nama pengguna"), ("de", "Nama pengguna")] {
         let cookie = format!("other=1; subak-language={chosen}");

@@ -1,0 +1,98 @@
+//! What is wrong with a value of a form, in the language of the page. In English it is told as the API
+//! tells it ([`subak_core::problem`]); here is the same in Indonesian.
+
+use subak_core::problem::{Counted, Limit, Problem};
+
+use crate::text::{INDONESIAN, Text};
+
+/// Says what is wrong.
+#[must_use]
+pub fn in_words(problem: &Problem, t: &Text) -> String {
+    if t.language == INDONESIAN.language { in_indonesian(problem) } else { problem.to_string() }
+}
+
+fn in_indonesian(problem: &Problem) -> String {
+    match problem {
+        Problem::NoDefault => "tidak punya nilai bawaan: berikan di conf".to_owned(),
+        Problem::NotOneOf { value, allowed } => {
+            format!("adalah {value}, bukan salah satu dari {allowed}")
+        }
+        Problem::NotOfType { value, types } => {
+            format!("adalah {value}, bukan bertipe {}", types.join(" atau "))
+        }
+        Problem::OutOfBounds { value, limit, bound } => {
+            let limit = match limit {
+                Limit::AtLeast => "paling sedikit",
+                Limit::AtMost => "paling banyak",
+                Limit::MoreThan => "lebih dari",
+                Limit::LessThan => "kurang dari",
+            };
+            format!("adalah {value}, dan harus {limit} {bound}")
+        }
+        Problem::TooShort { length, least, of } => {
+            format!("punya {length} {}, dan perlu {least}", counted(*of))
+        }
+        Problem::TooLong { length, most, of } => {
+            format!("punya {length} {}, dan boleh punya {most}", counted(*of))
+        }
+        Problem::Unfit { reasons } => format!("tidak sesuai skemanya: {}", reasons.join("; ")),
+        Problem::NoName { most } => {
+            format!("terdiri dari huruf, angka, `_`, `-` dan `.`, paling banyak {most}")
+        }
+        Problem::NoLimit { pool } => format!("`{pool}` tanpa batas, dan tidak dapat diberi batas"),
+        Problem::Slots => "paling sedikit 0, atau -1: tanpa batas".to_owned(),
+        Problem::Port => "adalah angka dari 1 sampai 65535".to_owned(),
+        Problem::NoMap => "bukan peta dalam JSON".to_owned(),
+        Problem::VariableName { most } => {
+            format!("nama variabel punya 1 sampai {most} karakter, tanpa karakter kendali")
+        }
+        Problem::VariableTooLarge(key) => {
+            format!("variabel `{key}` lebih besar dari 256 KiB: pakai berkas atau tabel")
+        }
+        Problem::VariableHasNul(key) => format!("variabel `{key}` memuat karakter NUL"),
+    }
+}
+
+fn counted(of: Counted) -> &'static str {
+    match of {
+        Counted::Characters => "karakter",
+        Counted::Items => "butir",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::text::ENGLISH;
+
+    #[test]
+    fn a_problem_is_told_in_the_language_of_the_page() {
+        let check = |problem: Problem, english: &str, indonesian: &str| {
+            assert_eq!(in_words(&problem, &ENGLISH), english);
+            assert_eq!(in_words(&problem, &INDONESIAN), indonesian);
+        };
+        let types = vec!["string".to_owned(), "null".to_owned()];
+        check(
+            Problem::NotOfType { value: json!(3), types },
+            "is 3, not of type string or null",
+            "adalah 3, bukan bertipe string atau null",
+        );
+        check(
+            Problem::TooShort { length: 1, least: 2, of: Counted::Items },
+            "has 1 items, and needs 2",
+            "punya 1 butir, dan perlu 2",
+        );
+        check(
+            Problem::TooLong { length: 3, most: 2, of: Counted::Characters },
+            "has 3 characters, and may have 2",
+            "punya 3 karakter, dan boleh punya 2",
+        );
+        check(
+            Problem::OutOfBounds { value: json!(5), limit: Limit::LessThan, bound: "5".to_owned() },
+            "is 5, and must be less than 5",
+            "adalah 5, dan harus kurang dari 5",
+        );
+    }
+}
