@@ -342,6 +342,25 @@ fn single_instances_and_earlier_runs_are_sent_along() {
 }
 
 #[test]
+fn params_are_read_like_a_dict() {
+    check("{{ params.get('n') }} {{ params.get('nothing', 'there') }}", "3 there");
+    check("{{ params.items() | list | length }} {{ 'n' in params.keys() }}", "4 True");
+    let named = |text: &str| Vec::from_iter(references(&json!(text)).params);
+    assert_eq!(named("{{ params.get('n', 1) }}"), ["n"]);
+    assert_eq!(named("{% for key, value in params.items() %}{{ key }}{% endfor %}"), ["*"]);
+    let (params, tasks) = (Default::default(), Default::default());
+    let known = Known { params: &params, tasks: &tasks, arguments: &[], group: &[] };
+    for (text, said) in [
+        ("{{ params.get('dya') }}", "unknown param \"dya\""),
+        ("{{ params.get(ds) }}", "a param's name is written out"),
+        ("{{ dag.params.day }}", "write {{ params.day }}"),
+    ] {
+        let found = check::check(text, &known).problems;
+        assert!(found.len() == 1 && found[0].message.contains(said), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn connections_are_named_and_refused_in_code() {
     let with = json!("{{ conn.shop.host }} {{ conn['my-db'].extra_dejson.mode }}");
     let found = references(&with).connections;
