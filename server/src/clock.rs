@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-/// The time now, on this server's clock. Nothing is decided by it.
+/// The time now, on this server's clock. Nothing is decided by it; it is the logical date of a run that
+/// somebody starts on a page.
 #[expect(clippy::disallowed_methods, reason = "the one edge of API and pages")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()

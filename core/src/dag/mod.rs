@@ -3,6 +3,7 @@
 //! [`parse`] is what files, the API, `dags validate` and the editor use alike. It tells everything
 //! that is wrong with a file at once; a document with an error makes no DAG.
 
+mod airflow;
 mod assets;
 mod diagnostic;
 pub(crate) mod duration;

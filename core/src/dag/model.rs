@@ -230,6 +230,9 @@ pub struct Task {
     pub retries: u32,
     pub retry_delay: Duration,
     pub retry_exponential_backoff: bool,
+    /// How many times as long each delay is as the one before, if that is said: twice otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_backoff_factor: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_retry_delay: Option<Duration>,
     /// Share of the delay drawn at random on top of it, 0 to 1.
@@ -369,6 +372,7 @@ impl Task {
             retries: 0,
             retry_delay: Duration::from_secs(300),
             retry_exponential_backoff: false,
+            retry_backoff_factor: None,
             max_retry_delay: None,
             retry_jitter: 0.0,
             retry_policy: Vec::new(),
@@ -399,6 +403,12 @@ impl Task {
             inlets: Vec::new(),
             outlets: Vec::new(),
         }
+    }
+
+    /// How many times as long each delay before a try is as the one before; 1: all are alike.
+    #[must_use]
+    pub fn backoff_factor(&self) -> f64 {
+        if self.retry_exponential_backoff { self.retry_backoff_factor.unwrap_or(2.0) } else { 1.0 }
     }
 
     /// Whether it has a weight or a rule that somebody must have written.

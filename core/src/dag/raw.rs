@@ -14,7 +14,7 @@ use super::notices::RawNotices;
 use super::params::Declaration;
 use super::retry::RawRetryRule;
 use super::timing::RawSchedule;
-use super::values::{Instant, Pool, Positive, Share, Span, Zone};
+use super::values::{Backoff, Instant, Pool, Positive, Share, Span, Zone};
 use crate::decide::TriggerRule;
 
 /// A DAG: one YAML document.
@@ -158,8 +158,8 @@ pub(crate) struct Controls {
     pub retries: Option<u32>,
     /// Delay before the next try; 5 minutes if absent.
     pub retry_delay: Option<Span>,
-    /// Whether the delay doubles with each try.
-    pub retry_exponential_backoff: Option<bool>,
+    /// Whether the delay doubles with each try, or how many times as long it gets.
+    pub retry_exponential_backoff: Option<Backoff>,
     /// The longest delay of an exponential backoff; a day if absent.
     pub max_retry_delay: Option<Span>,
     /// Share of the delay, 0 to 1, of which a random part is added to it.

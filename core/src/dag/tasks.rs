@@ -311,6 +311,7 @@ fn task(
     controls: Controls,
 ) -> Task {
     let plain = Task::new(id, operator.name);
+    let backoff = controls.retry_exponential_backoff.unwrap_or_default();
     Task {
         with,
         upstream,
@@ -318,7 +319,8 @@ fn task(
         trigger_rule: controls.trigger_rule.unwrap_or_default(),
         retries: controls.retries.unwrap_or(plain.retries),
         retry_delay: controls.retry_delay.map_or(plain.retry_delay, |span| span.0),
-        retry_exponential_backoff: controls.retry_exponential_backoff.unwrap_or(false),
+        retry_exponential_backoff: backoff.grows,
+        retry_backoff_factor: backoff.factor,
         max_retry_delay: controls.max_retry_delay.map(|span| span.0),
         retry_jitter: controls.retry_jitter.map_or(0.0, |share| share.0),
         retry_policy: controls

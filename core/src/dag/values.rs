@@ -33,6 +33,14 @@ pub(crate) struct Positive(pub u32);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share(pub f64);
 
+/// `retry_exponential_backoff`: true, or how many times as long each delay is as the one before.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Backoff {
+    pub grows: bool,
+    /// Twice, if absent.
+    pub factor: Option<f64>,
+}
+
 /// Airflow's longest name of a pool.
 const LONGEST_POOL: usize = 256;
 
@@ -148,6 +156,45 @@ impl<'de> Deserialize<'de> for Share {
     }
 }
 
+impl Backoff {
+    fn times<E: de::Error>(factor: f64) -> Result<Self, E> {
+        match factor {
+            // Airflow's ways to say that it does not grow.
+            0.0 | 1.0 => Ok(Self::default()),
+            1.0..=100.0 => Ok(Self { grows: true, factor: Some(factor) }),
+            _ => Err(E::custom(format!("expected {BACKOFF}, found {factor}"))),
+        }
+    }
+}
+
+const BACKOFF: &str = "true, false or a factor from 1 to 100";
+
+impl<'de> Deserialize<'de> for Backoff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Backoff;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(BACKOFF)
+            }
+
+            fn visit_bool<E: de::Error>(self, grows: bool) -> Result<Backoff, E> {
+                Ok(Backoff { grows, factor: None })
+            }
+
+            fn visit_u64<E: de::Error>(self, factor: u64) -> Result<Backoff, E> {
+                Backoff::times(factor as f64)
+            }
+
+            fn visit_f64<E: de::Error>(self, factor: f64) -> Result<Backoff, E> {
+                Backoff::times(factor)
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
 impl<'de> Deserialize<'de> for Pool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         from_text(deserializer, "the name of a pool", |name| {
@@ -228,6 +275,7 @@ schema!(Span, "Duration", {
 });
 schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32::MAX });
 schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
+schema!(Backoff, "Backoff", { "type": ["boolean", "number"], "minimum": 0, "maximum": 100 });
 schema!(Pool, "Pool", { "type": "string", "minLength": 1, "maxLength": 256 });
 schema!(Zone, "TimeZone", {
     "type": "string",

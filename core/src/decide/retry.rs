@@ -10,7 +10,8 @@ use crate::dag::model::{ErrorClass, RetryRule, Task};
 pub struct RetryPolicy {
     pub retries: u32,
     pub delay: Duration,
-    pub exponential: bool,
+    /// How many times as long each delay is as the one before; 1: it does not grow.
+    pub factor: f64,
     pub max_delay: Duration,
     /// Share of the delay that chance adds at most, 0 to 1.
     pub jitter: f64,
@@ -42,7 +43,7 @@ impl RetryPolicy {
         Self {
             retries: task.retries,
             delay: task.retry_delay,
-            exponential: task.retry_exponential_backoff,
+            factor: task.backoff_factor(),
             max_delay: task.max_retry_delay.unwrap_or(MAX_DELAY),
             jitter: task.retry_jitter,
             rules: task.retry_policy.clone(),
@@ -75,9 +76,9 @@ impl RetryPolicy {
     /// The delay before the try that follows `failed` failed ones; `chance` is drawn from 0 to 1.
     #[must_use]
     pub fn delay_after(&self, failed: u32, chance: f64) -> Duration {
-        let factor = if self.exponential { 2f64.powi(failed.clamp(1, 64) as i32 - 1) } else { 1.0 };
+        let factor = self.factor.powi(failed.clamp(1, 64) as i32 - 1);
         // Only growth needs a bound: a constant delay is what its author wrote.
-        let most = if self.exponential { self.max_delay } else { Duration::MAX / 4 }.as_secs_f64();
+        let most = if self.factor > 1.0 { self.max_delay } else { Duration::MAX / 4 }.as_secs_f64();
         let secs = (self.delay.as_secs_f64() * factor).min(most);
         let jittered = secs * (1.0 + self.jitter.clamp(0.0, 1.0) * chance.clamp(0.0, 1.0));
         Duration::from_secs_f64(jittered.min(most))
@@ -115,7 +116,7 @@ mod tests {
         RetryPolicy {
             retries: 3,
             delay: Duration::from_secs(10),
-            exponential,
+            factor: if exponential { 2.0 } else { 1.0 },
             max_delay: Duration::from_secs(35),
             jitter,
             rules: Vec::new(),
@@ -127,6 +128,9 @@ mod tests {
         let delays: Vec<_> =
             (1..5).map(|n| policy(true, 0.0).delay_after(n, 1.0).as_secs()).collect();
         assert_eq!(delays, [10, 20, 35, 35]);
+        let half = RetryPolicy { factor: 1.5, ..policy(true, 0.0) };
+        let delays = [1, 2, 3, 4, 64, 9_999].map(|n| half.delay_after(n, 1.0).as_secs_f64());
+        assert_eq!(delays, [10.0, 15.0, 22.5, 33.75, 35.0, 35.0]);
         assert_eq!(policy(false, 0.0).delay_after(4, 1.0).as_secs(), 10);
         let days = RetryPolicy { delay: Duration::from_secs(200_000), ..policy(false, 0.0) };
         assert_eq!(days.delay_after(1, 0.0).as_secs(), 200_000, "a constant delay has no limit");

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// `bash`: runs a command with `bash -c`. The last line of its standard output is its XCom.
+/// `bash`: runs a command with `bash -c`. The last line of its standard output is its XCom; exit code 99
+/// skips the task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bash {
@@ -22,7 +23,8 @@ pub struct Bash {
 }
 
 /// `python`: runs a script or inline code. The JSON value that it writes to the file named by
-/// `SUBAK_RESULT` is its XCom; `input` reaches it as JSON in the file named by `SUBAK_INPUT`.
+/// `SUBAK_RESULT` is its XCom; `input` reaches it as JSON in the file named by `SUBAK_INPUT`. Exit code 99
+/// skips the task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Python {

@@ -1,13 +1,14 @@
 //! Dates in templates, with the methods of Python's datetime and pendulum that people call, and
 //! Airflow's filters and macros over them.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 
 use chrono_tz::Tz;
-use minijinja::value::{Kwargs, Object, ObjectRepr, Value as Jinja, from_args};
+use minijinja::value::{DynObject, Kwargs, Object, ObjectRepr, Value as Jinja, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::macros::Delta;
@@ -93,7 +94,7 @@ impl Moment {
     }
 
     /// Adds months by the calendar, then the rest by the clock.
-    fn moved(self, months: i64, clock: TimeDelta) -> Result<Self, Error> {
+    pub(super) fn moved(self, months: i64, clock: TimeDelta) -> Result<Self, Error> {
         let count = u32::try_from(months.unsigned_abs()).map_err(|_| far())?;
         let date = if months < 0 {
             self.0.checked_sub_months(Months::new(count))
@@ -101,6 +102,11 @@ impl Moment {
             self.0.checked_add_months(Months::new(count))
         };
         date.and_then(|date| date.checked_add_signed(clock)).map(Self).ok_or_else(far)
+    }
+
+    /// The time from `earlier` to this instant.
+    pub(super) fn since(self, earlier: Self) -> TimeDelta {
+        self.0.signed_duration_since(earlier.0)
     }
 
     /// The first instant of the day, month, … that this one lies in.
@@ -196,6 +202,10 @@ impl Object for Moment {
             "replace" => self.replace(args).map(Jinja::from_object),
             _ => Err(Error::new(ErrorKind::UnknownMethod, format!("dates have no {method}"))),
         }
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        Some(self.0.cmp(&other.downcast_ref::<Self>()?.0))
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
-use super::{datetime, python};
+use super::{arithmetic, datetime, python};
 
 /// Instructions that one template may run.
 const FUEL: u64 = 200_000;
@@ -19,5 +19,6 @@ pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(||
     environment.set_unknown_method_callback(python::method);
     environment.remove_global("debug");
     datetime::add_filters(&mut environment);
+    arithmetic::add_filters(&mut environment);
     environment
 });

@@ -1,16 +1,17 @@
 //! Airflow's `macros`: dates made and moved.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use minijinja::value::{Object, ObjectRepr, Rest, Value as Jinja, from_args};
+use minijinja::value::{DynObject, Object, ObjectRepr, Rest, Value as Jinja, from_args};
 use minijinja::{Error, ErrorKind, State};
 
 use super::datetime::{Moment, amount, bad, far, strftime};
 
-/// `macros.timedelta(days=1)`.
+/// A span of time: `macros.timedelta(days=1)`, or between two dates.
 #[derive(Debug)]
 pub(super) struct Delta(pub TimeDelta);
 
@@ -19,21 +20,56 @@ impl Object for Delta {
         ObjectRepr::Plain
     }
 
+    fn get_value(self: &Arc<Self>, key: &Jinja) -> Option<Jinja> {
+        let (days, secs, micros) = self.parts();
+        match key.as_str()? {
+            "days" => Some(days.into()),
+            "seconds" => Some(secs.into()),
+            "microseconds" => Some(micros.into()),
+            _ => None,
+        }
+    }
+
     fn call_method(
         self: &Arc<Self>,
         _: &mut State<'_, '_>,
         method: &str,
-        _: &[Jinja],
+        args: &[Jinja],
     ) -> Result<Jinja, Error> {
+        from_args::<()>(args)?;
         match method {
             "total_seconds" => Ok((self.0.num_milliseconds() as f64 / 1e3).into()),
+            "in_days" => Ok(self.0.num_days().into()),
+            "in_hours" => Ok(self.0.num_hours().into()),
+            "in_minutes" => Ok(self.0.num_minutes().into()),
+            "in_seconds" => Ok(self.0.num_seconds().into()),
             _ => Err(Error::new(ErrorKind::UnknownMethod, format!("timedelta has no {method}"))),
         }
     }
 
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        Some(self.0.cmp(&other.downcast_ref::<Self>()?.0))
+    }
+
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let secs = self.0.num_seconds();
-        write!(f, "{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)
+        let (days, secs, micros) = self.parts();
+        if days != 0 {
+            let plural = if days.abs() == 1 { "" } else { "s" };
+            write!(f, "{days} day{plural}, ")?;
+        }
+        write!(f, "{}:{:02}:{:02}", secs / 3_600, secs / 60 % 60, secs % 60)?;
+        if micros == 0 { Ok(()) } else { write!(f, ".{micros:06}") }
+    }
+}
+
+impl Delta {
+    /// Days, and the seconds and microseconds of the last one: Python's way, so that an hour less than
+    /// nothing is -1 day and 23 hours.
+    fn parts(&self) -> (i64, i64, i64) {
+        let micros =
+            i128::from(self.0.num_seconds()) * 1_000_000 + i128::from(self.0.subsec_micros());
+        let (days, rest) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+        (days as i64, (rest / 1_000_000) as i64, (rest % 1_000_000) as i64)
     }
 }
 
@@ -50,7 +86,8 @@ impl Object for DeltaClass {
         let (months, clock) = match args {
             [days] if days.is_number() => {
                 let days = f64::try_from(days.clone())?;
-                (0, TimeDelta::milliseconds((days * 86_400_000.0) as i64))
+                let span = TimeDelta::try_milliseconds((days * 86_400_000.0) as i64);
+                (0, span.ok_or_else(far)?)
             }
             _ => amount(args, 1)?,
         };

@@ -4,6 +4,7 @@
 //! a worker. Both know the same variables, so that a template that can't be right is an error when the
 //! file is read.
 
+mod arithmetic;
 mod bounds;
 mod check;
 mod connections;

@@ -297,6 +297,12 @@ impl<'t> Walk<'t> {
                 let used = xcom_pull(&call.args).map_or_else(Use::Wrong, Use::XComs);
                 self.add_from(used, &call.expr, call.span());
             }
+            Some([name, method]) if name == "params" && !self.locals.contains(name) => {
+                match params(method, &call.args) {
+                    Some(used) => self.add_from(used, &call.expr, call.span()),
+                    None => self.expression(&call.expr),
+                }
+            }
             _ => self.expression(&call.expr),
         }
         self.arguments(&call.args);
@@ -319,7 +325,11 @@ impl<'t> Walk<'t> {
         }
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         let used = match names[..] {
-            ["params", name, ..] | ["dag", "params", name, ..] => Use::Param(name.to_owned()),
+            ["params", name, ..] => Use::Param(name.to_owned()),
+            ["dag", "params", ref rest @ ..] => {
+                let name = rest.first().copied().unwrap_or("name");
+                Use::Wrong(format!("the run's params are meant: write {{{{ params.{name} }}}}"))
+            }
             ["params"] => Use::Param("*".to_owned()),
             ["dag_run", "conf", ..] => Use::Conf,
             ["var", "value" | "json", "get"] => {
@@ -382,6 +392,19 @@ fn variable(args: &[CallArg<'_>]) -> Use {
             "a variable's name is written out, such as var.value.get('name', 'default')".to_owned(),
         ),
     }
+}
+
+/// What `params.get(name)` and the like name; `None`: it is no method of a dict.
+fn params(method: &str, args: &[CallArg<'_>]) -> Option<Use> {
+    let name = match (method, args.first()) {
+        ("items" | "keys" | "values", None) => return Some(Use::Param("*".to_owned())),
+        ("get", Some(CallArg::Pos(name))) => name.as_const(),
+        _ => return None,
+    };
+    Some(match name.as_ref().and_then(|name| name.as_str()) {
+        Some(name) => Use::Param(name.to_owned()),
+        None => Use::Wrong("a param's name is written out, such as params.get('name')".to_owned()),
+    })
 }
 
 fn other_file() -> Use {

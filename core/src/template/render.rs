@@ -7,10 +7,9 @@ use minijinja::value::Value as Jinja;
 use serde_json::{Map, Value};
 
 use super::context::RunContext;
-use super::environment::ENVIRONMENT;
 use super::references::references;
 use super::value::json;
-use super::{bounds, expression, is_output, is_template};
+use super::{arithmetic, bounds, expression, is_output, is_template};
 use crate::dag::model::Task;
 use crate::operators;
 
@@ -114,12 +113,11 @@ fn text(template: &str, schema: &Value, variables: &Jinja) -> Result<Value, mini
     bounds::check(template)?;
     let as_text = || {
         let mut text = Bounded::default();
-        let parsed = ENVIRONMENT.template_from_str(template)?;
-        let rendered = parsed.render_captured_to(variables.clone(), &mut text).map(drop);
+        let rendered = arithmetic::render(template, variables, &mut text);
         text.finish(rendered)
     };
     let Some(inner) = expression(template) else { return as_text() };
-    let found = ENVIRONMENT.compile_expression(inner)?.eval(variables.clone())?;
+    let found = arithmetic::eval(inner, variables.clone())?;
     // What is undefined renders to the error that names it.
     if found.is_undefined() || (is_text(schema, &found) && !is_output(template)) {
         return as_text();

@@ -99,6 +99,43 @@ fn dates_have_pendulums_methods() {
 }
 
 #[test]
+fn dates_are_added_and_compared_as_in_python() {
+    check("{{ logical_date - macros.timedelta(days=1) }}", "2026-11-19 01:02:03+00:00");
+    check(
+        "s3://x/{{ (logical_date - macros.timedelta(days=1)).strftime('%Y/%m/%d') }}.csv",
+        "s3://x/2026/11/19.csv",
+    );
+    check("{{ (macros.timedelta(hours=23) + logical_date) | ts }}", "2026-11-21T00:02:03+00:00");
+    check("{{ (data_interval_end - data_interval_start).days }}", 1);
+    check("{{ (data_interval_end - data_interval_start).in_hours() }}", 24);
+    check("took {{ data_interval_end - data_interval_start }}", "took 1 day, 0:00:00.000456");
+    check("{{ data_interval_start - data_interval_end }}", "-2 days, 23:59:59.999544");
+    check(
+        "{{ macros.timedelta(1) + macros.timedelta(1) - macros.timedelta(hours=1) }}",
+        "1 day, 23:00:00",
+    );
+    check("{{ macros.timedelta(hours=9) < macros.timedelta(hours=10) }}", true);
+    check("{{ logical_date < macros.datetime(2027, 1, 1) }}", true);
+    check("{{ logical_date.in_timezone('Asia/Jakarta') == logical_date }}", true);
+    check(
+        "{% for n in range(3) if n != 1 %}{{ (logical_date - macros.timedelta(n)) | ds }} {% endfor %}",
+        "2026-11-20 2026-11-18 ",
+    );
+    check(
+        "{% macro ago(n) %}{{ (logical_date - macros.timedelta(n)).day }}{% endmacro %}{{ ago(2) }}",
+        "18",
+    );
+    // Everything else is minijinja's own.
+    check("{{ params.n + 2 - 1.5 }}", 3.5);
+    check("n-{{ 'a' + 'b' }}-{{ (params.names + ['c']) | join('+') }}", "n-ab-a+b+c");
+    assert!(fails("{{ logical_date - 1 }}").contains("tried to use - operator"));
+    assert!(fails("x{{ macros.nothing + 1 }}").contains("undefined"));
+    assert!(fails("{{ macros.timedelta(-1e300) }}").contains("out of range"));
+    let error = fails("{% for i in range(6000) %}{{ ds * 100 + 'y' }}{% endfor %}");
+    assert!(error.contains("longer than 4 MiB"), "{error}");
+}
+
+#[test]
 fn macros_move_and_format_dates() {
     check("{{ macros.ds_add(ds, -20) }}", "2026-10-31");
     check("{{ macros.ds_format(ds, '%Y-%m-%d', '%d.%m.%Y') }}", "20.11.2026");
@@ -301,6 +338,25 @@ fn single_instances_and_earlier_runs_are_sent_along() {
         let problems =
             check::check(&format!("{{{{ ti.xcom_pull('each', {more}) }}}}"), &known).problems;
         assert!(problems.iter().any(|it| it.message.contains(said)), "{more}: {problems:?}");
+    }
+}
+
+#[test]
+fn params_are_read_like_a_dict() {
+    check("{{ params.get('n') }} {{ params.get('nothing', 'there') }}", "3 there");
+    check("{{ params.items() | list | length }} {{ 'n' in params.keys() }}", "4 True");
+    let named = |text: &str| Vec::from_iter(references(&json!(text)).params);
+    assert_eq!(named("{{ params.get('n', 1) }}"), ["n"]);
+    assert_eq!(named("{% for key, value in params.items() %}{{ key }}{% endfor %}"), ["*"]);
+    let (params, tasks) = (Default::default(), Default::default());
+    let known = Known { params: &params, tasks: &tasks, arguments: &[], group: &[] };
+    for (text, said) in [
+        ("{{ params.get('dya') }}", "unknown param \"dya\""),
+        ("{{ params.get(ds) }}", "a param's name is written out"),
+        ("{{ dag.params.day }}", "write {{ params.day }}"),
+    ] {
+        let found = check::check(text, &known).problems;
+        assert!(found.len() == 1 && found[0].message.contains(said), "{text}: {found:?}");
     }
 }
 

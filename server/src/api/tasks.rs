@@ -34,7 +34,8 @@ pub(super) struct View {
     pool_slots: u32,
     execution_timeout: Option<Value>,
     retry_delay: Value,
-    retry_exponential_backoff: u32,
+    /// The factor; 0: the delay does not grow.
+    retry_exponential_backoff: f64,
     priority_weight: i32,
     weight_rule: Value,
     ui_color: &'static str,
@@ -132,7 +133,10 @@ impl View {
             pool_slots: task.pool_slots,
             execution_timeout: task.execution_timeout.map(delta),
             retry_delay: delta(task.retry_delay),
-            retry_exponential_backoff: u32::from(task.retry_exponential_backoff),
+            retry_exponential_backoff: match task.retry_exponential_backoff {
+                true => task.backoff_factor(),
+                false => 0.0,
+            },
             priority_weight: task.priority_weight,
             weight_rule: json!(task.weight_rule),
             ui_color: "#fff",

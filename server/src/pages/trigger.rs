@@ -19,6 +19,7 @@ use subak_web::url;
 use super::viewer::Viewer;
 use crate::app::App;
 use crate::audit::Trail;
+use crate::clock;
 use crate::engine::Trigger;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
@@ -134,6 +135,8 @@ async fn start(
 ) -> Result<String, ApiError> {
     let wanted = Trigger {
         user: Some(viewer.name().to_owned()),
+        // As on Airflow's form: templates that show dates have one.
+        logical_date: Some(clock::now()),
         note: given.get("note").filter(|note| !note.trim().is_empty()).cloned(),
         ..Trigger::manual(DagId(dag.dag_id.clone()), "ui", Value::Object(conf))
     };

@@ -52,7 +52,7 @@ refused! {
         "  x: {operator: noop, max_active_tis_per_dag: 0, max_active_tis_per_dagrun: many}\n",
     );
     wrong_types: check(
-        "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: 1}\n  y: noop\n  z: {operator: 5}\n",
+        "dag_id: a\ncatchup: 'yes'\nmax_active_runs: 0\ntags: retail\ndescription: 5\ndagrun_timeout: soon\nstart_date: tomorrow\ntasks:\n  x: {operator: noop, retries: -1, retry_jitter: 2, trigger_rule: all_sucess, depends_on: y, retry_exponential_backoff: x}\n  y: noop\n  z: {operator: 5}\n",
     );
     an_unknown_operator: tasks("  x: {operator: bsh}\n  y: {operator: csv_read}\n  z: {with: {}}\n");
     operators_arguments: tasks(

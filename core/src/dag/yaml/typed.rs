@@ -15,6 +15,7 @@ use serde::de::{
 
 use super::error::{Error, one_of};
 use super::node::{Kind, Node};
+use crate::dag::airflow::instead;
 use crate::dag::diagnostic::Report;
 use crate::dag::page::Page;
 use crate::dag::suggest::{did_you_mean, nearest};
@@ -225,8 +226,13 @@ impl<'n, 's> Typed<'n, 's> {
             } else {
                 let known = fields.iter().chain(others).copied();
                 let near = did_you_mean(text, known);
-                let near = if near.is_empty() && self.outermost { how.hint } else { &near };
-                format!("unknown key {text:?} in {}{near}", how.what)
+                let of_airflow = instead(text).filter(|_| self.outermost && how.page.is_none());
+                let told = match of_airflow {
+                    Some(instead) => format!(": {instead}"),
+                    None if near.is_empty() && self.outermost => how.hint.to_owned(),
+                    None => near,
+                };
+                format!("unknown key {text:?} in {}{told}", how.what)
             };
             how.report.error(how.page.unwrap_or(Page::Keys), key.at, message);
         }

@@ -223,8 +223,10 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
         assert_eq!(sent.status, StatusCode::SEE_OTHER, "{body}: {}", sent.text());
         let run_id = sent.header("location").trim_start_matches("/dags/form/runs/");
         let run_id = run_id.replace("%3A", ":").replace("%2B", "+");
-        let run = site.world.store.run_get("form", &run_id).await?;
-        Ok(run.map(|run| run.conf).unwrap_or_default())
+        let run = site.world.store.run_get("form", &run_id).await?.unwrap();
+        // As on Airflow's form, so that templates that show dates have one.
+        assert!(run.logical_date.is_some(), "{run_id}");
+        Ok(run.conf)
     };
     // As it stands there is nothing to say.
     let as_is = "param.most=5&param.least=&param.dry=&param.day=2026-01-02\
