@@ -75,7 +75,11 @@ pub async fn copy_to_day(
     state: &str,
 ) -> anyhow::Result<RunKey> {
     let copy = RunKey::first_of(day).0 + 1;
-    sqlx::query("SELECT partitions_make($1)").bind(day).execute(store.pool()).await?;
+    // One by one, as servers do: two tables' locks are never held together.
+    for table in ["xcom", "dataset", "log_chunk", "log_spill", "try_history"] {
+        let make = sqlx::query("SELECT partition_make($1, $2)");
+        make.bind(table).bind(day).execute(store.pool()).await?;
+    }
     sqlx::query(
         "INSERT INTO run (run_key, uuid, dag, version, run_id, run_type, triggered_by, state,
                           run_after, tasks_open, ended_at)

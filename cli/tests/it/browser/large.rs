@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
@@ -106,7 +107,7 @@ fn map() -> String {
 
 /// Loads a page, scrolls through it, prints how that was, and says whether it is small.
 fn look(scene: &Scene, path: &str) -> Figures {
-    let browser = &scene.browser;
+    let (browser, loaded) = (&scene.browser, minute());
     scene.open(path);
     browser.script(WATCH);
     browser.until("performance.getEntriesByType('navigation')[0].loadEventEnd > 0");
@@ -126,9 +127,18 @@ fn look(scene: &Scene, path: &str) -> Figures {
     );
     assert!(it.nodes <= NODES_MOST, "{path}: {} elements", it.nodes);
     assert!(it.bytes <= KIB_MOST << 10, "{path}: {} bytes", it.bytes);
+    if !it.sent.is_empty() && minute() != loaded {
+        // How long ago something was is told anew each minute.
+        return look(scene, path);
+    }
     // Nothing has changed since it was loaded.
     assert_eq!(it.sent, Vec::<u64>::new(), "{path}");
     it
+}
+
+/// The minute that the clock shows.
+fn minute() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 60
 }
 
 #[test]
