@@ -61,6 +61,15 @@ impl StoreError {
         }
     }
 
+    /// Which key was there already, if that is what failed.
+    #[must_use]
+    pub fn duplicate(&self) -> Option<&str> {
+        const UNIQUE_VIOLATION: &str = "23505";
+        let Self::Database(sqlx::Error::Database(error)) = self else { return None };
+        let error = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>()?;
+        error.detail().filter(|_| error.code() == UNIQUE_VIOLATION)
+    }
+
     /// The violated constraint, if that is what failed.
     #[must_use]
     pub fn constraint(&self) -> Option<&str> {

@@ -54,11 +54,12 @@ statements! {
                data_interval_start, data_interval_end, run_after, conf
         FROM run WHERE run_key = ANY ($1)";
 
-    /// Which of these runs have an older version of their DAG than the newest, or one that is paused.
+    /// Which of these runs have an older version of their DAG than the newest, or a DAG that is paused or
+    /// has no file any more.
     Points RUNS_TO_YIELD = "
         SELECT run_key FROM run
         WHERE run_key = ANY ($1) AND state = 'running'
-          AND (SELECT dag.is_paused OR dag.version <> run.version FROM dag
+          AND (SELECT dag.is_paused OR dag.is_stale OR dag.version <> run.version FROM dag
                WHERE dag.dag = run.dag)";
 }
 
@@ -70,7 +71,7 @@ impl Store {
     }
 
     /// Which of these runs, if they run, have tries that should end well, be they without an end: there is
-    /// a newer version of the DAG, or it is paused.
+    /// a newer version of the DAG, it is paused, or its file is gone.
     pub async fn runs_to_yield(&self, runs: &[RunKey]) -> Result<Vec<RunKey>, StoreError> {
         let keys: Vec<i64> = runs.iter().map(|run| run.0).collect();
         let old: Vec<i64> =

@@ -52,6 +52,14 @@ async fn only_runs_of_an_older_version_yield_and_do_so_without_news() -> anyhow:
     hands.yielded(&right).await;
     hands.end(&right, Outcome::Success).await;
     assert_eq!(world.ended(last).await?, "success");
+
+    // Without a file nobody could end it.
+    assert!(world.engine.dag_pause(&"right".into(), false).await?);
+    world.trigger("right").await?;
+    let right = hands.given("right").await;
+    world.store.dags_mark_stale(&[]).await?;
+    hands.yielded(&right).await;
+    hands.end(&right, Outcome::Success).await;
     assert_eq!(peek::left_behind(&world.store).await?, (0, 0));
     world.close().await
 }

@@ -1,6 +1,7 @@
 //! One look after another: who may run now, who never will, and what is expanded.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::{Look, MemoryRun, Start, Step};
 use crate::decide::{Deltas, Ended, MAP_MOST, PlanTask, Verdict};
@@ -61,19 +62,27 @@ impl MemoryRun {
     /// has not seen that end.
     fn tell_fed(&mut self, look: &mut Look) {
         let plan = self.plan.clone();
-        let mut next = 0;
-        while let Some(&(at, end)) = look.settled.get(next) {
-            next += 1;
-            let Some(task) = plan.task(at.task).filter(|_| at.map_index.is_none()) else {
-                continue;
-            };
-            if end == FinalState::Success {
-                continue;
+        let mut told = 0;
+        while told < look.settled.len() {
+            let mut all = BTreeSet::new();
+            for &(at, end) in &look.settled[told..] {
+                let Some(task) = plan.task(at.task).filter(|_| at.map_index.is_none()) else {
+                    continue;
+                };
+                if end == FinalState::Success {
+                    continue;
+                }
+                for fed in &task.feeds {
+                    let fed = Instance::single(*fed);
+                    self.joins.entry(fed).or_default().counts.add_source(&Ended::new(at, end));
+                    all.insert(fed);
+                }
             }
-            for fed in task.feeds.iter().filter_map(|fed| plan.task(*fed)) {
-                let at_fed = Instance::single(fed.no);
-                self.joins.entry(at_fed).or_default().counts.add_source(&Ended::new(at, end));
-                self.judge(fed, at_fed, look);
+            told = look.settled.len();
+            // By all of them at once: that one of two failed counts, whichever comes first.
+            for at in all {
+                let Some(task) = plan.task(at.task) else { continue };
+                self.judge(task, at, look);
             }
         }
     }

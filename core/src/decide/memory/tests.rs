@@ -1,7 +1,7 @@
 //! A run in memory, step by step.
 
 use super::*;
-use crate::dag::model::Task;
+use crate::dag::model::{Expand, Source, Task};
 use crate::decide::TriggerRule;
 use crate::decide::sample::{dag, no, plan, task};
 
@@ -132,4 +132,31 @@ fn empty_tasks_need_nobody() {
     let step = ended(&mut run, &[(no(0), TryOutcome::Success)]);
     assert_eq!(step.settled().collect::<Vec<_>>(), [(no(1).into(), FinalState::Success)]);
     assert_eq!(starts(&step), [(no(2), 1)]);
+}
+
+/// Of what a task is mapped over, one fails and one is skipped in the same look: the failure counts,
+/// whichever comes first.
+#[test]
+fn a_failed_source_counts_more_than_a_skipped_one() {
+    let over = |task: &str| Source::Task { task_id: task.into(), key: "return_value".to_owned() };
+    for sources in [["skipped", "fails"], ["fails", "skipped"]] {
+        let expand =
+            Expand { arguments: sources.iter().map(|id| ((*id).to_owned(), over(id))).collect() };
+        let mapped = Task { expand: Some(expand), ..task("mapped", &["fails", "skipped", "late"]) };
+        let skipped = |id| with_rule(task(id, &["broken"]), TriggerRule::AllSkipped);
+        let below = |id| match id {
+            "skipped" => skipped(id),
+            _ => task(id, &["broken"]),
+        };
+        let tasks = vec![
+            task("broken", &[]),
+            below(sources[0]),
+            below(sources[1]),
+            task("late", &[]),
+            with_rule(mapped, TriggerRule::AllDone),
+        ];
+        let (mut run, _) = MemoryRun::start(plan(tasks));
+        ended(&mut run, &[(no(0), TryOutcome::Failed(TryEnd::Permanent))]);
+        assert_eq!(run.state(no(4)), Some(TaskState::UpstreamFailed), "{sources:?}");
+    }
 }

@@ -51,7 +51,8 @@ pub(super) async fn complete(core: &Core, session: &mut EngineSession, batch: Ve
             cause.is_some_and(StoreError::is_refused_value),
         );
         let text = format!("{error:#}");
-        warn!(error = text, reports = part.len(), "ends of tries could not be recorded");
+        let there = cause.and_then(StoreError::duplicate);
+        warn!(error = text, there, reports = part.len(), "ends of tries could not be recorded");
         rounds += u32::from(transient);
         if rounds < ROUNDS && (transient || part.len() > 1) {
             let half = part.split_off(part.len() / 2);

@@ -67,7 +67,7 @@ pub(super) async fn run(
 }
 
 /// Asks tries without an end, of this server's workers, to end well at their next checkpoint, where there
-/// is a newer version of their DAG, or it is paused. News only hasten the look, which compares: a run that
+/// is a newer version of their DAG, it is paused, or its file is gone. News only hasten the look, which compares: a run that
 /// has begun with the newest version by then goes on. Who has not ended by the next look is asked again.
 async fn yield_old(core: &Core) {
     let asking = async {
@@ -80,7 +80,8 @@ async fn yield_old(core: &Core) {
         for fence in endless.iter().filter(|fence| old.contains(&fence.instance.run)) {
             let order = proto::Yield {
                 r#try: Some(try_ref(fence)),
-                reason: "its DAG has a newer version, or is paused".to_owned(),
+                reason: "its DAG has a newer version, is paused, or has no file any more"
+                    .to_owned(),
             };
             core.sessions.send(fence.session, proto::server_message::Message::Yield(order));
         }
