@@ -48,6 +48,8 @@ pub(super) struct ShowQuery {
     #[serde(default)]
     around: String,
     depth: Option<usize>,
+    /// The number of what the page was loaded with.
+    shown: Option<u64>,
 }
 
 impl ShowQuery {
@@ -100,7 +102,7 @@ pub(super) async fn show(
     let href = url::dag(&dag_id);
     let page = DagPage {
         frame: viewer.frame(),
-        events: chosen.at(&format!("{href}/events")),
+        events: url::and(&chosen.at(&format!("{href}/events")), &format!("shown={}", look.print)),
         live: live(&look, &version, &chosen, &viewer),
         details: details(dag, viewer.t),
         source: source::markup(&version.record.source),
@@ -116,10 +118,12 @@ pub(super) async fn events(
     viewer: Viewer,
     Path(dag_id): Path<String>,
     Query(query): Query<ShowQuery>,
+    headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     known(&app, &dag_id).await?;
+    let shown = Shown::new(query.shown, &headers);
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, dag_id, query.chosen())));
-    Ok(watch(stop, APART, Shown::default(), move || {
+    Ok(watch(stop, APART, shown, move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, _, dag_id, chosen) = &*shared;

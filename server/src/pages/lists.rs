@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -82,9 +83,11 @@ pub(super) async fn events<L: List>(
     State(app): State<App>,
     viewer: Viewer,
     Query(query): Query<L::Query>,
+    headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let shown = Shown::new(None, &headers);
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    watch(stop, APART, Shown::default(), move || {
+    watch(stop, APART, shown, move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, viewer, query) = &*shared;
