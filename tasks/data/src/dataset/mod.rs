@@ -8,3 +8,4 @@ pub(crate) mod reader;
 pub(crate) mod reference;
 pub(crate) mod sketch;
 pub(crate) mod statistics;
+pub(crate) mod writing;

@@ -8,14 +8,14 @@ use serde_json::Value;
 use subak_core::letter::{Letter, Replay};
 use subak_core::operators::validate::Validate;
 use subak_task::{
-    BadRow, DatasetRef, DatasetStats, Operator, RangeRef, Rejected, ScanCounts, TaskContext,
-    TaskError, TaskOutput, letters, rows_again, rows_text,
+    BadRow, DatasetRef, DatasetStats, Operator, RangeRef, RecordBatchStream, Rejected, ScanCounts,
+    TaskContext, TaskError, TaskOutput, letters, rows_again, rows_text,
 };
 use tokio::sync::mpsc;
 
 use crate::dataset::ipc::{self, PartWriter};
-use crate::dataset::reader;
-use crate::dataset::reference;
+use crate::dataset::writing::Writing;
+use crate::dataset::{reader, reference};
 use crate::error::DataError;
 use crate::runtime::run;
 use crate::validate::Validator as Rules;
@@ -70,41 +70,60 @@ struct Work {
 }
 
 impl Work {
-    /// Writes the rows that keep the rules, in their order, and hands the others over. Dead letters of
-    /// a replay come behind what the input has, which is nothing.
+    /// Writes the rows that keep the rules, in their order, and hands the others over.
     async fn divide(
         self,
-        mut replayed: mpsc::Receiver<Vec<Letter>>,
+        replayed: mpsc::Receiver<Vec<Letter>>,
         rejected: mpsc::Sender<Vec<BadRow>>,
     ) -> Result<(DatasetRef, DatasetStats), DataError> {
-        let mut stream = reader::open(&self.input, None, Some(&self.counts))?;
+        let stream = reader::open(&self.input, None, Some(&self.counts))?;
+        let schema = Arc::clone(&stream.schema);
+        let writing = Writing::new(PartWriter::new(&self.folder, 0, &schema)?);
+        let divided = self.divide_all(stream, replayed, rejected, &writing).await;
+        let written = writing.ended().await;
+        divided?;
+        let (mut dataset, stats) =
+            ipc::dataset(&self.name, &self.folder, &schema, vec![written?.finish()?])?;
+        dataset.provenance = self.input.provenance;
+        dataset.provenance.extend(self.replayed);
+        Ok((dataset, stats))
+    }
+
+    /// Ends early if a write has failed. Dead letters of a replay come behind what the input has, which
+    /// is nothing.
+    async fn divide_all(
+        &self,
+        mut stream: RecordBatchStream,
+        mut replayed: mpsc::Receiver<Vec<Letter>>,
+        rejected: mpsc::Sender<Vec<BadRow>>,
+        writing: &Writing,
+    ) -> Result<(), DataError> {
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.enable_ident_normalization = false;
         let session = SessionContext::new_with_config(config);
         let rules = &self.params.rules;
         let mut rules = Rules::new(rules, &stream.schema, &session, self.memory_bytes)?;
-        let mut writer = PartWriter::new(&self.folder, 0, &stream.schema)?;
         let mut before = 0;
         while let Some(batch) = stream.batches.try_next().await? {
             let validated = rules.divide(&batch)?;
             let letters = letters(&batch, &validated.rejected, &self.input.name, before)?;
             before += batch.num_rows() as u64;
-            writer.write(&validated.kept)?;
+            if !writing.write(validated.kept).await {
+                return Ok(());
+            }
             hand_over(&rejected, letters).await?;
         }
         while let Some(letters) = replayed.recv().await {
             let again = rows_again(letters, &stream.schema)?;
             let validated = rules.divide(&again.batch)?;
-            writer.write(&validated.kept)?;
+            if !writing.write(validated.kept).await {
+                return Ok(());
+            }
             let broken = validated.rejected.into_iter();
             let broken = broken.map(|(at, why)| BadRow::again(again.letters[at].clone(), why));
             hand_over(&rejected, again.unfit.into_iter().chain(broken).collect()).await?;
         }
-        let (mut dataset, stats) =
-            ipc::dataset(&self.name, &self.folder, &stream.schema, vec![writer.finish()?])?;
-        dataset.provenance = self.input.provenance;
-        dataset.provenance.extend(self.replayed);
-        Ok((dataset, stats))
+        Ok(())
     }
 }
 

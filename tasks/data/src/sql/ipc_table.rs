@@ -1,6 +1,7 @@
-//! Arrow IPC files as a table. With one partition its rows are in order.
+//! Arrow IPC files as a table. Its rows are in order, those of a partition before those of the next.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +31,12 @@ impl IpcTable {
     pub(crate) fn new(files: Vec<PathBuf>, schema: SchemaRef) -> Self {
         Self { files: Arc::new(files), schema }
     }
+
+    /// How many batches the files have.
+    fn batches(&self) -> Result<usize, DataError> {
+        let counts = self.files.iter().map(|path| Ok(ipc::open(path, Vec::new())?.num_batches()));
+        counts.sum()
+    }
 }
 
 #[async_trait::async_trait]
@@ -52,6 +59,7 @@ impl TableProvider for IpcTable {
         let places =
             projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
         let schema: SchemaRef = Arc::new(self.schema.project(&places)?);
+        let batches = self.batches()?;
         let count = state.config().target_partitions();
         let partitions = (0..count)
             .map(|number| {
@@ -59,8 +67,7 @@ impl TableProvider for IpcTable {
                     files: Arc::clone(&self.files),
                     places: places.clone(),
                     schema: Arc::clone(&schema),
-                    number,
-                    count,
+                    batches: batches * number / count..batches * (number + 1) / count,
                 };
                 Arc::new(partition) as _
             })
@@ -69,14 +76,14 @@ impl TableProvider for IpcTable {
     }
 }
 
-/// Every `count`th batch of each file.
+/// Batches that follow one another.
 #[derive(Debug)]
 struct Partition {
     files: Arc<Vec<PathBuf>>,
     places: Vec<usize>,
     schema: SchemaRef,
-    number: usize,
-    count: usize,
+    /// Counted over all files.
+    batches: Range<usize>,
 }
 
 impl PartitionStream for Partition {
@@ -97,8 +104,8 @@ impl PartitionStream for Partition {
             sorted,
             current: None,
             next_file: 0,
-            number: self.number,
-            count: self.count,
+            before: self.batches.start,
+            left: self.batches.len(),
         };
         let batches =
             std::iter::from_fn(move || reading.next().map_err(DataFusionError::from).transpose());
@@ -112,28 +119,33 @@ struct Reading {
     sorted: Vec<usize>,
     /// From the files' order of columns to the wanted one.
     order: Vec<usize>,
-    /// The open file and its next batch.
-    current: Option<(FileReader<File>, usize)>,
+    current: Option<FileReader<File>>,
     next_file: usize,
-    number: usize,
-    count: usize,
+    /// Batches of files not opened yet that are another partition's.
+    before: usize,
+    /// Batches still to come.
+    left: usize,
 }
 
 impl Reading {
     fn next(&mut self) -> Result<Option<RecordBatch>, DataError> {
-        loop {
-            if let Some((file, index)) = &mut self.current
-                && *index < file.num_batches()
-            {
-                file.set_index(*index)?;
-                *index += self.count;
-                if let Some(batch) = file.next() {
-                    return Ok(Some(batch?.project(&self.order)?));
-                }
+        while self.left > 0 {
+            if let Some(batch) = self.current.as_mut().and_then(Iterator::next) {
+                self.left -= 1;
+                return Ok(Some(batch?.project(&self.order)?));
             }
-            let Some(path) = self.files.get(self.next_file) else { return Ok(None) };
+            let Some(path) = self.files.get(self.next_file) else { break };
             self.next_file += 1;
-            self.current = Some((ipc::open(path, self.sorted.clone())?, self.number));
+            let mut file = ipc::open(path, self.sorted.clone())?;
+            let skipped = self.before.min(file.num_batches());
+            self.before -= skipped;
+            self.current = if skipped < file.num_batches() {
+                file.set_index(skipped)?;
+                Some(file)
+            } else {
+                None
+            };
         }
+        Ok(None)
     }
 }

@@ -6,4 +6,5 @@ pub(crate) mod path;
 pub(crate) mod query;
 mod steps;
 pub(crate) mod tables;
+pub(crate) mod texts;
 pub(crate) mod types;

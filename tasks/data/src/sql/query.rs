@@ -15,23 +15,20 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use serde_json::Value;
 use subak_core::operators::data::Step;
-use subak_task::{DatasetRef, DatasetStats, ScanCounts, TaskContext};
-use tokio::sync::mpsc;
-use tokio::task::{JoinSet, spawn_blocking};
+use subak_task::{DatasetRef, DatasetStats, ScanCounts, Source, TaskContext};
+use tokio::task::JoinSet;
 
 use super::explain;
 use super::steps;
 use super::tables::{Tables, register};
 use crate::csv::scan::Counters;
 use crate::dataset::ipc::{self, Part, PartWriter};
+use crate::dataset::writing::Writing;
 use crate::error::DataError;
 use crate::runtime::threads;
 
 /// Consumers of memory that an error names.
 const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN;
-
-/// Batches of a part that wait to be written.
-const AHEAD: usize = 2;
 
 /// A query and what it needs.
 pub(crate) struct Query {
@@ -90,12 +87,18 @@ impl Query {
         Ok((dataset, stats))
     }
 
-    /// Plans the query: on one partition if its rows have an order to keep, else on all threads.
+    /// Plans the query: on all threads, unless its rows have an order to keep that parts of the input
+    /// don't keep for themselves.
     async fn plan(&self) -> Result<(SessionContext, Arc<dyn ExecutionPlan>), DataError> {
         let session = self.session(1)?;
         register(&session, &self.tables, &self.counters, &self.counts).await?;
         let logical = self.logical(&session).await?;
-        let session = if keeps_order(&logical)? { session } else { self.session(threads())? };
+        let session = match order(&logical)? {
+            Order::Whole => session,
+            // Only tables of ours have their parts in order.
+            Order::ByRow if !self.tables.values().all(is_ipc) => session,
+            Order::ByRow | Order::Mixed => self.session(threads())?,
+        };
         let frame = session.execute_logical_plan(logical).await.map_err(explain::planning)?;
         let plan = frame.create_physical_plan().await.map_err(explain::planning)?;
         Ok((session, plan))
@@ -148,6 +151,10 @@ impl Query {
     }
 }
 
+fn is_ipc(dataset: &DatasetRef) -> bool {
+    matches!(dataset.source, Source::Ipc { .. })
+}
+
 /// What the inputs carry, each entry once.
 fn provenance(tables: &Tables) -> Vec<Value> {
     let mut all: Vec<Value> = Vec::new();
@@ -159,58 +166,56 @@ fn provenance(tables: &Tables) -> Vec<Value> {
     all
 }
 
-/// Writes on a thread of its own, while the next batches are computed.
+/// Writes what a partition gives.
 async fn write(
     mut stream: SendableRecordBatchStream,
-    mut writer: PartWriter,
+    writer: PartWriter,
 ) -> Result<Part, DataError> {
-    let (sender, mut batches) = mpsc::channel(AHEAD);
-    let writing = spawn_blocking(move || {
-        while let Some(batch) = batches.blocking_recv() {
-            writer.write(&batch)?;
-        }
-        // Not finished here: the query may have been given up.
-        Ok(writer)
-    });
+    let writing = Writing::new(writer);
     while let Some(batch) = stream.next().await {
         match batch {
             Ok(batch) => {
-                // Nobody takes it any more: a write has failed.
-                if sender.send(batch).await.is_err() {
+                if !writing.write(batch).await {
                     break;
                 }
             }
             Err(error) => {
-                // What has failed changes no file any more once that is said.
-                drop(sender);
-                let _ = writing.await;
+                let _ = writing.ended().await;
                 return Err(error.into());
             }
         }
     }
-    drop(sender);
-    let written: Result<PartWriter, DataError> =
-        writing.await.map_err(|error| DataError::permanent(format!("writing failed: {error}")))?;
-    written?.finish()
+    writing.ended().await?.finish()
 }
 
-/// Says whether the result's rows are in the order of the input's: nothing in the plan mixes them.
-fn keeps_order(plan: &LogicalPlan) -> Result<bool, DataError> {
-    let mut keeps = true;
+/// What becomes of the order of the input's rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Something in the plan mixes them.
+    Mixed,
+    /// It is kept where one thread does everything.
+    Whole,
+    /// It is kept by each part of the input for itself: nothing looks at more than a row.
+    ByRow,
+}
+
+fn order(plan: &LogicalPlan) -> Result<Order, DataError> {
+    let mut order = Order::ByRow;
     plan.apply_with_subqueries(|node| {
-        keeps &= matches!(
-            node,
+        order = match node {
             LogicalPlan::Projection(_)
-                | LogicalPlan::Filter(_)
-                | LogicalPlan::SubqueryAlias(_)
-                | LogicalPlan::TableScan(_)
-                | LogicalPlan::Limit(_)
-                | LogicalPlan::Union(_)
-                | LogicalPlan::Unnest(_)
-                | LogicalPlan::Values(_)
-                | LogicalPlan::EmptyRelation(_)
-        );
-        Ok(if keeps { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::TableScan(_) => order,
+            LogicalPlan::Limit(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Unnest(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::EmptyRelation(_) => Order::Whole,
+            _ => Order::Mixed,
+        };
+        let mixed = order == Order::Mixed;
+        Ok(if mixed { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    Ok(keeps)
+    Ok(order)
 }

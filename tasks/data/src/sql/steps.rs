@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::functions::core::expr_ext::FieldAccessor as _;
 use datafusion::functions::core::expr_fn::named_struct;
-use datafusion::functions::regex::expr_fn::regexp_replace;
 use datafusion::functions::string::expr_fn::{lower, upper};
 use datafusion::functions::unicode::expr_fn::initcap;
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
@@ -14,7 +13,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use subak_core::operators::data::{DataType as Declared, Step};
 
 use super::types::arrow_type;
-use super::{explain, path};
+use super::{explain, path, texts};
 use crate::error::DataError;
 
 /// Does one step to a frame.
@@ -26,21 +25,16 @@ pub(super) fn apply(
     let Step { trim, title_case, lower: lowered, upper: uppered, digits, cast: types, .. } = step;
     let Step { set, rename, drop: dropped, .. } = step;
     let columns = Columns::of(&frame)
-        .each(trim, |text| replaced(text, r"^\s+|\s+$"))?
+        .each(trim, texts::trimmed)?
         .each(title_case, initcap)?
         .each(lowered, lower)?
         .each(uppered, upper)?
-        .each(digits, |text| replaced(text, "[^0-9]+"))?
+        .each(digits, texts::digits)?
         .cast(types)?
         .set(session, &frame, set)?
         .renamed(rename)?
         .without(dropped)?;
     frame.select(columns.projection()).map_err(explain::planning)
-}
-
-/// Takes every match of a pattern away.
-fn replaced(text: Expr, pattern: &str) -> Expr {
-    regexp_replace(text, lit(pattern), lit(""), Some(lit("g")))
 }
 
 /// What each column becomes.

@@ -17,7 +17,7 @@ use subak_core::operators::validate::{Bound, Rule};
 
 use crate::error::DataError;
 use crate::sql::types::arrow_type;
-use crate::sql::{explain, path};
+use crate::sql::{explain, path, texts};
 
 /// As browsers check it in a form, and with a dot in its domain.
 const EMAIL: &str = r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+";
@@ -115,7 +115,7 @@ impl Column<'_> {
         if rule.not_empty {
             let blank = match self.data_type {
                 DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                    value().is_null().or(regexp_like(value(), lit(r"^\s*$"), None))
+                    value().is_null().or(texts::is_blank(value()))
                 }
                 _ => value().is_null(),
             };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use arrow::array::AsArray as _;
 use futures::TryStreamExt;
 use serde_json::json;
-use subak_task::ErrorClass;
+use subak_task::{ErrorClass, TaskOutput};
 
 use crate::context::{Tasks, input, rows};
 
@@ -43,17 +43,27 @@ async fn rows_stay_in_the_order_of_the_file() {
     let tasks = Tasks::new();
     let extract = tasks.csv(&tasks.file("a.csv", numbers(300_000))).await;
     let with = json!({"input": extract, "sql": "SELECT id FROM extract WHERE id % 3 = 0"});
-    let output = tasks.run("transform", "thirds", with).await.unwrap();
-    // All of it: a preview is bounded.
+    let thirds = tasks.run("transform", "thirds", with).await.unwrap();
+    assert!(ids(&tasks, &thirds).await.eq((0..100_000).map(|third| third * 3)));
+    // Of a dataset of ours each thread does a part.
+    let with = json!({"input": input(&thirds), "sql": "SELECT id FROM thirds WHERE id % 2 = 0"});
+    let sixths = tasks.run("transform", "sixths", with).await.unwrap();
+    assert!(ids(&tasks, &sixths).await.eq((0..50_000).map(|sixth| sixth * 6)));
+    let with = json!({"input": input(&sixths), "sql": "SELECT id FROM sixths LIMIT 40000"});
+    let some = tasks.run("transform", "some", with).await.unwrap();
+    assert!(ids(&tasks, &some).await.eq((0..40_000).map(|sixth| sixth * 6)));
+}
+
+/// All of them: a preview is bounded.
+async fn ids(tasks: &Tasks, output: &TaskOutput) -> impl Iterator<Item = i64> {
     let (dataset, ctx) = (&output.dataset.as_ref().unwrap().0, tasks.context("check"));
     let stream = ctx.datasets.read(dataset, None, &ctx).await.unwrap();
     let batches: Vec<_> = stream.batches.try_collect().await.unwrap();
-    let ids = batches.iter().flat_map(|batch| {
+    batches.into_iter().flat_map(|batch| {
         let ids =
             arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Int64).unwrap();
         ids.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
-    });
-    assert!(ids.eq((0..100_000).map(|third| third * 3)), "the rows are in another order");
+    })
 }
 
 #[tokio::test]

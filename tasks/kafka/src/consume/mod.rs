@@ -7,6 +7,7 @@ mod read;
 mod rejects;
 mod replay;
 mod sample;
+mod take;
 mod topic;
 mod wait;
 
@@ -16,10 +17,14 @@ use std::time::Instant;
 
 use subak_core::operators::kafka::{KafkaConsume, Start};
 use subak_core::range::{Answer, Operation, Origin, Partition, Range, SinkPositions};
-use subak_task::{LedgerTopic, Operator, RangeRef, TaskContext, TaskError, TaskOutput};
+use subak_task::{
+    DatasetRef, DatasetStats, LedgerTopic, Operator, RangeRef, TaskContext, TaskError, TaskOutput,
+};
+use tokio::runtime::Handle;
 
 use self::plan::{Before, Limits};
 use self::read::{Reading, Totals};
+use self::take::Taking;
 use self::topic::Topic;
 use crate::record::Rows;
 use crate::target::Target;
@@ -225,19 +230,7 @@ impl Consume {
         topic: Arc<Topic>,
         range: Range,
     ) -> Result<TaskOutput, TaskError> {
-        let params = self.with_columns(&topic, &range).await?;
-        let rows = self.rows(&params)?;
-        let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
-        let handle = tokio::runtime::Handle::current();
-        let whole = range.clone();
-        let (writer, totals) = self
-            .blocking(move |this| Reading::new(this, &topic, whole, rows, writer, handle)?.finish())
-            .await?;
-        let mut shown = self.reference(&range);
-        (shown.records, shown.rejected, shown.filtered) =
-            (totals.records, totals.rejected, totals.tombstones);
-        let finish = move || writer.finish(vec![shown.to_provenance()]);
-        let dataset = tokio::task::spawn_blocking(finish).await.map_err(panicked)??;
+        let (dataset, totals) = self.dataset(topic, range.clone(), self.reference(&range)).await?;
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.ask(Operation::Read {
             range: range.id,
@@ -252,11 +245,33 @@ impl Consume {
         Ok(self.output(&range, &totals, dataset))
     }
 
+    /// Makes a dataset of all records of a range; it carries `reference`.
+    async fn dataset(
+        self: &Arc<Self>,
+        topic: Arc<Topic>,
+        range: Range,
+        mut reference: RangeRef,
+    ) -> Result<((DatasetRef, DatasetStats), Totals), TaskError> {
+        let params = self.with_columns(&topic, &range).await?;
+        let rows = self.rows(&params)?;
+        let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
+        let handle = Handle::current();
+        self.blocking(move |this| {
+            let reading = Reading::new(this, &topic, &range)?;
+            let taking = Taking::new(this, &topic, rows, writer, handle);
+            let (writer, totals) = reading.finish(taking)?;
+            (reference.records, reference.rejected, reference.filtered) =
+                (totals.records, totals.rejected, totals.tombstones);
+            Ok((writer.finish(vec![reference.to_provenance()])?, totals))
+        })
+        .await
+    }
+
     fn output(
         &self,
         range: &Range,
         totals: &Totals,
-        dataset: (subak_task::DatasetRef, subak_task::DatasetStats),
+        dataset: (DatasetRef, DatasetStats),
     ) -> TaskOutput {
         let value = serde_json::json!({
             "topic": range.topic,

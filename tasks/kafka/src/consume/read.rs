@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -10,13 +12,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use subak_core::operators::kafka::OnLost;
 use subak_core::range::{LastRecord, Partition, Range};
-use subak_task::{BadRow, DatasetWriter, TaskError};
-use tokio::runtime::Handle;
+use subak_task::{DatasetWriter, TaskError};
 
 use super::Consume;
-use super::rejects::Rejects;
-use super::topic::{Topic, known};
-use crate::record::{Record, Rows, Taken};
+use super::take::{Fetched, Taking};
+use super::topic::Topic;
 
 /// For the next record, or the news that there is none. A broker that is killed and started again
 /// is back by then.
@@ -25,6 +25,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 /// Between two words on how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Records that are handed on at once, or bytes of them.
+const HANDED_ON: usize = 500;
+const HANDED_ON_BYTES: u64 = 1 << 20;
+/// How many times as many may wait to be made rows of.
+const AHEAD: usize = 2;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -33,7 +38,7 @@ pub(super) struct Totals {
     pub(super) bytes: u64,
     pub(super) rejected: u64,
     pub(super) tombstones: u64,
-    last: BTreeMap<i32, LastRecord>,
+    pub(super) last: BTreeMap<i32, LastRecord>,
     took: Duration,
 }
 
@@ -41,14 +46,14 @@ pub(super) struct Totals {
 pub(super) struct Reading<'a> {
     consume: &'a Consume,
     topic: &'a Topic,
-    rows: Rows,
-    writer: Box<dyn DatasetWriter>,
     /// Partitions that are not at their end: next offset, and end.
     open: BTreeMap<i32, (i64, i64)>,
-    /// The last record of each partition so far; librdkafka keeps its bytes.
-    last: BTreeMap<i32, BorrowedMessage<'a>>,
-    rejects: Rejects<'a>,
-    totals: Totals,
+    /// Records to be handed on, and their bytes.
+    fetched: Fetched<'a>,
+    fetched_bytes: u64,
+    /// Records so far, and their bytes.
+    records: u64,
+    bytes: u64,
     began: Instant,
     shown: Instant,
 }
@@ -58,10 +63,7 @@ impl<'a> Reading<'a> {
     pub(super) fn new(
         consume: &'a Consume,
         topic: &'a Topic,
-        range: Range,
-        rows: Rows,
-        writer: Box<dyn DatasetWriter>,
-        handle: Handle,
+        range: &Range,
     ) -> Result<Self, TaskError> {
         let mut open = BTreeMap::new();
         for part in range.partitions.iter().filter(|part| part.from < part.to) {
@@ -75,19 +77,41 @@ impl<'a> Reading<'a> {
         Ok(Self {
             consume,
             topic,
-            rows,
-            writer,
             open,
-            last: BTreeMap::new(),
-            rejects: Rejects::new(consume, handle),
-            totals: Totals::default(),
+            fetched: Fetched::new(),
+            fetched_bytes: 0,
+            records: 0,
+            bytes: 0,
             began: now,
             shown: now,
         })
     }
 
     /// Reads everything. Blocks.
-    pub(super) fn finish(mut self) -> Result<(Box<dyn DatasetWriter>, Totals), TaskError> {
+    pub(super) fn finish(
+        mut self,
+        taking: Taking<'a>,
+    ) -> Result<(Box<dyn DatasetWriter>, Totals), TaskError> {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let taking = thread::scope(|scope| {
+            let taking = thread::Builder::new()
+                .name("records".to_owned())
+                .spawn_scoped(scope, move || taking.take_all(&receiver))
+                .map_err(|error| TaskError::permanent(format!("starting a thread: {error}")))?;
+            let fetched = self.fetch(&sender);
+            drop(sender);
+            let taken = taking.join();
+            let taken =
+                taken.map_err(|_| TaskError::permanent("making rows of records panicked"))?;
+            // Where rows could not be made, fetching ended early: the reason is told first.
+            taken.and_then(|taking| fetched.map(|()| taking))
+        })?;
+        let (writer, totals) = taking.finish()?;
+        Ok((writer, Totals { took: self.began.elapsed(), ..totals }))
+    }
+
+    /// Fetches all records; fewer, if they are not taken any more.
+    fn fetch(&mut self, taking: &SyncSender<Fetched<'a>>) -> Result<(), TaskError> {
         let mut heard = Instant::now();
         while !self.open.is_empty() {
             if self.consume.ctx.cancel.is_cancelled() {
@@ -96,7 +120,12 @@ impl<'a> Reading<'a> {
             match self.topic.client.poll(POLL) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
-                    self.take(message)?;
+                    self.add(message)?;
+                    let is_enough =
+                        self.fetched.len() >= HANDED_ON || self.fetched_bytes >= HANDED_ON_BYTES;
+                    if is_enough && !self.hand_on(taking) {
+                        return Ok(());
+                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     heard = Instant::now();
@@ -115,17 +144,17 @@ impl<'a> Reading<'a> {
             }
             self.show();
         }
-        self.write()?;
-        self.rows.others().iter().for_each(|others| self.consume.ctx.log(others));
-        self.rejects.send()?;
-        self.totals.rejected = self.rejects.count;
-        let last = self.last.iter().map(|(partition, message)| (*partition, known(message)));
-        self.totals.last = last.collect();
-        self.totals.took = self.began.elapsed();
-        Ok((self.writer, self.totals))
+        self.hand_on(taking);
+        Ok(())
     }
 
-    fn take(&mut self, message: BorrowedMessage<'a>) -> Result<(), TaskError> {
+    /// Returns whether more is wanted.
+    fn hand_on(&mut self, taking: &SyncSender<Fetched<'a>>) -> bool {
+        self.fetched_bytes = 0;
+        taking.send(std::mem::take(&mut self.fetched)).is_ok()
+    }
+
+    fn add(&mut self, message: BorrowedMessage<'a>) -> Result<(), TaskError> {
         let (partition, offset) = (message.partition(), message.offset());
         let Some((next, end)) = self.open.get_mut(&partition) else { return Ok(()) };
         if offset >= *end {
@@ -137,26 +166,11 @@ impl<'a> Reading<'a> {
         }
         *next = offset + 1;
         let is_last = *next >= *end;
-        self.totals.records += 1;
-        let record = Record::of(&message);
-        self.totals.bytes += record.bytes() as u64;
-        match self.rows.push(&record) {
-            Taken::Row => {}
-            Taken::Tombstone => self.totals.tombstones += 1,
-            Taken::Rejected(reasons) => self.rejects.take(BadRow {
-                source: self.topic.name.clone(),
-                partition,
-                position: offset,
-                reasons,
-                raw: message.payload().unwrap_or_default().to_vec(),
-                metadata: record.metadata(),
-                replay_of: None,
-            })?,
-        }
-        self.last.insert(partition, message);
-        if self.rows.is_full() {
-            self.write()?;
-        }
+        let length = (message.payload_len() + message.key_len()) as u64;
+        self.records += 1;
+        self.bytes += length;
+        self.fetched_bytes += length;
+        self.fetched.push(message);
         if is_last { self.close(partition) } else { Ok(()) }
     }
 
@@ -183,11 +197,6 @@ impl<'a> Reading<'a> {
         paused.map_err(|error| self.consume.target.failure(&error, &self.topic.client))
     }
 
-    fn write(&mut self) -> Result<(), TaskError> {
-        let batch = self.rows.take()?;
-        self.writer.write(&batch)
-    }
-
     fn show(&mut self) {
         if self.shown.elapsed() < PROGRESS_EVERY {
             return;
@@ -195,7 +204,7 @@ impl<'a> Reading<'a> {
         self.shown = Instant::now();
         let left: i64 = self.open.values().map(|(next, end)| end - next).sum();
         let note = format!("records read, {left} offsets left");
-        self.consume.ctx.progress.progress(self.totals.records, self.totals.bytes, &note);
+        self.consume.ctx.progress.progress(self.records, self.bytes, &note);
     }
 }
 

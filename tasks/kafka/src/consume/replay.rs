@@ -6,7 +6,6 @@ use subak_core::letter::Replay;
 use subak_task::{DatasetWriter, RangeRef, TaskError, TaskOutput};
 use tokio::runtime::Handle;
 
-use super::read::Reading;
 use super::rejects::Rejects;
 use super::topic::Topic;
 use super::{Consume, panicked};
@@ -88,18 +87,8 @@ impl Consume {
         }
         self.check_same(&topic, &range).await?;
         self.ctx.log(format!("{}: once more", self.reference(&range)));
-        let params = self.with_columns(&topic, &range).await?;
-        let rows = self.rows(&params)?;
-        let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
-        let handle = Handle::current();
-        let (writer, totals) = self
-            .blocking(move |this| Reading::new(this, &topic, range, rows, writer, handle)?.finish())
-            .await?;
-        let mut shown = self.reference(&replay.range);
-        (shown.records, shown.rejected, shown.filtered) =
-            (totals.records, totals.rejected, totals.tombstones);
-        let finish = move || writer.finish(vec![shown.to_provenance()]);
-        let dataset = tokio::task::spawn_blocking(finish).await.map_err(panicked)??;
+        let reference = self.reference(&replay.range);
+        let (dataset, totals) = self.dataset(topic, range, reference).await?;
         self.ctx.log(totals.to_string());
         Ok(self.output(&replay.range, &totals, dataset))
     }
