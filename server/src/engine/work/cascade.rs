@@ -1,13 +1,14 @@
 //! Follows ends through the graph, one level after another, as Airflow's looks do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use subak_core::decide::{Ended, Past, PlanTask, UpstreamCounts, Verdict};
-use subak_core::ids::{InstanceKey, RunKey, TaskNo};
+use subak_core::ids::{InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{FinalState, TaskEvent, TaskState};
 use subak_store::engine::{CurrentTask, EngineTx, HistoryRow, JoinAdd, JoinRow};
 
+use super::maps::begun;
 use super::run::Ready;
 use super::{Work, instance};
 
@@ -166,7 +167,7 @@ impl Work<'_> {
         &mut self,
         tx: &mut EngineTx<'_>,
         judged: &[(InstanceKey, UpstreamCounts)],
-    ) -> anyhow::Result<HashMap<InstanceKey, CurrentTask>> {
+    ) -> anyhow::Result<BTreeMap<InstanceKey, CurrentTask>> {
         let mut tasks: BTreeMap<RunKey, Vec<TaskNo>> = BTreeMap::new();
         for (key, _) in judged {
             let work = &self.runs[&key.run];
@@ -177,7 +178,7 @@ impl Work<'_> {
                 tasks.entry(key.run).or_default().push(key.task);
             }
         }
-        let mut seeds = HashMap::new();
+        let mut seeds = BTreeMap::new();
         for (run, tasks) in tasks {
             let current = tx.tasks_current(run, Some(&tasks)).await?;
             seeds.extend(current.into_iter().map(|task| (task.key, task)));
@@ -189,7 +190,7 @@ impl Work<'_> {
         &mut self,
         key: InstanceKey,
         counts: &UpstreamCounts,
-        seeds: &HashMap<InstanceKey, CurrentTask>,
+        seeds: &BTreeMap<InstanceKey, CurrentTask>,
     ) -> anyhow::Result<()> {
         if self.touched.contains(&key) || self.runs[&key.run].maps.is_decided(key.task) {
             return Ok(());
@@ -211,12 +212,17 @@ impl Work<'_> {
             // Of instances that are not there yet, or of all of them that are.
             return Ok(());
         }
+        let index = |index| InstanceKey { map_index: MapIndex(index), ..key };
+        let begun = match !each && task.is_mapped() {
+            true => begun(key.task, seeds.range(index(0)..=index(i32::MAX)).map(|(_, it)| it)),
+            false => Vec::new(),
+        };
         match task.judge(counts) {
             Verdict::Wait => Ok(()),
-            Verdict::Run if !each && task.is_mapped() => self.map_ready(key, tries, resets),
+            Verdict::Run if !each && task.is_mapped() => self.map_ready(key, tries, resets, &begun),
             Verdict::Run => self.task_ready(key, tries, resets),
             Verdict::Settle(state) if !each && work.maps.shape.instances(key.task).is_some() => {
-                self.map_settles(key, state);
+                self.map_settles(key, state, &begun);
                 Ok(())
             }
             Verdict::Settle(state) => self.task_settled(key, state, tries, resets),

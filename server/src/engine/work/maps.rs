@@ -10,7 +10,7 @@ use serde_json::json;
 use subak_core::decide::{Current, MAP_MOST, Mapped, Plan, PlanTask, Shape};
 use subak_core::ids::{Instance, InstanceKey, MapIndex, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
-use subak_store::engine::{EngineTx, MappedRow, Seed};
+use subak_store::engine::{CurrentTask, EngineTx, MappedRow, Seed};
 
 use super::cascade::SETTLED_MOST;
 use super::run::{Ready, RunWork};
@@ -140,12 +140,22 @@ impl Maps {
             // Without a verdict, but made: cleared ones wait for the run before.
             let has_begun = |row: &&mut MappedRow| row.verdict.is_some() || row.made > 0;
             let Some(row) = self.rows.get_mut(&task).filter(has_begun) else { continue };
-            let beyond = there.last().map_or(0, |(index, _)| index + 1);
-            row.made = row.made.min(instances).max(beyond);
-            let known: BTreeSet<i32> = there.into_iter().map(|(index, _)| index).collect();
-            row.again = (0..row.made).filter(|index| !known.contains(index)).collect();
+            let there: BTreeSet<i32> = there.into_iter().map(|(index, _)| index).collect();
+            row.make_all_but(instances, &there);
             let ends = row.verdict.is_some_and(|verdict| verdict != TaskState::Running);
             self.more |= ends && row.left(instances) > 0;
+        }
+    }
+
+    /// Of the instances of a task that run or end from now on some are there already: the others are
+    /// made or settled.
+    fn spare(&mut self, task: TaskNo, begun: &[CurrentTask]) {
+        let instances = self.shape.instances(task).unwrap_or(0);
+        let indexes = begun.iter().map(|it| it.key.map_index.0);
+        let there: BTreeSet<i32> = indexes.filter(|index| *index < instances).collect();
+        let is_decided = |row: &&mut MappedRow| row.verdict.is_some() && !there.is_empty();
+        if let Some(row) = self.rows.get_mut(&task).filter(is_decided) {
+            row.make_all_but(instances, &there);
         }
     }
 
@@ -174,12 +184,34 @@ impl Maps {
 trait Left {
     /// Instances that are neither live nor ended.
     fn left(&self, instances: i32) -> i32;
+
+    /// Every instance is still to be made, but these.
+    fn make_all_but(&mut self, instances: i32, there: &BTreeSet<i32>);
 }
 
 impl Left for MappedRow {
     fn left(&self, instances: i32) -> i32 {
         instances - self.made + i32::try_from(self.again.len()).unwrap_or(0)
     }
+
+    fn make_all_but(&mut self, instances: i32, there: &BTreeSet<i32>) {
+        let beyond = there.last().map_or(0, |index| index + 1);
+        self.made = self.made.min(instances).max(beyond);
+        self.again = (0..self.made).filter(|index| !there.contains(index)).collect();
+    }
+}
+
+/// What of a mapped task is there already, though it is not known yet that it may run: a clear of all of
+/// it forgets into how many it was expanded, and its tries go on until their workers have stopped them.
+pub(super) fn begun<'c>(
+    task: TaskNo,
+    current: impl IntoIterator<Item = &'c CurrentTask>,
+) -> Vec<CurrentTask> {
+    let is_there = |it: &&CurrentTask| {
+        let is_its = it.key.task == task && !it.key.map_index.is_none();
+        is_its && (it.live.is_some() || it.ended.is_some())
+    };
+    current.into_iter().filter(is_there).copied().collect()
 }
 
 impl Work<'_> {
@@ -226,6 +258,7 @@ impl Work<'_> {
         key: InstanceKey,
         tries: i32,
         resets: i32,
+        begun: &[CurrentTask],
     ) -> anyhow::Result<()> {
         let work = self.run(key.run);
         if work.plan.task(key.task).is_some_and(PlanTask::waits_as_one) {
@@ -233,28 +266,34 @@ impl Work<'_> {
             self.touched.insert(key);
             return Ok(());
         }
-        self.map_runs(key, tries, resets)
+        self.map_runs(key, tries, resets, begun)
     }
 
-    /// A mapped task may run: it is expanded, and its instances are made at the end of this work.
+    /// A mapped task may run: it is expanded, and its instances are made at the end of this work, but for
+    /// those that have begun.
     pub(super) fn map_runs(
         &mut self,
         key: InstanceKey,
         tries: i32,
         resets: i32,
+        begun: &[CurrentTask],
     ) -> anyhow::Result<()> {
         let work = self.run(key.run);
         let plan = work.plan.clone();
         let Some(task) = plan.task(key.task) else { return Ok(()) };
         match work.maps.shape.may_expand(&plan, task) {
             Ok(count) => {
-                work.expand(task, count);
+                let is_new = work.maps.shape.instances(task.no).is_none();
+                work.expand(task, count, begun);
                 let follows = |down: &TaskNo| {
                     let down = plan.task(*down).filter(|down| down.by_index.contains(&task.no));
                     down.is_some_and(|down| work.maps.shape.instances(down.no).is_none())
                 };
                 let mut below = task.downstream.iter().chain(&task.watchers);
-                if task.counts_each_index() || below.any(follows) {
+                // Of what is there a try that restarts counts for nothing; an end counts from now on.
+                let counts = |it: &CurrentTask| it.live != Some(TaskState::Restarting);
+                let is_late = is_new && begun.iter().any(counts);
+                if is_late || task.counts_each_index() || below.any(follows) {
                     // Counters are kept index by index from now on.
                     work.rebuild = true;
                 }
@@ -272,9 +311,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The instances of an expanded task end without running, a slice in each transaction.
-    pub(super) fn map_settles(&mut self, key: InstanceKey, end: FinalState) {
-        self.run(key.run).maps.refuse(key.task, end);
+    /// The instances of an expanded task end without running, a slice in each transaction, but for those
+    /// that have begun.
+    pub(super) fn map_settles(&mut self, key: InstanceKey, end: FinalState, begun: &[CurrentTask]) {
+        let work = self.run(key.run);
+        work.maps.refuse(key.task, end);
+        work.maps.spare(key.task, begun);
         self.touched.insert(key);
         self.after.changed.insert(key.run);
     }
@@ -384,12 +426,15 @@ impl Maps {
 }
 
 impl RunWork {
-    /// A mapped task has this many instances, and they run.
-    fn expand(&mut self, task: &PlanTask, count: i32) {
+    /// A mapped task has this many instances, and they run; some have begun.
+    fn expand(&mut self, task: &PlanTask, count: i32, begun: &[CurrentTask]) {
         if self.maps.shape.instances(task.no).is_none() {
-            self.locked.tasks_open += count - 1;
+            // Each of these was counted besides the task, which was one until now.
+            let there = begun.iter().filter(|it| it.key.map_index.0 < count).count();
+            self.locked.tasks_open += count - 1 - i32::try_from(there).unwrap_or(0);
         }
         self.maps.let_run(task, count);
+        self.maps.spare(task.no, begun);
     }
 
     /// Whether instances of mapped tasks are made now; after a cancel those of teardowns, for the others

@@ -165,7 +165,7 @@ impl<'e> Work<'e> {
         for task in roots {
             let key = instance(run, task);
             match self.runs[&run].plan.task(task).is_some_and(PlanTask::is_mapped) {
-                true => self.map_ready(key, 0, 0)?,
+                true => self.map_ready(key, 0, 0, &[])?,
                 false => self.task_ready(key, 0, 0)?,
             }
         }

@@ -14,6 +14,7 @@ use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState};
 use subak_store::engine::{CurrentTask, EngineTx, PastWait};
 
+use super::maps::begun;
 use super::run::Ready;
 use super::{Work, key};
 
@@ -89,7 +90,10 @@ impl Work<'_> {
                 gone.push(at);
                 let is_whole = at.map_index.is_none();
                 match plan.task(at.task).is_some_and(|task| task.is_mapped() && is_whole) {
-                    true => self.map_runs(wait.key, tries, resets)?,
+                    true => {
+                        let begun = begun(at.task, &now);
+                        self.map_runs(wait.key, tries, resets, &begun)?;
+                    }
                     false => self.task_runs(run, Ready { at, tries, resets })?,
                 }
             }

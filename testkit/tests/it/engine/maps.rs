@@ -6,7 +6,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use subak_core::dag::model::{Dag, Expand, Source, Task};
 use subak_core::decide::TryEnd;
-use subak_core::ids::{Instance, TaskNo};
+use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::TaskState;
 use subak_server::engine::{Answer, Outcome};
 use subak_testkit::peek;
@@ -213,6 +213,91 @@ async fn an_instance_that_waits_for_its_retry_leaves_its_place() {
     assert_eq!(fleet.wait_for(run, &["success", "failed"]).await, "success");
     let first: Vec<i32> = order.iter().filter(|(_, n)| *n == 1).map(|(index, _)| *index).collect();
     assert_eq!(first, [0, 1, 2], "{order:?}");
+    fleet.leave(arrivals);
+    fleet.finish().await;
+}
+
+/// A DAG with a task that is mapped over what another one returns.
+fn fed(id: &str) -> Dag {
+    let mut dag = mapped(id, 0, Some("up"));
+    let returned = Source::Task { task_id: "up".into(), key: "return_value".to_owned() };
+    dag.tasks[1].expand = Some(Expand { arguments: vec![("number".to_owned(), returned)] });
+    dag
+}
+
+/// A run of such a DAG that was cleared while an instance ran: its map has done the others, and what it is
+/// mapped over has begun once more.
+struct Stopping {
+    run: RunKey,
+    arrivals: UnboundedReceiver<Held>,
+    up: Held,
+    /// What the clear is still stopping.
+    stays: Held,
+}
+
+impl Stopping {
+    async fn new(fleet: &Fleet, dag: &Dag) -> Self {
+        let run = fleet.run(dag, &fleet.engines[0]).await;
+        let mut arrivals = fleet.assignments(run);
+        let up = next(&mut arrivals).await;
+        returned(fleet, &up).await;
+        let mut stays = None;
+        for _ in 0..3 {
+            let held = next(&mut arrivals).await;
+            match held.index() {
+                1 => stays = Some(held),
+                _ => end(fleet, &held, Outcome::Success).await,
+            }
+        }
+        let both = [TaskNo(0), TaskNo(1)];
+        fleet.engines[0].tasks_clear(run, Some(&both)).await.unwrap();
+        let up = next(&mut arrivals).await;
+        assert_eq!((up.place(), up.try_number), (0, 2), "{}", dag.dag_id.0);
+        Self { run, arrivals, up, stays: stays.unwrap() }
+    }
+}
+
+async fn returned(fleet: &Fleet, held: &Held) {
+    fleet.end(held);
+    let numbers: Value = (0..3).collect();
+    let engine = &fleet.engines[0];
+    let answer = fleet.report_result(engine, held, Outcome::Success, Some(&numbers)).await;
+    assert_eq!(answer, Answer::Accepted, "{held:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_a_clear_still_stops_is_made_again_only_then() {
+    let fleet = Fleet::start(2, 64).await;
+    let mut waiting = fed("stopping_past");
+    waiting.tasks[1].depends_on_past = true;
+    for dag in [mapped("stopping_literal", 3, Some("up")), fed("stopping_fed"), waiting] {
+        let name = &dag.dag_id.0;
+        let Stopping { run, mut arrivals, up, stays } = Stopping::new(&fleet, &dag).await;
+        returned(&fleet, &up).await;
+        let mut again = [next(&mut arrivals).await, next(&mut arrivals).await];
+        again.sort_by_key(Held::index);
+        assert_eq!(again.map(|held| (held.index(), held.try_number)), [(0, 2), (2, 2)], "{name}");
+        for held in &again {
+            end(&fleet, held, Outcome::Success).await;
+        }
+        assert_eq!(fleet.run_state(run).await, "running", "{name}");
+        end(&fleet, &stays, Outcome::Success).await;
+        let last = next(&mut arrivals).await;
+        assert_eq!((last.index(), last.try_number), (1, 2), "{name}");
+        end(&fleet, &last, Outcome::Success).await;
+        assert_eq!(fleet.wait_for(run, &["success", "failed"]).await, "success", "{name}");
+        fleet.leave(arrivals);
+    }
+    // Nor is it settled while it is live.
+    let dag = mapped("stopping_refused", 3, Some("up"));
+    let Stopping { run, arrivals, up, stays } = Stopping::new(&fleet, &dag).await;
+    end(&fleet, &up, FAILED).await;
+    assert_eq!(fleet.run_state(run).await, "running");
+    end(&fleet, &stays, Outcome::Success).await;
+    assert_eq!(fleet.wait_for(run, &["success", "failed"]).await, "failed");
+    let ended = fleet.instances(run).await;
+    let refused = ended.values().filter(|(state, _)| state.as_deref() == Some("upstream_failed"));
+    assert_eq!((ended.len(), refused.count()), (4, 3), "{ended:?}");
     fleet.leave(arrivals);
     fleet.finish().await;
 }
