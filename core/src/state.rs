@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
-    /// Could run, held back by a limit.
+    /// Could run, held back by a limit, or because its DAG is paused.
     Scheduled,
     /// Ready: waits for a free slot.
     Queued,
@@ -35,7 +35,7 @@ pub enum TaskState {
 /// What may happen to a task instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskEvent {
-    /// Its rule holds; a limit holds it back.
+    /// Its rule holds; a limit, or its DAG's pause, holds it back.
     HeldBack,
     /// Its rule holds, or its timer fired, or a limit let go.
     Readied,
@@ -111,8 +111,9 @@ impl TaskState {
                 ),
                 E::Readied,
             ) => S::Queued,
-            // A due retry, or a cleared try that ended, finds the limit reached.
-            (Some(S::UpForRetry | S::Restarting), E::HeldBack) => S::Scheduled,
+            // A due retry, or a cleared try that ended, finds the limit reached; what is ready finds its DAG
+            // paused.
+            (Some(S::UpForRetry | S::Restarting | S::Queued), E::HeldBack) => S::Scheduled,
             (Some(S::Queued), E::HandedOver) => S::Running,
             (Some(S::Running), E::Refused) => S::Queued,
             // A rule settles what never ran; a cancel also what waits.

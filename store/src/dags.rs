@@ -225,10 +225,16 @@ impl Store {
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Pauses a DAG or lets it go on; returns its number, `None` if there is none.
+    /// Pauses a DAG or lets it go on, and has its runs looked at; returns its number, `None` if there is
+    /// none.
     pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> Result<Option<i32>, StoreError> {
         let row: Option<(i32,)> = sqlx::query_as(
-            "UPDATE dag SET is_paused = $2, pause_cause = NULL WHERE dag_id = $1 RETURNING dag",
+            "WITH changed AS (
+                 UPDATE dag SET is_paused = $2, pause_cause = NULL WHERE dag_id = $1 RETURNING dag
+             ), looks AS (
+                 INSERT INTO outbox (kind, dag) SELECT 'pause', dag FROM changed
+             )
+             SELECT dag FROM changed",
         )
         .bind(&dag_id.0)
         .bind(paused)

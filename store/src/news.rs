@@ -13,13 +13,14 @@ use crate::{Store, StoreError};
 pub enum News {
     /// A queue has ready work, and there is no slot for it where it became ready.
     Ready(String),
-    /// A DAG may have queued runs that can start, or a schedule that is due.
+    /// A DAG may have queued runs that can start, a schedule that is due, or tasks that were held back.
     Starts(i32),
     /// Tries of a run are to end: it was cancelled, or they were cleared.
     Stops(RunKey),
     /// The worker behind a session is to take no more tries.
     Drains(i64),
-    /// Tries without an end of a DAG may have to end well: it has a newer version, or was paused.
+    /// A DAG has a newer version, or was paused: tries of it without an end may have to end well, and what
+    /// is ready is held back.
     Yields(i32),
 }
 

@@ -70,6 +70,7 @@ mod tests {
             ("fence", include_str!("engine/fence.rs")),
             ("joins", include_str!("engine/joins.rs")),
             ("past", include_str!("engine/past.rs")),
+            ("pause", include_str!("engine/pause.rs")),
             ("pools", include_str!("engine/pools.rs")),
             ("reset", include_str!("engine/reset.rs")),
             ("log_append", include_str!("log_append.rs")),

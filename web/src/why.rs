@@ -58,7 +58,7 @@ fn in_indonesian(reason: &Reason) -> String {
         }
         Reason::Paused { cause } => {
             let cause = cause.as_ref().map_or_else(String::new, |it| format!(": {it}"));
-            format!("DAG dijeda{cause}; run yang antre dimulai setelah DAG dilanjutkan")
+            format!("DAG dijeda{cause}; run-nya tidak memulai apa pun sampai DAG dilanjutkan")
         }
         Reason::RunAfter { at } => {
             format!("run_after: run ini diminta untuk nanti, jatuh tempo {}", instant(*at))

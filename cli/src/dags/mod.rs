@@ -20,10 +20,10 @@ mod view;
 pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
-    /// Lets no run of a DAG start until it is unpaused.
+    /// Lets nothing of a DAG start until it is unpaused; what runs goes on to its end.
     #[command(after_help = "Example:\n  subak dags pause retail_retention")]
     Pause(pause::Options),
-    /// Lets runs of a DAG start again.
+    /// Lets runs and tasks of a DAG start again.
     #[command(after_help = "Example:\n  subak dags unpause retail_retention")]
     Unpause(pause::Options),
     Validate(validate::Options),

@@ -33,7 +33,8 @@ pub(crate) async fn run(options: Options, paused: bool) -> Outcome {
     }
     output::line(match paused {
         true => format!(
-            "{dag_id} is paused: no run starts; what runs goes on, and tasks without an end yield"
+            "{dag_id} is paused: no run and no task starts; tasks that run go on, and those without an \
+             end yield"
         ),
         false => format!("{dag_id} goes on"),
     })?;

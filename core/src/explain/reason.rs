@@ -232,10 +232,10 @@ impl Reason {
                 if *cleared { "; it was cleared, and runs again once this has ended" } else { "" }
             ),
             Self::Paused { cause: None } => {
-                "the DAG is paused: its queued runs start once it goes on".to_owned()
+                "the DAG is paused: nothing of its runs starts until it goes on".to_owned()
             }
             Self::Paused { cause: Some(cause) } => {
-                format!("the DAG is paused: {cause}; its queued runs start once it goes on")
+                format!("the DAG is paused: {cause}; nothing of its runs starts until it goes on")
             }
             Self::RunAfter { at } => {
                 format!("run_after: its run was asked for later, and is due at {}", instant(*at))

@@ -135,7 +135,7 @@ fn a_run_that_waits_says_for_what() {
         &facts,
         Outlook::Waits,
         &[
-            "the DAG is paused: its queued runs start once it goes on",
+            "the DAG is paused: nothing of its runs starts until it goes on",
             "max_active_runs: 2 of 2 runs of the DAG are active; 1 waits before its run",
         ],
     );
@@ -198,6 +198,37 @@ fn limits_pools_and_queues_are_told_with_their_numbers() {
     let busy = "waits for a free slot of queue `default`: w1 (4 of 4 slots taken); nothing waits \
                 before it (its priority is 3)";
     check(&plan, &facts, Outlook::Waits, &[busy]);
+}
+
+#[test]
+fn a_pause_is_told_of_whatever_could_start_without_it() {
+    let plan = plan(vec![task("a", &[]), task("b", &["a"])]);
+    let mut facts = facts(0);
+    facts.dag = DagFacts { is_paused: true, ..facts.dag };
+    let paused = "the DAG is paused: nothing of its runs starts until it goes on";
+    // It is not there yet, it is held back, or its timer goes on.
+    check(&plan, &facts, Outlook::Waits, &[paused]);
+    facts.live = Some(live(TaskState::Scheduled));
+    check(&plan, &facts, Outlook::Waits, &[paused]);
+    facts.live = Some(LiveFacts { failed: 1, ..live(TaskState::UpForRetry) });
+    check(&plan, &facts, Outlook::Waits, &["1 tries failed, 0 retries are left", paused]);
+    // What runs, runs.
+    facts.live = Some(live(TaskState::Running));
+    check(&plan, &facts, Outlook::Runs, &[]);
+    facts.at = Instance::from(TaskNo(1));
+    facts.live = None;
+    facts.others = vec![other(0, TaskState::Running)];
+    facts.dag.pause_cause = Some("its last run failed".to_owned());
+    check(
+        &plan,
+        &facts,
+        Outlook::Waits,
+        &[
+            "all_success: waits for 1 of 1 upstreams (0 succeeded, 0 failed, 0 skipped, \
+             0 upstream_failed, 0 removed): a running",
+            "the DAG is paused: its last run failed; nothing of its runs starts until it goes on",
+        ],
+    );
 }
 
 #[test]

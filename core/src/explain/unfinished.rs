@@ -21,8 +21,13 @@ impl Look<'_> {
             )),
             TaskState::Queued => reasons.push((true, self.queue(live))),
             TaskState::Scheduled if live.waits_pool => reasons.push((true, self.pool())),
+            // Whatever room there is, it has none.
+            TaskState::Scheduled if self.facts.dag.is_paused => {}
             TaskState::Scheduled => reasons.push((true, self.held_back(live))),
             state => reasons.push((true, self.timer(state, live))),
+        }
+        if !live.state.is_held() {
+            reasons.extend(self.paused().map(|reason| (true, reason)));
         }
         if live.failed + live.lost > 0 && live.state != TaskState::UpForRetry {
             reasons.push((false, self.timer(TaskState::UpForRetry, live)));
@@ -43,7 +48,10 @@ impl Look<'_> {
             RunState::Queued => {
                 reasons.extend(self.run_waits().into_iter().map(|reason| (true, reason)));
             }
-            RunState::Running => reasons.extend(self.open()),
+            RunState::Running => {
+                reasons.extend(self.open());
+                reasons.extend(self.paused().map(|reason| (true, reason)));
+            }
             ended => reasons.push((true, Reason::RunEnded { state: ended })),
         }
         reasons.extend(self.deadline().map(|reason| (false, reason)));
@@ -94,7 +102,7 @@ impl Look<'_> {
                     tasks: past.tasks.iter().map(named).collect(),
                 },
             ));
-        } else {
+        } else if !self.facts.dag.is_paused {
             reasons.push((true, Reason::Soon { rest: self.facts.rest }));
         }
         reasons.push((false, self.let_run()));
@@ -176,9 +184,7 @@ impl Look<'_> {
         let (dag, run) = (&self.facts.dag, &self.facts.run);
         let mut reasons = Vec::new();
         reasons.extend(run.waits_until.map(|at| Reason::RunAfter { at }));
-        if dag.is_paused {
-            reasons.push(Reason::Paused { cause: dag.pause_cause.clone() });
-        }
+        reasons.extend(self.paused());
         let is_due = run.waits_until.is_none();
         if is_due && (dag.runs_active >= dag.max_active_runs || run.runs_ahead > 0) {
             let (limit, active) = (dag.max_active_runs, dag.runs_active);
@@ -188,6 +194,11 @@ impl Look<'_> {
             reasons.push(Reason::Soon { rest: self.facts.rest });
         }
         reasons
+    }
+
+    fn paused(&self) -> Option<Reason> {
+        let dag = &self.facts.dag;
+        dag.is_paused.then(|| Reason::Paused { cause: dag.pause_cause.clone() })
     }
 
     fn cancelled(&self) -> Option<Reason> {

@@ -203,7 +203,8 @@ impl Engine {
         Ok((Self { core, reports, creations }, asked))
     }
 
-    /// Pauses a DAG or lets it go on, at once; false if there is none.
+    /// Pauses a DAG or lets it go on, at once; false if there is none. What runs goes on, and nothing comes
+    /// after it until the DAG does.
     pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> anyhow::Result<bool> {
         let Some(dag) = self.core.store.dag_pause(dag_id, paused).await? else { return Ok(false) };
         // Everybody, this server among them: a command that ends makes no run.

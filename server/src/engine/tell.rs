@@ -31,7 +31,11 @@ impl Core {
             }
             News::Stops(run) => drop(self.stops.try_send(run)),
             News::Drains(session) => self.drain(session),
-            News::Yields(dag) => drop(self.yields.try_send(dag)),
+            News::Yields(dag) => {
+                let _ = self.yields.try_send(dag);
+                // Of a pause there is a row in the outbox, too.
+                self.timers.notify_one();
+            }
         }
     }
 

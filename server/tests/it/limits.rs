@@ -53,15 +53,17 @@ async fn runs_of_a_paused_dag_wait_until_it_goes_on() -> anyhow::Result<()> {
     }
     let after = world.trigger("paused").await?;
     assert_eq!(states(&world, &[before, after]).await?, ["running", "queued"]);
-    // A run that had started goes on.
+    // What runs goes on to its end, and nothing comes after it.
     hands.end(&a, Outcome::Success).await;
-    let b = hands.given("b").await;
-    hands.end(&b, Outcome::Success).await;
-    assert_eq!(world.ended(before).await?, "success");
-    assert_eq!(states(&world, &[after]).await?, ["queued"]);
+    world.live(before, &["b scheduled"]).await?;
+    assert_eq!(states(&world, &[before, after]).await?, ["running", "queued"]);
     for _ in 0..2 {
         assert!(world.engine.dag_pause(&dag, false).await?);
     }
+    let b = hands.given("b").await;
+    assert_eq!(b.fence.instance.run, before);
+    hands.end(&b, Outcome::Success).await;
+    assert_eq!(world.ended(before).await?, "success");
     for task in ["a", "b"] {
         let held = hands.given(task).await;
         hands.end(&held, Outcome::Success).await;

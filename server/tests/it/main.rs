@@ -27,6 +27,7 @@ mod notices;
 mod oidc;
 mod outage;
 mod past;
+mod pause;
 mod pools;
 mod previews;
 mod probes;

@@ -28,6 +28,8 @@ pub struct LockedRun {
     pub waits: bool,
     /// A run of another version waits for tasks of it whose ends its own version does not tell of.
     pub awaited: bool,
+    /// Its DAG is: nothing of it may start.
+    pub is_paused: bool,
 }
 
 /// What names a try: the instance, and who may end it.
@@ -98,6 +100,7 @@ struct LockedRunRow {
     backfill: Option<i64>,
     waits: bool,
     awaited: bool,
+    is_paused: bool,
 }
 
 #[derive(FromRow)]
@@ -129,7 +132,8 @@ statements! {
     Points RUNS_LOCK = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited
+               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited,
+               (SELECT dag.is_paused FROM dag WHERE dag.dag = r.dag) IS TRUE AS is_paused
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
@@ -139,7 +143,8 @@ statements! {
     Points RUNS_LOCK_FREE = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
-               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited
+               r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited,
+               (SELECT dag.is_paused FROM dag WHERE dag.dag = r.dag) IS TRUE AS is_paused
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
@@ -230,7 +235,9 @@ impl EngineTx<'_> {
         sorted.dedup();
         let rows: Vec<LockedRunRow> =
             sqlx::query_as(mutation::statement(sql)).bind(sorted).fetch_all(&mut *self.tx).await?;
-        Ok(rows.into_iter().map(LockedRun::from).collect())
+        let mut runs: Vec<LockedRun> = rows.into_iter().map(LockedRun::from).collect();
+        self.pauses_hold(&mut runs).await?;
+        Ok(runs)
     }
 
     /// The live rows that these fences still hold, in runs that this transaction has locked. A fence without a row was superseded, or its
@@ -327,6 +334,7 @@ impl From<LockedRunRow> for LockedRun {
             backfill: row.backfill,
             waits: row.waits,
             awaited: row.awaited,
+            is_paused: row.is_paused,
         }
     }
 }

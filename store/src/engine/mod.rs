@@ -14,6 +14,7 @@ mod fence;
 mod joins;
 mod maps;
 mod past;
+mod pause;
 mod pools;
 mod reset;
 mod turns;
@@ -45,6 +46,7 @@ pub(crate) fn statements() -> Vec<crate::statement::Statement> {
         joins::STATEMENTS,
         maps::STATEMENTS,
         past::STATEMENTS,
+        pause::STATEMENTS,
         pools::STATEMENTS,
         reset::STATEMENTS,
     ]

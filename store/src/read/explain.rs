@@ -45,7 +45,8 @@ const DAG_AND_RUN: &str = "
     LEFT JOIN backfill ON backfill.backfill = r.backfill
     CROSS JOIN LATERAL (
         SELECT backfill.max_active_runs, backfill.runs_active,
-               coalesce(backfill.is_paused AND backfill.completed_at IS NULL, false) AS holds
+               r.state = 'queued'
+               AND coalesce(backfill.is_paused AND backfill.completed_at IS NULL, false) AS holds
     ) AS b
     WHERE r.run_key = $1";
 

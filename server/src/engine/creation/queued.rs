@@ -97,6 +97,9 @@ async fn start(
         let plan = core.caches.plan(run.dag, run.version).await?;
         deadlines.push((run.key, timeout_micros(&plan)));
         run.state = RunState::Running;
+        // It was not, under the lock of its load. Whoever pauses it since, and lets it go on, may not see
+        // that this run has begun: what were held back now nobody would find.
+        run.is_paused = false;
         starting.push(run);
     }
     tx.runs_start(&deadlines).await?;

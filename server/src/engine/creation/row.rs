@@ -102,6 +102,8 @@ impl Made for NewRun {
             backfill: self.backfill.map(|(backfill, _)| backfill),
             waits: self.waits_until.is_some(),
             awaited: false,
+            // It would be queued.
+            is_paused: false,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Works off the outbox: the rest of what is more than one transaction settles, and what an end means for
-//! other runs.
+//! Works off the outbox: the rest of what is more than one transaction settles, what an end means for
+//! other runs, and what a pause means for those that have begun.
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -25,6 +25,16 @@ struct PastLook {
     #[serde(default)]
     awaits: Option<i64>,
 }
+
+/// Its DAG was paused, or goes on: runs behind this one are looked at.
+#[derive(Deserialize)]
+struct PauseLook {
+    #[serde(default)]
+    after: i64,
+}
+
+/// Runs that one transaction looks at because of a pause.
+const PAUSE_MOST: usize = 100;
 
 /// A run failed, in a DAG that is paused after so many failed ones in a row.
 #[derive(Deserialize)]
@@ -97,6 +107,14 @@ async fn begun<'c>(
                 }
             }
         },
+        "pause" => {
+            for run in keys {
+                work.hold_back(&mut tx, run).await?;
+            }
+            if let Some(last) = runs.last().filter(|_| runs.len() == PAUSE_MOST) {
+                tx.outbox_put("pause", None, row.dag, &json!({ "after": last.0 })).await?;
+            }
+        }
         "failed_runs" => failed_runs(&mut tx, row.dag, payload).await?,
         kind => anyhow::bail!("the outbox has a row of unknown kind `{kind}`"),
     }
@@ -133,6 +151,12 @@ async fn runs_of(tx: &mut EngineTx<'_>, row: &OutboxRow) -> anyhow::Result<Vec<R
     if row.kind == backfill::AGAIN {
         return backfill::run_of(&row.payload).map(|run| vec![run]);
     }
+    if row.kind == "pause" {
+        let PauseLook { after } = serde_json::from_value(row.payload.clone())?;
+        let dag = row.dag.context("a look at a pause names no DAG")?;
+        let most = i64::try_from(PAUSE_MOST)?;
+        return Ok(tx.runs_begun(dag, RunKey(after), most).await?);
+    }
     if row.kind != "past" {
         return Ok(row.run_key.map(RunKey).into_iter().collect());
     }
@@ -156,6 +180,7 @@ async fn failed_runs(
         _ => format!("its last {most} runs failed (max_consecutive_failed_dag_runs)"),
     };
     if let Some(dag_id) = tx.dag_pause_failed(dag, most, &cause).await? {
+        tx.outbox_put("pause", None, Some(dag), &json!({})).await?;
         tracing::warn!(dag.id = dag_id, "the DAG is paused: {cause}");
     }
     Ok(())

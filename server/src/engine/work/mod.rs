@@ -10,6 +10,7 @@ mod maps;
 mod mark;
 mod notices;
 mod past;
+mod pause;
 mod pending;
 mod pools;
 mod rebuild;

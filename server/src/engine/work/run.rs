@@ -131,8 +131,11 @@ impl RunWork {
         self.look = Look::default();
     }
 
-    /// Places left under `max_active_tasks`.
+    /// Places left under `max_active_tasks`; none while the DAG is paused.
     pub(super) fn room(&self) -> i32 {
+        if self.locked.is_paused {
+            return 0;
+        }
         let most = i32::try_from(self.plan.dag.max_active_tasks).unwrap_or(i32::MAX);
         (most - self.locked.tasks_active).max(0)
     }

@@ -58,7 +58,7 @@ enum Standing {
     Ended,
 }
 
-/// Plays two or three runs of the sample until all have ended, with cancels, clears and deletions.
+/// Plays two or three runs of the sample until all have ended, with cancels, clears, pauses and deletions.
 pub(super) async fn play(fleet: &Fleet, sample: &Sample) {
     let mut rng = StdRng::seed_from_u64(sample.seed ^ 0xbe51);
     let (into, mut arrivals) = unbounded_channel();
@@ -149,7 +149,7 @@ impl<'a> Runs<'a> {
         }
     }
 
-    /// A cancel or a clear of any of the runs.
+    /// A cancel or a clear of any of the runs, or a pause of their DAG.
     fn intervene(&mut self) -> (Act, &'a Engine, RunKey) {
         self.interventions -= 1;
         let run = *self.runs.choose(&mut self.rng).unwrap();

@@ -1,5 +1,7 @@
-//! One run with everything at once: reports, cancels and clears through all engines, in no order.
+//! One run with everything at once: reports, cancels, clears and pauses through all engines, in no order.
 //! What it must come to is the checker's to say.
+
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -18,8 +20,8 @@ use super::fleet::{Fleet, Held, PATIENCE};
 /// Reports of one run that are on their way at once.
 const AT_ONCE: usize = 6;
 
-/// Plays the sample's run until it has ended and nothing is on its way, with up to this many cancels, and
-/// clears of tasks and of single instances.
+/// Plays the sample's run until it has ended and nothing is on its way, with up to this many cancels,
+/// pauses of its DAG, and clears of tasks and of single instances.
 pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
     let mut rng = StdRng::seed_from_u64(sample.seed ^ 0xace5);
     let run = fleet.run(&sample.dag, fleet.engines.choose(&mut rng).unwrap()).await;
@@ -66,16 +68,19 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
 pub(super) enum Act {
     Report(Held, TryEnd),
     Cancel,
+    /// The DAG is paused for so long.
+    Pause(Duration),
     Clear(Vec<Instance>),
 }
 
-/// A cancel or a clear; `seen` are instances that have run.
+/// A cancel, a pause or a clear; `seen` are instances that have run.
 pub(super) fn intervention(rng: &mut StdRng, sample: &Sample, seen: &[Instance]) -> Act {
     let count = rng.random_range(1..4);
     let choice = if seen.is_empty() { 9 } else { rng.random_range(0..10) };
     match choice {
-        0..2 => Act::Cancel,
-        2..7 => Act::Clear(seen.iter().copied().choose_multiple(rng, count)),
+        0 => Act::Cancel,
+        1 | 2 => Act::Pause(Duration::from_millis(rng.random_range(0..30))),
+        3..7 => Act::Clear(seen.iter().copied().choose_multiple(rng, count)),
         _ => {
             let tasks = (0..sample.dag.tasks.len()).choose_multiple(rng, count);
             Act::Clear(tasks.into_iter().map(|task| Instance::single(number(task))).collect())
@@ -102,6 +107,14 @@ impl Act {
                 Ok(()) | Err(CancelError::Ended(_)) => {}
                 Err(error) => panic!("seed {}: {error:#}", sample.seed),
             },
+            Self::Pause(span) => {
+                let dag = &sample.dag.dag_id;
+                assert!(engine.dag_pause(dag, true).await.unwrap());
+                tokio::time::sleep(span).await;
+                // By another server than the one that paused it, most of the time.
+                let other = fleet.engines.last().unwrap();
+                assert!(other.dag_pause(dag, false).await.unwrap());
+            }
             Self::Clear(instances) => {
                 let cleared = engine.instances_clear(run, &instances, false).await;
                 cleared.unwrap_or_else(|error| panic!("seed {}: {error:#}", sample.seed));
