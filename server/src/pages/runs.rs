@@ -128,7 +128,7 @@ async fn page(
     let page = RunsPage {
         frame: viewer.frame(),
         filter: query.filter(),
-        events: query.address("/live/runs", query.offset.max(0)),
+        events: viewer.events(&query.address("/live/runs", query.offset.max(0)), look.print),
         live: live(&look, &query, viewer),
         done,
         problems,
