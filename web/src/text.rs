@@ -433,6 +433,8 @@ texts! {
     new_link: "Sign-in link", "Tautan masuk";
     link_for: "Signs in once, within a day:", "Untuk masuk sekali, dalam sehari:";
     disable: "Disable", "Nonaktifkan";
+    disabled: "disabled", "nonaktif";
+    enable: "Enable", "Aktifkan";
     disable_sure: "Disable this user? Their sessions and tokens end at once.", "Nonaktifkan pengguna ini? Sesi dan tokennya langsung berakhir.";
     add_user: "Add user", "Tambah pengguna";
     tokens: "API tokens", "Token API";

@@ -132,6 +132,7 @@ fn overall(routes: Routes) -> Routes {
         .role(Role::Admin, Method::POST, "/users/{username}/revoke", accounts::user_revoke)
         .role(Role::Admin, Method::POST, "/users/{username}/link", accounts::user_link)
         .role(Role::Admin, Method::POST, "/users/{username}/disable", accounts::user_disable)
+        .role(Role::Admin, Method::POST, "/users/{username}/enable", accounts::user_enable)
         .sighted("/tokens", accounts::tokens)
         .role(Role::None, Method::POST, "/tokens", accounts::token_add)
         .role(Role::None, Method::POST, "/tokens/{token_id}/revoke", accounts::token_revoke)
