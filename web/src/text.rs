@@ -126,6 +126,7 @@ texts! {
     runs: "Runs", "Run";
     run: "Run", "Run";
     no_runs: "No run yet.", "Belum ada run.";
+    run_gone: "the run is gone", "run sudah tidak ada";
     graph: "Graph", "Graf";
     graph_tasks: "{} tasks", "{} task";
     graph_layer: "Layer {}", "Lapisan {}";
