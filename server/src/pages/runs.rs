@@ -101,7 +101,7 @@ pub(super) async fn act(
                 before
                     .push(json!({"dag_id": run.dag_id, "run_id": run.run_id, "state": run.state}));
             }
-            Err(ApiError::NotFound(_)) => done.problems.push(format!("{name}: {}", t.run_gone)),
+            Err(ApiError::NotFound(_)) => done.problems.push(format!("{name}: {}", t.run_is_gone)),
             Err(error) => {
                 let why = problems::of_form(error, t)?.join(" ");
                 done.problems.push(format!("{name}: {why}"));
