@@ -128,7 +128,7 @@ fn gather(error: &ValidationError<'_, '_>, reasons: &mut Vec<Reason>) {
 
 fn fault(kind: &ErrorKind<'_, '_>) -> Fault {
     match kind {
-        ErrorKind::Format { want, .. } => Fault::Format(*want),
+        ErrorKind::Format { want, .. } => Fault::Format(want),
         ErrorKind::Pattern { want, .. } => Fault::Pattern(cut(want)),
         ErrorKind::MultipleOf { want, .. } => Fault::MultipleOf(want.to_string()),
         ErrorKind::Minimum { want, .. } => Fault::Bound(Limit::AtLeast, want.to_string()),
