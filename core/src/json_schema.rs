@@ -3,9 +3,13 @@
 use std::error::Error;
 use std::fmt;
 
-use boon::{CompileError, Compiler, Format, SchemaIndex, Schemas, UrlLoader, ValidationError};
+use boon::{
+    CompileError, Compiler, ErrorKind, Format, SchemaIndex, Schemas, UrlLoader, ValidationError,
+};
 use chrono::DateTime;
 use serde_json::Value;
+
+use crate::problem::Limit;
 
 /// What a schema is called that stands in a file of its own or of a DAG.
 const ROOT: &str = "subak:schema";
@@ -18,6 +22,37 @@ const CHARS_MOST: usize = 300;
 pub struct JsonSchema {
     schemas: Schemas,
     root: SchemaIndex,
+}
+
+/// Why a value is not what a schema says. It is written as the validator of JSON Schema tells it: in
+/// English.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// Where in the value: `name.first`; empty: the value itself.
+    pub place: String,
+    pub fault: Fault,
+    said: String,
+}
+
+/// What is wrong, as far as it is told in other languages, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not of this format.
+    Format(&'static str),
+    Pattern(String),
+    MultipleOf(String),
+    /// A limit of a number.
+    Bound(Limit, String),
+    /// It must be this, as JSON.
+    Constant(String),
+    /// These properties are missing.
+    Missing(String),
+    /// There are no such properties.
+    Unknown(String),
+    /// Two items are the same: their places.
+    Same(usize, usize),
+    /// What the validator says.
+    Other(String),
 }
 
 /// Fetches nothing: a schema that refers to another file or server is refused.
@@ -53,7 +88,7 @@ impl JsonSchema {
 
     /// Why a value is not what the schema says, each reason with its place: `email: …`.
     #[must_use]
-    pub fn reasons(&self, value: &Value) -> Vec<String> {
+    pub fn reasons(&self, value: &Value) -> Vec<Reason> {
         let mut reasons = Vec::new();
         if let Err(error) = self.schemas.validate(value, self.root) {
             gather(&error, &mut reasons);
@@ -76,7 +111,7 @@ fn time_of_day(value: &Value) -> Result<(), Box<dyn Error>> {
 }
 
 /// The errors that have no others below them.
-fn gather(error: &ValidationError<'_, '_>, reasons: &mut Vec<String>) {
+fn gather(error: &ValidationError<'_, '_>, reasons: &mut Vec<Reason>) {
     if reasons.len() >= REASONS_MOST {
         return;
     }
@@ -87,7 +122,31 @@ fn gather(error: &ValidationError<'_, '_>, reasons: &mut Vec<String>) {
     let place = error.instance_location.to_string();
     let place = place.trim_start_matches('/').replace('/', ".");
     let kind = error.kind.to_string();
-    reasons.push(cut(&if place.is_empty() { kind } else { format!("{place}: {kind}") }));
+    let said = cut(&if place.is_empty() { kind } else { format!("{place}: {kind}") });
+    reasons.push(Reason { place: cut(&place), fault: fault(&error.kind), said });
+}
+
+fn fault(kind: &ErrorKind<'_, '_>) -> Fault {
+    match kind {
+        ErrorKind::Format { want, .. } => Fault::Format(want),
+        ErrorKind::Pattern { want, .. } => Fault::Pattern(cut(want)),
+        ErrorKind::MultipleOf { want, .. } => Fault::MultipleOf(want.to_string()),
+        ErrorKind::Minimum { want, .. } => Fault::Bound(Limit::AtLeast, want.to_string()),
+        ErrorKind::Maximum { want, .. } => Fault::Bound(Limit::AtMost, want.to_string()),
+        ErrorKind::ExclusiveMinimum { want, .. } => Fault::Bound(Limit::MoreThan, want.to_string()),
+        ErrorKind::ExclusiveMaximum { want, .. } => Fault::Bound(Limit::LessThan, want.to_string()),
+        ErrorKind::Const { want } => Fault::Constant(cut(&want.to_string())),
+        ErrorKind::Required { want } => Fault::Missing(cut(&want.join(", "))),
+        ErrorKind::AdditionalProperties { got } => Fault::Unknown(cut(&got.join(", "))),
+        ErrorKind::UniqueItems { got: [one, other] } => Fault::Same(*one, *other),
+        other => Fault::Other(cut(&other.to_string())),
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
 }
 
 /// What is wrong with a schema, without the name that it has here.
@@ -126,17 +185,20 @@ mod tests {
         }))
         .unwrap();
         let fits = json!({"id": 1, "name": {"first": "A"}, "email": "a@b.org"});
-        assert_eq!(schema.reasons(&fits), [] as [&str; 0]);
+        assert!(schema.reasons(&fits).is_empty());
         let wrong = json!({"id": 0, "email": "x", "name": {"first": ""}});
         let mut reasons = schema.reasons(&wrong);
-        reasons.sort_unstable();
-        let places: Vec<&str> =
-            reasons.iter().filter_map(|reason| reason.split(':').next()).collect();
+        reasons.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+        let places: Vec<&str> = reasons.iter().map(|reason| reason.place.as_str()).collect();
         assert_eq!(places, ["email", "id", "name.first"], "{reasons:?}");
-        let missing = schema.reasons(&json!({})).join(" ");
-        assert!(missing.contains("id") && missing.contains("name"), "{missing}");
+        assert_eq!(reasons[0].fault, Fault::Format("email"));
+        assert_eq!(reasons[1].fault, Fault::Bound(Limit::AtLeast, "1".to_owned()));
+        assert!(reasons[1].to_string().starts_with("id: "), "{reasons:?}");
+        let missing = schema.reasons(&json!({})).remove(0);
+        assert_eq!(missing.fault, Fault::Missing("id, name".to_owned()));
+        assert!(missing.to_string().contains("name"), "{missing}");
         let long = json!({"id": 1, "name": {}, "email": "x".repeat(1_000)});
-        assert!(schema.reasons(&long)[0].chars().count() <= CHARS_MOST + 1);
+        assert!(schema.reasons(&long)[0].to_string().chars().count() <= CHARS_MOST + 1);
     }
 
     #[test]

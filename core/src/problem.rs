@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+use crate::json_schema::Reason;
+use crate::state::RunState;
+
 /// What is wrong. Its words follow the name of what the value is for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -19,9 +22,9 @@ pub enum Problem {
     TooShort { length: usize, least: usize, of: Counted },
     #[error("has {length} {}, and may have {most}", .of.words())]
     TooLong { length: usize, most: usize, of: Counted },
-    /// In the words of the validator of JSON Schema, which are English.
-    #[error("does not match: {}", .reasons.join("; "))]
-    Unfit { reasons: Vec<String> },
+    /// Of a schema that has more than a declaration checks itself.
+    #[error("does not match: {}", told(.reasons))]
+    Unfit { reasons: Vec<Reason> },
     /// A name of what is kept.
     #[error("is letters, digits, `_`, `-` and `.`, at most {most}")]
     NoName { most: usize },
@@ -39,6 +42,25 @@ pub enum Problem {
     VariableTooLarge(String),
     #[error("variable `{0}` holds the character NUL")]
     VariableHasNul(String),
+    /// A run that was to be cancelled.
+    #[error("the run has ended already: it is {0}")]
+    RunEnded(RunState),
+    /// One that was to be deleted.
+    #[error("the run is {0}: cancel it, and delete it once it has ended")]
+    RunActive(RunState),
+    /// One whose tasks were to be marked.
+    #[error("the run is being cancelled: mark its tasks once it has ended")]
+    RunCancelled,
+    /// Retention has dropped what clearing a run takes.
+    #[error("the history of the run is gone: it cannot be cleared")]
+    NotCleared,
+    /// The same of marking its tasks.
+    #[error("the history of the run is gone: its tasks cannot be marked")]
+    NotMarked,
+}
+
+fn told(reasons: &[Reason]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A limit of a number.

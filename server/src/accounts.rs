@@ -129,6 +129,18 @@ pub(crate) async fn disable(
     Ok(())
 }
 
+/// Lets a disabled user sign in again, with the role, the grants and the password that they had.
+pub(crate) async fn enable(app: &App, trail: &Trail, username: &str) -> Result<(), ApiError> {
+    let Some(user) = app.store.user_enable(username).await? else {
+        named(app, username).await?;
+        return Err(ApiError::Conflict(format!("user `{username}` is not disabled")));
+    };
+    let role = user.role.as_str();
+    trail.before(json!({"role": role, "is_disabled": true}));
+    trail.after(json!({"role": role, "is_disabled": false}));
+    Ok(())
+}
+
 /// Makes a token, which may do no more than the one that asks for it.
 pub(crate) async fn token_make(
     app: &App,

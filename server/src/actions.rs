@@ -134,7 +134,7 @@ impl Actions {
         let done = self.engine.run_cancel(run, &format!("cancelled by {user}")).await;
         done.map_err(|error| match error {
             CancelError::NotFound => ApiError::NotFound("the run".to_owned()),
-            CancelError::Ended(_) => ApiError::Conflict(error.to_string()),
+            CancelError::Ended(state) => ApiError::Refused(Problem::RunEnded(state)),
             CancelError::Internal(cause) => internal(&cause),
         })
     }
@@ -203,7 +203,7 @@ impl Actions {
     pub(crate) async fn run_delete(&self, run: RunKey, user: &str) -> Result<(), ApiError> {
         self.engine.run_delete(run, user).await.map_err(|error| match error {
             DeleteError::NotFound => ApiError::NotFound("the run".to_owned()),
-            DeleteError::Active(_) => ApiError::Conflict(error.to_string()),
+            DeleteError::Active(state) => ApiError::Refused(Problem::RunActive(state)),
             DeleteError::Internal(cause) => internal(&cause),
         })
     }
@@ -268,9 +268,9 @@ fn not_marked(error: MarkError) -> ApiError {
         MarkError::NotFound => ApiError::NotFound("the run".to_owned()),
         MarkError::NoTask(task) => ApiError::TaskNotFound(task),
         MarkError::NoInstance(task, index) => ApiError::TaskNotFound(format!("{task}[{index}]")),
-        MarkError::HistoryGone | MarkError::Cancelled | MarkError::NotBegun(_) => {
-            ApiError::Conflict(error.to_string())
-        }
+        MarkError::HistoryGone => ApiError::Refused(Problem::NotMarked),
+        MarkError::Cancelled => ApiError::Refused(Problem::RunCancelled),
+        MarkError::NotBegun(_) => ApiError::Conflict(error.to_string()),
         MarkError::Internal(cause) => internal(&cause),
     }
 }
@@ -307,7 +307,7 @@ fn cleared<T>(done: Result<T, ClearError>) -> Result<(), ApiError> {
     done.map(drop).map_err(|error| match error {
         ClearError::NotFound => ApiError::NotFound("the run".to_owned()),
         ClearError::NoTask(task) => ApiError::TaskNotFound(task),
-        ClearError::HistoryGone => ApiError::Conflict(error.to_string()),
+        ClearError::HistoryGone => ApiError::Refused(Problem::NotCleared),
         ClearError::Internal(cause) => internal(&cause),
     })
 }

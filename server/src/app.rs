@@ -14,7 +14,7 @@ use crate::counts::{Answered, Counts};
 use crate::engine::Engine;
 use crate::fresh::Fresh;
 use crate::gateway::Requests;
-use crate::pages::{Chosen, Lists, Part, Seen, View};
+use crate::pages::{Chosen, Lists, Part, View, Watchers};
 use crate::previews::Previews;
 use crate::probes::Probes;
 use crate::topics::Topics;
@@ -26,9 +26,6 @@ type RunParts = Fresh<(i64, View, Chosen, Sight, bool, &'static str), Option<Par
 
 /// Grids: by DAG, the first task shown, and language.
 type Grids = Fresh<(String, usize, &'static str), Option<Part>>;
-
-/// What goes on, by the DAGs that may be seen; `None`: all.
-type Looks = Fresh<Option<Vec<String>>, Option<Arc<Seen>>>;
 
 /// The state of the router. Cheap to clone.
 #[derive(Clone)]
@@ -45,9 +42,9 @@ pub struct App {
     pub(crate) run_parts: Arc<RunParts>,
     /// Of those that are open.
     pub(crate) grids: Arc<Grids>,
-    /// What the first page shows, by what may be seen of it.
-    pub(crate) home: Arc<Looks>,
-    /// What open lists show.
+    /// Who watches runs.
+    pub(crate) watchers: Watchers,
+    /// What open lists and the first page show.
     pub(crate) lists: Lists,
     pub(crate) logins: Arc<LoginLimits>,
     pub(crate) cookie: SessionCookie,
@@ -79,7 +76,7 @@ impl App {
             counts: Counts::default(),
             answered: Answered::default(),
             versions: Arc::new(Versions::new(store.clone())),
-            home: Arc::new(Fresh::new(LOOK_FRESH)),
+            watchers: Watchers::default(),
             lists: Lists::new(LOOK_FRESH),
             run_parts: Arc::new(Fresh::new(Duration::ZERO)),
             grids: Arc::new(Fresh::new(LOOK_FRESH)),

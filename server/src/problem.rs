@@ -26,6 +26,9 @@ pub(crate) enum ApiError {
     MethodNotAllowed(String),
     #[error("{0}")]
     Conflict(String),
+    /// The same of what people may read in their language.
+    #[error("{0}")]
+    Refused(Problem),
     #[error("the request is not valid")]
     Invalid(Vec<FieldProblem>),
     #[error("{0}")]
@@ -107,7 +110,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => {
                 (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }
-            Self::Conflict(_) => (S::CONFLICT, "conflict", "Conflict"),
+            Self::Conflict(_) | Self::Refused(_) => (S::CONFLICT, "conflict", "Conflict"),
             Self::Invalid(_) => (S::UNPROCESSABLE_ENTITY, "invalid-request", "Invalid request"),
             Self::BadRequest(_) => (S::BAD_REQUEST, "bad-request", "Bad request"),
             Self::SignInNeeded => (S::UNAUTHORIZED, "sign-in-needed", "Sign-in needed"),

@@ -31,6 +31,8 @@ pub struct UserRow {
     pub all_grants: Option<String>,
     /// The viewer cannot disable themselves.
     pub is_self: bool,
+    /// They may not sign in: nothing is done with them but to let them again.
+    pub is_disabled: bool,
 }
 
 /// A role for a DAG or a tag.

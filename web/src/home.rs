@@ -13,6 +13,8 @@ use crate::text::Text;
 #[template(path = "home.html")]
 pub struct HomePage<'a> {
     pub frame: Frame<'a>,
+    /// Where what changes later comes from.
+    pub events: String,
     pub live: Home,
 }
 

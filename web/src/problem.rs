@@ -1,8 +1,11 @@
 //! What is wrong with a value of a form, in the language of the page. In English it is told as the API
 //! tells it ([`subak_core::problem`]); here is the same in Indonesian.
 
+use subak_core::json_schema::{Fault, Reason};
 use subak_core::problem::{Counted, Limit, Problem};
+use subak_core::state::RunState;
 
+use crate::badge::Badge;
 use crate::text::{INDONESIAN, Text};
 
 /// Says what is wrong.
@@ -21,13 +24,7 @@ fn in_indonesian(problem: &Problem) -> String {
             format!("adalah {value}, bukan bertipe {}", types.join(" atau "))
         }
         Problem::OutOfBounds { value, limit, bound } => {
-            let limit = match limit {
-                Limit::AtLeast => "paling sedikit",
-                Limit::AtMost => "paling banyak",
-                Limit::MoreThan => "lebih dari",
-                Limit::LessThan => "kurang dari",
-            };
-            format!("adalah {value}, dan harus {limit} {bound}")
+            format!("adalah {value}, dan harus {} {bound}", limited(*limit))
         }
         Problem::TooShort { length, least, of } => {
             format!("punya {length} {}, dan perlu {least}", counted(*of))
@@ -35,7 +32,10 @@ fn in_indonesian(problem: &Problem) -> String {
         Problem::TooLong { length, most, of } => {
             format!("punya {length} {}, dan boleh punya {most}", counted(*of))
         }
-        Problem::Unfit { reasons } => format!("tidak sesuai skemanya: {}", reasons.join("; ")),
+        Problem::Unfit { reasons } => {
+            let reasons: Vec<String> = reasons.iter().map(reason).collect();
+            format!("tidak sesuai skemanya: {}", reasons.join("; "))
+        }
         Problem::NoName { most } => {
             format!("terdiri dari huruf, angka, `_`, `-` dan `.`, paling banyak {most}")
         }
@@ -50,6 +50,47 @@ fn in_indonesian(problem: &Problem) -> String {
             format!("variabel `{key}` lebih besar dari 256 KiB: pakai berkas atau tabel")
         }
         Problem::VariableHasNul(key) => format!("variabel `{key}` memuat karakter NUL"),
+        Problem::RunEnded(state) => format!("run sudah selesai: {}", called(*state)),
+        Problem::RunActive(state) => {
+            let state = called(*state);
+            format!("run masih {state}: batalkan dulu, dan hapus setelah selesai")
+        }
+        Problem::RunCancelled => {
+            "run sedang dibatalkan: tandai task-nya setelah selesai".to_owned()
+        }
+        Problem::NotCleared => "riwayat run sudah tidak ada: run tidak dapat diulang".to_owned(),
+        Problem::NotMarked => {
+            "riwayat run sudah tidak ada: task-nya tidak dapat ditandai".to_owned()
+        }
+    }
+}
+
+fn called(state: RunState) -> &'static str {
+    Badge::run(state, &INDONESIAN).label
+}
+
+/// Why a value is not what its schema says, with its place.
+fn reason(Reason { place, fault, .. }: &Reason) -> String {
+    let told = match fault {
+        Fault::Format(format) => format!("tidak berformat {format}"),
+        Fault::Pattern(pattern) => format!("tidak cocok dengan pola `{pattern}`"),
+        Fault::MultipleOf(number) => format!("bukan kelipatan {number}"),
+        Fault::Bound(limit, bound) => format!("harus {} {bound}", limited(*limit)),
+        Fault::Constant(value) => format!("harus {value}"),
+        Fault::Missing(names) => format!("tidak punya properti {names}"),
+        Fault::Unknown(names) => format!("properti {names} tidak dikenal"),
+        Fault::Same(one, other) => format!("butir {one} dan {other} sama"),
+        Fault::Other(said) => said.clone(),
+    };
+    if place.is_empty() { told } else { format!("{place}: {told}") }
+}
+
+fn limited(limit: Limit) -> &'static str {
+    match limit {
+        Limit::AtLeast => "paling sedikit",
+        Limit::AtMost => "paling banyak",
+        Limit::MoreThan => "lebih dari",
+        Limit::LessThan => "kurang dari",
     }
 }
 
@@ -63,6 +104,7 @@ fn counted(of: Counted) -> &'static str {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use subak_core::json_schema::JsonSchema;
 
     use super::*;
     use crate::text::ENGLISH;
@@ -93,6 +135,18 @@ mod tests {
             Problem::OutOfBounds { value: json!(5), limit: Limit::LessThan, bound: "5".to_owned() },
             "is 5, and must be less than 5",
             "adalah 5, dan harus kurang dari 5",
+        );
+        check(
+            Problem::RunEnded(RunState::Success),
+            "the run has ended already: it is success",
+            "run sudah selesai: berhasil",
+        );
+        let schema = json!({"items": {"pattern": "^[A-Z]+$"}, "uniqueItems": true});
+        let reasons = JsonSchema::new(&schema).unwrap().reasons(&json!(["a"]));
+        check(
+            Problem::Unfit { reasons },
+            "does not match: 0: 'a' does not match pattern '^[A-Z]+$'",
+            "tidak sesuai skemanya: 0: tidak cocok dengan pola `^[A-Z]+$`",
         );
     }
 }

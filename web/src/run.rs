@@ -16,6 +16,8 @@ use crate::render;
 #[template(path = "run.html")]
 pub struct RunPage<'a> {
     pub frame: Frame<'a>,
+    /// Where what changes later comes from.
+    pub events: String,
     pub live: RunLive,
     pub note: String,
     /// Where the note is changed.
@@ -47,8 +49,6 @@ pub struct RunLive {
     pub cancelled: Option<String>,
     pub progress: Progress,
     pub graph: GraphView,
-    /// Where what changes later comes from.
-    pub events: String,
     pub timeline: Timeline,
     /// How many rows were rejected, and where their dead letters are.
     pub rejected: Option<(String, String)>,

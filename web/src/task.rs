@@ -56,7 +56,7 @@ pub struct TaskPage<'a> {
 }
 
 /// The part of the page that changes while the task runs.
-#[derive(Debug, Clone, PartialEq, Template)]
+#[derive(Debug, Clone, Template)]
 #[template(path = "task_live.html")]
 pub struct TaskLive {
     pub t: &'static Text,
@@ -112,12 +112,15 @@ pub struct XComView {
 }
 
 impl TaskLive {
-    /// Drops what changes by time alone, so that two looks can be compared.
-    pub fn forget_clock(&mut self) {
-        for stamp in [&mut self.started, &mut self.ended, &mut self.due].into_iter().flatten() {
+    /// Returns its markup without what changes by time alone, so that two looks can be compared.
+    #[must_use]
+    pub fn timeless(&self) -> String {
+        let mut it = self.clone();
+        for stamp in [&mut it.started, &mut it.ended, &mut it.due].into_iter().flatten() {
             stamp.relative.clear();
         }
-        self.took.clear();
+        it.took.clear();
+        it.markup()
     }
 
     /// Returns its markup.

@@ -178,13 +178,7 @@ pub(super) async fn enable(
     trail: Trail,
     Path(name): Path<String>,
 ) -> Result<Json<View>, ApiError> {
-    let Some(user) = app.store.user_enable(&name).await? else {
-        named(&app, &name).await?;
-        return Err(ApiError::Conflict(format!("user `{name}` is not disabled")));
-    };
-    let role = user.role.as_str();
-    trail.before(json!({"role": role, "is_disabled": true}));
-    trail.after(json!({"role": role, "is_disabled": false}));
+    accounts::enable(&app, &trail, &name).await?;
     Ok(Json(view(&app, &name).await?))
 }
 

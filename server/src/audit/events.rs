@@ -35,6 +35,7 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("POST", "/users/{username}/revoke", "delete_grant"),
     ("POST", "/users/{username}/link", "post_sign_in_link"),
     ("POST", "/users/{username}/disable", "delete_user"),
+    ("POST", "/users/{username}/enable", "enable_user"),
     ("POST", "/tokens", "post_token"),
     ("POST", "/tokens/{token_id}/revoke", "delete_token"),
     // the API

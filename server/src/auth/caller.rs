@@ -20,6 +20,22 @@ pub(crate) enum Via {
     Token,
 }
 
+/// What a caller may do: everywhere, at most, and with single DAGs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Rights {
+    role: Role,
+    scope: Role,
+    granted: Arc<BTreeMap<String, Role>>,
+}
+
+#[cfg(test)]
+impl Rights {
+    /// Those of a role, without grants.
+    pub(crate) fn of(role: Role) -> Self {
+        Self { role, scope: Role::Admin, granted: Arc::default() }
+    }
+}
+
 /// A signed-in user. Only the gate makes one, so a handler that has it was let through.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -135,6 +151,12 @@ impl Caller {
     fn role_for(&self, dag_id: &str) -> Role {
         let granted = self.granted.get(dag_id).copied().unwrap_or(Role::None);
         self.user.role.max(granted).min(self.scope)
+    }
+
+    /// What the caller may do.
+    pub(crate) fn rights(&self) -> Rights {
+        let (role, scope, granted) = (self.user.role, self.scope, Arc::clone(&self.granted));
+        Rights { role, scope, granted }
     }
 
     /// Whether this is somebody who may do what `other` may, no more and no less.

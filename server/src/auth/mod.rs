@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::{Deserialize as _, Deserializer};
 use subak_store::access::Role;
 
-pub(crate) use caller::Caller;
+pub(crate) use caller::{Caller, Rights};
 pub(crate) use cookie::SessionCookie;
 pub(crate) use gate::{Gate, gate};
 pub(crate) use limits::LoginLimits;

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
-use subak_store::access::{Grant, GrantOn, NewUserError, User};
+use subak_store::access::{Grant, GrantOn, ListedUser, NewUserError, User};
 use subak_web::accounts::{GrantRow, GrantsPage, TokenRow, TokensPage, UserRow, UsersPage};
 use subak_web::format::Stamp;
 use subak_web::url::encode;
@@ -66,12 +66,12 @@ async fn users_page(
     link: Option<(String, String)>,
     problem: Option<String>,
 ) -> Result<Html<String>, ApiError> {
-    let found = app.store.user_page(&query.wanted(), PAGE, query.offset()).await?;
-    let ids: Vec<_> = found.items.iter().map(|user| user.user_id).collect();
+    let found = app.store.user_page_all(&query.wanted(), PAGE, query.offset()).await?;
+    let ids: Vec<_> = found.items.iter().map(|it| it.user.user_id).collect();
     // One more than is shown: whether there are more.
     let most = i64::try_from(GRANTS + 1).unwrap_or(i64::MAX);
     let grants = app.store.grants_of(&ids, most).await?;
-    let row = |user: User| {
+    let row = |ListedUser { user, is_disabled }: ListedUser| {
         let own = grants.iter().filter(|grant| grant.username == user.username);
         let mut own: Vec<GrantRow> = own.map(grant_row).collect();
         let has_more = own.len() > GRANTS;
@@ -81,6 +81,7 @@ async fn users_page(
             grants: own,
             all_grants: has_more.then(|| grants_of(&user.username)),
             is_self: user.username == viewer.name(),
+            is_disabled,
             name: user.username,
         }
     };
@@ -201,6 +202,15 @@ pub(super) async fn user_disable(
 ) -> Result<Redirect, ApiError> {
     let user = named(&app, &name).await?;
     accounts::disable(&app, viewer.caller(), &trail, &user).await?;
+    Ok(Redirect::to("/users"))
+}
+
+pub(super) async fn user_enable(
+    State(app): State<App>,
+    trail: Trail,
+    Path(name): Path<String>,
+) -> Result<Redirect, ApiError> {
+    accounts::enable(&app, &trail, &name).await?;
     Ok(Redirect::to("/users"))
 }
 

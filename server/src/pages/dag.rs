@@ -48,8 +48,6 @@ pub(super) struct ShowQuery {
     #[serde(default)]
     around: String,
     depth: Option<usize>,
-    /// The number of what the page was loaded with.
-    shown: Option<u64>,
 }
 
 impl ShowQuery {
@@ -102,7 +100,7 @@ pub(super) async fn show(
     let href = url::dag(&dag_id);
     let page = DagPage {
         frame: viewer.frame(),
-        events: url::and(&chosen.at(&format!("{href}/events")), &format!("shown={}", look.print)),
+        events: viewer.events(&chosen.at(&format!("{href}/events")), look.print),
         live: live(&look, &version, &chosen, &viewer),
         details: details(dag, viewer.t),
         source: source::markup(&version.record.source),
@@ -118,10 +116,9 @@ pub(super) async fn events(
     viewer: Viewer,
     Path(dag_id): Path<String>,
     Query(query): Query<ShowQuery>,
-    headers: HeaderMap,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     known(&app, &dag_id).await?;
-    let shown = Shown::new(query.shown, &headers);
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, dag_id, query.chosen())));
     Ok(watch(stop, APART, shown, move || {
         let shared = Arc::clone(&shared);
@@ -134,7 +131,8 @@ pub(super) async fn events(
             let (print, shared) = (look.print, Arc::clone(&shared));
             Ok((print, move || {
                 let (_, viewer, _, chosen) = &*shared;
-                Arc::new(live(&look, &version, chosen, viewer).pieces())
+                let draw = || live(&look, &version, chosen, viewer).pieces();
+                look.drawn(viewer.eyes(), chosen.sight.query(), draw)
             }))
         }
     }))

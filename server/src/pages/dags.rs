@@ -106,7 +106,7 @@ pub(super) async fn list(
     };
     let view = DagsPage {
         frame: viewer.frame(),
-        events: query.address("/live/dags", query.offset.max(0)),
+        events: viewer.events(&query.address("/live/dags", query.offset.max(0)), look.print),
         live: live(&look, &query, &viewer),
         tags: if is_whole { app.store.dag_tags().await? } else { Vec::new() },
         filter: Filter {

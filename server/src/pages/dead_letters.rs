@@ -55,7 +55,8 @@ pub(super) async fn list(
     let look = lists::now::<Page<LetterRecord>>(&app, &viewer, &query).await?;
     let view = LettersPage {
         frame: viewer.frame(),
-        events: query.address("/live/dead-letters", query.offset.max(0)),
+        events: viewer
+            .events(&query.address("/live/dead-letters", query.offset.max(0)), look.print),
         live: live(&look, &query, &viewer),
         filter: query.filter(),
     };

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Html;
 use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
@@ -69,7 +68,7 @@ pub(super) async fn show(
         href: url::dag(&dag_id),
         events: look.as_ref().map_or_else(String::new, |look| {
             let run = url::run(&look.run.dag_id, &look.run.run_id);
-            chosen.events(&format!("{run}/gantt/events"), look.print())
+            viewer.events(&format!("{run}/gantt/events{}", chosen.query()), look.print())
         }),
         runs: choice(&recent, look.as_ref().map(|look| &look.run), t),
         live: look.as_ref().map(|look| gantt_live(look, chosen, now, t)),
@@ -83,9 +82,8 @@ pub(super) async fn events(
     viewer: Viewer,
     Path(run): Path<(String, String)>,
     Query(query): Query<RowsQuery>,
-    headers: HeaderMap,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let shown = Shown::new(query.shown, &headers);
     stream(app, viewer, run, View::Gantt, (query.into(), Sight::default()), shown).await
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Html;
 use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, Utc};
@@ -42,8 +42,6 @@ const HEIGHT: i64 = 40;
 pub(super) struct GridQuery {
     #[serde(default)]
     offset: usize,
-    /// The number of what the page shows that asks for changes.
-    shown: Option<u64>,
 }
 
 impl GridQuery {
@@ -62,9 +60,10 @@ pub(super) async fn show(
     let first = query.first();
     let (grid, tasks) = grid(&app, &dag_id, first, viewer.t).await?;
     let shown: usize = grid.parts.iter().map(|part| part.rows.len()).sum();
-    let Part { print, pieces: live } = Part::of(grid.pieces());
+    let Part { print, drawn } = Part::of(grid.pieces());
+    let live = Arc::clone(&drawn.pieces);
     let href = url::dag(&dag_id);
-    let events = format!("{href}/grid/events?offset={first}&shown={print}");
+    let events = viewer.events(&format!("{href}/grid/events?offset={first}"), print);
     let signed = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let pager = Pager::new(signed(first), shown, signed(tasks), signed(TASKS_MOST), |offset| {
         format!("{href}/grid?offset={offset}")
@@ -78,16 +77,16 @@ pub(super) async fn events(
     viewer: Viewer,
     Path(dag_id): Path<String>,
     Query(query): Query<GridQuery>,
-    headers: HeaderMap,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let (first, t) = (query.first(), viewer.t);
     look(&app, &dag_id, first, t).await?;
     let stop = app.stop.clone();
-    Ok(watch(stop, APART, Shown::new(query.shown, &headers), move || {
+    Ok(watch(stop, APART, shown, move || {
         let (app, dag_id) = (app.clone(), dag_id.clone());
         async move {
-            let Part { print, pieces } = look(&app, &dag_id, first, t).await?;
-            Ok((print, move || pieces))
+            let Part { print, drawn } = look(&app, &dag_id, first, t).await?;
+            Ok((print, move || drawn))
         }
     }))
 }

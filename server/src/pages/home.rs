@@ -1,27 +1,22 @@
 //! The first page: what runs, what failed, what is late, and whether all is well.
 
-use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::fmt::{self, Debug};
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Html;
-use axum::response::sse::{Event, Sse};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::Stream;
-use subak_store::StoreError;
+use serde::Deserialize;
 use subak_store::read::{LateDag, LetterFilter, Overview, OverviewRun};
 use subak_web::Badge;
 use subak_web::format::{Stamp, count};
 use subak_web::home::{Health, Home, HomePage, HomeRun, LateRow, Tile};
-use subak_web::pieces::Pieces;
 use subak_web::text::Text;
 use subak_web::url;
 
+use super::lists::{self, List, LooksAt};
 use super::run_live::{since, took};
 use super::viewer::Viewer;
-use super::watch::{APART, Shown, watch};
+use super::watch::Look;
 use crate::actions::is_recent;
 use crate::app::App;
 use crate::clock;
@@ -35,18 +30,30 @@ const LATELY: TimeDelta = TimeDelta::days(1);
 const GRACE: TimeDelta = TimeDelta::seconds(60);
 
 /// What the page is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Seen {
-    at: DateTime<Utc>,
     overview: Overview,
     /// Of what belongs to no DAG; `None`: the viewer may not see it.
     whole: Option<Whole>,
-    /// When this server last read its folder of DAG files; `None`: it has none.
-    folder: Option<DateTime<Utc>>,
+    /// When this server last read its folder of DAG files.
+    folder: Beat,
 }
 
+/// An instant that comes again and again, and is no news: the page is not sent anew for it. `None`: never.
+struct Beat(Option<DateTime<Utc>>);
+
+impl Debug for Beat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("beats")
+    }
+}
+
+/// Its address asks for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(crate) struct Nothing {}
+
 /// The state of the installation.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Whole {
     database: bool,
     scheduler: bool,
@@ -59,83 +66,62 @@ struct Whole {
 }
 
 pub(super) async fn show(State(app): State<App>, viewer: Viewer) -> Result<Html<String>, ApiError> {
-    let seen = look(&app, viewer.sight()).await?;
-    let live = home(&seen, viewer.t);
-    Ok(Html(HomePage { frame: viewer.frame(), live }.page()))
+    let look = lists::now::<Seen>(&app, &viewer, &Nothing {}).await?;
+    let events = viewer.events("/home/events", look.print);
+    let live = home(&look, viewer.t);
+    Ok(Html(HomePage { frame: viewer.frame(), events, live }.page()))
 }
 
-pub(super) async fn events(
-    State(app): State<App>,
-    viewer: Viewer,
-    headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let (stop, t, sight) = (app.stop.clone(), viewer.t, viewer.sight());
-    Ok(watch(stop, APART, Shown::new(None, &headers), move || {
-        let (app, sight) = (app.clone(), sight.clone());
-        async move {
-            let seen = look(&app, sight).await?;
-            Ok((seen.print(), move || Arc::new(Pieces::cut(&home(&seen, t).markup()))))
-        }
-    }))
-}
+impl List for Seen {
+    type Query = Nothing;
 
-/// One look serves all who see the same.
-async fn look(app: &App, sight: Option<Vec<String>>) -> Result<Arc<Seen>, ApiError> {
-    let ask = async |only: Option<Vec<String>>| look_now(app, only).await.map(Arc::new).ok();
-    let seen = app.home.get(sight.clone(), || ask(sight)).await;
-    seen.ok_or_else(|| ApiError::Unavailable("the database does not answer".to_owned()))
-}
+    fn looks(app: &App) -> &LooksAt<Self> {
+        &app.lists.home
+    }
 
-async fn look_now(app: &App, only: Option<Vec<String>>) -> Result<Seen, StoreError> {
-    let now = clock::now();
-    let folder = app.actions.folder_beat();
-    let overview = app.store.overview(only.as_deref(), now, LATELY, GRACE, ROWS).await?;
-    let whole = match only {
-        Some(_) => None,
-        None => Some(Whole {
-            database: app.store.answers().await,
-            scheduler: app.actions.is_progressing(now),
-            upkeep: !app.actions.is_strained(),
-            workers: app.store.workers().await?.len(),
-            is_read: folder.map(|beat| is_recent(beat, now)),
-            broken_files: app.store.import_error_list(0, 0).await?.total,
-            letters: {
-                let open =
-                    LetterFilter { state: Some("open".to_owned()), ..LetterFilter::default() };
-                app.store.letter_count(&open).await?
-            },
-        }),
-    };
-    Ok(Seen { at: now, overview, whole, folder })
-}
+    async fn find(app: &App, viewer: &Viewer, _: &Nothing) -> Result<Self, ApiError> {
+        let (now, only) = (clock::now(), viewer.sight());
+        let folder = app.actions.folder_beat();
+        let overview = app.store.overview(only.as_deref(), now, LATELY, GRACE, ROWS).await?;
+        let whole = match only {
+            Some(_) => None,
+            None => Some(whole(app, folder, now).await?),
+        };
+        Ok(Self { overview, whole, folder: Beat(folder) })
+    }
 
-impl Seen {
-    /// A number that differs when something differs that is shown; "5 min ago" is made anew each minute.
-    fn print(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        let it = &self.overview;
-        (it.running, it.queued, it.success, it.failed, it.late_total).hash(&mut hasher);
-        for run in it.goes_on.iter().chain(&it.has_failed) {
-            (&run.dag_id, &run.run_id, run.state).hash(&mut hasher);
-        }
-        for late in &it.late {
-            (&late.dag_id, late.due_at, late.queued, late.waits_since).hash(&mut hasher);
-        }
-        (&self.whole, self.at.timestamp() / 60).hash(&mut hasher);
-        hasher.finish()
+    fn markup(look: &Look<Self>, _: &Nothing, viewer: &Viewer) -> String {
+        home(look, viewer.t).markup()
     }
 }
 
-fn home(seen: &Seen, t: &'static Text) -> Home {
-    let Seen { at, overview, whole, folder } = seen;
-    let read = folder.map(|beat| Stamp::new(beat, *at, t));
+async fn whole(
+    app: &App,
+    folder: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<Whole, ApiError> {
+    let open = LetterFilter { state: Some("open".to_owned()), ..LetterFilter::default() };
+    Ok(Whole {
+        database: app.store.answers().await,
+        scheduler: app.actions.is_progressing(now),
+        upkeep: !app.actions.is_strained(),
+        workers: app.store.workers().await?.len(),
+        is_read: folder.map(|beat| is_recent(beat, now)),
+        broken_files: app.store.import_error_list(0, 0).await?.total,
+        letters: app.store.letter_count(&open).await?,
+    })
+}
+
+fn home(look: &Look<Seen>, t: &'static Text) -> Home {
+    let (at, Seen { overview, whole, folder }) = (look.at, &look.it);
+    let read = folder.0.map(|beat| Stamp::new(beat, at, t));
     Home {
         t,
         tiles: tiles(overview, whole.as_ref(), t),
         health: whole.as_ref().map(|whole| health(whole, read, t)).unwrap_or_default(),
-        goes_on: overview.goes_on.iter().map(|run| home_run(run, *at, t)).collect(),
-        has_failed: overview.has_failed.iter().map(|run| home_run(run, *at, t)).collect(),
-        late: overview.late.iter().map(|late| late_row(late, *at, t)).collect(),
+        goes_on: overview.goes_on.iter().map(|run| home_run(run, at, t)).collect(),
+        has_failed: overview.has_failed.iter().map(|run| home_run(run, at, t)).collect(),
+        late: overview.late.iter().map(|late| late_row(late, at, t)).collect(),
         late_more: late_more(overview, t),
     }
 }

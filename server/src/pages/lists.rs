@@ -1,4 +1,5 @@
-//! Lists that live: how they are looked at, and what the open ones show; who looks at the same looks once.
+//! Lists that live, the first page among them: how they are looked at, and what the open ones show; who looks
+//! at the same looks once.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ use subak_web::pieces::Pieces;
 
 use super::viewer::Viewer;
 use super::watch::{APART, Look, Looks, Shown, watch};
-use super::{dag, dags, workers};
+use super::{dag, dags, home, workers};
 use crate::app::App;
 use crate::extract::Query;
 use crate::problem::ApiError;
@@ -46,6 +46,7 @@ pub(super) type LooksAt<L> = Looks<(Option<Vec<String>>, <L as List>::Query), L>
 #[derive(Clone)]
 pub(crate) struct Lists {
     pub(super) dags: Arc<LooksAt<dags::Listed>>,
+    pub(super) home: Arc<LooksAt<home::Seen>>,
     /// A DAG's page, by its id and the offset of its runs.
     pub(super) dag: Arc<Looks<(String, i64), dag::Seen>>,
     pub(super) runs: Arc<LooksAt<Page<RunRecord>>>,
@@ -59,6 +60,7 @@ impl Lists {
     pub(crate) fn new(fresh: Duration) -> Self {
         Self {
             dags: Arc::new(Looks::new(fresh)),
+            home: Arc::new(Looks::new(fresh)),
             dag: Arc::new(Looks::new(fresh)),
             runs: Arc::new(Looks::new(fresh)),
             letters: Arc::new(Looks::new(fresh)),
@@ -83,9 +85,8 @@ pub(super) async fn events<L: List>(
     State(app): State<App>,
     viewer: Viewer,
     Query(query): Query<L::Query>,
-    headers: HeaderMap,
+    shown: Shown,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let shown = Shown::new(None, &headers);
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
     watch(stop, APART, shown, move || {
         let shared = Arc::clone(&shared);
@@ -94,7 +95,11 @@ pub(super) async fn events<L: List>(
             let key = (viewer.sight(), query.clone());
             let look = Look::again(L::looks(app), key, || L::find(app, viewer, query)).await?;
             let (print, shared) = (look.print, Arc::clone(&shared));
-            Ok((print, move || Arc::new(Pieces::cut(&L::markup(&look, &shared.2, &shared.1)))))
+            Ok((print, move || {
+                let (_, viewer, query) = &*shared;
+                let draw = || Pieces::cut(&L::markup(&look, query, viewer));
+                look.drawn(viewer.eyes(), String::new(), draw)
+            }))
         }
     })
 }

@@ -9,6 +9,7 @@ mod dag;
 mod dag_details;
 mod dags;
 mod dead_letters;
+mod drawn;
 pub(crate) mod errors;
 mod gantt;
 mod grid;
@@ -46,8 +47,8 @@ use subak_store::read::{LetterRecord, Page, RunRecord};
 
 use crate::router::Routes;
 
-pub(crate) use home::Seen;
 pub(crate) use lists::Lists;
+pub(crate) use pulse::Watchers;
 pub(crate) use run::View;
 pub(crate) use run_rows::Chosen;
 pub(crate) use viewer::language;
@@ -116,7 +117,7 @@ fn overall(routes: Routes) -> Routes {
         .public(Method::GET, "/docs/errors/{kind}", errors::explain)
         .role(Role::None, Method::GET, "/docs/api", api::show)
         .sighted("/", home::show)
-        .sighted("/home/events", home::events)
+        .sighted("/home/events", lists::events::<home::Seen>)
         .sighted("/runs", runs::list)
         .role(Role::None, Method::POST, "/runs", runs::act)
         .viewer("/import-errors", import_errors::list)
@@ -131,6 +132,7 @@ fn overall(routes: Routes) -> Routes {
         .role(Role::Admin, Method::POST, "/users/{username}/revoke", accounts::user_revoke)
         .role(Role::Admin, Method::POST, "/users/{username}/link", accounts::user_link)
         .role(Role::Admin, Method::POST, "/users/{username}/disable", accounts::user_disable)
+        .role(Role::Admin, Method::POST, "/users/{username}/enable", accounts::user_enable)
         .sighted("/tokens", accounts::tokens)
         .role(Role::None, Method::POST, "/tokens", accounts::token_add)
         .role(Role::None, Method::POST, "/tokens/{token_id}/revoke", accounts::token_revoke)

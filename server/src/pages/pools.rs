@@ -132,7 +132,7 @@ async fn page(
     let page = PoolsPage {
         frame: viewer.frame(),
         find: query.ways(HERE, look.it.items.len(), look.it.total).0,
-        events: query.address("/live/pools"),
+        events: viewer.events(&query.address("/live/pools"), look.print),
         live: live(&look, query, viewer),
         problem,
     };

@@ -18,7 +18,32 @@ pub(super) fn of_form(error: ApiError, t: &Text) -> Result<Vec<String>, ApiError
             };
             Ok(fields.into_iter().map(words).collect())
         }
+        ApiError::Refused(problem) => Ok(vec![in_words(&problem, t)]),
         ApiError::Conflict(problem) | ApiError::BadRequest(problem) => Ok(vec![problem]),
         other => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use subak_core::problem::Problem;
+    use subak_core::state::RunState;
+    use subak_web::text::ENGLISH;
+
+    use super::*;
+    use crate::engine::{CancelError, ClearError, DeleteError, MarkError};
+
+    #[test]
+    fn a_refusal_is_told_as_the_engine_tells_it() {
+        let state = RunState::Success;
+        let check = |problem: Problem, engine: &dyn std::error::Error| {
+            let told = of_form(ApiError::Refused(problem), &ENGLISH).unwrap();
+            assert_eq!(told, [engine.to_string()]);
+        };
+        check(Problem::RunEnded(state), &CancelError::Ended(state));
+        check(Problem::RunActive(state), &DeleteError::Active(state));
+        check(Problem::RunCancelled, &MarkError::Cancelled);
+        check(Problem::NotCleared, &ClearError::HistoryGone);
+        check(Problem::NotMarked, &MarkError::HistoryGone);
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, Redirect};
 use futures::Stream;
@@ -20,6 +19,7 @@ use subak_web::run::RunPage;
 use subak_web::url;
 use tokio::time::Instant;
 
+use super::drawn::Drawn;
 use super::gantt::gantt_live;
 use super::pulse::Pulse;
 use super::run_actions::RunAction;
@@ -80,7 +80,7 @@ impl Look {
             View::Page => run_live(self, chosen, sight, viewer.can_run(), now, t).pieces(),
             View::Gantt => gantt_live(self, chosen, now, t).pieces(),
         };
-        Part { print: self.print(), pieces: Arc::new(pieces) }
+        Part { print: self.print(), drawn: Arc::new(Drawn::new(pieces)) }
     }
 }
 
@@ -96,11 +96,14 @@ pub(super) async fn show(
         Value::Object(conf) if conf.is_empty() => String::new(),
         conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
     };
-    let sight = query.sight();
-    let live = run_live(&look, query.into(), &sight, viewer.can_run(), now, t);
+    let (sight, chosen) = (query.sight(), Chosen::from(query));
+    let href = url::run(&dag_id, &run_id);
+    let events = url::with(&format!("{href}/events"), &[&chosen.query(), &sight.query()]);
+    let events = viewer.events(&events, look.print());
+    let live = run_live(&look, chosen, &sight, viewer.can_run(), now, t);
     let note = look.run.note.unwrap_or_default();
-    let note_action = viewer.can_run().then(|| format!("{}/note", url::run(&dag_id, &run_id)));
-    Ok(Html(RunPage { frame: viewer.frame(), live, note, note_action, conf }.page()))
+    let note_action = viewer.can_run().then(|| format!("{href}/note"));
+    Ok(Html(RunPage { frame: viewer.frame(), events, live, note, note_action, conf }.page()))
 }
 
 /// Where a run is shown.
@@ -148,9 +151,9 @@ pub(super) async fn events(
     viewer: Viewer,
     Path(run): Path<(String, String)>,
     Query(query): Query<RowsQuery>,
-    headers: HeaderMap,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let (shown, sight) = (Shown::new(query.shown, &headers), query.sight());
+    let sight = query.sight();
     stream(app, viewer, run, View::Page, (query.into(), sight), shown).await
 }
 
@@ -175,7 +178,7 @@ pub(super) async fn stream(
         }
         loop {
             if let Some(part) = watch.part().await
-                && let Some((event, bytes)) = watch.shown.turn(part.print, || part.pieces)
+                && let Some((event, bytes)) = watch.shown.turn(part.print, || part.drawn)
             {
                 watch.sent = bytes;
                 return Some((Ok(event), watch));

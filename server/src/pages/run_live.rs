@@ -71,7 +71,6 @@ pub(super) fn run_live(
             .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
         progress: progress(instances, maps, t),
         graph,
-        events: url::and(&chosen.events(&format!("{href}/events"), look.print()), &sight.query()),
         timeline,
         can_cancel: can_run && !is_final && run.cancelled_at.is_none(),
         can_clear: can_run && is_final,

@@ -31,8 +31,6 @@ pub(super) struct RowsQuery {
     pub(super) state: String,
     #[serde(default)]
     pub(super) offset: usize,
-    /// The number of what the page shows that asks for changes.
-    pub(super) shown: Option<u64>,
     /// What of the graph: groups that are folded or not, or the task around which it is shown.
     #[serde(default)]
     pub(super) turn: String,
@@ -84,13 +82,6 @@ impl Chosen {
             (Some(state), 0) => format!("?state={}", word(state)),
             (Some(state), offset) => format!("?state={}&offset={offset}", word(state)),
         }
-    }
-
-    /// Returns where, below an address, changes of a page come from that shows the part of this number.
-    pub(super) fn events(self, at: &str, print: u64) -> String {
-        let query = self.query();
-        let and = if query.is_empty() { '?' } else { '&' };
-        format!("{at}{query}{and}shown={print}")
     }
 }
 
@@ -234,8 +225,5 @@ mod tests {
         assert_eq!(chosen("failed", 0), "?state=failed");
         assert_eq!(chosen("none", PAGE + 7), format!("?state=none&offset={PAGE}"));
         assert_eq!(chosen("green", PAGE), format!("?offset={PAGE}"));
-        let of_state = Chosen { state: Some(None), offset: 0 };
-        assert_eq!(Chosen::default().events("/r/events", 7), "/r/events?shown=7");
-        assert_eq!(of_state.events("/r/events", 7), "/r/events?state=none&shown=7");
     }
 }

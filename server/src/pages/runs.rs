@@ -101,7 +101,7 @@ pub(super) async fn act(
                 before
                     .push(json!({"dag_id": run.dag_id, "run_id": run.run_id, "state": run.state}));
             }
-            Err(ApiError::NotFound(what)) => done.problems.push(format!("{name}: {what} is gone")),
+            Err(ApiError::NotFound(_)) => done.problems.push(format!("{name}: {}", t.run_is_gone)),
             Err(error) => {
                 let why = problems::of_form(error, t)?.join(" ");
                 done.problems.push(format!("{name}: {why}"));
@@ -128,7 +128,7 @@ async fn page(
     let page = RunsPage {
         frame: viewer.frame(),
         filter: query.filter(),
-        events: query.address("/live/runs", query.offset.max(0)),
+        events: viewer.events(&query.address("/live/runs", query.offset.max(0)), look.print),
         live: live(&look, &query, viewer),
         done,
         problems,

@@ -23,6 +23,7 @@ use super::map::{self, MapQuery};
 use super::run::{Look, MarkForm, NoteForm};
 use super::task_live::{old_live, old_try, task_live};
 use super::viewer::Viewer;
+use super::watch::print_of;
 use crate::api::checked;
 use crate::app::App;
 use crate::audit::Trail;
@@ -121,6 +122,7 @@ pub(super) async fn show(
             task_live(&look, it, why.as_ref(), progress, viewer.can_run(), now, t)
         }
     };
+    let print = print_of(&live.timeless());
     let here = |at: Offsets| offsets_address(&address, it, which, at);
     // What is handed on is kept of the newest try alone.
     let (xcoms, found) = match old {
@@ -152,7 +154,10 @@ pub(super) async fn show(
             "{address}/log?try={shown}&map_index={}&download=true",
             it.map_index.0
         ),
-        events: log.events,
+        events: match log.events.as_str() {
+            "" => String::new(),
+            events => viewer.events(events, print),
+        },
         log: log.markup,
         note: app
             .store

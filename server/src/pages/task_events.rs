@@ -17,6 +17,7 @@ use super::run::Look;
 use super::task::{Names, Which, instance};
 use super::task_live::{old_live, old_try, task_live};
 use super::viewer::Viewer;
+use super::watch::{Shown, print_of};
 use crate::app::App;
 use crate::clock;
 use crate::explain::explain;
@@ -50,7 +51,7 @@ struct Watch {
     which: Which,
     pulse: Pulse,
     place: Place,
-    shown: Option<TaskLive>,
+    shown: Shown,
 }
 
 /// How far the page's log is.
@@ -67,6 +68,7 @@ pub(super) async fn events(
     Path(names): Path<Names>,
     Query(query): Query<EventsQuery>,
     headers: HeaderMap,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let look = Look::at(&app, &names.0, &names.1).await?;
     let which = Which { map_index: query.map_index, try_number: query.try_number };
@@ -80,7 +82,7 @@ pub(super) async fn events(
     let last = headers.get("last-event-id").and_then(|it| it.to_str().ok());
     let place = last.and_then(Place::parse).unwrap_or(asked);
     let pulse = Pulse::of(&app, look.run.run_key);
-    let watch = Watch { app, viewer, names, which, pulse, place, shown: None };
+    let watch = Watch { app, viewer, names, which, pulse, place, shown };
     let stream = unfold(watch, |mut watch| async move {
         loop {
             // A database that is away for a moment: the next look may see it.
@@ -117,15 +119,14 @@ impl Watch {
         let lines = subak_web::log::markup(&part.lines, self.place.number);
         self.place.number += part.lines.len() as u64;
         self.place.cursor = part.next;
-        let mut live = self.live(&look, it).await?;
-        let message = update(&lines, follows, &live);
+        let live = self.live(&look, it).await?;
         // Times that tick by themselves are no news.
-        live.forget_clock();
-        if lines.is_empty() && !follows && self.shown.as_ref() == Some(&live) {
+        let (number, is_news) = self.shown.now_shows(print_of(&live.timeless()));
+        if lines.is_empty() && !follows && !is_news {
             return Ok(None);
         }
-        self.shown = Some(live);
-        Ok(Some(Event::default().id(self.place.to_string()).data(message)))
+        let message = update(&lines, follows, &live);
+        Ok(Some(Event::default().id(format!("{}-{number}", self.place)).data(message)))
     }
 
     /// The part of the page that changes; of a try that was chosen its own, also once there is a newer.

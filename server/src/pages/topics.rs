@@ -80,11 +80,14 @@ pub(super) async fn list(
         id => return Err(ApiError::NotFound(format!("connections/{id}"))),
     };
     let query = ListQuery { connection, ..query };
+    let live = live(&app, &viewer, &query).await?;
+    let print = Part::of(Pieces::cut(&live.markup())).print;
+    let events = query.address("/live/topics", query.offset, query.pipelines);
     let page = TopicsPage {
         frame: viewer.frame(),
         connections,
-        events: query.address("/live/topics", query.offset, query.pipelines),
-        live: live(&app, &viewer, &query).await?,
+        events: viewer.events(&events, print),
+        live,
         name: query.name.trim().to_owned(),
         connection: query.connection,
     };
@@ -96,6 +99,7 @@ pub(super) async fn events(
     State(app): State<App>,
     viewer: Viewer,
     Query(query): Query<ListQuery>,
+    shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     // Of what is no connection to a broker no worker is asked.
     let connections = app.probes.of_type("kafka").await?;
@@ -103,13 +107,13 @@ pub(super) async fn events(
         return Err(ApiError::NotFound(format!("connections/{}", query.connection)));
     }
     let (stop, shared) = (app.stop.clone(), Arc::new((app, viewer, query)));
-    Ok(watch(stop, FAR_APART, Shown::default(), move || {
+    Ok(watch(stop, FAR_APART, shown, move || {
         let shared = Arc::clone(&shared);
         async move {
             let (app, viewer, query) = &*shared;
             let markup = live(app, viewer, query).await?.markup();
-            let Part { print, pieces } = Part::of(Pieces::cut(&markup));
-            Ok((print, move || pieces))
+            let Part { print, drawn } = Part::of(Pieces::cut(&markup));
+            Ok((print, move || drawn))
         }
     }))
 }

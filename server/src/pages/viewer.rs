@@ -1,5 +1,7 @@
 //! Who looks at a page, and in which language.
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -8,7 +10,8 @@ use subak_store::access::{Role, User};
 use subak_web::frame::Frame;
 use subak_web::text::Text;
 
-use crate::auth::Caller;
+use super::watch;
+use crate::auth::{Caller, Rights};
 use crate::problem::ApiError;
 
 /// What a person has chosen at the foot of a page; `app.js` sets it.
@@ -24,6 +27,28 @@ pub(crate) fn language(headers: &HeaderMap) -> &'static Text {
     Text::accepted(language.and_then(|it| it.to_str().ok()).unwrap_or(""))
 }
 
+/// What of somebody makes a page another one: whoever has the same eyes sees the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Eyes {
+    language: &'static str,
+    rights: Rights,
+}
+
+impl Eyes {
+    /// The number of what these eyes see of something that has a number.
+    pub(super) fn number(&self, print: u64) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self, print).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Those of somebody without grants.
+    #[cfg(test)]
+    pub(super) fn of(language: &'static str, role: Role) -> Self {
+        Self { language, rights: Rights::of(role) }
+    }
+}
+
 /// A signed-in person before a page.
 pub(super) struct Viewer {
     caller: Caller,
@@ -34,6 +59,16 @@ impl Viewer {
     /// Who asks, for what pages and the API do alike.
     pub(super) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// Returns what of the viewer a page depends on.
+    pub(super) fn eyes(&self) -> Eyes {
+        Eyes { language: self.t.language, rights: self.caller.rights() }
+    }
+
+    /// The address of a stream for a page that is loaded with the part of this number.
+    pub(super) fn events(&self, address: &str, print: u64) -> String {
+        watch::address(address, &self.eyes(), print)
     }
 
     /// Returns the name that runs are triggered by.

@@ -6,7 +6,9 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use chrono::{DateTime, Utc};
 use futures::Stream;
@@ -15,6 +17,8 @@ use subak_web::pieces::Pieces;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::drawn::{Drawn, Kept};
+use super::viewer::{Eyes, Viewer};
 use crate::clock;
 use crate::fresh::Fresh;
 use crate::problem::ApiError;
@@ -32,59 +36,89 @@ const LIFE: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(super) print: u64,
-    pub(super) pieces: Arc<Pieces>,
+    pub(super) drawn: Arc<Drawn>,
 }
 
 impl Part {
     /// Markup that tells itself whether it shows something else.
     pub(super) fn of(pieces: Pieces) -> Self {
-        let mut hasher = DefaultHasher::new();
-        pieces.whole().hash(&mut hasher);
-        Self { print: hasher.finish(), pieces: Arc::new(pieces) }
+        Self { print: print_of(pieces.whole()), drawn: Arc::new(Drawn::new(pieces)) }
     }
 }
 
-/// What a page shows that is open; by default nobody knows.
-#[derive(Default)]
+/// The number of some markup.
+pub(super) fn print_of(markup: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    markup.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What a page that is open has in the address of its stream: the number of what it was loaded with.
+const PRINT: &str = "print";
+
+/// The address of a stream for a page that is loaded with the part of this number.
+pub(super) fn address(events: &str, eyes: &Eyes, print: u64) -> String {
+    let and = if events.contains('?') { '&' } else { '?' };
+    format!("{events}{and}{PRINT}={}", eyes.number(print))
+}
+
+/// What a page shows that is open, as far as it is known: whatever page it is, its browser tells the
+/// number of what it was loaded with, or was sent last.
 pub(super) struct Shown {
-    /// Its number, as far as it is known.
-    print: Option<u64>,
-    /// The part itself, once it is known, if it is in pieces.
-    pieces: Option<Arc<Pieces>>,
+    eyes: Eyes,
+    number: Option<u64>,
+    /// The part itself, once it is known.
+    drawn: Option<Arc<Drawn>>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Shown {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let viewer = Viewer::from_request_parts(parts, state).await?;
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self::new(viewer.eyes(), loaded(query), &parts.headers))
+    }
+}
+
+/// The number in an address.
+fn loaded(query: &str) -> Option<u64> {
+    let mut pairs = ::url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == PRINT)?.1.parse().ok()
 }
 
 impl Shown {
     /// A page that was loaded with the part of this number, or was sent another one by a stream before.
-    pub(super) fn new(loaded: Option<u64>, headers: &HeaderMap) -> Self {
-        let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-        Self { print: last.or(loaded), pieces: None }
+    fn new(eyes: Eyes, loaded: Option<u64>, headers: &HeaderMap) -> Self {
+        let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        // A task's has more in front: how far its log is.
+        let last = last.and_then(|id| id.rsplit('-').next()?.parse().ok());
+        Self { eyes, number: last.or(loaded), drawn: None }
     }
 
-    /// Returns what is to be sent so that the page shows the part of this number: what has changed, or
-    /// all of it, where nobody knows what the page shows or hardly anything stays. `None`: nothing.
+    /// The page shows the part of this number from now on. Returns the number that it is told, and
+    /// whether it showed something else before.
+    pub(super) fn now_shows(&mut self, print: u64) -> (u64, bool) {
+        let number = self.eyes.number(print);
+        (number, self.number.replace(number) != Some(number))
+    }
+
+    /// Returns what is to be sent so that the page shows the part of this number. `None`: nothing.
     pub(super) fn turn(
         &mut self,
         print: u64,
-        draw: impl FnOnce() -> Arc<Pieces>,
+        draw: impl FnOnce() -> Arc<Drawn>,
     ) -> Option<(Event, usize)> {
-        if self.print.replace(print) == Some(print) {
-            self.pieces.get_or_insert_with(|| kept(draw()));
+        let number = self.eyes.number(print);
+        let before = self.number.replace(number);
+        if before == Some(number) {
+            self.drawn.get_or_insert_with(draw);
             return None;
         }
-        let pieces = draw();
-        let before = self.pieces.replace(kept(Arc::clone(&pieces)));
-        let changes = before.and_then(|before| pieces.since(&before));
-        let markup = changes.as_deref().unwrap_or(pieces.whole());
-        if markup.is_empty() {
-            return None;
-        }
-        Some((Event::default().id(print.to_string()).data(markup), markup.len()))
+        let drawn = draw();
+        let shown = self.drawn.replace(Arc::clone(&drawn));
+        drawn.since(before.zip(shown.as_deref()), number)
     }
-}
-
-/// What is not cut is sent whole: nobody needs to know what it was before.
-fn kept(pieces: Arc<Pieces>) -> Arc<Pieces> {
-    if pieces.is_cut() { pieces } else { Arc::default() }
 }
 
 /// What was seen, before it is drawn for somebody.
@@ -93,6 +127,8 @@ pub(crate) struct Look<T> {
     /// Differs when something differs that is shown.
     pub(super) print: u64,
     pub(super) it: T,
+    /// As it is drawn, by whose eyes see it, and what of it is chosen.
+    drawn: Kept<(Eyes, String), Arc<Drawn>>,
 }
 
 /// Looks by what was asked for: one serves all who see the same. `None`: it failed; whoever asked knows
@@ -106,7 +142,17 @@ impl<T: Debug> Look<T> {
         let mut print = Print(DefaultHasher::new());
         // Writing into it cannot fail.
         let _infallible = write!(print, "{} {it:?}", at.timestamp() / 60);
-        Self { at, print: print.0.finish(), it }
+        Self { at, print: print.0.finish(), it, drawn: Kept::default() }
+    }
+
+    /// It as these eyes see it, or what is chosen of it: who sees the same draws it once.
+    pub(super) fn drawn(
+        &self,
+        eyes: Eyes,
+        chosen: String,
+        draw: impl FnOnce() -> Pieces,
+    ) -> Arc<Drawn> {
+        self.drawn.get((eyes, chosen), || Arc::new(Drawn::new(draw())))
     }
 
     /// Looks for a page that is asked for: what was seen before does not count.
@@ -188,7 +234,7 @@ pub(super) fn watch<L, F, D>(
 where
     L: Fn() -> F + Send + 'static,
     F: Future<Output = Result<(u64, D), ApiError>> + Send,
-    D: FnOnce() -> Arc<Pieces> + Send,
+    D: FnOnce() -> Arc<Drawn> + Send,
 {
     let ends = Instant::now() + LIFE;
     let stream = unfold((look, shown, Duration::ZERO), move |(look, mut shown, rests)| {
@@ -217,34 +263,77 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use axum::http::HeaderValue;
+    use subak_store::access::Role;
 
     use super::*;
 
-    fn pieces(print: u64) -> Arc<Pieces> {
+    fn drawn(text: &str) -> Arc<Drawn> {
+        Arc::new(Drawn::new(Pieces::cut(text)))
+    }
+
+    fn part(print: u64) -> Arc<Drawn> {
         let long = "as it was ".repeat(20);
-        let text = format!("<p>{long}</p><!--now--><b id=\"now\">{print}</b><!---->");
-        Arc::new(Pieces::cut(&text))
+        drawn(&format!("<p>{long}</p><!--now--><b id=\"now\">{print}</b><!---->"))
+    }
+
+    fn eyes(role: Role) -> Eyes {
+        Eyes::of("en", role)
+    }
+
+    /// What a page was loaded with whose stream has this address.
+    fn opened(address: &str, role: Role, headers: &HeaderMap) -> Shown {
+        let query = address.split_once('?').map_or("", |it| it.1);
+        Shown::new(eyes(role), loaded(query), headers)
     }
 
     #[test]
     fn a_page_is_sent_what_it_does_not_show() {
-        let bytes = |shown: &mut Shown, print| shown.turn(print, || pieces(print)).map(|it| it.1);
-        let whole = pieces(1).whole().len();
-        let mut fresh = Shown::new(None, &HeaderMap::new());
+        let bytes = |shown: &mut Shown, print| shown.turn(print, || part(print)).map(|it| it.1);
+        let whole = part(1).pieces.whole().len();
+        let none = HeaderMap::new();
+        let mut fresh = opened("/live/dags?shown=active", Role::User, &none);
         assert_eq!(bytes(&mut fresh, 1), Some(whole));
         assert_eq!(bytes(&mut fresh, 1), None);
         assert!(bytes(&mut fresh, 2).unwrap() < whole / 2);
         // It was loaded with this.
-        let mut loaded = Shown::new(Some(1), &HeaderMap::new());
+        let at = address("/live/dags?shown=active", &eyes(Role::User), 1);
+        let mut loaded = opened(&at, Role::User, &none);
         assert_eq!(bytes(&mut loaded, 1), None);
         assert!(bytes(&mut loaded, 2).unwrap() < whole / 2);
+        // Something has changed before its stream was open, or what its reader may do.
+        assert_eq!(bytes(&mut opened(&at, Role::User, &none), 2), Some(whole));
+        assert_eq!(bytes(&mut opened(&at, Role::Op, &none), 1), Some(whole));
         // What it was loaded with is gone: it was sent the second meanwhile.
         let mut headers = HeaderMap::new();
-        headers.insert("last-event-id", HeaderValue::from_static("2"));
-        let mut back = Shown::new(Some(1), &headers);
-        assert_eq!(bytes(&mut back, 2), None);
-        let mut behind = Shown::new(Some(1), &headers);
-        assert_eq!(bytes(&mut behind, 3), Some(whole));
+        let second = eyes(Role::User).number(2).to_string();
+        headers.insert("last-event-id", HeaderValue::try_from(second).unwrap());
+        assert_eq!(bytes(&mut opened(&at, Role::User, &headers), 2), None);
+        assert_eq!(bytes(&mut opened(&at, Role::User, &headers), 3), Some(whole));
+    }
+
+    #[test]
+    fn who_sees_the_same_draws_and_compares_once() {
+        let (first, second) = (Look::new("first"), Look::new("second"));
+        let drawn = AtomicU32::new(0);
+        let see = |look: &Look<&str>, shown: &mut Shown| {
+            let draw = || {
+                drawn.fetch_add(1, Ordering::Relaxed);
+                let long = "as it was ".repeat(20);
+                Pieces::cut(&format!("<p>{long}</p><!--now--><b id=\"now\">{}</b><!---->", look.it))
+            };
+            let eyes = shown.eyes.clone();
+            shown.turn(look.print, || look.drawn(eyes, String::new(), draw)).map(|it| it.1)
+        };
+        let none = HeaderMap::new();
+        let mut open: Vec<Shown> = [Role::User, Role::User, Role::Op, Role::User]
+            .map(|role| Shown::new(eyes(role), None, &none))
+            .into();
+        let whole: Vec<_> = open.iter_mut().map(|shown| see(&first, shown)).collect();
+        assert_eq!(drawn.load(Ordering::Relaxed), 2, "one for each role");
+        let less: Vec<_> = open.iter_mut().map(|shown| see(&second, shown)).collect();
+        assert_eq!(drawn.load(Ordering::Relaxed), 4);
+        assert!(whole.iter().all(|it| *it == whole[0]) && less.iter().all(|it| *it == less[0]));
+        assert!(less[0] < whole[0] && less[0] > Some(0), "{less:?}");
     }
 
     #[tokio::test]
@@ -266,19 +355,22 @@ mod tests {
         let stop = CancellationToken::new();
         let looks = Arc::new(AtomicU32::new(0));
         let (seen, ends) = (Arc::clone(&looks), stop.clone());
-        let stream = watch(stop, Duration::from_millis(1), Shown::default(), move || {
+        let shown = Shown::new(eyes(Role::User), None, &HeaderMap::new());
+        let stream = watch(stop, Duration::from_millis(1), shown, move || {
             let (look, ends) = (seen.fetch_add(1, Ordering::Relaxed), ends.clone());
             async move {
                 if look == 9 {
                     ends.cancel();
                 }
-                let draw = move || Arc::new(Pieces::cut(&format!("look {look}")));
+                let draw = move || drawn(&format!("look {look}"));
                 Ok((u64::from(look / 5), draw))
             }
         });
         let body = axum::response::IntoResponse::into_response(stream).into_body();
         let sent = axum::body::to_bytes(body, 1 << 10).await.unwrap();
-        assert_eq!(sent, "id: 0\ndata: look 0\n\nid: 1\ndata: look 5\n\n");
+        let [first, second] = [0, 1].map(|print| eyes(Role::User).number(print));
+        let expected = format!("id: {first}\ndata: look 0\n\nid: {second}\ndata: look 5\n\n");
+        assert_eq!(sent, expected);
         assert_eq!(looks.load(Ordering::Relaxed), 10);
     }
 }

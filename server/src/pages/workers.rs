@@ -35,7 +35,7 @@ pub(super) async fn list(
     let page = WorkersPage {
         frame: viewer.frame(),
         find: query.ways(HERE, look.it.items.len(), look.it.total).0,
-        events: query.address("/live/workers"),
+        events: viewer.events(&query.address("/live/workers"), look.print),
         live: live(&look, &query, &viewer),
     };
     Ok(Html(page.page()))

@@ -16,4 +16,4 @@ pub use join::JoinTokenRow;
 pub use password::PasswordProblem;
 pub use secret::Secret;
 pub use tokens::TokenRow;
-pub use users::{NewUserError, Role, User};
+pub use users::{ListedUser, NewUserError, Role, User};

@@ -57,6 +57,14 @@ pub struct User {
     pub has_grants: bool,
 }
 
+/// A user in the list of all there have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedUser {
+    pub user: User,
+    /// Keeps them from signing in.
+    pub is_disabled: bool,
+}
+
 /// Why a user was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum NewUserError {
@@ -77,6 +85,14 @@ pub(super) struct UserRow {
     username: String,
     role: String,
     has_grants: bool,
+}
+
+/// The same with whether they may not sign in.
+#[derive(sqlx::FromRow)]
+struct ListedRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    is_disabled: bool,
 }
 
 /// What a query of users returns, for [`UserRow`], of the table `u`.
@@ -156,6 +172,28 @@ impl Store {
         let columns = concat!("SELECT ", user_columns!());
         let rows: Page<UserRow> = page(self.pool(), columns, of, by, (limit, offset)).await?;
         Ok(Page { items: rows.items.into_iter().map(User::from).collect(), total: rows.total })
+    }
+
+    /// Returns a page of all users, those first that may sign in, by name.
+    pub async fn user_page_all(
+        &self,
+        wanted: &TextFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<Page<ListedUser>, StoreError> {
+        let of = |query: &mut QueryBuilder<Postgres>| {
+            query.push(" FROM app_user u WHERE true");
+            wanted.push(query, "u.username");
+        };
+        let by = |query: &mut QueryBuilder<Postgres>| {
+            query.push("ORDER BY is_disabled, u.username");
+        };
+        let columns =
+            concat!("SELECT ", user_columns!(), ", u.disabled_at IS NOT NULL AS is_disabled");
+        let rows: Page<ListedRow> = page(self.pool(), columns, of, by, (limit, offset)).await?;
+        let listed =
+            |row: ListedRow| ListedUser { user: row.user.into(), is_disabled: row.is_disabled };
+        Ok(Page { items: rows.items.into_iter().map(listed).collect(), total: rows.total })
     }
 
     /// Returns the user if name and password fit. Takes as long for a name that does not exist.

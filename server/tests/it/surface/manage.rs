@@ -263,6 +263,8 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
     }
     let refused = post_in("id", &site, &user, "/dags/form/runs", "param.most=12").await?.text();
     assert!(refused.contains("<li>most adalah 12, dan harus paling banyak 9</li>"), "{refused}");
+    let refused = post_in("id", &site, &user, "/dags/form/runs", "param.mail=ops").await?.text();
+    assert!(refused.contains("mail tidak sesuai skemanya: tidak berformat email"), "{refused}");
     site.world.close().await
 }
 
@@ -373,6 +375,9 @@ async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
     let deleted = post(&site, &user, "/runs", &format!("action=delete{form}")).await?.text();
     assert!(deleted.contains(&format!("Done with {} runs", picks.len() - 1)), "{deleted}");
     assert!(deleted.contains("shop bad:"), "{deleted}");
+    let again = format!("action=delete&pick={bad}");
+    let again = post_in("id", &site, &user, "/runs", &again).await?.text();
+    assert!(again.contains("shop bad: run masih "), "{again}");
     assert_eq!(site.get(&user, "/dags/shop/runs/bad").await?.status, StatusCode::OK);
     assert_eq!(site.get(&user, "/dags/shop/runs/good").await?.status, StatusCode::NOT_FOUND);
     let op = site.browser(Role::Op).await?;

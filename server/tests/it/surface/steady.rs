@@ -26,9 +26,7 @@ pub(crate) fn page(html: &str) -> String {
     let mut text = between(html, "/assets/", "/", "[hash]");
     text = between(&text, "<time ", "</time>", "…");
     text = between(&text, "after=", "&", "[place]");
-    for shown in ["events?shown=", "events?offset=0&#38;shown="] {
-        text = between(&text, shown, "\"", "[print]");
-    }
+    text = between(&text, "print=", "\"", "[print]");
     text = between(&text, "<tr id=\"row-", "\"", "[row]");
     text = between(&text, "name=\"pick\" value=\"", "\"", "[run]");
     text.lines().map(str::trim_end).filter(|line| !line.trim().is_empty()).fold(

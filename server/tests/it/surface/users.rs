@@ -34,6 +34,19 @@ async fn administrators_manage_users_but_not_themselves_away() -> anyhow::Result
     assert_eq!(post("/users/admin/disable", "").await?.status, StatusCode::CONFLICT);
     assert_eq!(post("/users/mia/disable", "").await?.status, StatusCode::SEE_OTHER);
     assert_eq!(site.world.store.user_named("mia").await?, None);
+    // Behind the others the page has those who are disabled, and lets them again.
+    let page = site.get(&admin, "/users").await?.text();
+    let (others, disabled) = page.split_once("mia <span class=\"tag\">disabled</span>").unwrap();
+    assert!(others.contains("/users/admin/role") && !page.contains("/users/mia/role"), "{page}");
+    assert!(disabled.contains("action=\"/users/mia/enable\""), "{page}");
+    assert_eq!(post("/users/mia/enable", "").await?.status, StatusCode::SEE_OTHER);
+    assert_eq!(site.world.store.user_named("mia").await?, Some(mia));
+    assert_eq!(post("/users/mia/enable", "").await?.status, StatusCode::CONFLICT);
+    let (was, is) =
+        (json!({"role": "op", "is_disabled": true}), json!({"role": "op", "is_disabled": false}));
+    let found = events(&site, "?event=enable_user&order_by=when&limit=1").await?;
+    assert_eq!((&found[0].2["before"], &found[0].2["after"]), (&was, &is));
+    assert!(site.get(&admin, "/users").await?.text().contains("user · tag retail"));
 
     // The same by the API.
     let program = site.program(Role::Admin).await?;

@@ -154,7 +154,7 @@ impl Rows {
         {
             let reasons = schema.reasons(&value);
             if !reasons.is_empty() {
-                return Taken::Rejected(reasons);
+                return Taken::Rejected(reasons.iter().map(ToString::to_string).collect());
             }
         }
         let found = match &self.fields {
