@@ -273,6 +273,12 @@ impl<'a> RunView<'a> {
         self.resets.and_then(|rows| rows.get(&task)).map(|reset| reset.token)
     }
 
+    /// Whether somebody has cleared a task: an instance also as the task that was not expanded then.
+    pub(super) fn was_cleared(&self, task: i32) -> bool {
+        let map = self.graph.tasks.get(&task).and_then(Node::map);
+        self.reset(task).is_some() || map.is_some_and(|map| self.reset(map.base).is_some())
+    }
+
     /// Whether somebody has cleared a task of the run.
     pub(super) fn is_cleared(&self) -> bool {
         self.resets.is_some_and(|rows| !rows.is_empty())

@@ -16,7 +16,7 @@ pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     for (task, node) in run.tasks() {
         let overruled = |row: &Ended| row.cause.as_deref() == Some("overruled");
         let untouched =
-            |task: &i32| run.reset(*task).is_none() && !run.current(*task).any(overruled);
+            |task: &i32| !run.was_cleared(*task) && !run.current(*task).any(overruled);
         // A task that was not expanded may have nothing to be mapped over.
         if node.map().is_some() && !node.is_instance() {
             continue;
