@@ -15,8 +15,7 @@ use crate::model::{End, Judgement, acceptable};
 pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     for (task, node) in run.tasks() {
         let overruled = |row: &Ended| row.cause.as_deref() == Some("overruled");
-        let untouched =
-            |task: &i32| !run.was_cleared(*task) && !run.current(*task).any(overruled);
+        let untouched = |task: &i32| !run.was_cleared(*task) && !run.current(*task).any(overruled);
         // A task that was not expanded may have nothing to be mapped over.
         if node.map().is_some() && !node.is_instance() {
             continue;

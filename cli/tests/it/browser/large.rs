@@ -195,6 +195,8 @@ fn what_is_large_opens_soon_and_stays_smooth() {
     };
     let is = |id: &str, state: &str| format!("{}?.querySelector('.s-{state}')", row(id));
     scene.open_until("/dags/thousand/runs/two", &is("first", "running"));
+    // From here on the stream knows what the page shows.
+    browser.until("document.querySelector('[hx-sse\\\\:connect]')._htmx?.sse?.reader");
     browser.script(WATCH);
     browser.script(&format!("window.mark = 1; const it = {}; it.mark = 1", row("l0_50")));
     go("first");

@@ -1,6 +1,7 @@
 //! Operator `kafka.consume`: what a topic has gained, as a dataset, each record once.
 
 mod left;
+mod make;
 mod observers;
 mod plan;
 mod read;
@@ -12,6 +13,7 @@ mod topic;
 mod wait;
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +26,7 @@ use tokio::runtime::Handle;
 
 use self::plan::{Before, Limits};
 use self::read::{Reading, Totals};
-use self::take::Taking;
+use self::take::{Taking, makers};
 use self::topic::Topic;
 use crate::record::Rows;
 use crate::target::Target;
@@ -253,13 +255,15 @@ impl Consume {
         mut reference: RangeRef,
     ) -> Result<((DatasetRef, DatasetStats), Totals), TaskError> {
         let params = self.with_columns(&topic, &range).await?;
-        let rows = self.rows(&params)?;
-        let writer = self.ctx.datasets.writer(Arc::clone(&rows.schema), &self.ctx)?;
+        let first = self.rows(&params)?;
+        let writer = self.ctx.datasets.writer(Arc::clone(&first.schema), &self.ctx)?;
+        let others = (1..makers()).map(|_| self.rows(&params));
+        let makers = iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
         let handle = Handle::current();
         self.blocking(move |this| {
             let reading = Reading::new(this, &topic, &range)?;
-            let taking = Taking::new(this, &topic, rows, writer, handle);
-            let (writer, totals) = reading.finish(taking)?;
+            let taking = Taking::new(this, &topic, writer, handle);
+            let (writer, totals) = taking.finish(reading, makers)?;
             (reference.records, reference.rejected, reference.filtered) =
                 (totals.records, totals.rejected, totals.tombstones);
             Ok((writer.finish(vec![reference.to_provenance()])?, totals))

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -12,10 +11,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use subak_core::operators::kafka::OnLost;
 use subak_core::range::{LastRecord, Partition, Range};
-use subak_task::{DatasetWriter, TaskError};
+use subak_task::TaskError;
 
 use super::Consume;
-use super::take::{Fetched, Taking};
+use super::make::Fetched;
 use super::topic::Topic;
 
 /// For the next record, or the news that there is none. A broker that is killed and started again
@@ -25,11 +24,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 /// Between two words on how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
-/// Records that are handed on at once, or bytes of them.
-const HANDED_ON: usize = 500;
-const HANDED_ON_BYTES: u64 = 1 << 20;
-/// How many times as many may wait to be made rows of.
-const AHEAD: usize = 2;
+/// Records that become a batch of rows, or bytes of them: a few such batches are on their way.
+const BATCH: usize = 8_192;
+const BATCH_BYTES: u64 = 2 << 20;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -39,7 +36,7 @@ pub(super) struct Totals {
     pub(super) rejected: u64,
     pub(super) tombstones: u64,
     pub(super) last: BTreeMap<i32, LastRecord>,
-    took: Duration,
+    pub(super) took: Duration,
 }
 
 /// A range being read.
@@ -51,6 +48,8 @@ pub(super) struct Reading<'a> {
     /// Records to be handed on, and their bytes.
     fetched: Fetched<'a>,
     fetched_bytes: u64,
+    /// Batches that were handed on.
+    batches: usize,
     /// Records so far, and their bytes.
     records: u64,
     bytes: u64,
@@ -80,6 +79,7 @@ impl<'a> Reading<'a> {
             open,
             fetched: Fetched::new(),
             fetched_bytes: 0,
+            batches: 0,
             records: 0,
             bytes: 0,
             began: now,
@@ -87,31 +87,14 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Reads everything. Blocks.
-    pub(super) fn finish(
-        mut self,
-        taking: Taking<'a>,
-    ) -> Result<(Box<dyn DatasetWriter>, Totals), TaskError> {
-        let (sender, receiver) = sync_channel(AHEAD);
-        let taking = thread::scope(|scope| {
-            let taking = thread::Builder::new()
-                .name("records".to_owned())
-                .spawn_scoped(scope, move || taking.take_all(&receiver))
-                .map_err(|error| TaskError::permanent(format!("starting a thread: {error}")))?;
-            let fetched = self.fetch(&sender);
-            drop(sender);
-            let taken = taking.join();
-            let taken =
-                taken.map_err(|_| TaskError::permanent("making rows of records panicked"))?;
-            // Where rows could not be made, fetching ended early: the reason is told first.
-            taken.and_then(|taking| fetched.map(|()| taking))
-        })?;
-        let (writer, totals) = taking.finish()?;
-        Ok((writer, Totals { took: self.began.elapsed(), ..totals }))
+    /// How long it has taken so far.
+    pub(super) fn took(&self) -> Duration {
+        self.began.elapsed()
     }
 
-    /// Fetches all records; fewer, if they are not taken any more.
-    fn fetch(&mut self, taking: &SyncSender<Fetched<'a>>) -> Result<(), TaskError> {
+    /// Fetches all records for `makers`, who are given some in turn; fewer, if they are not taken any
+    /// more. Blocks.
+    pub(super) fn fetch(&mut self, makers: &[SyncSender<Fetched<'a>>]) -> Result<(), TaskError> {
         let mut heard = Instant::now();
         while !self.open.is_empty() {
             if self.consume.ctx.cancel.is_cancelled() {
@@ -122,8 +105,8 @@ impl<'a> Reading<'a> {
                     heard = Instant::now();
                     self.add(message)?;
                     let is_enough =
-                        self.fetched.len() >= HANDED_ON || self.fetched_bytes >= HANDED_ON_BYTES;
-                    if is_enough && !self.hand_on(taking) {
+                        self.fetched.len() >= BATCH || self.fetched_bytes >= BATCH_BYTES;
+                    if is_enough && !self.hand_on(makers) {
                         return Ok(());
                     }
                 }
@@ -144,14 +127,16 @@ impl<'a> Reading<'a> {
             }
             self.show();
         }
-        self.hand_on(taking);
+        self.hand_on(makers);
         Ok(())
     }
 
     /// Returns whether more is wanted.
-    fn hand_on(&mut self, taking: &SyncSender<Fetched<'a>>) -> bool {
+    fn hand_on(&mut self, makers: &[SyncSender<Fetched<'a>>]) -> bool {
+        let maker = &makers[self.batches % makers.len()];
+        self.batches += 1;
         self.fetched_bytes = 0;
-        taking.send(std::mem::take(&mut self.fetched)).is_ok()
+        maker.send(std::mem::take(&mut self.fetched)).is_ok()
     }
 
     fn add(&mut self, message: BorrowedMessage<'a>) -> Result<(), TaskError> {

@@ -7,6 +7,7 @@ mod message;
 mod metadata;
 mod schema;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryBuilder, RecordBatch, RecordBatchOptions};
@@ -18,6 +19,7 @@ use subak_task::{FileAccess, TaskError};
 use subak_tasks_csv::{ColumnBuilder, CsvColumn};
 
 pub(crate) use self::infer::Sample;
+pub(crate) use self::json::left_out;
 pub(crate) use self::message::Record;
 use self::metadata::Metadata;
 
@@ -120,11 +122,11 @@ impl Rows {
         self
     }
 
-    /// Fields that no column has, in words.
-    pub(crate) fn others(&self) -> Option<String> {
+    /// Fields that no column has.
+    pub(crate) fn others(&self) -> BTreeSet<String> {
         match &self.fields {
             Fields::Json(paths) => paths.others(),
-            Fields::Csv(_) | Fields::Raw => None,
+            Fields::Csv(_) | Fields::Raw => BTreeSet::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use subak_task::TaskError;
 
 use super::cell::{Cell, cell};
+use super::json::in_jsonb_order;
 use super::pg_type::PgType;
 use super::source::Source;
 
@@ -127,7 +128,11 @@ impl Encoder {
             .iter()
             .map(|field| {
                 let (array, nulls) = field.source.values(batch);
-                Ok((plain(&array).map_err(TaskError::permanent)?, nulls))
+                let array = plain(&array).map_err(TaskError::permanent)?;
+                Ok(match field.pg_type {
+                    PgType::Jsonb => (in_jsonb_order(&array), nulls),
+                    _ => (array, nulls),
+                })
             })
             .collect()
     }
