@@ -299,6 +299,9 @@ def main():
 
 def measure(standalone, bootstrap, records, work):
     rate = {"idle memory": standalone.peak_mb()}
+    # Before millions of rows are there, which vacuum is busy with for a while.
+    late = delays(standalone, bootstrap)
+    rate["p50"], rate["p95"] = late[len(late) // 2], late[len(late) * 95 // 100]
     words = standalone.psql
     dsn = f"host={words[words.index('-h') + 1]} port={words[words.index('-p') + 1]} user={words[words.index('-U') + 1]} dbname={words[-1]}"
 
@@ -343,8 +346,6 @@ def measure(standalone, bootstrap, records, work):
     took["keeping"] = [subak("keeping", keeps="true")]
     took["python execute_values"] = [python("execute_values")]
     rate |= {name: records / statistics.median(all_) for name, all_ in took.items()}
-    late = delays(standalone, bootstrap)
-    rate["p50"], rate["p95"] = late[len(late) // 2], late[len(late) * 95 // 100]
     return rate
 
 

@@ -17,7 +17,7 @@ host all all 127.0.0.1/32 scram-sha-256
 ";
 
 /// Each setting with its reason.
-const SETTINGS: [(&str, &str, &str); 22] = [
+const SETTINGS: [(&str, &str, &str); 23] = [
     ("fsync", "on", "a commit is on disk"),
     ("synchronous_commit", "on", "before it is answered"),
     ("full_page_writes", "on", "and a torn page is mended"),
@@ -32,6 +32,7 @@ const SETTINGS: [(&str, &str, &str); 22] = [
     ("checkpoint_timeout", "15min", "a page is written whole once per checkpoint: seldom"),
     ("max_wal_size", "2GB", "the same, by size"),
     ("min_wal_size", "160MB", "a few segments are kept for reuse: creating one stalls commits"),
+    ("wal_writer_delay", "10ms", "a load need not wait for its own log: another core writes it"),
     ("wal_compression", "on", "halves the whole pages after a checkpoint"),
     ("max_logical_replication_workers", "0", "one idle process less"),
     ("max_worker_processes", "4", "parallel queries and autovacuum on a small machine"),

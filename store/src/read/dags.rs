@@ -149,13 +149,11 @@ const SHOWN: &str = "
            CASE WHEN NOT d.is_paused THEN coalesce(d.next_interval_end, d.next_run_at) END
                AS next_interval_end,
            d.parsed_at,
-           jsonb_set(v.canonical, '{tasks}', '[]') AS head,
-           ARRAY(SELECT DISTINCT t ->> 'owner' FROM jsonb_array_elements(v.canonical -> 'tasks') t
-                 WHERE t ->> 'owner' IS NOT NULL ORDER BY 1) AS owners,
-           jsonb_array_length(v.canonical -> 'tasks')::bigint AS task_count,
-           EXISTS (SELECT FROM jsonb_array_elements(v.canonical -> 'tasks') t
-                   WHERE t ->> 'max_active_tis_per_dag' IS NOT NULL
-                      OR t ->> 'max_active_tis_per_dagrun' IS NOT NULL) AS has_task_limits,
+           v.summary -> 'head' AS head,
+           ARRAY(SELECT owner FROM jsonb_array_elements_text(v.summary -> 'owners') AS owner
+                 ORDER BY 1) AS owners,
+           (v.summary ->> 'task_count')::bigint AS task_count,
+           (v.summary ->> 'has_task_limits')::boolean AS has_task_limits,
            coalesce(l.runs_active, 0)::bigint AS runs_active,
            d.total
     FROM wanted d
@@ -288,23 +286,23 @@ impl Store {
 /// The class that Airflow has for a schedule.
 const TIMETABLE: &str = "
     'airflow.timetables.' || CASE
-        WHEN v.canonical -> 'schedule' ? 'once' THEN 'simple.OnceTimetable'
-        WHEN v.canonical -> 'schedule' ? 'continuous' THEN 'simple.ContinuousTimetable'
-        WHEN v.canonical -> 'schedule' ? 'dates' THEN 'events.EventsTimetable'
-        WHEN v.canonical -> 'schedule' ? 'crons' THEN 'trigger.MultipleCronTriggerTimetable'
-        WHEN v.canonical -> 'schedule' ? 'cron' THEN
-            CASE v.canonical ->> 'data_interval'
+        WHEN v.summary -> 'head' -> 'schedule' ? 'once' THEN 'simple.OnceTimetable'
+        WHEN v.summary -> 'head' -> 'schedule' ? 'continuous' THEN 'simple.ContinuousTimetable'
+        WHEN v.summary -> 'head' -> 'schedule' ? 'dates' THEN 'events.EventsTimetable'
+        WHEN v.summary -> 'head' -> 'schedule' ? 'crons' THEN 'trigger.MultipleCronTriggerTimetable'
+        WHEN v.summary -> 'head' -> 'schedule' ? 'cron' THEN
+            CASE v.summary -> 'head' ->> 'data_interval'
             WHEN 'previous' THEN 'interval.CronDataIntervalTimetable'
             ELSE 'trigger.CronTriggerTimetable' END
-        WHEN v.canonical -> 'schedule' ? 'every' THEN
-            CASE v.canonical ->> 'data_interval'
+        WHEN v.summary -> 'head' -> 'schedule' ? 'every' THEN
+            CASE v.summary -> 'head' ->> 'data_interval'
             WHEN 'previous' THEN 'interval.DeltaDataIntervalTimetable'
             ELSE 'trigger.DeltaTriggerTimetable' END
         ELSE 'simple.NullTimetable' END";
 
-/// That a DAG's newest version has a task such that; what, and the end of it, are to be added.
-const WITH_TASK: &str = "
-    AND EXISTS (SELECT FROM dag_version v, jsonb_array_elements(v.canonical -> 'tasks') t
+/// That a task of a DAG's newest version has an owner such that; what, and the end of it, are to be added.
+const WITH_OWNER: &str = "
+    AND EXISTS (SELECT FROM dag_version v, jsonb_array_elements_text(v.summary -> 'owners') AS owner
                 WHERE v.dag = d.dag AND v.version = d.version";
 
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
@@ -315,12 +313,12 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &DagFilter) {
         query.push(sign).push_bind(filter.tags.clone());
     }
     if !filter.owners.is_empty() {
-        query.push(WITH_TASK).push(" AND t ->> 'owner' = ANY(");
+        query.push(WITH_OWNER).push(" AND owner = ANY(");
         query.push_bind(filter.owners.clone()).push("))");
     }
     if !filter.owner_text.is_any() {
-        query.push(WITH_TASK);
-        filter.owner_text.push(query, "(t ->> 'owner')");
+        query.push(WITH_OWNER);
+        filter.owner_text.push(query, "owner");
         query.push(")");
     }
     if !filter.timetables.is_empty() {

@@ -48,7 +48,7 @@ impl VersionOrder {
 }
 
 const COLUMNS: &str = "SELECT d.dag_id, v.version, v.file, v.created_at,
-            jsonb_array_length(v.canonical -> 'tasks')::bigint AS tasks";
+            (v.summary ->> 'task_count')::bigint AS tasks";
 
 const FROM: &str = " FROM dag_version v JOIN dag d ON d.dag = v.dag WHERE true";
 
