@@ -5,4 +5,3 @@ ALTER TABLE outbox
         CASE WHEN kind IN ('cascade', 'rebuild', 'skips', 'effects', 'expand') THEN run_key IS NOT NULL
              WHEN kind IN ('past', 'failed_runs', 'backfill', 'pause') THEN dag IS NOT NULL
              ELSE false END) NOT VALID;
-CREATE INDEX run_running ON run (dag, run_key) WHERE state = 'running';

@@ -11,7 +11,7 @@ const LOCK: i64 = 7_310_027_461;
 const CHURNED: [&str; 5] = ["live", "join_state", "mapped", "outbox", "worker_session"];
 
 /// Of a table that keeps its rows, the indexes that rows leave again.
-const CHURNED_INDEXES: [&str; 3] = ["run_queued", "run_running", "run_deadline"];
+const CHURNED_INDEXES: [&str; 2] = ["run_queued", "run_deadline"];
 
 /// Making an index anew waits for transactions that were there before; nobody waits behind it.
 const PATIENCE: &str = "SET lock_timeout = '60s'";

@@ -11,11 +11,10 @@ statements! {
     /// Which of these DAGs are paused.
     Points DAGS_PAUSED = "SELECT dag FROM dag WHERE dag = ANY ($1) AND is_paused";
 
-    /// Runs of DAG `$1` that have begun and not ended, behind run `$2`.
+    /// Runs of DAG `$1` that have begun and not ended, behind run `$2`: all of them, for taking the first
+    /// by an index of another order would walk the runs of other DAGs. The sum keeps it from the key.
     Points RUNS_BEGUN = "
-        SELECT run_key FROM run
-        WHERE dag = $1 AND run_key > $2 AND state = 'running'
-        ORDER BY run_key LIMIT $3";
+        SELECT run_key FROM run WHERE dag = $1 AND state = 'running' AND run_key + 0 > $2";
 }
 
 impl EngineTx<'_> {
@@ -41,14 +40,12 @@ impl EngineTx<'_> {
         &mut self,
         dag: i32,
         after: RunKey,
-        most: i64,
+        most: usize,
     ) -> Result<Vec<RunKey>, StoreError> {
-        let keys: Vec<i64> = sqlx::query_scalar(RUNS_BEGUN)
-            .bind(dag)
-            .bind(after.0)
-            .bind(most)
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let found = sqlx::query_scalar(RUNS_BEGUN).bind(dag).bind(after.0);
+        let mut keys: Vec<i64> = found.fetch_all(&mut *self.tx).await?;
+        keys.sort_unstable();
+        keys.truncate(most);
         Ok(keys.into_iter().map(RunKey).collect())
     }
 }

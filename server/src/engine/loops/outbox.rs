@@ -154,8 +154,7 @@ async fn runs_of(tx: &mut EngineTx<'_>, row: &OutboxRow) -> anyhow::Result<Vec<R
     if row.kind == "pause" {
         let PauseLook { after } = serde_json::from_value(row.payload.clone())?;
         let dag = row.dag.context("a look at a pause names no DAG")?;
-        let most = i64::try_from(PAUSE_MOST)?;
-        return Ok(tx.runs_begun(dag, RunKey(after), most).await?);
+        return Ok(tx.runs_begun(dag, RunKey(after), PAUSE_MOST).await?);
     }
     if row.kind != "past" {
         return Ok(row.run_key.map(RunKey).into_iter().collect());
