@@ -17,10 +17,10 @@ use crate::record::{Rows, left_out};
 
 /// Threads that make rows: fetching and writing need a core, too.
 const MAKERS_MOST: usize = 4;
-/// Batches that wait for a thread, or of it.
+/// Batches that wait for each thread, and that it has made and nobody has taken yet.
 const AHEAD: usize = 1;
 
-/// What one thread has made. A record of it that cannot be had is an error.
+/// What one thread has made, or why it could not.
 type FromMaker<'a> = Receiver<Result<Made<'a>, TaskError>>;
 
 /// Rows being taken.
