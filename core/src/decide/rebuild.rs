@@ -68,7 +68,7 @@ pub fn rebuild(standing: Standing<'_>, most: usize) -> Rebuilt {
     let ended: Vec<_> = rebuilding
         .states
         .iter()
-        .filter(|(at, _)| rebuilding.is_there(**at))
+        .filter(|(at, _)| rebuilding.shape.has(**at))
         .filter_map(|(at, state)| match state {
             Current::Ended(end) => Some((*at, *end)),
             Current::Live => None,
@@ -142,14 +142,6 @@ impl Shape {
 }
 
 impl Rebuilding<'_> {
-    /// Whether the run has such an instance now.
-    fn is_there(&self, at: Instance) -> bool {
-        match self.shape.instances(at.task) {
-            Some(count) => (0..count).contains(&at.map_index.0),
-            None => at.map_index.is_none(),
-        }
-    }
-
     /// Adds what ended instances mean for their downstreams, which are judged in the next look.
     fn gain(&mut self, ended: impl IntoIterator<Item = (Instance, FinalState)>) {
         let ended = ended.into_iter().map(|(at, end)| Ended::new(at, end));
@@ -170,7 +162,7 @@ impl Rebuilding<'_> {
         let is_new = !self.states.contains_key(&at) && !self.decided.contains(&at.task);
         let Some(task) = self.plan.task(at.task).filter(|_| is_new) else { return };
         let each = self.shape.judges_each(task);
-        let is_judged = if each { self.is_there(at) } else { at.map_index.is_none() };
+        let is_judged = if each { self.shape.has(at) } else { at.map_index.is_none() };
         if !is_judged {
             return;
         }
@@ -252,7 +244,7 @@ impl Rebuilding<'_> {
         let mut rebuilt = std::mem::take(&mut self.rebuilt);
         rebuilt.open = self.shape.size(self.plan);
         for (at, state) in &self.states {
-            let is_there = self.is_there(*at);
+            let is_there = self.shape.has(*at);
             match state {
                 // A try of an instance that there is no more: the run goes on until it has ended.
                 Current::Live if !is_there => rebuilt.open += 1,

@@ -72,6 +72,16 @@ impl Shape {
         i32::try_from(plan.len()).unwrap_or(i32::MAX).saturating_add(more)
     }
 
+    /// Whether there is such an instance now. A try may go on of one that there is no more: its task was
+    /// cleared, and is not expanded anew yet, or into fewer.
+    #[must_use]
+    pub fn has(&self, at: Instance) -> bool {
+        match self.instances(at.task) {
+            Some(count) => (0..count).contains(&at.map_index.0),
+            None => at.map_index.is_none(),
+        }
+    }
+
     /// All instances that a task has now.
     pub fn all(&self, task: TaskNo) -> impl Iterator<Item = Instance> + use<> {
         let range = self.instances(task).map_or(-1..0, |count| 0..count);
@@ -114,7 +124,8 @@ impl Shape {
 
     /// An instance has succeeded and returned this many items.
     pub fn returned(&mut self, plan: &Plan, at: Instance, items: Option<i32>) {
-        let Some(task) = plan.task(at.task).filter(|task| !task.feeds.is_empty()) else { return };
+        let feeds = |task: &&PlanTask| !task.feeds.is_empty() && self.has(at);
+        let Some(task) = plan.task(at.task).filter(feeds) else { return };
         let mut mapped = self.of(task.no);
         mapped.returned = match mapped.instances {
             None => items,

@@ -81,6 +81,11 @@ impl RunWork {
 
     pub(super) fn end(&mut self, at: Instance, state: FinalState) {
         self.locked.tasks_open -= 1;
+        // Its task was cleared above a mark, and it went on: what it did counts once the task is expanded
+        // anew, and is not the end of all of it.
+        if !self.maps.shape.has(at) {
+            return;
+        }
         self.maps.shape.ended(at);
         let failed = matches!(state, FinalState::Failed | FinalState::UpstreamFailed);
         let planned = self.plan.task(at.task);

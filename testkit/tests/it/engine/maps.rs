@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde_json::Value;
 use subak_core::dag::model::{Dag, Expand, Source, Task};
-use subak_core::decide::TryEnd;
+use subak_core::decide::{TriggerRule, TryEnd};
 use subak_core::ids::{Instance, RunKey, TaskNo};
 use subak_core::state::TaskState;
-use subak_server::engine::{Answer, Outcome};
+use subak_server::engine::{Answer, Mark, Outcome};
 use subak_testkit::peek;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
@@ -298,6 +298,58 @@ async fn an_instance_that_a_clear_still_stops_is_made_again_only_then() {
     let ended = fleet.instances(run).await;
     let refused = ended.values().filter(|(state, _)| state.as_deref() == Some("upstream_failed"));
     assert_eq!((ended.len(), refused.count()), (4, 3), "{ended:?}");
+    fleet.leave(arrivals);
+    fleet.finish().await;
+}
+
+/// What failed of a map is cleared by a mark above it, and an instance that runs goes on. What the map is
+/// mapped over runs again meanwhile: that instance's end is not the end of all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_before_its_map_is_expanded_anew_is_that_of_one_instance() {
+    let fleet = Fleet::start(2, 64).await;
+    let engine = &fleet.engines[0];
+    let mut dag = fed("marked_above");
+    dag.tasks[1].upstream.push("side".into());
+    dag.tasks[1].trigger_rule = TriggerRule::AllDone;
+    let below = Task { upstream: vec!["map".into()], ..Task::new("below", "noop") };
+    dag.tasks.extend([Task::new("side", "noop"), below]);
+    let run = fleet.run(&dag, engine).await;
+    let mut arrivals = fleet.assignments(run);
+    for _ in 0..2 {
+        let held = next(&mut arrivals).await;
+        match held.place() {
+            0 => returned(&fleet, &held).await,
+            _ => end(&fleet, &held, FAILED).await,
+        }
+    }
+    let mut instances = Vec::new();
+    for _ in 0..3 {
+        instances.push(next(&mut arrivals).await);
+    }
+    instances.sort_by_key(Held::index);
+    end(&fleet, &instances[0], FAILED).await;
+    end(&fleet, &instances[2], Outcome::Success).await;
+    engine.tasks_clear(run, Some(&[TaskNo(0)])).await.unwrap();
+    let up = next(&mut arrivals).await;
+    assert_eq!((up.place(), up.try_number), (0, 2));
+    let marked = engine.tasks_mark(run, Some(&[TaskNo(2)]), Mark::Success, "test").await.unwrap();
+    assert_eq!(marked.cleared, [TaskNo(1), TaskNo(3)]);
+
+    end(&fleet, &instances[1], Outcome::Success).await;
+    let live = fleet.held(run, &["scheduled", "queued", "running"]).await;
+    assert_eq!(live, [0], "only what it is mapped over runs");
+    returned(&fleet, &up).await;
+    let mut again = [next(&mut arrivals).await, next(&mut arrivals).await];
+    again.sort_by_key(Held::index);
+    let tries = again.map(|held| (held.place(), held.index(), held.try_number));
+    assert_eq!(tries, [(1, 0, 2), (1, 2, 2)]);
+    for held in &again {
+        end(&fleet, held, Outcome::Success).await;
+    }
+    let below = next(&mut arrivals).await;
+    assert_eq!((below.place(), below.try_number), (3, 1));
+    end(&fleet, &below, Outcome::Success).await;
+    assert_eq!(fleet.wait_for(run, &["success", "failed"]).await, "success");
     fleet.leave(arrivals);
     fleet.finish().await;
 }
