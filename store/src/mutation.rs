@@ -12,6 +12,8 @@ pub enum Mutation {
     NoRunLock,
     /// A report is answered before its transaction is committed.
     AnswerBeforeCommit,
+    /// Who locks a run does not see that its DAG is paused.
+    NoPause,
 }
 
 #[cfg(feature = "mutate")]
@@ -42,10 +44,13 @@ pub const fn broken(_: Mutation) -> bool {
 #[cfg(feature = "mutate")]
 pub(crate) fn statement(sql: &'static str) -> &'static str {
     const FENCE: &str = "(live.session, live.token) = (want.session, want.token)";
+    const PAUSED: &str = "(SELECT dag.is_paused FROM dag WHERE dag.dag = r.dag) IS TRUE";
     let (sound, unsound) = if broken(Mutation::NoFence) {
         (FENCE, "live.session IS NOT NULL")
     } else if broken(Mutation::NoRunLock) {
         ("WHERE run.run_key = want.run_key FOR NO KEY UPDATE", "WHERE run.run_key = want.run_key")
+    } else if broken(Mutation::NoPause) {
+        (PAUSED, "false")
     } else {
         return sql;
     };

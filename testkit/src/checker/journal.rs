@@ -1,4 +1,5 @@
-//! What workers themselves noted of the functions they ran: one JSON object a line.
+//! What workers themselves noted of the functions they ran: one JSON object a line. With it goes what a
+//! test noted of pauses.
 //!
 //! The journal shows what the database cannot: that a function ran although its try was superseded,
 //! that a result was accepted which no function gave, or acknowledged and then lost.
@@ -10,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Findings;
+use super::pauses::Pauses;
 use super::rows::Snapshot;
 
 /// One line.
@@ -42,6 +44,7 @@ pub struct Journal {
     entries: Vec<Entry>,
     /// The operator whose tries are noted; `None`: all are.
     operator: Option<&'static str>,
+    pauses: Pauses,
 }
 
 /// What is known of one token.
@@ -56,13 +59,19 @@ impl Journal {
     /// A journal of these lines.
     #[must_use]
     pub fn new(entries: Vec<Entry>) -> Self {
-        Self { entries, operator: None }
+        Self { entries, ..Self::default() }
     }
 
     /// A journal that only the tasks of one operator keep.
     #[must_use]
     pub fn of_operator(operator: &'static str, entries: Vec<Entry>) -> Self {
-        Self { entries, operator: Some(operator) }
+        Self { entries, operator: Some(operator), ..Self::default() }
+    }
+
+    /// The same, with what was noted of pauses.
+    #[must_use]
+    pub fn with_pauses(self, pauses: Pauses) -> Self {
+        Self { pauses, ..self }
     }
 
     /// Reads a file of lines; a last line that a kill cut short is left out.
@@ -79,6 +88,11 @@ impl Journal {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         file.write_all(&line)
+    }
+
+    /// What was noted of pauses.
+    pub(super) fn pauses(&self) -> &Pauses {
+        &self.pauses
     }
 
     /// Tokens by run and task, in the order of hand-over.

@@ -10,6 +10,7 @@ pub mod journal;
 mod limits;
 mod order;
 mod past;
+pub mod pauses;
 mod pools;
 mod rows;
 mod rules;
@@ -36,7 +37,7 @@ use rows::{RunView, Snapshot};
 /// One broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// `I1` … `I16`.
+    /// `I1` … `I17`.
     pub invariant: &'static str,
     pub what: String,
 }
@@ -73,6 +74,7 @@ pub async fn check(
     pools::check(&snapshot, &mut found);
     limits::check_tasks(&snapshot, &mut found);
     past::check(&snapshot, &mut found);
+    pauses::check(&snapshot, journal.pauses(), &mut found);
     journal.check(&snapshot, &mut found);
     found.list.sort_unstable();
     Ok(found.list)

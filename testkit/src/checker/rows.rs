@@ -48,12 +48,13 @@ pub(super) struct RunRow {
 #[derive(Debug, Clone, FromRow)]
 pub(super) struct Ended {
     run_key: i64,
-    task: i32,
+    pub(super) task: i32,
     pub(super) token: i64,
     pub(super) state: String,
     pub(super) try_number: i32,
     pub(super) resets: i32,
     pub(super) session: Option<i64>,
+    pub(super) queued_at: Option<DateTime<Utc>>,
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) ended_at: DateTime<Utc>,
     pub(super) cause: Option<String>,
@@ -63,10 +64,11 @@ pub(super) struct Ended {
 #[derive(Debug, FromRow)]
 pub(super) struct Live {
     run_key: i64,
-    task: i32,
+    pub(super) task: i32,
     pub(super) state: String,
     pub(super) try_number: i32,
     pub(super) token: Option<i64>,
+    pub(super) queued_at: DateTime<Utc>,
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) pool: Option<String>,
     pub(super) pool_slots: i32,
@@ -139,7 +141,7 @@ impl Snapshot {
         );
         let history = sqlx::query_as(
             "SELECT run_key, task + (map_index + 1) * 100000 AS task, token, state::text, try_number,
-                    resets, session, started_at, ended_at,
+                    resets, session, queued_at, started_at, ended_at,
                     -- What a mapped instance is to take may be gone: a clear of what is above it.
                     CASE WHEN error LIKE 'the task could not be handed over%' THEN 'not_handed_over'
                          ELSE cause END AS cause
@@ -147,7 +149,7 @@ impl Snapshot {
         );
         let live = sqlx::query_as(
             "SELECT run_key, task + (map_index + 1) * 100000 AS task, state::text, try_number, token,
-                    started_at, pool, pool_slots, own_pool, waits_pool
+                    queued_at, started_at, pool, pool_slots, own_pool, waits_pool
              FROM live",
         );
         let joins = sqlx::query_as(

@@ -194,6 +194,92 @@ async fn a_start_after_the_cancel_is_found() {
     assert_eq!(found(&[GOOD, cancelled], Moment::Under).await, ["I14"]);
 }
 
+mod pauses {
+    use chrono::{DateTime, Utc};
+    use subak_testkit::checker::pauses::{GoesOn, Looked, Pause, Pauses, Waiting};
+
+    use super::*;
+
+    /// An instant of the day, `10:02:30`.
+    fn at(time: &str) -> DateTime<Utc> {
+        format!("2026-01-01T{time}Z").parse().unwrap()
+    }
+
+    /// What is noted of a pause that was committed by this time.
+    struct Noted {
+        database: TestDatabase,
+        pauses: Pauses,
+    }
+
+    impl Noted {
+        /// `c`, which starts at 10:03, is ready since then.
+        async fn paused(paused: &str, c_ready: &str) -> Self {
+            let ready = format!(
+                "UPDATE try_history SET queued_at = '2026-01-01 {c_ready}' WHERE task = 2;
+                 UPDATE try_history SET queued_at = '2026-01-01 09:59:40' WHERE task < 2"
+            );
+            let database = with(&[GOOD, &ready]).await;
+            let dag = sqlx::query_scalar("SELECT dag FROM dag");
+            let dag: i32 = dag.fetch_one(database.store.pool()).await.unwrap();
+            let (asked_at, paused_at) = (at(paused), at(paused));
+            let (waited, looked) = (Waiting::new(), None);
+            let pause = Pause { dag, asked_at, paused_at, waited, looked };
+            Self { database, pauses: Pauses { pauses: vec![pause], ends: Vec::new() } }
+        }
+
+        fn pause(&mut self) -> &mut Pause {
+            &mut self.pauses.pauses[0]
+        }
+
+        /// Somebody lets the DAG go on, or another one.
+        fn goes_on(&mut self, beyond: i32, asked: &str, done: &str) {
+            let dag = self.pause().dag + beyond;
+            self.pauses.ends.push(GoesOn { dag, asked_at: at(asked), done_at: at(done) });
+        }
+
+        async fn found(&self) -> Vec<&'static str> {
+            let journal = Journal::default().with_pauses(self.pauses.clone());
+            let found = check(self.database.store.pool(), &journal, Moment::Under).await.unwrap();
+            found.iter().map(|violation| violation.invariant).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_became_ready_and_started_while_its_dag_was_paused_is_found() {
+        let mut noted = Noted::paused("10:01:30", "10:02:00").await;
+        assert_eq!(noted.found().await, ["I17"]);
+        noted.goes_on(1, "10:02:00", "10:02:00");
+        noted.goes_on(0, "10:01:00", "10:01:20");
+        assert_eq!(noted.found().await, ["I17"], "neither let it go on");
+        noted.goes_on(0, "10:01:00", "10:01:40");
+        assert_eq!(noted.found().await, [""; 0], "whether it was paused is not known");
+        noted.pauses.ends.pop();
+        noted.goes_on(0, "10:02:59", "10:03:01");
+        assert_eq!(noted.found().await, [""; 0]);
+        // Its slot is given to `b`, which has a pool, by whomever.
+        let mut noted = Noted::paused("09:59:30", "09:59:00").await;
+        noted.goes_on(0, "10:01:00", "10:01:00");
+        assert_eq!(noted.found().await, ["I17"], "of `a` alone");
+    }
+
+    #[tokio::test]
+    async fn what_waited_and_was_not_held_back_is_found() {
+        let mut noted = Noted::paused("10:01:30", "10:01:00").await;
+        assert_eq!(noted.found().await, [""; 0], "it started before the look");
+        let looked = Looked { at: at("10:02:00"), waits: Waiting::new() };
+        noted.pause().looked = Some(looked);
+        assert_eq!(noted.found().await, ["I17"]);
+        // What knew nothing of the pause has left it.
+        let left = Waiting::from([(1, 2, at("10:01:00"))]);
+        noted.pause().looked.as_mut().unwrap().waits = left.clone();
+        assert_eq!(noted.found().await, [""; 0]);
+        noted.pause().waited = left;
+        assert_eq!(noted.found().await, ["I17"], "it waited before");
+        noted.goes_on(0, "10:02:00", "10:02:00");
+        assert_eq!(noted.found().await, [""; 0]);
+    }
+}
+
 /// Of the same tasks `c` is the teardown of `a`, or comes after the setup `a` and then `b`; `a` failed.
 fn guarded(c: &str, b: &str) -> String {
     format!(

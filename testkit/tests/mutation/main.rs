@@ -32,6 +32,10 @@ async fn a_broken_engine_turns_the_checker_red() {
     let found = kinds(scenarios::killed_after_the_answer().await);
     assert!(found.contains("I1"), "answer before commit: {found:?}");
 
+    set(Some(Mutation::NoPause));
+    let found = kinds(scenarios::paused().await);
+    assert!(found.contains("I17"), "no pause: {found:?}");
+
     set(None);
     assert_eq!(kinds(scenarios::late_report().await), BTreeSet::new());
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
 use subak_core::dag::model::Dag;
-use subak_core::ids::{Instance, RunKey};
+use subak_core::ids::{DagId, Instance, RunKey};
 use subak_proto::Assignment;
 use subak_server::engine::{
     Answer, Engine, EngineConfig, Outcome, Told, Trigger, TryReport, XComReport, fence,
@@ -16,6 +16,7 @@ use subak_server::engine::{
 use subak_store::engine::Fence;
 use subak_store::{NewVersion, Store};
 use subak_testkit::checker::journal::{Entry, Event, Journal};
+use subak_testkit::checker::pauses::{GoesOn, Pause, Pauses, clock};
 use subak_testkit::checker::{self, Moment, Violation};
 use subak_testkit::dag_gen::POOLS;
 use subak_testkit::{TestDatabase, database};
@@ -37,6 +38,7 @@ pub(super) struct Fleet {
     /// The server that holds a worker's session.
     homes: HashMap<i64, Engine>,
     router: Arc<Router>,
+    pauses: Mutex<Pauses>,
     loops: JoinSet<anyhow::Result<()>>,
     stop: CancellationToken,
 }
@@ -93,6 +95,7 @@ impl Fleet {
             engines: Vec::new(),
             homes: HashMap::new(),
             router: Arc::default(),
+            pauses: Mutex::default(),
             loops: JoinSet::new(),
             stop: CancellationToken::new(),
         };
@@ -190,6 +193,40 @@ impl Fleet {
         self.note_end(held);
         // Its own server learns of the free slot only from itself.
         self.homes[&held.fence.session].freed(&held.fence);
+    }
+
+    /// Pauses a DAG, and notes how its tasks stood.
+    pub(super) async fn pause(&self, engine: &Engine, dag: &DagId) -> Pause {
+        let pool = self.database.store.pool();
+        let mut pause = Pause::asked(pool, &dag.0).await.unwrap();
+        assert!(engine.dag_pause(dag, true).await.unwrap());
+        pause.committed(pool).await.unwrap();
+        pause
+    }
+
+    /// Waits until the runs of a paused DAG were looked at.
+    pub(super) async fn looked(&self, pause: &mut Pause) {
+        let looking = async {
+            while !pause.look(self.database.store.pool()).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.expect("the runs of a paused DAG are looked at");
+    }
+
+    /// Lets the checker know of a pause.
+    pub(super) fn note_pause(&self, pause: Pause) {
+        self.pauses.lock().unwrap().pauses.push(pause);
+    }
+
+    /// Lets a paused DAG go on.
+    pub(super) async fn go_on(&self, engine: &Engine, dag: &DagId, pause: Pause) {
+        let pool = self.database.store.pool();
+        let (of, asked_at) = (pause.dag, clock(pool).await.unwrap());
+        self.note_pause(pause);
+        assert!(engine.dag_pause(dag, false).await.unwrap());
+        let done_at = clock(pool).await.unwrap();
+        self.pauses.lock().unwrap().ends.push(GoesOn { dag: of, asked_at, done_at });
     }
 
     /// Takes no more of a run: its worker ends what was stopped.
@@ -350,6 +387,7 @@ impl Fleet {
     /// What the checker finds.
     pub(super) async fn check(&self, moment: Moment) -> Vec<Violation> {
         let journal = Journal::new(self.router.journal.lock().unwrap().clone());
+        let journal = journal.with_pauses(self.pauses.lock().unwrap().clone());
         checker::check(self.database.store.pool(), &journal, moment).await.unwrap()
     }
 

@@ -88,6 +88,11 @@ async fn upstreams_that_end_at_once_on_four_servers_are_all_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_while_its_dag_is_paused_does_not_start() {
+    assert_eq!(scenarios::paused().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_its_server() {
     assert_eq!(scenarios::killed_after_the_answer().await, []);
 }

@@ -20,6 +20,9 @@ use super::fleet::{Fleet, Held, PATIENCE};
 /// Reports of one run that are on their way at once.
 const AT_ONCE: usize = 6;
 
+/// A shorter pause may be over before the DAG's runs were looked at.
+const LOOKED_FROM: Duration = Duration::from_millis(10);
+
 /// Plays the sample's run until it has ended and nothing is on its way, with up to this many cancels,
 /// pauses of its DAG, and clears of tasks and of single instances.
 pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
@@ -68,7 +71,7 @@ pub(super) async fn play(fleet: &Fleet, sample: &Sample, interventions: u32) {
 pub(super) enum Act {
     Report(Held, TryEnd),
     Cancel,
-    /// The DAG is paused for so long.
+    /// The DAG is paused for so long, or so long after its runs were looked at.
     Pause(Duration),
     Clear(Vec<Instance>),
 }
@@ -109,11 +112,13 @@ impl Act {
             },
             Self::Pause(span) => {
                 let dag = &sample.dag.dag_id;
-                assert!(engine.dag_pause(dag, true).await.unwrap());
+                let mut pause = fleet.pause(engine, dag).await;
+                if span >= LOOKED_FROM {
+                    fleet.looked(&mut pause).await;
+                }
                 tokio::time::sleep(span).await;
                 // By another server than the one that paused it, most of the time.
-                let other = fleet.engines.last().unwrap();
-                assert!(other.dag_pause(dag, false).await.unwrap());
+                fleet.go_on(fleet.engines.last().unwrap(), dag, pause).await;
             }
             Self::Clear(instances) => {
                 let cleared = engine.instances_clear(run, &instances, false).await;

@@ -1,4 +1,4 @@
-//! Three dangers, each played so that an engine without its guard must break an invariant. The
+//! Four dangers, each played so that an engine without its guard must break an invariant. The
 //! engine as it is breaks none; a deliberately broken one is found out (`tests/mutation`).
 
 use futures::future::join_all;
@@ -66,6 +66,23 @@ pub(super) async fn all_at_once() -> Vec<Violation> {
         )
         .await;
     }
+    fleet.check(Moment::Under).await
+}
+
+/// A DAG is paused while a task of it runs, and another one is ready that has no slot yet.
+pub(super) async fn paused() -> Vec<Violation> {
+    let fleet = Fleet::start(1, 1).await;
+    let mut dag = fan("paused", 2);
+    dag.max_active_tasks = 16;
+    let engine = &fleet.engines[0];
+    let run = fleet.run(&dag, engine).await;
+    let mut arrivals = fleet.assignments(run);
+    let held = timeout(PATIENCE, arrivals.recv()).await.expect("a try is handed over").unwrap();
+    assert_eq!(fleet.held(run, &["queued"]).await.len(), 1);
+    let mut pause = fleet.pause(engine, &dag.dag_id).await;
+    fleet.looked(&mut pause).await;
+    fleet.note_pause(pause);
+    fleet.report(engine, &held, Outcome::Success).await;
     fleet.check(Moment::Under).await
 }
 
