@@ -33,6 +33,7 @@ pub mod replay;
 pub mod router;
 pub mod selection;
 mod server;
+mod surface;
 mod topics;
 mod traced;
 mod try_log;

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use subak_store::{EncryptionKey, Store};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::App;
 use crate::auth::OidcConfig;
 use crate::engine::{Engine, EngineConfig};
 use crate::folder::Folder;
 use crate::gateway::{Gateway, JoinCheck, Requests};
 use crate::listen::WorkerListen;
-use crate::{App, router};
+use crate::surface::Surface;
 
 /// Settings of a server.
 #[derive(Debug, Clone)]
@@ -58,8 +58,7 @@ impl Server {
         }
         let http = match config.http {
             Some(address) => Some(
-                TcpListener::bind(address)
-                    .await
+                std::net::TcpListener::bind(address)
                     .with_context(|| format!("listening for browsers at {address}"))?,
             ),
             None => None,
@@ -93,7 +92,7 @@ impl Server {
             if let Some(oidc) = config.oidc {
                 app = app.with_oidc(oidc)?;
             }
-            tasks.spawn(serve_http(listener, app, stop.clone()));
+            tasks.spawn(Surface::start(listener, app, stop.clone())?.ended());
         }
         info!(http = address.map(tracing::field::display), "the server runs");
         Ok(Self { engine, gateway, tasks, stop, http: address, workers })
@@ -150,17 +149,4 @@ impl Server {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(10), drained).await;
         ended
     }
-}
-
-/// Serves API and pages until `stop`; answers that were begun are finished.
-async fn serve_http(
-    listener: TcpListener,
-    app: App,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-        .context("serving browsers")
 }

@@ -52,6 +52,11 @@ pub async fn measure(binary: &Path, sizes: Sizes, rows: Rows<'_>) -> anyhow::Res
     let stack = Stack::start(binary, &dags()).await?;
     let commit = commit_latency(&stack).await?;
     rows(alone("one commit of PostgreSQL", commit, "ms"));
+    if std::env::var_os("ONLY_WATCHED").is_some() {
+        watched(&stack, sizes, rows).await?;
+        stack.stop().await;
+        return Ok(());
+    }
     chain(&stack, sizes, rows).await?;
     spawned(&stack, rows).await?;
     wide(&stack, rows).await?;
