@@ -87,6 +87,8 @@ pub struct LiveFacts {
     pub error: Option<String>,
     /// Tasks of its run that are held back by `max_active_tasks` and come before it.
     pub held_ahead: i64,
+    /// Where it is held back: instances of its task that are active in its run.
+    pub own_active: i64,
 }
 
 /// How it ended.

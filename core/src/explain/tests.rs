@@ -64,6 +64,7 @@ fn live(state: TaskState) -> LiveFacts {
         worker: None,
         error: None,
         held_ahead: 0,
+        own_active: 0,
     }
 }
 
@@ -152,6 +153,23 @@ fn a_run_that_waits_says_for_what() {
     facts.dag.is_stale = false;
     facts.run.state = RunState::Failed;
     check(&plan, &facts, Outlook::WillNotRun, &["its run has ended without it: failed"]);
+}
+
+#[test]
+fn what_its_tasks_own_limit_holds_back_is_told_so() {
+    let mut each = task("a", &[]);
+    each.max_active_tis_per_dagrun = Some(2);
+    let plan = plan(vec![each]);
+    let mut facts = facts(0);
+    facts.run.tasks_active = 2;
+    facts.live = Some(LiveFacts { own_active: 2, ..live(TaskState::Scheduled) });
+    let own = "max_active_tis_per_dagrun: 2 of 2 instances of the task are active in its run";
+    check(&plan, &facts, Outlook::Waits, &[own]);
+    facts.run.tasks_active = 16;
+    let run = "max_active_tasks: 16 of 16 tasks of its run are active; nothing waits before it";
+    check(&plan, &facts, Outlook::Waits, &[own, run]);
+    facts.live = Some(LiveFacts { own_active: 1, ..live(TaskState::Scheduled) });
+    check(&plan, &facts, Outlook::Waits, &[run]);
 }
 
 #[test]

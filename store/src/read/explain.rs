@@ -62,7 +62,15 @@ const LIVE: &str = "
                      AND (-h.priority, h.task, h.map_index) < (-l.priority, l.task, l.map_index)
                    LIMIT $4
                ) AS ahead)
-           ELSE 0 END AS held_ahead
+           ELSE 0 END AS held_ahead,
+           CASE WHEN l.state = 'scheduled' AND NOT l.waits_pool THEN (
+               SELECT count(*) FROM (
+                   SELECT FROM live a
+                   WHERE a.run_key = l.run_key AND a.task = l.task
+                     AND (a.waits_pool OR a.state IN ('queued', 'running', 'restarting'))
+                   LIMIT $4
+               ) AS active)
+           ELSE 0 END AS own_active
     FROM live l
     LEFT JOIN worker_session w ON w.session = l.session
     LEFT JOIN LATERAL (

@@ -42,6 +42,7 @@ pub(super) struct LiveRow {
     worker: Option<String>,
     error: Option<String>,
     held_ahead: i64,
+    own_active: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -118,6 +119,7 @@ impl LiveRow {
             worker: self.worker,
             error: self.error,
             held_ahead: self.held_ahead,
+            own_active: self.own_active,
         }
     }
 }
