@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::*;
-use crate::dag::model::{Dag, Task};
+use crate::dag::model::{Dag, RetryRule, Task};
 use crate::decide::Shape;
 use crate::ids::Instance;
 use crate::state::RunState;
@@ -63,6 +63,8 @@ fn live(state: TaskState) -> LiveFacts {
         due_at: None,
         worker: None,
         error: None,
+        exit_code: None,
+        was_lost: false,
         held_ahead: 0,
         own_active: 0,
     }
@@ -262,6 +264,26 @@ fn a_retry_says_when_and_why() {
     let due =
         "1 tries failed, 2 retries are left; the next is due at 2026-11-20 01:02:03 UTC: no route";
     check(&plan, &facts, Outlook::Waits, &[due]);
+}
+
+#[test]
+fn a_retry_counts_by_the_rule_that_fits() {
+    let rule = RetryRule {
+        exit_code: vec![75],
+        error: None,
+        retry: true,
+        retries: Some(10),
+        retry_delay: None,
+    };
+    let plan = plan(vec![Task { retries: 3, retry_policy: vec![rule], ..task("a", &[]) }]);
+    let mut facts = facts(0);
+    for (exit_code, was_lost, left) in [(Some(75), false, 9), (Some(1), false, 2), (None, true, 2)]
+    {
+        let waits = live(TaskState::UpForRetry);
+        facts.live = Some(LiveFacts { failed: 1, exit_code, was_lost, ..waits });
+        let told = format!("1 tries failed, {left} retries are left");
+        check(&plan, &facts, Outlook::Waits, &[&told]);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Why a task instance has not ended: what it waits for, in the order in which the engine asks.
 
 use super::{LiveFacts, Look, Reason};
-use crate::decide::{Past, Verdict};
+use crate::decide::{Past, TryEnd, Verdict};
 use crate::ids::TaskNo;
 use crate::state::{RunState, TaskState};
 
@@ -177,11 +177,14 @@ impl Look<'_> {
         if state != TaskState::UpForRetry {
             return Reason::Deferred { state, due_at: live.due_at };
         }
+        // A try that follows is one that the first rule that fits has let be.
+        let end = if live.was_lost { TryEnd::WorkerLost } else { TryEnd::Transient };
+        let (policy, _) = self.task.retry.of_failure(end, live.exit_code);
         Reason::Retry {
             due_at: live.due_at,
             failed: live.failed,
             lost: live.lost,
-            retries: self.task.retry.retries,
+            retries: policy.retries,
             error: live.error.clone(),
         }
     }
