@@ -5,7 +5,7 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use subak_core::dag::model::DEFAULT_POOL;
+use subak_core::dag::model::{DEFAULT_POOL, POOL_NAME_MOST, is_pool_name};
 use subak_store::Store;
 
 use crate::audit;
@@ -103,6 +103,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Set { place, name, slots, description, include_deferred } => {
             if name == DEFAULT_POOL {
                 bail!("`{DEFAULT_POOL}` has no limit: give the tasks a pool of their own");
+            }
+            if !is_pool_name(&name) {
+                bail!("{name:?} is no name of a pool: 1 to {POOL_NAME_MOST} characters");
             }
             match place.open().await? {
                 At::Database(store) => {

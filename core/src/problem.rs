@@ -28,6 +28,8 @@ pub enum Problem {
     /// A name of what is kept.
     #[error("is letters, digits, `_`, `-` and `.`, at most {most}")]
     NoName { most: usize },
+    #[error("has 1 to {most} characters, none of control")]
+    PoolName { most: usize },
     #[error("`{pool}` has no limit, and cannot be given one")]
     NoLimit { pool: String },
     #[error("is at least 0, or -1: no limit")]

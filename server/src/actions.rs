@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 pub(crate) use subak_core::dag::model::DEFAULT_POOL;
+use subak_core::dag::model::{POOL_NAME_MOST, is_pool_name};
 use subak_core::ids::{DagId, Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::problem::Problem;
 use subak_core::state::TaskState;
@@ -246,16 +247,10 @@ impl Actions {
     }
 }
 
-/// The longest name of a pool.
-const POOL_NAME_BYTES_MOST: usize = 250;
-
 /// What is wrong with a pool: the field, and why.
 fn pool_problem(name: &str, slots: i32) -> Option<(&'static str, Problem)> {
-    let is_name = !name.is_empty()
-        && name.len() <= POOL_NAME_BYTES_MOST
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
-    if !is_name {
-        return Some(("name", Problem::NoName { most: POOL_NAME_BYTES_MOST }));
+    if !is_pool_name(name) {
+        return Some(("name", Problem::PoolName { most: POOL_NAME_MOST }));
     }
     if name == DEFAULT_POOL {
         return Some(("name", Problem::NoLimit { pool: DEFAULT_POOL.to_owned() }));

@@ -80,10 +80,10 @@ impl EngineTx<'_> {
     }
 
     /// Removes a pool unless tasks are in it or wait for it; returns how many are, `None` if there is
-    /// no such pool.
+    /// no such pool that people made.
     pub async fn pool_remove(&mut self, name: &str) -> Result<Option<i64>, StoreError> {
         let found: Option<(String,)> =
-            sqlx::query_as("SELECT name FROM pool WHERE name = $1 FOR UPDATE")
+            sqlx::query_as("SELECT name FROM pool WHERE name = $1 AND dag IS NULL FOR UPDATE")
                 .bind(name)
                 .fetch_optional(&mut *self.tx)
                 .await?;

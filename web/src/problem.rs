@@ -39,6 +39,9 @@ fn in_indonesian(problem: &Problem) -> String {
         Problem::NoName { most } => {
             format!("terdiri dari huruf, angka, `_`, `-` dan `.`, paling banyak {most}")
         }
+        Problem::PoolName { most } => {
+            format!("punya 1 sampai {most} karakter, tanpa karakter kendali")
+        }
         Problem::NoLimit { pool } => format!("`{pool}` tanpa batas, dan tidak dapat diberi batas"),
         Problem::Slots => "paling sedikit 0, atau -1: tanpa batas".to_owned(),
         Problem::Port => "adalah angka dari 1 sampai 65535".to_owned(),

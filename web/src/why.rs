@@ -42,6 +42,9 @@ fn in_indonesian(reason: &Reason) -> String {
             "max_active_tasks: {active} dari {limit} task run ini aktif; {} di depannya",
             waiting(*ahead)
         ),
+        Reason::MaxActiveTisPerDagrun { limit, active } => format!(
+            "max_active_tis_per_dagrun: {active} dari {limit} instans task ini aktif dalam run-nya"
+        ),
         Reason::Pool { .. } => pool(reason),
         Reason::Queue { .. } => queue(reason),
         Reason::Retry { .. } => retry(reason),

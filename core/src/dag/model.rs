@@ -448,6 +448,16 @@ impl Task {
     }
 }
 
+/// The most characters that a pool's name has, as in Airflow.
+pub const POOL_NAME_MOST: usize = 256;
+
+/// Whether a pool may have this name, in a DAG file and where it is made.
+#[must_use]
+pub fn is_pool_name(name: &str) -> bool {
+    let length = name.chars().count();
+    (1..=POOL_NAME_MOST).contains(&length) && !name.contains(char::is_control)
+}
+
 /// Whether a pool of this name is one that a task has to itself.
 #[must_use]
 pub fn is_own_pool(name: &str) -> bool {

@@ -193,8 +193,8 @@ pub(crate) struct Controls {
     pub pool: Option<Pool>,
     /// How many slots of its pool the task takes; 1 if absent.
     pub pool_slots: Option<Positive>,
-    /// How many instances of the task are ready or run at once, in all runs of the DAG together; not
-    /// for a task that names a pool.
+    /// How many instances of the task are ready or run at once, in all runs of the DAG together; its
+    /// pool is a limit besides.
     pub max_active_tis_per_dag: Option<Positive>,
     /// How many instances of the task are ready or run at once in one run. A task that is not mapped
     /// has one.

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use super::model::{POOL_NAME_MOST, is_pool_name};
 use super::{did_you_mean, duration};
 use crate::schedule;
 
@@ -40,9 +41,6 @@ pub(crate) struct Backoff {
     /// Twice, if absent.
     pub factor: Option<f64>,
 }
-
-/// Airflow's longest name of a pool.
-const LONGEST_POOL: usize = 256;
 
 /// The name of a pool.
 #[derive(Debug, Clone)]
@@ -197,13 +195,10 @@ impl<'de> Deserialize<'de> for Backoff {
 
 impl<'de> Deserialize<'de> for Pool {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer, "the name of a pool", |name| {
-            let wrong = name.is_empty() || name.chars().count() > LONGEST_POOL;
-            match wrong || name.contains(char::is_control) {
-                true => {
-                    Err(format!("{name:?} is no name of a pool: 1 to {LONGEST_POOL} characters"))
-                }
-                false => Ok(Self(name.to_owned())),
+        from_text(deserializer, "the name of a pool", |name| match is_pool_name(name) {
+            true => Ok(Self(name.to_owned())),
+            false => {
+                Err(format!("{name:?} is no name of a pool: 1 to {POOL_NAME_MOST} characters"))
             }
         })
     }

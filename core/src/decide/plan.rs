@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RetryPolicy, TriggerRule, UpstreamCounts, Verdict, judge};
-use crate::dag::model::{Dag, Task, WeightRule};
+use crate::dag::model::{Dag, Task};
 use crate::ids::{DagId, TaskId, TaskNo};
 use crate::state::FinalState;
 
@@ -340,58 +340,6 @@ impl Plan {
         self.tasks().any(|task| task.past != Past::Nothing)
     }
 
-    /// Adds the weights of all tasks below, or above, each counted once; in a DAG that says nothing of
-    /// weights each task keeps its own, 1.
-    fn weigh(&mut self) {
-        if !self.dag.weighs() {
-            return;
-        }
-        let by_index: BTreeMap<usize, TaskNo> =
-            self.tasks.values().map(|task| (task.index, task.no)).collect();
-        let rule = |no: &TaskNo| self.dag.tasks[self.tasks[no].index].weight_rule;
-        let has = |wanted| self.tasks.keys().any(|no| rule(no) == wanted);
-        let down = has(WeightRule::Downstream)
-            .then(|| self.totals(by_index.values().rev(), |task| &task.downstream));
-        let up = has(WeightRule::Upstream)
-            .then(|| self.totals(by_index.values(), |task| &task.upstream));
-        let mut weights = BTreeMap::new();
-        for task in self.tasks.values() {
-            let own = self.dag.tasks[task.index].priority_weight;
-            let total = match rule(&task.no) {
-                WeightRule::Downstream => down.as_ref().map(|down| down[&task.no]),
-                WeightRule::Upstream => up.as_ref().map(|up| up[&task.no]),
-                WeightRule::Absolute => None,
-            };
-            weights.insert(task.no, total.unwrap_or(own));
-        }
-        for task in self.tasks.values_mut() {
-            task.priority = weights[&task.no];
-        }
-    }
-
-    /// For each task its weight and that of all tasks that `step` leads to; `order` has these first.
-    fn totals<'a>(
-        &self,
-        order: impl Iterator<Item = &'a TaskNo>,
-        step: impl Fn(&PlanTask) -> &Vec<TaskNo> + Copy,
-    ) -> HashMap<TaskNo, i32> {
-        // Reachable sets are quadratic: beyond this many tasks the longest path's weight stands in.
-        const EXACT_TASKS: usize = 2_000;
-        let own = |no: &TaskNo| self.dag.tasks[self.tasks[no].index].priority_weight;
-        let mut totals: HashMap<TaskNo, i32> = HashMap::with_capacity(self.tasks.len());
-        for no in order {
-            let weight = if self.tasks.len() <= EXACT_TASKS {
-                self.closure(*no, step).iter().map(own).fold(0, i32::saturating_add)
-            } else {
-                let next = step(&self.tasks[no]);
-                let heaviest = next.iter().filter_map(|task| totals.get(task)).max();
-                own(no).saturating_add(heaviest.copied().unwrap_or(0))
-            };
-            totals.insert(*no, weight);
-        }
-        totals
-    }
-
     /// The task and everything downstream of it.
     #[must_use]
     pub fn reachable(&self, from: TaskNo) -> BTreeSet<TaskNo> {
@@ -460,6 +408,7 @@ impl PlanTask {
 
 mod guards;
 mod mapping;
+mod weights;
 
 pub(in crate::decide) use mapping::items;
 #[cfg(test)]

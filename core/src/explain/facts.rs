@@ -85,8 +85,13 @@ pub struct LiveFacts {
     pub worker: Option<String>,
     /// What its last try failed with.
     pub error: Option<String>,
+    pub exit_code: Option<i32>,
+    /// Its last try was lost with its worker.
+    pub was_lost: bool,
     /// Tasks of its run that are held back by `max_active_tasks` and come before it.
     pub held_ahead: i64,
+    /// Where it is held back: instances of its task that are active in its run.
+    pub own_active: i64,
 }
 
 /// How it ended.

@@ -49,6 +49,10 @@ pub enum Reason {
         active: i32,
         ahead: i64,
     },
+    MaxActiveTisPerDagrun {
+        limit: u32,
+        active: i64,
+    },
     Pool {
         pool: String,
         /// Of the task alone: `max_active_tis_per_dag`.
@@ -218,6 +222,10 @@ impl Reason {
             Self::MaxActiveTasks { limit, active, ahead } => format!(
                 "max_active_tasks: {active} of {limit} tasks of its run are active; {} before it",
                 waiting(*ahead)
+            ),
+            Self::MaxActiveTisPerDagrun { limit, active } => format!(
+                "max_active_tis_per_dagrun: {active} of {limit} instances of the task are active in \
+                 its run"
             ),
             Self::Pool { .. } => self.pool(),
             Self::Queue { .. } => self.queue(),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::*;
-use crate::dag::model::{Dag, Task};
+use crate::dag::model::{Dag, RetryRule, Task};
 use crate::decide::Shape;
 use crate::ids::Instance;
 use crate::state::RunState;
@@ -63,7 +63,10 @@ fn live(state: TaskState) -> LiveFacts {
         due_at: None,
         worker: None,
         error: None,
+        exit_code: None,
+        was_lost: false,
         held_ahead: 0,
+        own_active: 0,
     }
 }
 
@@ -152,6 +155,23 @@ fn a_run_that_waits_says_for_what() {
     facts.dag.is_stale = false;
     facts.run.state = RunState::Failed;
     check(&plan, &facts, Outlook::WillNotRun, &["its run has ended without it: failed"]);
+}
+
+#[test]
+fn what_its_tasks_own_limit_holds_back_is_told_so() {
+    let mut each = task("a", &[]);
+    each.max_active_tis_per_dagrun = Some(2);
+    let plan = plan(vec![each]);
+    let mut facts = facts(0);
+    facts.run.tasks_active = 2;
+    facts.live = Some(LiveFacts { own_active: 2, ..live(TaskState::Scheduled) });
+    let own = "max_active_tis_per_dagrun: 2 of 2 instances of the task are active in its run";
+    check(&plan, &facts, Outlook::Waits, &[own]);
+    facts.run.tasks_active = 16;
+    let run = "max_active_tasks: 16 of 16 tasks of its run are active; nothing waits before it";
+    check(&plan, &facts, Outlook::Waits, &[own, run]);
+    facts.live = Some(LiveFacts { own_active: 1, ..live(TaskState::Scheduled) });
+    check(&plan, &facts, Outlook::Waits, &[run]);
 }
 
 #[test]
@@ -244,6 +264,26 @@ fn a_retry_says_when_and_why() {
     let due =
         "1 tries failed, 2 retries are left; the next is due at 2026-11-20 01:02:03 UTC: no route";
     check(&plan, &facts, Outlook::Waits, &[due]);
+}
+
+#[test]
+fn a_retry_counts_by_the_rule_that_fits() {
+    let rule = RetryRule {
+        exit_code: vec![75],
+        error: None,
+        retry: true,
+        retries: Some(10),
+        retry_delay: None,
+    };
+    let plan = plan(vec![Task { retries: 3, retry_policy: vec![rule], ..task("a", &[]) }]);
+    let mut facts = facts(0);
+    for (exit_code, was_lost, left) in [(Some(75), false, 9), (Some(1), false, 2), (None, true, 2)]
+    {
+        let waits = live(TaskState::UpForRetry);
+        facts.live = Some(LiveFacts { failed: 1, exit_code, was_lost, ..waits });
+        let told = format!("1 tries failed, {left} retries are left");
+        check(&plan, &facts, Outlook::Waits, &[&told]);
+    }
 }
 
 #[test]

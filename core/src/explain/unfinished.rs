@@ -1,7 +1,7 @@
 //! Why a task instance has not ended: what it waits for, in the order in which the engine asks.
 
 use super::{LiveFacts, Look, Reason};
-use crate::decide::{Past, Verdict};
+use crate::decide::{Past, TryEnd, Verdict};
 use crate::ids::TaskNo;
 use crate::state::{RunState, TaskState};
 
@@ -23,7 +23,9 @@ impl Look<'_> {
             TaskState::Scheduled if live.waits_pool => reasons.push((true, self.pool())),
             // Whatever room there is, it has none.
             TaskState::Scheduled if self.facts.dag.is_paused => {}
-            TaskState::Scheduled => reasons.push((true, self.held_back(live))),
+            TaskState::Scheduled => {
+                reasons.extend(self.held_back(live).into_iter().map(|it| (true, it)));
+            }
             state => reasons.push((true, self.timer(state, live))),
         }
         if !live.state.is_held() {
@@ -158,23 +160,31 @@ impl Look<'_> {
         }
     }
 
-    fn held_back(&self, live: &LiveFacts) -> Reason {
-        Reason::MaxActiveTasks {
-            limit: self.plan.dag.max_active_tasks,
-            active: self.facts.run.tasks_active,
-            ahead: live.held_ahead,
-        }
+    /// Which limits have no room for it: its task's own, its run's, or both.
+    fn held_back(&self, live: &LiveFacts) -> Vec<Reason> {
+        let own = self.task.most_of_run.and_then(|most| u32::try_from(most).ok());
+        let own = own
+            .map(|limit| Reason::MaxActiveTisPerDagrun { limit, active: live.own_active })
+            .filter(|_| own.is_some_and(|limit| live.own_active >= i64::from(limit)));
+        let (limit, active) = (self.plan.dag.max_active_tasks, self.facts.run.tasks_active);
+        let is_full = i64::from(active) >= i64::from(limit);
+        let of_run = Reason::MaxActiveTasks { limit, active, ahead: live.held_ahead };
+        let of_run = (is_full || own.is_none()).then_some(of_run);
+        own.into_iter().chain(of_run).collect()
     }
 
     fn timer(&self, state: TaskState, live: &LiveFacts) -> Reason {
         if state != TaskState::UpForRetry {
             return Reason::Deferred { state, due_at: live.due_at };
         }
+        // A try that follows is one that the first rule that fits has let be.
+        let end = if live.was_lost { TryEnd::WorkerLost } else { TryEnd::Transient };
+        let (policy, _) = self.task.retry.of_failure(end, live.exit_code);
         Reason::Retry {
             due_at: live.due_at,
             failed: live.failed,
             lost: live.lost,
-            retries: self.task.retry.retries,
+            retries: policy.retries,
             error: live.error.clone(),
         }
     }

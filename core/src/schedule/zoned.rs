@@ -69,8 +69,8 @@ pub fn instant_at(zone: Tz, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
         MappedLocalTime::None => {
             // No gap is longer than a day: Samoa left out one in 2011.
             let day = TimeDelta::hours(25);
-            let before = zone.from_local_datetime(&(wall - day)).latest()?;
-            Some(before.to_utc() + day)
+            let before = zone.from_local_datetime(&wall.checked_sub_signed(day)?).latest()?;
+            before.to_utc().checked_add_signed(day)
         }
     }
 }

@@ -95,7 +95,7 @@ fn knows_dates(code: &mut Instructions<'_>) -> bool {
 fn plus(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
     match (moment(left), span(left), moment(right), span(right)) {
         (Some(date), _, _, Some(span)) | (_, Some(span), Some(date), _) => {
-            date.moved(0, span.0).map(Jinja::from_object)
+            date.moved(span.0).map(Jinja::from_object)
         }
         (_, Some(left), _, Some(right)) => sum(left.0.checked_add(&right.0)),
         _ => own("left + right", left, right),
@@ -104,7 +104,7 @@ fn plus(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
 
 fn minus(left: &Jinja, right: &Jinja) -> Result<Jinja, Error> {
     match (moment(left), span(left), moment(right), span(right)) {
-        (Some(date), _, _, Some(span)) => date.moved(0, -span.0).map(Jinja::from_object),
+        (Some(date), _, _, Some(span)) => date.moved(-span.0).map(Jinja::from_object),
         (Some(left), _, Some(right), _) => Ok(Jinja::from_object(Delta(left.since(right)))),
         (_, Some(left), _, Some(right)) => sum(left.0.checked_sub(&right.0)),
         _ => own("left - right", left, right),

@@ -5,13 +5,16 @@ use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc,
+};
 
 use chrono_tz::Tz;
 use minijinja::value::{DynObject, Kwargs, Object, ObjectRepr, Value as Jinja, from_args};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::macros::Delta;
+use crate::schedule::instant_at;
 
 /// An instant in a time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +96,24 @@ impl Moment {
         Ok(Self(self.0.with_timezone(&zone)))
     }
 
-    /// Adds months by the calendar, then the rest by the clock.
-    pub(super) fn moved(self, months: i64, clock: TimeDelta) -> Result<Self, Error> {
-        let count = u32::try_from(months.unsigned_abs()).map_err(|_| far())?;
-        let date = if months < 0 {
-            self.0.checked_sub_months(Months::new(count))
-        } else {
-            self.0.checked_add_months(Months::new(count))
+    /// Adds a length of time, whatever the clocks of the zone do meanwhile.
+    pub(super) fn moved(self, clock: TimeDelta) -> Result<Self, Error> {
+        self.0.checked_add_signed(clock).map(Self).ok_or_else(far)
+    }
+
+    /// Adds years, days and the like, as pendulum does: where there are days or more, the clocks on the
+    /// wall are moved, so that a day later is the same time of the day.
+    fn shifted(self, by: Amount) -> Result<Self, Error> {
+        if !by.is_wall {
+            return self.moved(by.clock);
+        }
+        let count = Months::new(u32::try_from(by.months.unsigned_abs()).map_err(|_| far())?);
+        let wall = self.0.naive_local();
+        let wall = match by.months < 0 {
+            true => wall.checked_sub_months(count),
+            false => wall.checked_add_months(count),
         };
-        date.and_then(|date| date.checked_add_signed(clock)).map(Self).ok_or_else(far)
+        self.local(wall.and_then(|wall| wall.checked_add_signed(by.clock)))
     }
 
     /// The time from `earlier` to this instant.
@@ -111,43 +123,59 @@ impl Moment {
 
     /// The first instant of the day, month, … that this one lies in.
     fn start_of(self, unit: &str) -> Result<Self, Error> {
+        if unit == "hour" {
+            return self.start_of_hour();
+        }
+        let (first, _) = self.days_of(unit)?.ok_or_else(far)?;
+        self.local(first.and_hms_opt(0, 0, 0))
+    }
+
+    /// The last microsecond of it.
+    fn end_of(self, unit: &str) -> Result<Self, Error> {
+        const LAST: TimeDelta = TimeDelta::microseconds(-1);
+        if unit == "hour" {
+            return self.start_of_hour()?.moved(TimeDelta::hours(1) + LAST);
+        }
+        let (_, next) = self.days_of(unit)?.ok_or_else(far)?;
+        let next = next.and_hms_opt(0, 0, 0);
+        self.local(next.and_then(|next| next.checked_add_signed(LAST)))
+    }
+
+    /// By the clock: an hour that autumn repeats begins twice.
+    fn start_of_hour(self) -> Result<Self, Error> {
+        let into = TimeDelta::minutes(self.0.minute().into())
+            + TimeDelta::seconds(self.0.second().into())
+            + TimeDelta::nanoseconds(self.0.nanosecond().into());
+        self.moved(-into)
+    }
+
+    /// The first day of the week, month, … that this instant lies in, and that of the next one; `None`:
+    /// it is beyond the calendar.
+    fn days_of(self, unit: &str) -> Result<Option<(NaiveDate, NaiveDate)>, Error> {
         let date = self.0.date_naive();
-        let day = match unit {
-            "hour" => {
-                let start = self.0.date_naive().and_hms_opt(self.0.hour(), 0, 0);
-                return self.local(start);
+        let (first, days, months) = match unit {
+            "day" => (Some(date), 1, 0),
+            "week" => {
+                let gone = u64::from(date.weekday().num_days_from_monday());
+                (date.checked_sub_days(Days::new(gone)), 7, 0)
             }
-            "day" => Some(date),
-            "week" => date.checked_sub_days(chrono::Days::new(u64::from(
-                date.weekday().num_days_from_monday(),
-            ))),
-            "month" => date.with_day(1),
-            "quarter" => NaiveDate::from_ymd_opt(date.year(), (date.month0() / 3) * 3 + 1, 1),
-            "year" => NaiveDate::from_ymd_opt(date.year(), 1, 1),
+            "month" => (date.with_day(1), 0, 1),
+            "quarter" => (NaiveDate::from_ymd_opt(date.year(), date.month0() / 3 * 3 + 1, 1), 0, 3),
+            "year" => (NaiveDate::from_ymd_opt(date.year(), 1, 1), 0, 12),
             other => return Err(bad(format!("start_of and end_of do not know {other:?}"))),
         };
-        self.local(day.and_then(|day| day.and_hms_opt(0, 0, 0)))
+        let next = |first: NaiveDate| {
+            first.checked_add_days(Days::new(days))?.checked_add_months(Months::new(months))
+        };
+        Ok(first.and_then(|first| Some((first, next(first)?))))
     }
 
-    fn end_of(self, unit: &str) -> Result<Self, Error> {
-        let start = self.start_of(unit)?;
-        let next = match unit {
-            "hour" => start.moved(0, TimeDelta::hours(1)),
-            "day" => start.moved(0, TimeDelta::days(1)),
-            "week" => start.moved(0, TimeDelta::weeks(1)),
-            "month" => start.moved(1, TimeDelta::zero()),
-            "quarter" => start.moved(3, TimeDelta::zero()),
-            _ => start.moved(12, TimeDelta::zero()),
-        }?;
-        next.moved(0, TimeDelta::microseconds(-1))
-    }
-
-    fn local(self, naive: Option<NaiveDateTime>) -> Result<Self, Error> {
+    /// The instant at which the clocks of the zone show this, as schedules have it: the second one where
+    /// they show it twice, and moved forward where they leave it out.
+    fn local(self, wall: Option<NaiveDateTime>) -> Result<Self, Error> {
         let zone = self.0.timezone();
-        naive
-            .and_then(|naive| naive.and_local_timezone(zone).latest())
-            .map(Self)
-            .ok_or_else(|| bad("this local time does not exist".to_owned()))
+        let instant = wall.and_then(|wall| instant_at(zone, wall)).ok_or_else(far)?;
+        Ok(Self(instant.with_timezone(&zone)))
     }
 }
 
@@ -193,8 +221,8 @@ impl Object for Moment {
             "weekday" => Ok(self.0.weekday().num_days_from_monday().into()),
             "isoweekday" => Ok(self.0.weekday().number_from_monday().into()),
             "add" | "subtract" => {
-                let (months, clock) = amount(args, if method == "add" { 1 } else { -1 })?;
-                self.moved(months, clock).map(Jinja::from_object)
+                let by = amount(args, if method == "add" { 1 } else { -1 })?;
+                self.shifted(by).map(Jinja::from_object)
             }
             "start_of" => self.start_of(&one()?).map(Jinja::from_object),
             "end_of" => self.end_of(&one()?).map(Jinja::from_object),
@@ -243,18 +271,33 @@ impl Moment {
     }
 }
 
-/// `years=`, `months=`, `weeks=`, … or one timedelta: months, and the rest by the clock.
-pub(super) fn amount(args: &[Jinja], sign: i64) -> Result<(i64, TimeDelta), Error> {
+/// How far a date is moved.
+pub(super) struct Amount {
+    pub(super) months: i64,
+    /// The rest.
+    pub(super) clock: TimeDelta,
+    /// It has days or more: their lengths are the calendar's.
+    is_wall: bool,
+}
+
+impl From<TimeDelta> for Amount {
+    fn from(clock: TimeDelta) -> Self {
+        Self { months: 0, clock, is_wall: false }
+    }
+}
+
+/// `years=`, `months=`, `weeks=`, … or one timedelta.
+pub(super) fn amount(args: &[Jinja], sign: i64) -> Result<Amount, Error> {
     if let [delta] = args
         && let Some(delta) = delta.downcast_object_ref::<Delta>()
     {
-        return Ok((0, delta.0 * i32::try_from(sign).unwrap_or(1)));
+        return Ok((delta.0 * i32::try_from(sign).unwrap_or(1)).into());
     }
     let (named,): (Kwargs,) = from_args(args)?;
     let take = |name: &str| named.get::<Option<f64>>(name).map(Option::unwrap_or_default);
     let months = take("years")? * 12.0 + take("months")?;
-    let secs = take("weeks")? * 604_800.0
-        + take("days")? * 86_400.0
+    let days = take("weeks")? * 7.0 + take("days")?;
+    let secs = days * 86_400.0
         + take("hours")? * 3_600.0
         + take("minutes")? * 60.0
         + take("seconds")?
@@ -264,7 +307,7 @@ pub(super) fn amount(args: &[Jinja], sign: i64) -> Result<(i64, TimeDelta), Erro
         return Err(far());
     }
     let clock = TimeDelta::microseconds((secs * 1e6).round() as i64 * sign);
-    Ok((months as i64 * sign, clock))
+    Ok(Amount { months: months as i64 * sign, clock, is_wall: months != 0.0 || days != 0.0 })
 }
 
 /// Python's `strftime`.

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use minijinja::value::{DynObject, Object, ObjectRepr, Rest, Value as Jinja, from_args};
 use minijinja::{Error, ErrorKind, State};
 
-use super::datetime::{Moment, amount, bad, far, strftime};
+use super::datetime::{Amount, Moment, amount, bad, far, strftime};
 
 /// A span of time: `macros.timedelta(days=1)`, or between two dates.
 #[derive(Debug)]
@@ -83,11 +83,11 @@ impl Object for DeltaClass {
     }
 
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Jinja]) -> Result<Jinja, Error> {
-        let (months, clock) = match args {
+        let Amount { months, clock, .. } = match args {
             [days] if days.is_number() => {
                 let days = f64::try_from(days.clone())?;
                 let span = TimeDelta::try_milliseconds((days * 86_400_000.0) as i64);
-                (0, span.ok_or_else(far)?)
+                Amount::from(span.ok_or_else(far)?)
             }
             _ => amount(args, 1)?,
         };

@@ -99,6 +99,33 @@ fn dates_have_pendulums_methods() {
 }
 
 #[test]
+fn dates_follow_the_clocks_of_their_zone() {
+    let at = |date: &str, zone: &str, rest: &str, expected: &str| {
+        let template = format!("{{{{ macros.datetime({date}).in_timezone('{zone}'){rest} }}}}");
+        check(&template, expected);
+    };
+    let (york, cairo) = ("America/New_York", "Africa/Cairo");
+    // Spring: 8 March has 23 hours, autumn: 1 November has 25.
+    at("2026, 3, 8, 6", york, ".add(days=1)", "2026-03-09 01:00:00-04:00");
+    at("2026, 3, 8, 6", york, ".add(hours=24)", "2026-03-09 02:00:00-04:00");
+    at("2026, 3, 7, 7, 30", york, ".add(days=1)", "2026-03-08 03:30:00-04:00");
+    at("2026, 3, 9, 7, 30", york, ".subtract(weeks=1)", "2026-03-02 03:30:00-05:00");
+    at("2026, 2, 8, 7, 30", york, ".add(months=1)", "2026-03-08 03:30:00-04:00");
+    at("2026, 3, 8, 12", york, ".end_of('day')", "2026-03-08 23:59:59.999999-04:00");
+    at("2026, 3, 8, 12", york, ".end_of('week')", "2026-03-08 23:59:59.999999-04:00");
+    at("2026, 11, 1, 12", york, ".end_of('day')", "2026-11-01 23:59:59.999999-05:00");
+    at("2026, 11, 1, 12", york, ".end_of('month')", "2026-11-30 23:59:59.999999-05:00");
+    at("2026, 11, 1, 5, 30", york, ".start_of('hour')", "2026-11-01 01:00:00-04:00");
+    at("2026, 11, 1, 6, 30", york, ".end_of('hour')", "2026-11-01 01:59:59.999999-05:00");
+    let day = " + macros.timedelta(days=1)";
+    at("2026, 3, 8, 6", york, day, "2026-03-09 02:00:00-04:00");
+    // A day that begins at one: midnight is left out.
+    at("2026, 4, 24, 12", cairo, ".start_of('day')", "2026-04-24 01:00:00+03:00");
+    at("2026, 4, 24, 12", cairo, ".end_of('day')", "2026-04-24 23:59:59.999999+03:00");
+    assert!(fails("{{ logical_date.replace(year=262142).add(years=9) }}").contains("out of range"));
+}
+
+#[test]
 fn dates_are_added_and_compared_as_in_python() {
     check("{{ logical_date - macros.timedelta(days=1) }}", "2026-11-19 01:02:03+00:00");
     check(

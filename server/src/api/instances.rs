@@ -125,7 +125,7 @@ pub(super) struct ClearBody {
     include_future: bool,
     #[serde(default)]
     include_past: bool,
-    /// Tasks that run are left alone.
+    /// Nothing is cleared (409) if one of the tasks runs.
     #[serde(default)]
     prevent_running_task: bool,
     note: Option<String>,
@@ -207,6 +207,9 @@ pub(super) async fn clear(
     let mut selected = Vec::new();
     for run in body.runs(&app, dag_id).await? {
         selected.extend(select(&app.store, &run, named.as_deref(), body.scope()).await?);
+    }
+    if body.prevent_running_task && !body.dry_run {
+        body.refuse_running(&app, &selected).await?;
     }
     let mut clears = Vec::new();
     for one in &selected {
@@ -292,6 +295,30 @@ impl ClearBody {
         Ok(runs)
     }
 
+    /// Refuses to clear anything if something of it runs.
+    async fn refuse_running(&self, app: &App, selected: &[Selected]) -> Result<(), ApiError> {
+        for one in selected {
+            let meant = self.meant(app, one).await?;
+            if let Some(it) = meant.iter().find(|it| it.is_held()) {
+                let (task, run) = (&it.task_id, &one.run.run_id);
+                let why = format!("task `{task}` of run `{run}` is running: nothing was cleared");
+                return Err(ApiError::Conflict(why));
+            }
+        }
+        Ok(())
+    }
+
+    /// What of a run is meant.
+    async fn meant(&self, app: &App, one: &Selected) -> Result<Vec<InstanceRecord>, ApiError> {
+        let indexes = self.indexes();
+        let mut all = app.store.instance_list(&one.run, &one.version).await?;
+        all.retain(|it| {
+            let is_meant = indexes.get(&it.task_id).is_none_or(|at| at.contains(&it.map_index.0));
+            one.tasks.contains(&TaskNo(it.task)) && is_meant && self.takes(it)
+        });
+        Ok(all)
+    }
+
     /// Clears what is meant of a run, unless it is only asked for.
     async fn clear(
         &self,
@@ -299,12 +326,8 @@ impl ClearBody {
         caller: &Caller,
         one: &Selected,
     ) -> Result<Collection, ApiError> {
+        let all = self.meant(app, one).await?;
         let indexes = self.indexes();
-        let mut all = app.store.instance_list(&one.run, &one.version).await?;
-        all.retain(|it| {
-            let is_meant = indexes.get(&it.task_id).is_none_or(|at| at.contains(&it.map_index.0));
-            one.tasks.contains(&TaskNo(it.task)) && is_meant && self.takes(it)
-        });
         if !self.dry_run && !all.is_empty() {
             // What is named without regard to states is cleared as a whole.
             let apart = self.only_failed || self.only_running;
@@ -355,9 +378,7 @@ impl ClearBody {
     /// Whether it is about an instance of a chosen task.
     fn takes(&self, it: &InstanceRecord) -> bool {
         let failed = matches!(it.state, Some(TaskState::Failed | TaskState::UpstreamFailed));
-        (!self.only_failed || failed)
-            && (!self.only_running || it.is_held())
-            && (!self.prevent_running_task || !it.is_held())
+        (!self.only_failed || failed) && (!self.only_running || it.is_held())
     }
 }
 

@@ -250,7 +250,7 @@ fn choose(
         let Some(task) = plan.task(at.task).filter(|_| chosen.instances.insert(at)) else {
             continue;
         };
-        for down in task.downstream.iter().filter(|down| failed_above.contains(down)) {
+        for down in judged_by(task).filter(|down| failed_above.contains(down)) {
             let follows = plan.task(*down).is_some_and(|down| down.by_index.contains(&at.task));
             match follows && runs_apart(down) {
                 true => apart.extend(fell.get(&Instance { task: *down, ..at })),
@@ -260,12 +260,18 @@ fn choose(
     }
     while let Some(no) = next.pop() {
         if chosen.tasks.insert(no) {
-            let below = plan.task(no).map(|task| task.downstream.as_slice()).unwrap_or_default();
-            next.extend(below.iter().filter(|task| failed_above.contains(task)));
+            let below = plan.task(no).into_iter().flat_map(judged_by);
+            next.extend(below.filter(|task| failed_above.contains(task)));
         }
     }
     chosen.instances.retain(|at| !chosen.tasks.contains(&at.task));
     Ok(chosen)
+}
+
+/// The tasks that may have failed for want of one: those right below it, those that it guards from further
+/// up, and those of a group that is mapped over what it returns.
+fn judged_by(task: &PlanTask) -> impl Iterator<Item = &TaskNo> {
+    task.downstream.iter().chain(&task.watchers).chain(&task.feeds)
 }
 
 /// Writes the marks; returns the tries to stop.

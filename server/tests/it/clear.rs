@@ -55,6 +55,36 @@ async fn a_cleared_task_takes_what_failed_for_want_of_it_along() -> anyhow::Resu
     world.close().await
 }
 
+/// `more` comes after `tidy`, which runs whatever its setup does, and is guarded by that from further up.
+const GUARDED: &str = "
+dag_id: guarded
+tasks:
+  make: {operator: noop, setup: true}
+  work: {operator: noop, depends_on: [make]}
+  tidy: {operator: noop, depends_on: [work], trigger_rule: always}
+  more: {operator: noop, depends_on: [tidy]}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cleared_setup_takes_what_it_guards_along() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.dags(GUARDED).await?;
+    work(world.worker(2).await?, |task, number| match (task, number) {
+        ("make", 1) => Outcome::Failed(TryEnd::Permanent),
+        _ => Outcome::Success,
+    });
+    let run = world.trigger("guarded").await?;
+    assert_eq!(world.ended(run).await?, "failed");
+    let before = ["make failed", "more upstream_failed", "tidy success", "work upstream_failed"];
+    assert_eq!(world.states(run).await?, before);
+    let cleared = world.engine.tasks_clear(run, Some(&[TaskNo(0)])).await?;
+    assert_eq!(cleared.tasks.len(), 3, "{cleared:?}");
+    assert_eq!(world.ended(run).await?, "success");
+    let after = ["make success", "more success", "tidy success", "work success"];
+    assert_eq!(world.states(run).await?, after);
+    world.close().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_task_that_is_cleared_while_it_runs_restarts() -> anyhow::Result<()> {
     let world = World::new().await?;

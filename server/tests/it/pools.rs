@@ -31,8 +31,13 @@ async fn a_pool_is_never_fuller_than_it_may_be() -> anyhow::Result<()> {
     world.live(run, &["a running", "b running", "c scheduled", "d scheduled"]).await?;
     assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 3));
 
-    // One slot is too few for `c`; `d` takes it, though it is lighter.
+    // A slot is taken away while both are used: what runs goes on, and nothing takes its place.
+    world.engine.pool_put("narrow", 1, None, None).await?;
     hands.end_at(&other.engine, &b, Outcome::Success).await;
+    world.live(run, &["a running", "c scheduled", "d scheduled"]).await?;
+    assert_eq!(peek::pool(&world.store, "narrow").await?, (1, 1, 3));
+    world.engine.pool_put("narrow", 2, None, None).await?;
+    // One slot is too few for `c`; `d` takes it, though it is lighter.
     let d = hands.given("d").await;
     assert_eq!(peek::pool(&world.store, "narrow").await?, (2, 2, 2));
     // A try that failed gives its slot up, and asks for one again.

@@ -54,7 +54,7 @@ const DAG_AND_RUN: &str = "
 const LIVE: &str = "
     SELECT l.state::text AS state, l.waits_pool, l.priority, l.queue, l.try_number,
            l.failed::integer AS failed, l.lost::integer AS lost, l.queued_at, l.started_at, l.due_at,
-           w.worker, p.error,
+           w.worker, p.error, p.exit_code, coalesce(p.cause = 'worker_lost', false) AS was_lost,
            CASE WHEN l.state = 'scheduled' AND NOT l.waits_pool THEN (
                SELECT count(*) FROM (
                    SELECT FROM live h
@@ -62,11 +62,19 @@ const LIVE: &str = "
                      AND (-h.priority, h.task, h.map_index) < (-l.priority, l.task, l.map_index)
                    LIMIT $4
                ) AS ahead)
-           ELSE 0 END AS held_ahead
+           ELSE 0 END AS held_ahead,
+           CASE WHEN l.state = 'scheduled' AND NOT l.waits_pool THEN (
+               SELECT count(*) FROM (
+                   SELECT FROM live a
+                   WHERE a.run_key = l.run_key AND a.task = l.task
+                     AND (a.waits_pool OR a.state IN ('queued', 'running', 'restarting'))
+                   LIMIT $4
+               ) AS active)
+           ELSE 0 END AS own_active
     FROM live l
     LEFT JOIN worker_session w ON w.session = l.session
     LEFT JOIN LATERAL (
-        SELECT h.error FROM try_history h
+        SELECT h.error, h.exit_code, h.cause FROM try_history h
         WHERE h.run_key = l.run_key AND h.task = l.task AND h.map_index = l.map_index
           AND h.resets = l.resets
         ORDER BY h.token DESC LIMIT 1

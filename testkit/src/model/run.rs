@@ -101,7 +101,7 @@ impl<'a> ModelRun<'a> {
         self.try_starts(task);
     }
 
-    /// The tasks that a clear of these takes along: those below that only an upstream failed.
+    /// The tasks that a clear of these takes along: those below that only an upstream, or a guard, failed.
     #[must_use]
     pub fn cleared_with(&self, tasks: &[usize]) -> Vec<usize> {
         let mut all = tasks.to_vec();
@@ -111,7 +111,8 @@ impl<'a> ModelRun<'a> {
             let before = all.len();
             for (place, task) in self.dag.tasks.iter().enumerate() {
                 let fell = self.status[place] == Status::Ended(End::UpstreamFailed);
-                let below = task.upstream.iter().any(|up| all.contains(up));
+                let mut above = task.upstream.iter().chain(&self.guards[place]);
+                let below = above.any(|up| all.contains(up));
                 if fell && below && !all.contains(&place) {
                     all.push(place);
                 }

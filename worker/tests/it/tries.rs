@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use subak_core::xcom::KEPT_BYTES;
 use subak_proto::{Answer, Outcome, worker_message};
 
 use crate::peer::{Peer, gone, lives};
@@ -47,6 +48,27 @@ async fn bash_runs_and_its_last_line_is_the_xcom() {
     assert_eq!(report.log_chunks, call.chunks[&1].len() as u64);
     call.keep_log(1, report.log_chunks);
     call.answer(1, Answer::Accepted);
+    worker.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_value_lies_below_the_storage_as_soon_as_it_is_longer_than_64_kib() {
+    let mut peer = Peer::start();
+    let (worker, mut call) = peer.worker().await;
+    call.welcome(7, LEASE);
+    // As JSON a text has two quotes.
+    for (token, length, large) in [(1, KEPT_BYTES - 2, 0), (2, KEPT_BYTES - 1, KEPT_BYTES + 1)] {
+        let code = format!(
+            "import json, os\njson.dump('x' * {length}, open(os.environ['SUBAK_RESULT'], 'w'))"
+        );
+        call.assign(token, "python", json!({"code": code}));
+        let report = call.report().await;
+        assert_eq!(report.outcome(), Outcome::Success, "{}", report.error);
+        let handed_on = &report.xcoms[0];
+        assert_eq!((handed_on.large_bytes, handed_on.value.is_empty()), (large as u64, large > 0));
+        call.keep_log(token, report.log_chunks);
+        call.answer(token, Answer::Accepted);
+    }
     worker.end().await.unwrap();
 }
 

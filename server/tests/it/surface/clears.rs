@@ -1,6 +1,6 @@
 //! What a clear reaches: tasks above, runs before and after, only what runs.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use subak_core::ids::{DagId, RunKey};
@@ -70,6 +70,17 @@ async fn a_clear_reaches_what_it_includes_and_nothing_else() -> anyhow::Result<(
     let down_and_future = json!({"include_downstream": true, "include_future": true});
     let reached = ["three/b", "three/c", "two/b", "two/c"];
     assert_eq!(clear(&["b"], down_and_future).await?, reached);
+
+    // Who asks for it is refused where something runs, and nothing is cleared; a look is free.
+    let unless = json!({"dag_run_id": "three", "task_ids": ["b", "c"], "only_failed": false,
+        "prevent_running_task": true, "dry_run": false});
+    let path = "/api/v2/dags/chain/clearTaskInstances";
+    let refused = site.json(&user, Method::POST, path, &unless).await?;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.text());
+    assert!(refused.text().contains("task `c` of run `three` is running"), "{}", refused.text());
+    assert_eq!(peek::live_tasks(&world.store, runs[2]).await?, ["c running"]);
+    let looked = clear(&["b"], json!({"prevent_running_task": true})).await?;
+    assert_eq!(looked, ["two/b"]);
 
     let running = json!({"only_running": true, "include_past": true, "include_future": true,
         "dry_run": false});

@@ -41,7 +41,10 @@ pub(super) struct LiveRow {
     due_at: Option<DateTime<Utc>>,
     worker: Option<String>,
     error: Option<String>,
+    exit_code: Option<i32>,
+    was_lost: bool,
     held_ahead: i64,
+    own_active: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -117,7 +120,10 @@ impl LiveRow {
             due_at: self.due_at,
             worker: self.worker,
             error: self.error,
+            exit_code: self.exit_code,
+            was_lost: self.was_lost,
             held_ahead: self.held_ahead,
+            own_active: self.own_active,
         }
     }
 }
