@@ -172,6 +172,9 @@ async fn runs() -> anyhow::Result<()> {
     check!("run-exists", post(&given).await?);
     check!("run-bad-conf", post(&json!({"logical_date": null, "conf": {"most": 0}})).await?);
     check!("run-unknown-field", post(&json!({"logical_date": null, "when": "now"})).await?);
+    let long = post(&json!({"logical_date": null, "note": "x".repeat(1_001)})).await?;
+    assert_eq!(long.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", long.text());
+    assert_eq!(long.json()["detail"][0]["loc"], json!(["body", "note"]));
     let bad_date = json!({"logical_date": "yesterday"});
     check!("run-bad-date", post(&bad_date).await?);
     site.world.close().await
