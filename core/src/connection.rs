@@ -4,6 +4,7 @@ mod http;
 mod kafka;
 mod notices;
 mod postgres;
+mod problem;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 pub use http::Http;
 pub use kafka::{DEFAULT_PORT, Kafka};
 pub use notices::{Slack, Smtp, SmtpTls, Webhook};
+pub use problem::ConnectionProblem;
 
 /// The types of connections: those that tasks use, and those by which people are told of ends.
 pub const TYPES: [&str; 6] = ["http", "kafka", "postgres", "slack", "smtp", "webhook"];
@@ -30,11 +32,6 @@ pub struct Fields {
     pub extra: Map<String, Value>,
 }
 
-/// What is wrong with a connection. Its words never hold a secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ConnectionProblem(pub(crate) String);
-
 /// Checks a connection as far as it can be without connecting.
 pub fn check(value: &Value) -> Result<(), ConnectionProblem> {
     let fields = fields(value)?;
@@ -45,10 +42,7 @@ pub fn check(value: &Value) -> Result<(), ConnectionProblem> {
         "slack" => Slack::new(fields).map(drop),
         "smtp" => Smtp::new(fields).map(drop),
         "webhook" => Webhook::new(fields).map(drop),
-        other => Err(ConnectionProblem(format!(
-            "there is no connection type `{other}`: it is one of {}",
-            TYPES.join(", ")
-        ))),
+        other => Err(ConnectionProblem::Type { found: other.to_owned(), known: TYPES.join(", ") }),
     }
 }
 
@@ -81,13 +75,7 @@ pub fn place(value: &Value) -> String {
 /// Reads the fields of a connection.
 pub fn fields(value: &Value) -> Result<Fields, ConnectionProblem> {
     // The parser's own words could quote a secret.
-    Fields::deserialize(value).map_err(|_| {
-        ConnectionProblem(
-            "it has other fields than conn_type, host, port, login, password, schema and extra, or \
-             one of another type"
-                .to_owned(),
-        )
-    })
+    Fields::deserialize(value).map_err(|_| ConnectionProblem::Fields)
 }
 
 #[cfg(test)]

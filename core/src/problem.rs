@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::connection::ConnectionProblem;
 use crate::json_schema::Reason;
 use crate::state::RunState;
 
@@ -38,6 +39,9 @@ pub enum Problem {
     Port,
     #[error("is no map as JSON")]
     NoMap,
+    /// What a connection of its type cannot be.
+    #[error("{0}")]
+    Connection(ConnectionProblem),
     #[error("a variable's name has 1 to {most} characters, none of control")]
     VariableName { most: usize },
     #[error("variable `{0}` is larger than 256 KiB: use a file or a table")]

@@ -1,6 +1,6 @@
 // What pages do by themselves: the theme, the language, questions before what cannot be undone, clocks of what
 // runs, the size of graphs, picking all rows, and the log: following its end, finding lines, wrapping
-// them. Everything else is the server's.
+// them; and what a task made, once it has ended. Everything else is the server's.
 (() => {
   const root = document.documentElement;
   const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
@@ -108,4 +108,29 @@
     toEnd();
   }).observe(log, { childList: true });
   toEnd();
+
+  // What the task made, its tries and the tasks beside it are asked for once more when it stands otherwise.
+  const live = document.getElementById("task-live");
+  const stands = () => live.querySelector("[data-stands]")?.dataset.stands;
+  let stood = stands();
+  const renew = async () => {
+    const now = stands();
+    if (!now || now === stood) return;
+    stood = now;
+    try {
+      const answer = await fetch(location.href);
+      // A server that is starting anew is asked again.
+      if (answer.status >= 500) throw new Error(answer.statusText);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (stands() !== now) return;
+      for (const it of document.querySelectorAll("[data-follows]")) {
+        const next = page.getElementById(it.id);
+        if (next && !it.isEqualNode(next)) it.replaceWith(document.adoptNode(next));
+      }
+    } catch {
+      stood = null;
+      setTimeout(renew, 2000);
+    }
+  };
+  new MutationObserver(renew).observe(live, { childList: true, subtree: true, attributes: true });
 })();

@@ -5,6 +5,7 @@ use askama::Template;
 use crate::badge::Badge;
 use crate::frame::Frame;
 use crate::pager::Pager;
+use crate::pieces::Pieces;
 use crate::render;
 use crate::run::{Progress, TaskRow};
 
@@ -18,12 +19,24 @@ pub struct MapPage<'a> {
     pub run_id: String,
     pub run_href: String,
     pub task_id: String,
-    /// Its own address.
+    /// Where what changes later comes from.
+    pub events: String,
+    pub live: MapLive<'a>,
+}
+
+/// The part that lives.
+#[derive(Debug, Template)]
+#[template(path = "map_live.html")]
+pub struct MapLive<'a> {
+    pub frame: Frame<'a>,
+    pub task_id: String,
+    /// The page's own address.
     pub href: String,
     pub badge: Badge,
     pub progress: Progress,
     /// States to choose from: their badge, how many, and the address of the list of these.
     pub states: Vec<StateLink>,
+    /// Each with the index of its instance as its key.
     pub rows: Vec<TaskRow>,
     pub pager: Pager,
     pub can_clear: bool,
@@ -43,5 +56,19 @@ impl MapPage<'_> {
     #[must_use]
     pub fn page(&self) -> String {
         render(self)
+    }
+}
+
+impl MapLive<'_> {
+    /// Returns the markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        self.pieces().into_whole()
+    }
+
+    /// Returns the markup in pieces.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        Pieces::cut(&render(self))
     }
 }

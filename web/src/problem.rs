@@ -1,6 +1,8 @@
 //! What is wrong with a value of a form, in the language of the page. In English it is told as the API
 //! tells it ([`subak_core::problem`]); here is the same in Indonesian.
 
+mod connection;
+
 use subak_core::json_schema::{Fault, Reason};
 use subak_core::problem::{Counted, Limit, Problem};
 use subak_core::state::RunState;
@@ -45,6 +47,7 @@ fn in_indonesian(problem: &Problem) -> String {
         Problem::NoLimit { pool } => format!("`{pool}` tanpa batas, dan tidak dapat diberi batas"),
         Problem::Slots => "paling sedikit 0, atau -1: tanpa batas".to_owned(),
         Problem::Port => "adalah angka dari 1 sampai 65535".to_owned(),
+        Problem::Connection(problem) => connection::in_indonesian(problem),
         Problem::NoMap => "bukan peta dalam JSON".to_owned(),
         Problem::VariableName { most } => {
             format!("nama variabel punya 1 sampai {most} karakter, tanpa karakter kendali")
@@ -143,6 +146,12 @@ mod tests {
             Problem::RunEnded(RunState::Success),
             "the run has ended already: it is success",
             "run sudah selesai: berhasil",
+        );
+        let kept = json!({"conn_type": "postgres", "extra": {"ssl_mode": "require"}});
+        check(
+            Problem::Connection(subak_core::connection::check(&kept).unwrap_err()),
+            "extra `ssl_mode` is not known: it is `sslmode`",
+            "extra `ssl_mode` tidak dikenal: maksudnya `sslmode`",
         );
         let schema = json!({"items": {"pattern": "^[A-Z]+$"}, "uniqueItems": true});
         let reasons = JsonSchema::new(&schema).unwrap().reasons(&json!(["a"]));

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::{ConnectionProblem, Fields};
+use super::{ConnectionProblem as Wrong, Fields};
+
+/// What may stand in `extra`.
+const SETTINGS: &str = "`header`, `header.<name>`, `ca`, `test_path`";
 
 /// A connection to a web server. It holds secrets, so it does not print.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,10 +26,9 @@ pub struct Http {
 
 impl Http {
     /// Reads and checks a connection's fields.
-    pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
+    pub fn new(fields: Fields) -> Result<Self, Wrong> {
         if fields.conn_type != "http" {
-            let found = fields.conn_type;
-            return refuse(format!("it is of type `{found}`, but an `http` one is needed"));
+            return Err(Wrong::OtherType { found: fields.conn_type, needed: "http" });
         }
         let base = base(
             fields.host.as_deref().unwrap_or_default(),
@@ -43,7 +45,7 @@ impl Http {
         let mut secret_header = None;
         for (name, value) in &fields.extra {
             let Value::String(value) = value else {
-                return refuse(format!("extra `{name}` must be text"));
+                return Err(Wrong::NoText(name.clone()));
             };
             match name.as_str() {
                 "header" => secret_header = Some(header(value)?),
@@ -52,28 +54,20 @@ impl Http {
                 name => match name.strip_prefix("header.") {
                     Some(name) => http.headers.push((header(name)?, header_value(name, value)?)),
                     None => {
-                        return refuse(format!(
-                            "extra `{name}` is not known: there are `header`, `header.<name>`, \
-                             `ca` and `test_path`"
-                        ));
+                        let (setting, known) = (name.to_owned(), SETTINGS.to_owned());
+                        return Err(Wrong::Unknown { setting, known });
                     }
                 },
             }
         }
         match (fields.login, fields.password, secret_header) {
             (None, None, None) => {}
-            (None, None, Some(_)) => {
-                return refuse("the `password` that the header carries is missing");
-            }
-            (Some(_), _, Some(_)) => {
-                return refuse(
-                    "with extra `header` there is no `login`: the header carries the password",
-                );
-            }
+            (None, None, Some(_)) => return Err(Wrong::NoHeaderPassword),
+            (Some(_), _, Some(_)) => return Err(Wrong::LoginBesideHeader),
             (Some(login), password, None) if !login.contains(':') => {
                 http.basic = Some((login, password.unwrap_or_default()));
             }
-            (Some(_), ..) => return refuse("a `login` holds no colon"),
+            (Some(_), ..) => return Err(Wrong::Colon),
             (None, Some(secret), Some(name)) => {
                 let value = header_value(&name, &secret)?;
                 http.headers.push((name, value));
@@ -102,35 +96,29 @@ impl fmt::Display for Http {
     }
 }
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, ConnectionProblem> {
-    Err(ConnectionProblem(why.into()))
-}
-
 /// `host` is an address, or a server's name; `schema` is then the protocol, as in Airflow.
-fn base(host: &str, port: Option<u16>, schema: Option<&str>) -> Result<String, ConnectionProblem> {
+fn base(host: &str, port: Option<u16>, schema: Option<&str>) -> Result<String, Wrong> {
     let host = host.trim().trim_end_matches('/');
     let (protocol, rest) = host.split_once("://").unwrap_or((schema.unwrap_or("https"), host));
     let protocol = protocol.to_ascii_lowercase();
     if !matches!(protocol.as_str(), "http" | "https") {
-        return refuse(format!("the protocol `{protocol}` is neither http nor https"));
+        return Err(Wrong::Protocol(protocol));
     }
     let (server, path) = rest.split_once('/').map_or((rest, ""), |(server, path)| (server, path));
     if server.is_empty() {
-        return refuse(
-            "`host` is missing: name the base address, such as https://api.example.org/v1",
-        );
+        return Err(Wrong::NoBase);
     }
     if rest.contains('@') {
-        return refuse("`host` holds a user or a secret: they stand in `login` and `password`");
+        return Err(Wrong::SecretInHost);
     }
     if rest.contains(['?', '#']) || rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return refuse("`host` is a base address: no query, no fragment, no space");
+        return Err(Wrong::MoreThanBase);
     }
     // `[::1]` is an address without a port.
     let after = server.rfind(']').map_or(0, |end| end + 1);
     let server = match (server[after..].contains(':'), port) {
         (false, Some(port)) => format!("{server}:{port}"),
-        (true, Some(_)) => return refuse("the port stands in `host` and in `port`: leave one out"),
+        (true, Some(_)) => return Err(Wrong::TwoPorts),
         (_, None) => server.to_owned(),
     };
     let slash = if path.is_empty() { "" } else { "/" };
@@ -138,37 +126,27 @@ fn base(host: &str, port: Option<u16>, schema: Option<&str>) -> Result<String, C
 }
 
 /// A header's name, in lower case.
-fn header(name: &str) -> Result<String, ConnectionProblem> {
+fn header(name: &str) -> Result<String, Wrong> {
     let is_name = !name.is_empty()
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
-    if is_name {
-        Ok(name.to_ascii_lowercase())
-    } else {
-        refuse(format!("`{name}` is no name of a header, such as X-Api-Key"))
-    }
+    if is_name { Ok(name.to_ascii_lowercase()) } else { Err(Wrong::HeaderName(name.to_owned())) }
 }
 
 /// A header's value. The message does not quote it.
-fn header_value(name: &str, value: &str) -> Result<String, ConnectionProblem> {
+fn header_value(name: &str, value: &str) -> Result<String, Wrong> {
     if value.chars().all(|c| c == '\t' || (' '..='\u{7e}').contains(&c)) {
         Ok(value.trim().to_owned())
     } else {
-        refuse(format!(
-            "the value of header `{name}` holds what no header may: a line break, or letters beyond ASCII"
-        ))
+        Err(Wrong::HeaderValue(name.to_owned()))
     }
 }
 
-fn test_path(path: &str) -> Result<String, ConnectionProblem> {
+fn test_path(path: &str) -> Result<String, Wrong> {
     let is_path =
         !path.contains("://") && !path.chars().any(|c| c.is_whitespace() || c.is_control());
-    if is_path {
-        Ok(path.to_owned())
-    } else {
-        refuse("extra `test_path` is a path below the base address")
-    }
+    if is_path { Ok(path.to_owned()) } else { Err(Wrong::TestPath) }
 }
 
 #[cfg(test)]
@@ -178,7 +156,7 @@ mod tests {
     use super::super::fields;
     use super::*;
 
-    fn http(mut value: Value) -> Result<Http, ConnectionProblem> {
+    fn http(mut value: Value) -> Result<Http, Wrong> {
         value["conn_type"] = json!("http");
         Http::new(fields(&value)?)
     }

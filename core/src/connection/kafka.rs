@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{ConnectionProblem, Fields};
+use super::{ConnectionProblem as Wrong, Fields};
 
 /// Of a broker whose port is not named.
 pub const DEFAULT_PORT: u16 = 9092;
@@ -45,13 +45,12 @@ pub struct Kafka {
 
 impl Kafka {
     /// Reads and checks a connection's fields.
-    pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
+    pub fn new(fields: Fields) -> Result<Self, Wrong> {
         if fields.conn_type != "kafka" {
-            let found = fields.conn_type;
-            return refuse(format!("it is of type `{found}`, but a `kafka` one is needed"));
+            return Err(Wrong::OtherType { found: fields.conn_type, needed: "kafka" });
         }
         if fields.schema.is_some() {
-            return refuse("a kafka connection has no database (`schema`): leave it out");
+            return Err(Wrong::NoDatabase);
         }
         let servers = servers(fields.host.as_deref().unwrap_or_default(), fields.port)?;
         let mut properties = BTreeMap::new();
@@ -64,15 +63,11 @@ impl Kafka {
     }
 }
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, ConnectionProblem> {
-    Err(ConnectionProblem(why.into()))
-}
-
 /// `host` is one broker or several with commas between; `port` is that of those without one.
-fn servers(host: &str, port: Option<u16>) -> Result<Vec<String>, ConnectionProblem> {
+fn servers(host: &str, port: Option<u16>) -> Result<Vec<String>, Wrong> {
     let port = port.unwrap_or(DEFAULT_PORT);
     let servers = host.split(',').map(str::trim).filter(|server| !server.is_empty());
-    let servers: Result<Vec<String>, ConnectionProblem> = servers
+    let servers: Result<Vec<String>, Wrong> = servers
         .map(|server| {
             // `[::1]` and `[::1]:9092` are addresses, too.
             let after = server.rfind(']').map_or(0, |end| end + 1);
@@ -81,48 +76,42 @@ fn servers(host: &str, port: Option<u16>) -> Result<Vec<String>, ConnectionProbl
                 Some((_, number)) if number.parse::<u16>().is_ok_and(|port| port > 0) => {
                     Ok(server.to_owned())
                 }
-                Some(_) => refuse(format!("`{server}` is not `host:port`")),
+                Some(_) => Err(Wrong::Broker(server.to_owned())),
             }
         })
         .collect();
     match servers?.as_slice() {
-        [] => refuse(
-            "`host` is missing: name one broker as host or host:port, or several with commas between",
-        ),
+        [] => Err(Wrong::NoBroker),
         servers => Ok(servers.to_vec()),
     }
 }
 
 /// One entry of `extra`.
-fn property(name: &str, value: &Value) -> Result<(String, String), ConnectionProblem> {
+fn property(name: &str, value: &Value) -> Result<(String, String), Wrong> {
     let is_name = !name.is_empty()
         && name.bytes().all(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.' || byte == b'_'
         });
     if !is_name {
-        return refuse(format!(
-            "extra `{name}` is no property of librdkafka: they are such as `socket.timeout.ms`"
-        ));
+        return Err(Wrong::NoProperty(name.to_owned()));
     }
     if matches!(name, "bootstrap.servers" | "metadata.broker.list") {
-        return refuse(format!("extra `{name}`: the brokers stand in `host`"));
+        return Err(Wrong::BrokersInExtra(name.to_owned()));
     }
     if matches!(name, "sasl.username" | "sasl.password") {
-        return refuse(format!(
-            "extra `{name}`: user and password stand in `login` and `password`"
-        ));
+        return Err(Wrong::SecretInExtra(name.to_owned()));
     }
     if OURS.contains(&name) {
-        return refuse(format!("extra `{name}` is set by Subak, which loads exactly once by it"));
+        return Err(Wrong::Ours(name.to_owned()));
     }
     if CODE.contains(&name) {
-        return refuse(format!("extra `{name}` would load a library into the worker"));
+        return Err(Wrong::Code(name.to_owned()));
     }
     let value = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         Value::Bool(flag) => flag.to_string(),
-        _ => return refuse(format!("extra `{name}` must be text, a number, true or false")),
+        _ => return Err(Wrong::NoScalar(name.to_owned())),
     };
     let name = if name == "sasl.mechanisms" { "sasl.mechanism" } else { name };
     Ok((name.to_owned(), value))
@@ -133,7 +122,7 @@ fn secure(
     properties: &mut BTreeMap<String, String>,
     login: Option<String>,
     password: Option<String>,
-) -> Result<(), ConnectionProblem> {
+) -> Result<(), Wrong> {
     let default = if login.is_some() { "SASL_SSL" } else { "PLAINTEXT" };
     let protocol = properties.remove("security.protocol").unwrap_or_else(|| default.to_owned());
     let protocol = one_of("security.protocol", &protocol, &PROTOCOLS)?;
@@ -141,14 +130,10 @@ fn secure(
     properties.insert("security.protocol".to_owned(), protocol.to_lowercase());
     match (login, is_sasl) {
         (None, false) if !properties.contains_key("sasl.mechanism") => Ok(()),
-        (None, _) => refuse("SASL needs a `login` and a `password`"),
-        (Some(_), false) => {
-            refuse(format!("a `login` is for SASL, but security.protocol is {protocol}"))
-        }
+        (None, _) => Err(Wrong::NoLogin),
+        (Some(_), false) => Err(Wrong::LoginWithoutSasl(protocol)),
         (Some(login), true) => {
-            let Some(password) = password else {
-                return refuse("the `password` of the login is missing");
-            };
+            let password = password.ok_or(Wrong::NoPassword)?;
             let mechanism = properties.remove("sasl.mechanism");
             let mechanism = mechanism.as_deref().unwrap_or("PLAIN");
             let mechanism = one_of("sasl.mechanism", mechanism, &MECHANISMS)?;
@@ -160,17 +145,14 @@ fn secure(
     }
 }
 
-fn one_of(
-    name: &str,
-    value: &str,
-    allowed: &[&'static str],
-) -> Result<&'static str, ConnectionProblem> {
+fn one_of(name: &str, value: &str, allowed: &[&'static str]) -> Result<&'static str, Wrong> {
     match allowed.iter().find(|allowed| allowed.eq_ignore_ascii_case(value)) {
         Some(found) => Ok(found),
-        None => refuse(format!(
-            "extra `{name}` cannot be `{value}`: it is one of {}",
-            allowed.join(", ")
-        )),
+        None => Err(Wrong::NotOneOf {
+            setting: name.to_owned(),
+            value: value.to_owned(),
+            allowed: allowed.join(", "),
+        }),
     }
 }
 
@@ -181,7 +163,7 @@ mod tests {
     use super::super::{check, fields};
     use super::*;
 
-    fn kafka(mut value: Value) -> Result<Kafka, ConnectionProblem> {
+    fn kafka(mut value: Value) -> Result<Kafka, Wrong> {
         value["conn_type"] = json!("kafka");
         Kafka::new(fields(&value)?)
     }

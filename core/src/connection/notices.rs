@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ConnectionProblem, Fields};
+use super::{ConnectionProblem as Wrong, Fields};
 
 /// A mail server.
 pub struct Smtp {
@@ -45,14 +45,14 @@ pub struct Webhook {
 
 impl Smtp {
     /// Reads the connection.
-    pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
+    pub fn new(fields: Fields) -> Result<Self, Wrong> {
         let host = fields.host.filter(|host| !host.is_empty());
-        let host = host.ok_or_else(|| wrong("a connection of type smtp needs a host"))?;
+        let host = host.ok_or(Wrong::MailHost)?;
         let tls = match text(&fields.extra, "tls")?.as_deref() {
             Some("starttls") => Some(SmtpTls::StartTls),
             Some("implicit") => Some(SmtpTls::Implicit),
             Some("none") => Some(SmtpTls::None),
-            Some(_) => return Err(wrong("`tls` in extra is one of starttls, implicit, none")),
+            Some(_) => return Err(Wrong::MailTls),
             None => None,
         };
         let port = fields.port.unwrap_or(match tls {
@@ -63,11 +63,7 @@ impl Smtp {
         let default = if port == 465 { SmtpTls::Implicit } else { SmtpTls::StartTls };
         let from = text(&fields.extra, "from")?;
         let from = from.or_else(|| fields.login.clone().filter(|login| login.contains('@')));
-        let from = from.filter(|from| from.contains('@')).ok_or_else(|| {
-            wrong(
-                "a connection of type smtp needs `from` in extra: the address that mails come from",
-            )
-        })?;
+        let from = from.filter(|from| from.contains('@')).ok_or(Wrong::MailFrom)?;
         known(&fields.extra, &["tls", "from", "ca"])?;
         let authority = text(&fields.extra, "ca")?;
         Ok(Self {
@@ -84,33 +80,29 @@ impl Smtp {
 
 impl Slack {
     /// Reads the connection.
-    pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
+    pub fn new(fields: Fields) -> Result<Self, Wrong> {
         known(&fields.extra, &["ca"])?;
         let authority = text(&fields.extra, "ca")?;
-        let url = fields.password.filter(|url| is_http(url)).ok_or_else(|| {
-            wrong("a connection of type slack needs the webhook's whole address as its password")
-        })?;
+        let url = fields.password.filter(|url| is_http(url)).ok_or(Wrong::SlackAddress)?;
         Ok(Self { url, authority })
     }
 }
 
 impl Webhook {
     /// Reads the connection.
-    pub fn new(fields: Fields) -> Result<Self, ConnectionProblem> {
+    pub fn new(fields: Fields) -> Result<Self, Wrong> {
         known(&fields.extra, &["headers", "ca"])?;
         let authority = text(&fields.extra, "ca")?;
-        let url = fields.host.filter(|url| is_http(url)).ok_or_else(|| {
-            wrong("a connection of type webhook needs a whole address as its host: https://…")
-        })?;
+        let url = fields.host.filter(|url| is_http(url)).ok_or(Wrong::WebhookAddress)?;
         let mut headers = Vec::new();
         if let Some(given) = fields.extra.get("headers") {
-            let given = given.as_object().ok_or_else(|| wrong("`headers` in extra is a map"))?;
+            let given = given.as_object().ok_or(Wrong::Headers)?;
             for (name, value) in given {
                 let value = value.as_str().filter(|value| !value.contains(char::is_control));
-                let value = value.ok_or_else(|| wrong("a header in extra is one line of text"))?;
+                let value = value.ok_or(Wrong::HeaderLine)?;
                 let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
                 if name.is_empty() || !name.chars().all(is_name) {
-                    return Err(wrong("a header's name in extra is letters, digits, - and _"));
+                    return Err(Wrong::HeaderLetters);
                 }
                 headers.push((name.clone(), value.to_owned()));
             }
@@ -133,29 +125,22 @@ fn is_http(url: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
 }
 
-fn text(
-    extra: &serde_json::Map<String, Value>,
-    key: &str,
-) -> Result<Option<String>, ConnectionProblem> {
+fn text(extra: &serde_json::Map<String, Value>, key: &str) -> Result<Option<String>, Wrong> {
     match extra.get(key) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(wrong(&format!("`{key}` in extra is text"))),
+        Some(_) => Err(Wrong::NoText(key.to_owned())),
     }
 }
 
-fn known(extra: &serde_json::Map<String, Value>, keys: &[&str]) -> Result<(), ConnectionProblem> {
+fn known(extra: &serde_json::Map<String, Value>, keys: &[&str]) -> Result<(), Wrong> {
     match extra.keys().find(|key| !keys.contains(&key.as_str())) {
         None => Ok(()),
         Some(other) => {
-            let keys = keys.join(", ");
-            Err(wrong(&format!("`{other}` in extra is not known: it may hold {keys}")))
+            let known: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+            Err(Wrong::Unknown { setting: other.clone(), known: known.join(", ") })
         }
     }
-}
-
-fn wrong(why: &str) -> ConnectionProblem {
-    ConnectionProblem(why.to_owned())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ConnectionProblem, Fields};
+use super::{ConnectionProblem as Wrong, Fields};
 
 /// How a session is encrypted, from not at all to with the server's name checked.
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
@@ -36,27 +36,20 @@ const SETTINGS: [(&str, Kind); 14] = [
 ];
 
 /// Checks a connection's fields.
-pub(super) fn check(fields: &Fields) -> Result<(), ConnectionProblem> {
+pub(super) fn check(fields: &Fields) -> Result<(), Wrong> {
     let host = fields.host.as_deref().unwrap_or_default();
     if host.contains("://") || host.contains('@') {
-        return refuse(
-            "`host` is a server's name or the folder of a socket: user, password, port and database \
-             stand in fields of their own",
-        );
+        return Err(Wrong::ServerAlone);
     }
     fields.extra.iter().try_for_each(|(name, value)| check_setting(name, value))
 }
 
-fn refuse<T>(why: impl Into<String>) -> Result<T, ConnectionProblem> {
-    Err(ConnectionProblem(why.into()))
-}
-
 /// One entry of `extra`. One that is nearly a setting would be passed over, and with it what it is to
 /// protect.
-fn check_setting(name: &str, value: &Value) -> Result<(), ConnectionProblem> {
+fn check_setting(name: &str, value: &Value) -> Result<(), Wrong> {
     let Some((_, kind)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
         return match SETTINGS.iter().find(|(known, _)| letters(known) == letters(name)) {
-            Some((known, _)) => refuse(format!("extra `{name}` is not known: it is `{known}`")),
+            Some((meant, _)) => Err(Wrong::Misspelt { setting: name.to_owned(), meant: *meant }),
             None => Ok(()),
         };
     };
@@ -64,19 +57,17 @@ fn check_setting(name: &str, value: &Value) -> Result<(), ConnectionProblem> {
         Value::Null => return Ok(()),
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
-        _ => return refuse(format!("extra `{name}` must be text or a number")),
+        _ => return Err(Wrong::NoTextOrNumber(name.to_owned())),
     };
+    let setting = name.to_owned();
     match kind {
         Kind::SslMode if SSL_MODES.iter().any(|mode| mode.eq_ignore_ascii_case(&text)) => Ok(()),
-        Kind::SslMode => refuse(format!(
-            "extra `{name}` cannot be `{text}`: it is one of {}",
-            SSL_MODES.join(", ")
-        )),
-        Kind::Seconds if text.parse::<u64>().is_ok_and(|seconds| seconds > 0) => Ok(()),
-        Kind::Seconds => {
-            refuse(format!("extra `{name}` cannot be `{text}`: it is a whole number of seconds"))
+        Kind::SslMode => {
+            Err(Wrong::NotOneOf { setting, value: text, allowed: SSL_MODES.join(", ") })
         }
-        Kind::Text if text.trim().is_empty() => refuse(format!("extra `{name}` is empty")),
+        Kind::Seconds if text.parse::<u64>().is_ok_and(|seconds| seconds > 0) => Ok(()),
+        Kind::Seconds => Err(Wrong::NoSeconds { setting, value: text }),
+        Kind::Text if text.trim().is_empty() => Err(Wrong::Empty(setting)),
         Kind::Text => Ok(()),
     }
 }
@@ -93,7 +84,7 @@ mod tests {
     use super::super::check;
     use super::*;
 
-    fn postgres(mut value: Value) -> Result<(), ConnectionProblem> {
+    fn postgres(mut value: Value) -> Result<(), Wrong> {
         value["conn_type"] = json!("postgres");
         check(&value)
     }

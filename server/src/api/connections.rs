@@ -13,7 +13,7 @@ use subak_core::variable::{MASK, veil};
 use subak_store::ConnectionHead;
 use subak_store::read::directed;
 
-use super::kept::{Digest, Kept, digest, invalid, missing, no_team, wrong};
+use super::kept::{Digest, Kept, digest, missing, no_team, wrong};
 use super::mask::Mask;
 use super::paging::{List, Listed, Listing, text};
 use crate::app::App;
@@ -321,7 +321,7 @@ async fn keep(
     if !is_id {
         return Err(wrong("connection_id", Problem::NoName { most: ID_BYTES_MOST }));
     }
-    check(value).map_err(|problem| invalid("conn_type", problem.to_string()))?;
+    check(value).map_err(|problem| wrong("conn_type", Problem::Connection(problem)))?;
     let conn_type = value["conn_type"].as_str().unwrap_or_default();
     let key = app.actions.key()?;
     Ok(app.store.connection_put(key, id, conn_type, description, value).await?)

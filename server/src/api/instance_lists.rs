@@ -27,6 +27,9 @@ use crate::extract::{Json, Path, Query};
 use crate::labels::labels;
 use crate::problem::{ApiError, FieldProblem};
 
+/// The state of what has none, as a filter names it.
+const NONE: &str = "none";
+
 /// What task instances are ordered by.
 const ORDERS: &[(&str, InstanceOrder)] = &[
     ("id", InstanceOrder::Key),
@@ -184,7 +187,9 @@ pub(super) async fn batch(
         return Err(ApiError::BadRequest(why.to_owned()));
     }
     let listing = Listing::of(body.page_limit, Some(body.page_offset), body.order_by)?;
-    let states: Vec<String> = body.state.unwrap_or_default().into_iter().flatten().collect();
+    // Null is what has no state yet.
+    let states = body.state.unwrap_or_default().into_iter();
+    let states: Vec<String> = states.map(|it| it.unwrap_or_else(|| NONE.to_owned())).collect();
     let filter = InstanceFilter {
         states: states_of(&states)?,
         task_ids: body.task_ids.unwrap_or_default(),
@@ -397,7 +402,7 @@ async fn across(
 /// Reads states to filter by; `none` and `no_status` are those without one.
 fn states_of(texts: &[String]) -> Result<Vec<Option<TaskState>>, ApiError> {
     let parse = |text: &String| match text.as_str() {
-        "none" | "no_status" => Ok(None),
+        NONE | "no_status" => Ok(None),
         known => TaskState::parse(known)
             .map(Some)
             .ok_or_else(|| wrong("state", &format!("`{known}` is not a task instance's state"))),

@@ -57,6 +57,10 @@ pub(super) async fn patch(
     let (run, selected) = chosen(&app, &dag_id, &run_id, task_id.clone(), &body).await?;
     let named = body.instance(query.map_index)?;
     let mark = body.mark()?;
+    // Before anything is marked: what is refused has changed nothing.
+    if let Some(Some(note)) = &body.note {
+        checked(note)?;
+    }
     match mark.is_some() || body.note.is_some() {
         true => {
             let Json(before) = instances(&app, &selected, (&task_id, named), |_| true).await?;
@@ -80,7 +84,7 @@ pub(super) async fn patch(
         let task = TaskNo(task?);
         let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
         let of = InstanceKey { run: run.run_key, task, map_index };
-        let note = checked(note.as_deref().unwrap_or_default())?;
+        let note = note.as_deref().unwrap_or_default();
         app.store.task_note_set(of, note, caller.name()).await?;
     }
     let Json(after) = instances(&app, &selected, (&task_id, named), |_| true).await?;

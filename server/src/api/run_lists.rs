@@ -152,8 +152,13 @@ pub(super) async fn batch(
         return Err(ApiError::BadRequest(why.to_owned()));
     }
     let listing = Listing::of(body.page_limit, Some(body.page_offset), body.order_by)?;
-    let states: Vec<String> = body.states.unwrap_or_default().into_iter().flatten().collect();
+    let wanted = body.states.unwrap_or_default();
+    let states: Vec<String> = wanted.iter().flatten().cloned().collect();
     checked(&states, |msg| FieldProblem::body("states", msg))?;
+    if !wanted.is_empty() && states.is_empty() {
+        // Null is no state, and every run has one.
+        return Ok(Json(List::empty()));
+    }
     let filter = RunFilter {
         dag_ids: body.dag_ids.unwrap_or_default(),
         within: caller.sight(),

@@ -183,6 +183,10 @@ pub(super) async fn patch(
         state: body.state.filter(|_| mask.has("state")),
         note: body.note.filter(|_| mask.has("note")),
     };
+    // Before anything is done: what is refused has changed nothing.
+    if let Some(Some(note)) = &body.note {
+        checked(note)?;
+    }
     let run = find(&app, &dag_id, &run_id).await?;
     trail.before(json!({"state": run.state, "note": run.note}));
     match body.state.as_deref() {
@@ -200,7 +204,7 @@ pub(super) async fn patch(
     }
     if let Some(note) = &body.note {
         let note = note.as_deref().unwrap_or_default();
-        app.store.run_note_set(run.run_key, checked(note)?).await?;
+        app.store.run_note_set(run.run_key, note).await?;
     }
     let run = find(&app, &dag_id, &run_id).await?;
     trail.after(json!({"state": run.state, "note": run.note}));
@@ -231,6 +235,9 @@ pub(super) async fn clear(
         let field = if body.only_new { "only_new" } else { "run_on_latest_version" };
         return Err(ApiError::Invalid(vec![FieldProblem::body(field, msg)]));
     }
+    if let Some(note) = &body.note {
+        checked(note)?;
+    }
     let run = find(&app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
     let mut chosen = app.store.instance_list(&run, &version.record).await?;
@@ -252,7 +259,7 @@ pub(super) async fn clear(
         (false, false) => app.actions.tasks_clear(run.run_key, None).await?,
     }
     if let Some(note) = &body.note {
-        app.store.run_note_set(run.run_key, checked(note)?).await?;
+        app.store.run_note_set(run.run_key, note).await?;
     }
     let run = find(&app, &dag_id, &run_id).await?;
     trail.after(json!({"state": run.state, "note": run.note}));

@@ -17,7 +17,7 @@ use subak_web::pieces::Pieces;
 
 use super::viewer::Viewer;
 use super::watch::{APART, Look, Looks, Shown, watch};
-use super::{dag, dags, home, workers};
+use super::{dag, dags, home, map, workers};
 use crate::app::App;
 use crate::extract::Query;
 use crate::problem::ApiError;
@@ -49,6 +49,8 @@ pub(crate) struct Lists {
     pub(super) home: Arc<LooksAt<home::Seen>>,
     /// A DAG's page, by its id and the offset of its runs.
     pub(super) dag: Arc<Looks<(String, i64), dag::Seen>>,
+    /// Mapped tasks of runs.
+    pub(super) maps: Arc<Looks<map::Asked, map::Seen>>,
     pub(super) runs: Arc<LooksAt<Page<RunRecord>>>,
     pub(super) letters: Arc<LooksAt<Page<LetterRecord>>>,
     pub(super) pools: Arc<LooksAt<Page<Pool>>>,
@@ -62,6 +64,7 @@ impl Lists {
             dags: Arc::new(Looks::new(fresh)),
             home: Arc::new(Looks::new(fresh)),
             dag: Arc::new(Looks::new(fresh)),
+            maps: Arc::new(Looks::new(fresh)),
             runs: Arc::new(Looks::new(fresh)),
             letters: Arc::new(Looks::new(fresh)),
             pools: Arc::new(Looks::new(fresh)),

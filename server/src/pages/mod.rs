@@ -94,6 +94,7 @@ fn of_dags(routes: Routes) -> Routes {
         .viewer("/dags/{dag_id}/grid/events", grid::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}", task::show)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/events", task_events::events)
+        .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/instances/events", map::events)
         .viewer("/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/log", log_text::log)
         .role(
             Role::User,

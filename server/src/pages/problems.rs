@@ -1,5 +1,6 @@
 //! What is wrong with a form that was sent, for the page that shows it again.
 
+use subak_core::problem::Problem;
 use subak_web::problem::in_words;
 use subak_web::text::Text;
 
@@ -10,9 +11,11 @@ pub(super) fn of_form(error: ApiError, t: &Text) -> Result<Vec<String>, ApiError
     match error {
         ApiError::Invalid(fields) => {
             let words = |field: FieldProblem| {
+                // What is wrong with a connection names its field itself.
+                let is_whole = matches!(field.problem, Some(Problem::Connection(_)));
                 let msg = field.problem.map_or(field.msg, |problem| in_words(&problem, t));
                 match field.loc.last() {
-                    Some(name) if name != "body" => format!("{name} {msg}"),
+                    Some(name) if name != "body" && !is_whole => format!("{name} {msg}"),
                     _ => msg,
                 }
             };
@@ -26,7 +29,6 @@ pub(super) fn of_form(error: ApiError, t: &Text) -> Result<Vec<String>, ApiError
 
 #[cfg(test)]
 mod tests {
-    use subak_core::problem::Problem;
     use subak_core::state::RunState;
     use subak_web::text::ENGLISH;
 

@@ -51,6 +51,16 @@ fn what_failed_is_found_mended_and_turns_green() {
     scene.sure();
     browser.click("form[action$='/tasks/load/clear'] button");
     browser.until("document.querySelector('#task-state.s-success')");
+    // What it made and the tries come to the page that is open; what is typed stays.
+    browser.until("document.querySelector('#xcoms')?.innerText.includes('loaded')");
+    browser.script("window.mark = 5; document.querySelector('#find').value = 'typed'");
+    scene.subak.subak(&["runs", "clear", "mended", "--task", "load", "--wait"]);
+    browser.until("document.querySelectorAll('#tries a').length === 3");
+    browser.until("document.querySelector('#download').href.includes('try=3')");
+    assert_eq!(
+        browser.script("return [window.mark, document.querySelector('#find').value]"),
+        serde_json::json!([5, "typed"])
+    );
     scene.open("/dags/mended/grid");
     browser.script("window.mark = 2");
     browser.until("document.querySelectorAll('#grid .cell.s-success').length === 3");

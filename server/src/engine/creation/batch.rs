@@ -22,6 +22,9 @@ use crate::engine::work::{After, Work};
 /// The largest conf of a run.
 const CONF_BYTES: usize = 256 * 1_024;
 
+/// The longest note, as of one that is changed later.
+const NOTE_CHARS_MOST: usize = 1_000;
+
 /// A DAG's number, its newest version and that version's plan.
 type Newest = (i32, i32, Arc<Plan>);
 
@@ -121,9 +124,15 @@ fn check(plan: &Plan, trigger: &mut Trigger) -> Result<(), TriggerError> {
         let field = |problem| TriggerError::Field { field: "dag_run_id", problem };
         check_run_id(id).map_err(field)?;
     }
-    if trigger.note.as_ref().is_some_and(|note| note.contains('\0')) {
-        let problem = "the note holds the character NUL, which cannot be kept".to_owned();
-        return Err(TriggerError::Field { field: "note", problem });
+    let bad_note =
+        |problem: &str| TriggerError::Field { field: "note", problem: problem.to_owned() };
+    let note = trigger.note.as_deref().unwrap_or_default();
+    if note.contains('\0') {
+        return Err(bad_note("the note holds the character NUL, which cannot be kept"));
+    }
+    if note.chars().count() > NOTE_CHARS_MOST {
+        // Every list of runs shows it.
+        return Err(bad_note("the note holds more than 1,000 characters"));
     }
     check_conf(plan, &mut trigger.conf)
 }

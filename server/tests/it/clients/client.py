@@ -318,6 +318,9 @@ def filters(client):
 
     body = models.DAGRunsBatchBody(dag_ids=[DAG], states=["failed"], end_date_gt=year)
     assert ids(run.get_list_dag_runs_batch("~", body)) == [RUN]
+    # Null is no state, and no filter that is left out.
+    body = models.DAGRunsBatchBody.from_dict({"states": [None]})
+    assert ids(run.get_list_dag_runs_batch("~", body)) == []
     body = models.DAGRunsBatchBody(page_limit=2, page_offset=1, order_by="run_id")
     assert ids(run.get_list_dag_runs_batch("~", body)) == ["idle_0", "idle_1"]
 
@@ -346,6 +349,8 @@ def filters(client):
     refused(422, task.get_task_instances, "~", "~", rendered_map_index_pattern="1")
     body = models.TaskInstancesBatchBody(dag_ids=[DAG], state=["success"], page_limit=10)
     assert names(task.get_task_instances_batch("~", "~", body)) == [("first", -1), ("each", 0)]
+    body = models.TaskInstancesBatchBody.from_dict({"dag_ids": [DAG], "state": [None]})
+    assert names(task.get_task_instances_batch("~", "~", body)) == []
     body = models.TaskInstancesBatchBody(dag_ids=[DAG], executor=["LocalExecutor"])
     assert names(task.get_task_instances_batch("~", "~", body)) == []
 

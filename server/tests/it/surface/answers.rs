@@ -172,6 +172,9 @@ async fn runs() -> anyhow::Result<()> {
     check!("run-exists", post(&given).await?);
     check!("run-bad-conf", post(&json!({"logical_date": null, "conf": {"most": 0}})).await?);
     check!("run-unknown-field", post(&json!({"logical_date": null, "when": "now"})).await?);
+    let long = post(&json!({"logical_date": null, "note": "x".repeat(1_001)})).await?;
+    assert_eq!(long.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", long.text());
+    assert_eq!(long.json()["detail"][0]["loc"], json!(["body", "note"]));
     let bad_date = json!({"logical_date": "yesterday"});
     check!("run-bad-date", post(&bad_date).await?);
     site.world.close().await
@@ -190,6 +193,22 @@ async fn what_people_mark_note_and_delete() -> anyhow::Result<()> {
     let states: Vec<&Value> =
         would["task_instances"].as_array().unwrap().iter().map(|it| &it["state"]).collect();
     assert_eq!(states, ["failed", "upstream_failed"]);
+    // What is refused for its note has marked, failed and cleared nothing.
+    let long = "x".repeat(1_001);
+    let (mark, fail) =
+        (json!({"new_state": "success", "note": long}), json!({"state": "success", "note": long}));
+    let clear = json!({"dry_run": false, "note": long});
+    for refused in [
+        patch(&load, mark).await?,
+        patch(run, fail).await?,
+        site.json(&user, Method::POST, &format!("{run}/clear"), &clear).await?,
+    ] {
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text());
+        assert_eq!(refused.json()["detail"][0]["loc"], json!(["body", "note"]));
+        assert_eq!(site.get(&user, run).await?.json()["state"], "failed");
+        assert_eq!(site.get(&user, &load).await?.json()["state"], "failed");
+    }
+
     let body = json!({"new_state": "success", "note": "the disk was full"});
     check!("instance-marked", patch(&load, body).await?);
     // What had failed for want of it runs.

@@ -8,6 +8,7 @@ use axum::body::BodyDataStream;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use futures::StreamExt as _;
+use serde_json::json;
 use subak_server::{App, router};
 use subak_store::access::Role;
 use tokio::time::timeout;
@@ -159,6 +160,8 @@ const OTHERS: &[&str] = &[
     "/dags/shop/gantt",
     "/dags/shop/runs/bad",
     "/dags/shop/runs/bad/tasks/load",
+    "/dags/wide/runs/one/tasks/each",
+    "/dags/wide/runs/one/tasks/each?state=success",
 ];
 
 /// What pages are sent at once that have just been loaded.
@@ -178,6 +181,10 @@ async fn sent_at_once(site: &Site, sender: &Sender) -> anyhow::Result<Vec<String
 async fn a_page_is_sent_what_came_after_it_was_loaded_and_nothing_else() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     let viewer = site.browser(Role::Viewer).await?;
+    let wide =
+        "{dag_id: wide, tasks: {each: {operator: bash, expand: {command: ['true', 'true']}}}}";
+    site.world.dags(wide).await?;
+    site.run("wide", "one").await?;
     let mut sent = sent_at_once(&site, &viewer).await?;
     if !sent.is_empty() {
         // "5 min ago" is made anew each minute, and one may just have passed.
@@ -193,6 +200,17 @@ async fn a_page_is_sent_what_came_after_it_was_loaded_and_nothing_else() -> anyh
     for address in &loaded {
         Open::at(&site, &viewer, address).await?.until("shop/runs/third").await?;
     }
+    // An instance of a mapped task that runs again.
+    let user = site.program(Role::User).await?;
+    let mut map = Open::of_page(&site, &viewer, "/dags/wide/runs/one/tasks/each").await?;
+    let again = json!({"dag_run_id": "one", "only_failed": false, "dry_run": false,
+                       "task_ids": [["each", 1]]});
+    let cleared = "/api/v2/dags/wide/clearTaskInstances";
+    let cleared = site.json(&user, Method::POST, cleared, &again).await?;
+    assert_eq!(cleared.status, StatusCode::OK, "{}", cleared.text());
+    map.until("n c-tries\">2<").await?;
+    assert!(map.said.contains("id=\"row-1\""), "{}", map.said);
+    drop(map);
     // A page that was sent something older meanwhile, and comes to another server.
     let other = site.world.other("two").await?;
     let (store, engine, requests) =

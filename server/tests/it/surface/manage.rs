@@ -314,6 +314,11 @@ async fn a_connection_is_changed_without_its_secrets_being_shown() -> anyhow::Re
     for (path, body, why) in [
         ("/connections/broker", bad, "port adalah angka dari 1 sampai 65535"),
         ("/connections", broker, "Koneksi broker sudah ada"),
+        (
+            "/connections",
+            "connection_id=tls&conn_type=postgres&host=db&extra=%7B%22ssl_mode%22%3A%22require%22%7D",
+            "<li>extra `ssl_mode` tidak dikenal: maksudnya `sslmode`</li>",
+        ),
         ("/pools", "name=a&slots=-2", "slots paling sedikit 0, atau -1: tanpa batas"),
         ("/variables", "key=&value=x", "punya 1 sampai 250 karakter, tanpa karakter"),
     ] {
