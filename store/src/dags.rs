@@ -226,15 +226,17 @@ impl Store {
     }
 
     /// Pauses a DAG or lets it go on, and has its runs looked at; returns its number, `None` if there is
-    /// none.
+    /// none. It waits for those that are starting runs of the DAG, so that the look finds these.
     pub async fn dag_pause(&self, dag_id: &DagId, paused: bool) -> Result<Option<i32>, StoreError> {
         let row: Option<(i32,)> = sqlx::query_as(
             "WITH changed AS (
                  UPDATE dag SET is_paused = $2, pause_cause = NULL WHERE dag_id = $1 RETURNING dag
              ), looks AS (
                  INSERT INTO outbox (kind, dag) SELECT 'pause', dag FROM changed
+             ), load AS (
+                 SELECT dag FROM dag_load WHERE dag = (SELECT dag FROM changed) FOR NO KEY UPDATE
              )
-             SELECT dag FROM changed",
+             SELECT dag FROM changed LEFT JOIN load USING (dag)",
         )
         .bind(&dag_id.0)
         .bind(paused)

@@ -44,7 +44,7 @@ pub const fn broken(_: Mutation) -> bool {
 #[cfg(feature = "mutate")]
 pub(crate) fn statement(sql: &'static str) -> &'static str {
     const FENCE: &str = "(live.session, live.token) = (want.session, want.token)";
-    const PAUSED: &str = "(SELECT dag.is_paused FROM dag WHERE dag.dag = r.dag) IS TRUE";
+    const PAUSED: &str = "dag_is_paused(r.dag)";
     let (sound, unsound) = if broken(Mutation::NoFence) {
         (FENCE, "live.session IS NOT NULL")
     } else if broken(Mutation::NoRunLock) {

@@ -101,7 +101,8 @@ impl Store {
 }
 
 impl EngineTx<'_> {
-    /// Pauses a DAG if its last `most` runs have failed; returns its id then.
+    /// Pauses a DAG if its last `most` runs have failed; returns its id then. It waits for those that are
+    /// starting runs of the DAG.
     pub async fn dag_pause_failed(
         &mut self,
         dag: i32,
@@ -109,12 +110,17 @@ impl EngineTx<'_> {
         cause: &str,
     ) -> Result<Option<String>, StoreError> {
         let row: Option<(String,)> = sqlx::query_as(
-            "UPDATE dag SET is_paused = true, pause_cause = $3
-             WHERE dag = $1 AND NOT is_paused
-               AND (SELECT count(*) FILTER (WHERE last.state = 'failed')
-                    FROM (SELECT state FROM run WHERE run.dag = $1
-                          ORDER BY run_key DESC LIMIT $2) AS last) = $2
-             RETURNING dag_id",
+            "WITH changed AS (
+                 UPDATE dag SET is_paused = true, pause_cause = $3
+                 WHERE dag = $1 AND NOT is_paused
+                   AND (SELECT count(*) FILTER (WHERE last.state = 'failed')
+                        FROM (SELECT state FROM run WHERE run.dag = $1
+                              ORDER BY run_key DESC LIMIT $2) AS last) = $2
+                 RETURNING dag, dag_id
+             ), load AS (
+                 SELECT dag FROM dag_load WHERE dag = (SELECT dag FROM changed) FOR NO KEY UPDATE
+             )
+             SELECT dag_id FROM changed LEFT JOIN load USING (dag)",
         )
         .bind(dag)
         .bind(i64::from(most))

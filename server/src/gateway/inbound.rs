@@ -1,6 +1,6 @@
 //! What a worker says: heartbeats, reports, logs, state, dead letters, replies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -183,8 +183,14 @@ impl Inbound {
         let runs: Vec<_> = fences.iter().map(|fence| fence.instance.run).collect();
         core.asked(async {
             let mut tx = core.store.engine_begin().await?;
-            tx.runs_lock(&runs).await?;
+            let locked = tx.runs_lock(&runs).await?;
             tx.tasks_refuse(&fences).await?;
+            // What was handed over before the pause is ready again: it is held back as the rest was.
+            let paused: BTreeSet<i32> =
+                locked.iter().filter(|run| run.is_paused).map(|run| run.dag).collect();
+            for dag in paused {
+                tx.outbox_put("pause", None, Some(dag), &serde_json::json!({})).await?;
+            }
             tx.commit().await
         })
         .await?;

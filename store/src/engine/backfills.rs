@@ -68,7 +68,7 @@ statements! {
     /// What a completed one has left was cleared by people: its pause does not matter any more.
     Points BACKFILL_LOCK = "
         SELECT b.max_active_runs, b.runs_active, b.runs_queued,
-               dag.is_paused OR (b.is_paused AND b.completed_at IS NULL) AS is_paused,
+               dag_is_paused(b.dag) OR (b.is_paused AND b.completed_at IS NULL) AS is_paused,
                b.completed_at IS NOT NULL AS is_completed
         FROM backfill b JOIN dag ON dag.dag = b.dag
         WHERE b.backfill = $1

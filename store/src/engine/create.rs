@@ -94,9 +94,10 @@ statements! {
         )
         SELECT uuid, run_key FROM made";
 
-    /// `$1` DAGs, sorted.
+    /// `$1` DAGs, sorted. Whoever pauses one waits for this lock.
     Points DAG_LOADS_LOCK = "
-        SELECT l.dag, l.runs_active, l.runs_queued, dag.max_active_runs, dag.is_paused, now() AS now
+        SELECT l.dag, l.runs_active, l.runs_queued, dag.max_active_runs,
+               dag_is_paused(l.dag) AS is_paused, now() AS now
         FROM unnest($1::integer[]) AS want (dag)
         CROSS JOIN LATERAL (
             SELECT * FROM dag_load WHERE dag_load.dag = want.dag FOR NO KEY UPDATE

@@ -128,12 +128,13 @@ pub(super) struct LiveSqlRow {
 }
 
 statements! {
-    /// `$1` keys, sorted: so two transactions lock in the same order.
+    /// `$1` keys, sorted: so two transactions lock in the same order. Whether the DAG is paused is asked
+    /// once the lock is had: whoever pauses it, or lets it go on, then looks at its runs by the same locks.
     Points RUNS_LOCK = "
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
                r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited,
-               (SELECT dag.is_paused FROM dag WHERE dag.dag = r.dag) IS TRUE AS is_paused
+               dag_is_paused(r.dag) AS is_paused
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE
@@ -144,7 +145,7 @@ statements! {
         SELECT r.run_key, r.dag, r.version, r.state::text, r.cancelled_at IS NOT NULL AS cancelled,
                r.tasks_open, r.tasks_active, r.tasks_held, r.leaves_failed, r.has_resets,
                r.backfill, r.waits_until IS NOT NULL AS waits, r.awaited,
-               (SELECT dag.is_paused FROM dag WHERE dag.dag = r.dag) IS TRUE AS is_paused
+               dag_is_paused(r.dag) AS is_paused
         FROM unnest($1::bigint[]) AS want (run_key)
         CROSS JOIN LATERAL (
             SELECT * FROM run WHERE run.run_key = want.run_key FOR NO KEY UPDATE SKIP LOCKED
@@ -235,9 +236,7 @@ impl EngineTx<'_> {
         sorted.dedup();
         let rows: Vec<LockedRunRow> =
             sqlx::query_as(mutation::statement(sql)).bind(sorted).fetch_all(&mut *self.tx).await?;
-        let mut runs: Vec<LockedRun> = rows.into_iter().map(LockedRun::from).collect();
-        self.pauses_hold(&mut runs).await?;
-        Ok(runs)
+        Ok(rows.into_iter().map(LockedRun::from).collect())
     }
 
     /// The live rows that these fences still hold, in runs that this transaction has locked. A fence without a row was superseded, or its

@@ -2,17 +2,12 @@
 //!
 //! What a worker has goes on, and a start counts from its hand-over. What was ready before the pause, or
 //! waited for its pool, is held back by a look that follows every pause: until that is through it may
-//! start. And a transaction that had begun before the pause knows nothing of it; it may be through even
-//! later than the look, and what it made ready then may start. No more than that is let pass. By what the
-//! test noted of a pause, and by the database's clock:
+//! start. By what the test noted of a pause, and by the database's clock:
 //!
 //! - what became ready after the pause does not start before the DAG goes on;
-//! - what waited before the pause waits no more once the look is through;
-//! - nothing starts from then on, but what such a transaction had left waiting.
+//! - nothing starts from the look on.
 //!
 //! Of a task with a pool is not known when it became ready: any run's transaction may deal out the slot.
-
-use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -20,9 +15,6 @@ use sqlx::PgPool;
 use super::graph::Node;
 use super::rows::{RunView, Snapshot};
 use super::{Findings, PLACES};
-
-/// What is ready, or waits for its pool: run, place, and since when.
-pub type Waiting = BTreeSet<(i64, i32, DateTime<Utc>)>;
 
 /// A pause of a DAG, as noted by whoever asked for it.
 #[derive(Debug, Clone)]
@@ -32,18 +24,8 @@ pub struct Pause {
     pub asked_at: DateTime<Utc>,
     /// It was committed by then.
     pub paused_at: DateTime<Utc>,
-    /// What waited before it was asked for.
-    pub waited: Waiting,
-    /// `None`: nobody waited for the look.
-    pub looked: Option<Looked>,
-}
-
-/// The runs of a paused DAG were looked at, and whatever transaction had begun before the pause is through.
-#[derive(Debug, Clone)]
-pub struct Looked {
-    pub at: DateTime<Utc>,
-    /// What waits all the same.
-    pub waits: Waiting,
+    /// The runs of the DAG had been looked at by then. `None`: nobody waited for the look.
+    pub looked_at: Option<DateTime<Utc>>,
 }
 
 /// Somebody let a DAG go on.
@@ -69,13 +51,12 @@ struct Start {
 }
 
 impl Pause {
-    /// Notes what waits, before a pause is asked for.
+    /// Notes that a pause is about to be asked for.
     pub async fn asked(pool: &PgPool, dag_id: &str) -> Result<Self, sqlx::Error> {
         let dag = sqlx::query_scalar("SELECT dag FROM dag WHERE dag_id = $1");
         let dag: i32 = dag.bind(dag_id).fetch_one(pool).await?;
-        let waited = waiting(pool, dag).await?;
         let now = clock(pool).await?;
-        Ok(Self { dag, asked_at: now, paused_at: now, waited, looked: None })
+        Ok(Self { dag, asked_at: now, paused_at: now, looked_at: None })
     }
 
     /// Notes that it is committed.
@@ -84,20 +65,14 @@ impl Pause {
         Ok(())
     }
 
-    /// Notes what still waits once the look is through; false: it is not.
+    /// Notes that the look is through; false: it is not.
     pub async fn look(&mut self, pool: &PgPool) -> Result<bool, sqlx::Error> {
         let is_through = sqlx::query_scalar(
-            "SELECT NOT EXISTS (SELECT FROM outbox WHERE kind = 'pause' AND dag = $1)
-                AND NOT EXISTS (SELECT FROM pg_stat_activity
-                                WHERE datname = current_database() AND xact_start <= $2
-                                  AND backend_type = 'client backend')",
+            "SELECT NOT EXISTS (SELECT FROM outbox WHERE kind = 'pause' AND dag = $1)",
         );
-        let is_through: bool =
-            is_through.bind(self.dag).bind(self.paused_at).fetch_one(pool).await?;
+        let is_through: bool = is_through.bind(self.dag).fetch_one(pool).await?;
         if is_through {
-            // In this order: a start of what waits is then before the instant, or after it.
-            let waits = waiting(pool, self.dag).await?;
-            self.looked = Some(Looked { at: clock(pool).await?, waits });
+            self.looked_at = Some(clock(pool).await?);
         }
         Ok(is_through)
     }
@@ -106,18 +81,6 @@ impl Pause {
 /// The database's clock.
 pub async fn clock(pool: &PgPool) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool).await
-}
-
-async fn waiting(pool: &PgPool, dag: i32) -> Result<Waiting, sqlx::Error> {
-    let rows: Vec<(i64, i32, DateTime<Utc>)> = sqlx::query_as(
-        "SELECT run_key, task + (map_index + 1) * 100000, live.queued_at
-         FROM live JOIN run USING (run_key)
-         WHERE run.dag = $1 AND (live.state = 'queued' OR live.waits_pool)",
-    )
-    .bind(dag)
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().collect())
 }
 
 impl Pauses {
@@ -132,13 +95,7 @@ pub(super) fn check(snapshot: &Snapshot, noted: &Pauses, found: &mut Findings) {
     for pause in &noted.pauses {
         let until = noted.until(pause);
         let holds = |at: DateTime<Utc>| until.is_none_or(|until| at < until);
-        let looked = pause.looked.as_ref().filter(|looked| holds(looked.at));
-        let still = looked.into_iter().flat_map(|looked| pause.waited.intersection(&looked.waits));
-        for (run, place, since) in still {
-            let at = pause.paused_at;
-            let what = "waits since before the pause, and was not held back";
-            found.add("I17", format!("run {run}, task {place}: {what} ({since}, paused at {at})"));
-        }
+        let looked = pause.looked_at.filter(|at| holds(*at));
         for run in snapshot.runs().filter(|run| run.row.dag == pause.dag) {
             for start in starts(&run).into_iter().filter(|start| holds(start.at)) {
                 check_start(&run, &start, pause, looked, found);
@@ -151,23 +108,19 @@ fn check_start(
     run: &RunView<'_>,
     start: &Start,
     pause: &Pause,
-    looked: Option<&Looked>,
+    looked: Option<DateTime<Utc>>,
     found: &mut Findings,
 ) {
     let Start { place, ready_at, at } = *start;
     let is_new = at > pause.paused_at
         && ready_at.is_some_and(|ready| ready > pause.paused_at)
         && !is_pooled(run, place);
-    let was_left = |looked: &Looked| {
-        looked.waits.iter().any(|(of, left, _)| (*of, *left) == (run.row.run_key, place))
-    };
-    let is_late = looked.is_some_and(|looked| at > looked.at && !was_left(looked));
+    let is_late = looked.is_some_and(|looked| at > looked);
     found.add_if(is_new || is_late, "I17", || {
         format!(
             "{run}, task {place}: started at {at}, ready since {ready_at:?}, though its DAG was paused \
-             at {} and looked at by {:?}",
-            pause.paused_at,
-            looked.map(|looked| looked.at)
+             at {} and looked at by {looked:?}",
+            pause.paused_at
         )
     });
 }

@@ -196,7 +196,7 @@ async fn a_start_after_the_cancel_is_found() {
 
 mod pauses {
     use chrono::{DateTime, Utc};
-    use subak_testkit::checker::pauses::{GoesOn, Looked, Pause, Pauses, Waiting};
+    use subak_testkit::checker::pauses::{GoesOn, Pause, Pauses};
 
     use super::*;
 
@@ -222,8 +222,7 @@ mod pauses {
             let dag = sqlx::query_scalar("SELECT dag FROM dag");
             let dag: i32 = dag.fetch_one(database.store.pool()).await.unwrap();
             let (asked_at, paused_at) = (at(paused), at(paused));
-            let (waited, looked) = (Waiting::new(), None);
-            let pause = Pause { dag, asked_at, paused_at, waited, looked };
+            let pause = Pause { dag, asked_at, paused_at, looked_at: None };
             Self { database, pauses: Pauses { pauses: vec![pause], ends: Vec::new() } }
         }
 
@@ -266,15 +265,8 @@ mod pauses {
     async fn what_waited_and_was_not_held_back_is_found() {
         let mut noted = Noted::paused("10:01:30", "10:01:00").await;
         assert_eq!(noted.found().await, [""; 0], "it started before the look");
-        let looked = Looked { at: at("10:02:00"), waits: Waiting::new() };
-        noted.pause().looked = Some(looked);
+        noted.pause().looked_at = Some(at("10:02:00"));
         assert_eq!(noted.found().await, ["I17"]);
-        // What knew nothing of the pause has left it.
-        let left = Waiting::from([(1, 2, at("10:01:00"))]);
-        noted.pause().looked.as_mut().unwrap().waits = left.clone();
-        assert_eq!(noted.found().await, [""; 0]);
-        noted.pause().waited = left;
-        assert_eq!(noted.found().await, ["I17"], "it waited before");
         noted.goes_on(0, "10:02:00", "10:02:00");
         assert_eq!(noted.found().await, [""; 0]);
     }
