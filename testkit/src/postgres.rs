@@ -14,6 +14,9 @@ use crate::network::Network;
 /// Where the schema is migrated once, to be copied.
 const TEMPLATE: &str = "subak_template";
 
+/// What the product does not ask for, because that takes time.
+const CHECKS: &str = include_str!("postgres/checks.sql");
+
 static SERVER: OnceCell<PrivatePostgres> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -63,6 +66,7 @@ async fn start() -> anyhow::Result<PrivatePostgres> {
     server.create_database(TEMPLATE).await?;
     let store = Store::connect(&server.url(TEMPLATE)).await?;
     store.migrate().await.context("migrating the databases of tests")?;
+    sqlx::raw_sql(CHECKS).execute(store.pool()).await.context("adding checks")?;
     store.close().await;
     Ok(server)
 }

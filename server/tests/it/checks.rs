@@ -1,4 +1,5 @@
-//! The database itself refuses what the engine never writes.
+//! The database refuses what the engine never writes: what would let a try run twice or a run hang in every
+//! database, the rest in those of tests (`testkit/src/postgres/checks.sql`).
 
 use subak_server::engine::Outcome;
 use subak_testkit::peek;

@@ -136,11 +136,12 @@ pub(super) struct HandedOverRow {
     started_at: DateTime<Utc>,
 }
 
-statements! {
-    /// Ends, new live rows and counters in one round trip. `started_at` is the clock's, not the
-    /// transaction's: the transaction may have waited for locks. So a try that it stops may have started
-    /// after it began.
-    Points SETTLE = concat!("
+/// Ends, new live rows and counters in one round trip; each array takes time, so that there is a short form
+/// ([`SETTLE`]) and a long one ([`SETTLE_LINED`]).
+macro_rules! settle {
+    (columns: $columns:literal, arrays: $arrays:literal, names: $names:literal, turn: $turn:expr) => {
+        concat!(
+            "
         WITH gone AS (
             DELETE FROM live WHERE ctid = ANY ($1::text[]::tid[])
         ), history AS (
@@ -153,7 +154,7 @@ statements! {
             FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::text[],
                         $7::integer[], $8::integer[], $9::integer[], $10::bigint[],
                         $11::timestamptz[], $12::timestamptz[], $13::bigint[], $14::text[],
-                        $15::text[], $16::bytea[], $41::jsonb[])
+                        $15::text[], $16::bytea[], $17::jsonb[])
                  AS h (run_key, task, map_index, token, state, try_number, resets, exit_code, session,
                        queued_at, started_at, rows_rejected, cause, error, log, rendered)
         ), counted AS (
@@ -164,25 +165,50 @@ statements! {
                 ended_at = CASE WHEN u.state IN ('success', 'failed') THEN coalesce(run.ended_at, now()) END,
                 deadline_at = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.deadline_at END,
                 waits_until = CASE WHEN u.state IN ('success', 'failed') THEN NULL ELSE run.waits_until END
-            FROM unnest($17::bigint[], $18::text[], $19::integer[], $20::integer[], $21::integer[],
-                        $22::integer[], $32::boolean[])
+            FROM unnest($18::bigint[], $19::text[], $20::integer[], $21::integer[], $22::integer[],
+                        $23::integer[], $24::boolean[])
                  AS u (run_key, state, tasks_open, tasks_active, tasks_held, leaves_failed, has_resets)
             WHERE run.run_key = u.run_key
         )
         INSERT INTO live
-            (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-             pool_slots, own_pool, waits_pool, token, queued_at, started_at, turn)
+            (run_key, task, map_index, state, priority, queue, try_number, resets, session, token, queued_at,
+             started_at, turn",
+            $columns,
+            ")
         SELECT run_key, task, map_index, state::task_state, priority, queue, try_number, resets, session,
-               pool, pool_slots, own_pool, waits_pool,
                CASE WHEN session IS NOT NULL THEN nextval('fencing_token') END, now(),
-               CASE WHEN session IS NOT NULL THEN clock_timestamp() END,
-               l.ahead + 1 + CASE WHEN l.line > 0 THEN (", first_turns!("$37", "$38", "$39"), ")[l.line] ELSE 0 END
-        FROM unnest($23::bigint[], $24::integer[], $25::integer[], $26::text[], $27::integer[],
-                    $28::text[], $29::integer[], $30::integer[], $31::bigint[], $33::text[],
-                    $34::integer[], $35::boolean[], $36::integer[], $40::integer[], $42::text[])
-             AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session, pool,
-                   pool_slots, waits_pool, ahead, line, own_pool)
-        RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at");
+               CASE WHEN session IS NOT NULL THEN clock_timestamp() END, l.ahead + 1",
+            $turn,
+            $columns,
+            "
+        FROM unnest($25::bigint[], $26::integer[], $27::integer[], $28::text[], $29::integer[],
+                    $30::text[], $31::integer[], $32::integer[], $33::bigint[], $34::integer[]",
+            $arrays,
+            ")
+             AS l (run_key, task, map_index, state, priority, queue, try_number, resets, session, ahead",
+            $names,
+            ")
+        RETURNING run_key, task, map_index, session, token, try_number, resets, queue, started_at"
+        )
+    };
+}
+
+statements! {
+    /// Where no new row joins a line or has a pool. `started_at` is the clock's, not the transaction's: the
+    /// transaction may have waited for locks. So a try that it stops may have started after it began.
+    Points SETTLE = settle!(columns: "", arrays: "", names: "", turn: "");
+
+    /// The same with pools and lines.
+    Points SETTLE_LINED = settle!(
+        columns: ", pool, pool_slots, own_pool, waits_pool",
+        arrays: ", $35::text[], $36::integer[], $37::text[], $38::boolean[], $39::integer[]",
+        names: ", pool, pool_slots, own_pool, waits_pool, line",
+        turn: concat!(
+            " + CASE WHEN l.line > 0 THEN (",
+            first_turns!("$40", "$41", "$42"),
+            ")[l.line] ELSE 0 END"
+        )
+    );
 
     /// The newest end of an instance, which an upstream had failed, becomes a skip.
     Points OVERRULE = "
@@ -222,6 +248,12 @@ impl HandedOver {
 }
 
 impl LiveNew {
+    /// Whether it joins a line, or has a pool.
+    fn is_lined(&self) -> bool {
+        let has_pool = self.pool.is_some() || self.own_pool.is_some() || self.pool_slots != 1;
+        has_pool || self.waits_pool || self.line().is_some()
+    }
+
     fn line(&self) -> Option<Line> {
         let pool = self.pool.as_deref();
         Line::joined(self.state, self.waits_pool, pool, &self.queue, self.priority)
@@ -270,10 +302,12 @@ impl EngineTx<'_> {
 
     async fn settle(&mut self, apply: &Apply) -> Result<Vec<HandedOver>, StoreError> {
         let (history, live, runs) = (&apply.history, &apply.live_new, &apply.runs);
+        let is_lined = live.iter().any(LiveNew::is_lined);
         let mut lines = Lines::default();
         let line: Vec<i32> = live.iter().map(|l| lines.number(l.line())).collect();
         let (pools, queues, priorities) = lines.columns();
-        let rows: Vec<SettleRow> = sqlx::query_as(SETTLE)
+        let sql = if is_lined { SETTLE_LINED } else { SETTLE };
+        let mut query = sqlx::query_as(sql)
             .bind(&apply.live_gone)
             .bind(column(history, |h| h.key.run.0))
             .bind(column(history, |h| h.key.task.0))
@@ -290,12 +324,14 @@ impl EngineTx<'_> {
             .bind(column(history, |h| h.cause.clone()))
             .bind(column(history, |h| h.error.clone()))
             .bind(column(history, |h| h.log.clone()))
+            .bind(column(history, |h| h.rendered.clone()))
             .bind(column(runs, |r| r.key.0))
             .bind(column(runs, |r| r.state.as_str()))
             .bind(column(runs, |r| r.tasks_open))
             .bind(column(runs, |r| r.tasks_active))
             .bind(column(runs, |r| r.tasks_held))
             .bind(column(runs, |r| r.leaves_failed))
+            .bind(column(runs, |r| r.has_resets))
             .bind(column(live, |l| l.key.run.0))
             .bind(column(live, |l| l.key.task.0))
             .bind(column(live, |l| l.key.map_index.0))
@@ -305,19 +341,19 @@ impl EngineTx<'_> {
             .bind(column(live, |l| l.try_number))
             .bind(column(live, |l| l.resets))
             .bind(column(live, |l| l.session))
-            .bind(column(runs, |r| r.has_resets))
-            .bind(column(live, |l| l.pool.clone()))
-            .bind(column(live, |l| l.pool_slots))
-            .bind(column(live, |l| l.waits_pool))
-            .bind(column(live, |l| l.ahead))
-            .bind(pools)
-            .bind(queues)
-            .bind(priorities)
-            .bind(line)
-            .bind(column(history, |h| h.rendered.clone()))
-            .bind(column(live, |l| l.own_pool.clone()))
-            .fetch_all(&mut *self.tx)
-            .await?;
+            .bind(column(live, |l| l.ahead));
+        if is_lined {
+            query = query
+                .bind(column(live, |l| l.pool.clone()))
+                .bind(column(live, |l| l.pool_slots))
+                .bind(column(live, |l| l.own_pool.clone()))
+                .bind(column(live, |l| l.waits_pool))
+                .bind(line)
+                .bind(pools)
+                .bind(queues)
+                .bind(priorities);
+        }
+        let rows: Vec<SettleRow> = query.fetch_all(&mut *self.tx).await?;
         Ok(rows.into_iter().filter_map(SettleRow::handed_over).collect())
     }
 
