@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::App;
 use crate::router::router;
 
-/// How far the threads step back: as `nice` has it, of 19. They get a tenth of a core that the engine
-/// wants, too, and all of one that it does not want.
-const NICE: i32 = 10;
+/// How far the threads step back: as `nice` has it, of 19. Of a core that the engine wants, too, they get a
+/// quarter, and all of one that it does not want.
+const NICE: i32 = 5;
 
 /// API and pages, being served.
 pub(crate) struct Surface {
@@ -33,12 +33,7 @@ impl Surface {
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         listener.set_nonblocking(true).context("listening for browsers")?;
-        let runtime = Builder::new_multi_thread()
-            .thread_name("pages")
-            .on_thread_start(step_back)
-            .enable_all()
-            .build()
-            .context("starting the threads of API and pages")?;
+        let runtime = threads().context("starting the threads of API and pages")?;
         let served = runtime.spawn(serve(listener, app, stop));
         Ok(Self { runtime: Some(runtime), served })
     }
@@ -58,6 +53,10 @@ impl Drop for Surface {
     }
 }
 
+fn threads() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().thread_name("pages").on_thread_start(step_back).enable_all().build()
+}
+
 async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
@@ -67,8 +66,26 @@ async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> anyh
 
 /// Lowers the priority of this thread. Where the system does not have it, it goes on as it is.
 fn step_back() {
-    let nice = std::env::var("SUBAK_NICE").ok().and_then(|it| it.parse().ok()).unwrap_or(NICE);
-    if let Err(error) = rustix::process::nice(nice) {
+    if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(%error, "the threads of pages keep their priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn its_threads_step_back_and_no_others_do() {
+        let before = getpriority_process(None).unwrap();
+        let threads = threads().unwrap();
+        let theirs = threads.spawn(async { getpriority_process(None) });
+        let blocking = threads.spawn_blocking(|| getpriority_process(None));
+        let stepped = (before + NICE).min(19);
+        assert_eq!(threads.block_on(theirs).unwrap(), Ok(stepped));
+        assert_eq!(threads.block_on(blocking).unwrap(), Ok(stepped));
+        assert_eq!(getpriority_process(None), Ok(before));
     }
 }

@@ -10,6 +10,6 @@ mod report;
 mod stack;
 mod watched;
 
-pub use measure::{Sizes, measure};
+pub use measure::{Sizes, measure, measure_watched};
 pub use report::Row;
 pub use stack::Stack;
