@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use subak_bench::engine::{Row, Sizes, measure};
+use subak_bench::engine::{Row, Sizes, measure, measure_watched};
 
 /// Measures hops, rates, runs created and the cost of idling.
 #[derive(Parser)]

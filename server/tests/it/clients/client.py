@@ -483,7 +483,7 @@ def pools(client):
     assert pool.get_pool("narrow").slots == 5
     pool.delete_pool("narrow")
     refused(404, pool.get_pool, "narrow")
-    refused(422, pool.post_pool, models.PoolBody(name="two words", slots=2))
+    refused(422, pool.post_pool, models.PoolBody(name="two\nlines", slots=2))
 
 
 def connections(client):
