@@ -49,7 +49,7 @@ pub(super) fn check(fields: &Fields) -> Result<(), Wrong> {
 fn check_setting(name: &str, value: &Value) -> Result<(), Wrong> {
     let Some((_, kind)) = SETTINGS.iter().find(|(known, _)| *known == name) else {
         return match SETTINGS.iter().find(|(known, _)| letters(known) == letters(name)) {
-            Some((meant, _)) => Err(Wrong::Misspelt { setting: name.to_owned(), meant: *meant }),
+            Some((meant, _)) => Err(Wrong::Misspelt { setting: name.to_owned(), meant }),
             None => Ok(()),
         };
     };
