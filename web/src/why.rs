@@ -157,6 +157,10 @@ fn pool(reason: &Reason) -> String {
         (None, None) => {
             format!("pool `{pool}` tidak ada: buat dengan `subak pools set {pool} SLOTS`")
         }
+        (None, Some(slots)) if asks > slots => format!(
+            "pool `{pool}` tidak akan pernah muat: task ini meminta {asks} dari {slots} slot; perbesar \
+             dengan `subak pools set {pool} {asks}`, atau perkecil `pool_slots`-nya"
+        ),
         (None, Some(slots)) => format!(
             "pool `{pool}`: {used} dari {slots} slot terpakai{by}, task ini meminta {asks}; {ahead} \
              di depannya"

@@ -316,6 +316,10 @@ impl Reason {
             (None, None) => {
                 format!("pool `{pool}` does not exist: make it with `subak pools set {pool} SLOTS`")
             }
+            (None, Some(slots)) if asks > slots => format!(
+                "pool `{pool}` can never hold it: it asks for {asks} slots of {slots}; make the pool \
+                 larger with `subak pools set {pool} {asks}`, or its `pool_slots` smaller"
+            ),
             (None, Some(slots)) => format!(
                 "pool `{pool}`: {used} of {slots} slots are taken{by}, it asks for {asks}; {ahead} \
                  before it"

@@ -207,6 +207,11 @@ fn limits_pools_and_queues_are_told_with_their_numbers() {
     let full = "pool `narrow`: 2 of 2 slots are taken (by b of shop / zero), it asks for 1; \
                 nothing waits before it";
     check(&plan, &facts, Outlook::Waits, &[full]);
+    facts.pool =
+        Some(PoolFacts { name: "narrow".to_owned(), slots: Some(0), ..PoolFacts::default() });
+    let never = "pool `narrow` can never hold it: it asks for 1 slots of 0; make the pool larger with \
+                 `subak pools set narrow 1`, or its `pool_slots` smaller";
+    check(&plan, &facts, Outlook::Waits, &[never]);
 
     facts.live = Some(live(TaskState::Queued));
     facts.queue = Some(QueueFacts { others: 2, ahead: 1, ..QueueFacts::default() });

@@ -7,7 +7,8 @@ use super::connections::FIELDS;
 use super::datetime::MEMBERS;
 use super::environment::ENVIRONMENT;
 use super::macros::MACROS;
-use super::references::{PREVIOUS, Use, uses};
+use super::references::PREVIOUS;
+use super::uses::{Use, uses};
 use crate::dag::did_you_mean;
 use crate::dag::model::Param;
 

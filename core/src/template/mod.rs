@@ -6,6 +6,7 @@
 
 mod arithmetic;
 mod bounds;
+mod calls;
 mod check;
 mod connections;
 mod context;
@@ -16,6 +17,7 @@ mod macros;
 mod python;
 mod references;
 mod render;
+mod uses;
 mod value;
 mod variables;
 
@@ -48,7 +50,8 @@ pub(crate) fn is_expression(text: &str) -> bool {
 /// Whether a template shows only what all tasks of a run see alike, whenever they start. One that can't be
 /// read shows nothing.
 pub(crate) fn is_of_run(text: &str) -> bool {
-    use references::{PREVIOUS, Use};
+    use references::PREVIOUS;
+    use uses::Use;
     let of_try = |used: &Use| match used {
         Use::Path(path) => {
             let name = path[0].as_str();
@@ -61,20 +64,19 @@ pub(crate) fn is_of_run(text: &str) -> bool {
         | Use::Group(_)
         | Use::XComs(_) => true,
     };
-    !references::uses(text).is_ok_and(|uses| uses.iter().any(|(used, _)| of_try(used)))
+    !uses::uses(text).is_ok_and(|uses| uses.iter().any(|(used, _)| of_try(used)))
 }
 
 /// Whether the text is exactly one `{{ tasks.<id>.output }}`.
 pub(crate) fn is_output(text: &str) -> bool {
-    is_expression(text)
-        && matches!(references::uses(text).as_deref(), Ok([(references::Use::Output(_), _)]))
+    is_expression(text) && matches!(uses::uses(text).as_deref(), Ok([(uses::Use::Output(_), _)]))
 }
 
 /// The XCom, if the text is exactly one `{{ ti.xcom_pull('task') }}` of one task.
 pub(crate) fn pulled(text: &str) -> Option<XComKey> {
     let inner = expression(text)?.trim();
-    match references::uses(text).ok()?.as_slice() {
-        [(references::Use::XComs(keys), part)] if *part == inner => match keys.as_slice() {
+    match uses::uses(text).ok()?.as_slice() {
+        [(uses::Use::XComs(keys), part)] if *part == inner => match keys.as_slice() {
             [key] => Some(key.clone()),
             _ => None,
         },
