@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Findings;
 use super::graph::Node;
 use super::rows::{Ended, RunView};
+use super::{Findings, PLACES};
 
 pub(super) fn check(run: &RunView<'_>, found: &mut Findings) {
     for (task, node) in run.tasks() {
@@ -42,13 +42,15 @@ fn ended_as(row: &Ended) -> &str {
 /// Whether, by `instant`, enough upstreams had ended once. A clear keeps the old rows.
 fn may_start(run: &RunView<'_>, node: &Node, instant: DateTime<Utc>) -> bool {
     let had_ended = |up: &i32, states: &[&str]| {
-        // A mapped upstream may have ended as a whole, before a clear.
-        let whole = *up % super::PLACES;
-        run.history(*up).iter().chain(run.history(whole)).any(|row| {
+        let has = |row: &Ended| {
             row.is_final()
                 && row.ended_at <= instant
                 && (states.is_empty() || states.contains(&ended_as(row)))
-        })
+        };
+        // Before a clear a mapped upstream may have ended as a whole, or have had instances that are gone.
+        let whole = *up % PLACES;
+        let mut ends = run.history(*up).iter().chain(run.history(whole));
+        ends.any(has) || *up == whole && run.is_cleared() && run.ever(whole).any(has)
     };
     let any = |states: &[&str]| node.upstream.iter().any(|up| had_ended(up, states));
     match node.rule.as_str() {

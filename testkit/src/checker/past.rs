@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::graph::Node;
-use super::rows::{RunView, Snapshot};
+use super::rows::{Ended, RunView, Snapshot};
 use super::{Findings, PLACES};
 
 pub(super) fn check(snapshot: &Snapshot, found: &mut Findings) {
@@ -72,14 +72,10 @@ fn needed(run: &RunView<'_>, node: &Node, base: i32) -> Vec<i32> {
 
 /// Whether a task of a run had ended well by an instant; one that the run does not have says nothing.
 fn ended_well(run: &RunView<'_>, base: i32, by: DateTime<Utc>) -> bool {
-    let had = |task: i32| {
-        run.history(task)
-            .iter()
-            .any(|row| ["success", "skipped"].contains(&row.state.as_str()) && row.ended_at <= by)
-    };
-    let all = run.tasks().map(|(task, _)| task).filter(|task| task % PLACES == base);
-    let all: Vec<i32> = all.collect();
+    let is_good =
+        |row: &Ended| ["success", "skipped"].contains(&row.state.as_str()) && row.ended_at <= by;
+    let had = |task: i32| run.history(task).iter().any(is_good);
+    let mut all = run.tasks().map(|(task, _)| task).filter(|task| task % PLACES == base);
     // Before a clear it may have ended as a whole, or have had other instances.
-    let whole = had(base) || all.iter().all(|task| had(*task));
-    whole || run.row.has_resets && all.iter().any(|task| had(*task))
+    had(base) || all.all(had) || run.row.has_resets && run.ever(base).any(is_good)
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgPool};
 
+use super::PLACES;
 use super::graph::{Graph, Node};
 
 /// Final states, as the database spells them.
@@ -247,6 +248,11 @@ impl<'a> RunView<'a> {
     /// All that ended of a task, in the order of tokens.
     pub(super) fn history(&self, task: i32) -> &'a [Ended] {
         self.history.and_then(|rows| rows.get(&task)).map_or(&[], Vec::as_slice)
+    }
+
+    /// All that ended of a task and of its instances, of those also that a clear has forgotten since.
+    pub(super) fn ever(&self, base: i32) -> impl Iterator<Item = &'a Ended> {
+        self.all_ended().filter(move |row| row.task % PLACES == base)
     }
 
     pub(super) fn live(&self, task: i32) -> Option<&'a Live> {

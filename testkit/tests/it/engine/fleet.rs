@@ -1,6 +1,6 @@
 //! Several engines on one database, and workers that hand every assignment to its run's test.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -323,8 +323,12 @@ impl Fleet {
              UNION ALL SELECT 'mapped ' || to_jsonb(m)::text FROM mapped m WHERE run_key = $1
              UNION ALL SELECT 'waits ' || to_jsonb(p)::text FROM past_wait p WHERE run_key = $1
              UNION ALL SELECT 'outbox ' || to_jsonb(o)::text FROM outbox o WHERE run_key = $1
-             UNION ALL SELECT format('ended %s[%s] #%s %s', task, map_index, try_number, state)
-                       FROM try_history WHERE run_key = $1
+             UNION ALL SELECT 'ended ' || to_jsonb(h)::text FROM (
+                           SELECT task, map_index, try_number, state, resets, token, session, started_at,
+                                  ended_at, cause, error
+                           FROM try_history WHERE run_key = $1 ORDER BY ended_at
+                       ) AS h
+             UNION ALL SELECT 'reset ' || to_jsonb(r)::text FROM task_reset r WHERE run_key = $1
              UNION ALL SELECT 'dag ' || canonical::text FROM dag_version JOIN run USING (dag, version)
                        WHERE run_key = $1",
         )
@@ -400,7 +404,11 @@ impl Fleet {
     pub(super) async fn finish(mut self) {
         let found = self.check(Moment::AtTheEnd).await;
         let shown: Vec<String> = found.iter().take(20).map(Violation::to_string).collect();
-        assert!(found.is_empty(), "{} violations:\n{}", found.len(), shown.join("\n"));
+        let mut told = shown.join("\n");
+        for run in runs_named(&told).into_iter().take(4) {
+            told = format!("{told}\n{run}:\n{}", self.rows(run).await);
+        }
+        assert!(found.is_empty(), "{} violations:\n{told}", found.len());
         let log = std::fs::read_to_string(subak_testkit::postgres::log().unwrap()).unwrap();
         assert!(!log.contains("deadlock detected"), "I12: see the log of PostgreSQL");
         self.stop.cancel();
@@ -410,6 +418,15 @@ impl Fleet {
             ended.unwrap().unwrap();
         }
     }
+}
+
+/// The runs that a text tells of.
+fn runs_named(text: &str) -> BTreeSet<RunKey> {
+    let numbers = text.split("run ").skip(1).filter_map(|rest| {
+        let end = rest.find(|at: char| !at.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    });
+    numbers.map(RunKey).collect()
 }
 
 impl Router {

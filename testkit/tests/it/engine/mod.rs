@@ -21,7 +21,7 @@ use fleet::Fleet;
 const DAGS: u64 = 2_000;
 
 /// Seeds beyond these that have found a fault once.
-const FOUND: [u64; 2] = [6_445, 6_802];
+const FOUND: [u64; 4] = [6_445, 6_802, 12_394, 12_994];
 
 /// Runs that are played at once.
 const AT_ONCE: usize = 32;
