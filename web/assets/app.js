@@ -1,6 +1,6 @@
 // What pages do by themselves: the theme, the language, questions before what cannot be undone, clocks of what
-// runs, the size of graphs, picking all rows, and the log: following its end, finding lines, wrapping
-// them; and what a task made, once it has ended. Everything else is the server's.
+// runs, the size of graphs, picking all rows, a stream that breaks off, and the log: following its end,
+// finding lines, wrapping them; and what a task made, once it has ended. Everything else is the server's.
 (() => {
   const root = document.documentElement;
   const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
@@ -48,6 +48,31 @@
     const left = document.activeElement?.closest("details.more[open]");
     close(null);
     left?.querySelector("summary").focus();
+  });
+
+  // A stream that was open is opened again by its extension; one whose first request fails, here. From the
+  // second failure on the page says so.
+  const away = document.getElementById("away");
+  const isFirst = (it, answer) => it.matches("[hx-sse\\:connect]") && !answer?.raw.ok;
+  let failures = 0;
+  htmx.registerExtension("first", {
+    // An error is not shown in the place of what lives; that nobody is signed in leads to the sign-in.
+    htmx_before_response: (it, { ctx }) => !isFirst(it, ctx.response) || ctx.response.status === 401,
+    htmx_finally_request: (it, { ctx }) => {
+      if (!isFirst(it, ctx.response)) return;
+      away.hidden = ++failures < 2;
+      const delay = Math.min(30000, 500 * 2 ** (failures - 1)) * (0.7 + 0.6 * Math.random());
+      setTimeout(() => it.isConnected && htmx.ajax("GET", it.getAttribute("hx-sse:connect"), { source: it }), delay);
+    },
+  });
+  document.addEventListener("htmx:sse:after:connection", () => {
+    failures = 0;
+    away.hidden = true;
+  });
+  document.addEventListener("htmx:sse:error", ({ detail }) => {
+    // Who may not look any more, or at what is gone, is told by the page itself.
+    if ([401, 403, 404].includes(detail.status)) location.replace(location.pathname + location.search);
+    else if (detail.connection?.attempt) away.hidden = false;
   });
 
   // What lives leaves alone what a person opened, closed or typed.

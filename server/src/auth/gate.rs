@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts as _, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subak_store::access::Role;
@@ -132,16 +132,26 @@ fn sign_in_needed(request: &Parts) -> Response {
         return ApiError::SignInNeeded.into_response();
     }
     let is_get = matches!(request.method, Method::GET | Method::HEAD);
+    let is_part = request.headers.contains_key("hx-request");
+    // Behind a form, or a part of a page, is the page that has it.
+    let back = match is_get && !is_part {
+        true => request.uri.path_and_query().map(|it| it.as_str().to_owned()),
+        false => page_of(&request.headers),
+    };
+    let location = sign_in_location(back.as_deref().unwrap_or("/"));
     // A part of a page: the whole page has to go.
-    if request.headers.contains_key("hx-request") {
-        let back = if is_get { "/" } else { request.uri.path() };
-        let location = sign_in_location(back);
+    if is_part {
         return (StatusCode::UNAUTHORIZED, [("hx-redirect", location)]).into_response();
     }
-    let back =
-        if is_get { request.uri.path_and_query().map_or("/", |it| it.as_str()) } else { "/" };
-    let location = sign_in_location(back);
     let location =
         HeaderValue::try_from(location).unwrap_or_else(|_| HeaderValue::from_static("/sign-in"));
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// The page of this site from which a request was made, as browsers tell.
+fn page_of(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let page: Uri = text(header::REFERER)?.parse().ok()?;
+    let (host, path) = (page.authority()?.as_str(), page.path_and_query()?.as_str());
+    text(header::HOST)?.eq_ignore_ascii_case(host).then(|| path.to_owned())
 }

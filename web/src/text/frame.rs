@@ -41,6 +41,7 @@ macro_rules! frame {
             username: "User name", "Nama pengguna";
             password: "Password", "Kata sandi";
             sign_in_hint: "No account yet? An administrator makes one with “subak users add”.", "Belum punya akun? Administrator membuatnya dengan “subak users add”.";
+            away: "Not connected: what is shown may be old. Trying again…", "Tidak tersambung: yang terlihat mungkin sudah lama. Mencoba lagi…";
             api: "REST API", "REST API";
             api_lead: "Airflow 3.3's paths and fields, and what Subak has beside them. A token comes from POST /auth/token.", "Alamat dan bidang dari Airflow 3.3, ditambah milik Subak sendiri. Token didapat dari POST /auth/token.";
             api_not_built: "not built yet", "belum dibuat";

@@ -170,6 +170,12 @@ impl Browser {
         fs::write(file, bytes).unwrap();
     }
 
+    /// Lets no request through to addresses like these; those of before are free again.
+    pub(super) fn block(&self, addresses: &[&str]) {
+        self.devtools("Network.enable", &json!({}));
+        self.devtools("Network.setBlockedURLs", &json!({ "urls": addresses }));
+    }
+
     /// Returns what the console said since it was asked last: errors, refused by policy or thrown.
     pub(super) fn complaints(&self) -> Vec<String> {
         let said = self.ask("POST", "/se/log", &json!({"type": "browser"}));

@@ -71,9 +71,11 @@ async fn a_server_that_ends_hands_its_workers_over_and_its_pages_go_on() {
     browser.until("document.querySelector('#run-tasks .s-running')");
     browser.script("window.mark = 2");
     let server = stack.end_server(place).unwrap();
+    // Meanwhile it says that it hears nothing.
+    browser.until("!away.hidden");
     restart(&mut stack, server, place, &url).await;
     std::fs::write(&go, "").unwrap();
-    browser.until("document.querySelector('#run-state.s-success')");
+    browser.until("away.hidden && document.querySelector('#run-state.s-success')");
     assert_eq!(browser.script("return window.mark"), 2);
     assert_eq!(stack.ended(run).await.unwrap(), "success", "{}", stack.logs());
     assert_eq!(peek::history(&stack.store, run).await.unwrap(), ["wait#1 success"]);

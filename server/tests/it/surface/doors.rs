@@ -142,18 +142,30 @@ async fn where_no_route_is_strangers_are_refused_too() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_part_of_a_page_leads_the_whole_page_to_sign_in() -> anyhow::Result<()> {
+async fn whoever_signs_in_comes_back_to_the_page_that_they_were_on() -> anyhow::Result<()> {
     let site = Site::new().await?;
-    for (method, path, location) in [
-        (Method::GET, "/?name=x", "/sign-in"),
-        (Method::POST, "/dags/shop/pause", "/sign-in?next=%2Fdags%2Fshop%2Fpause"),
+    let list = ("http://subak/dags?name=x", "/sign-in?next=%2Fdags%3Fname%3Dx");
+    for (method, path, (referer, location)) in [
+        (Method::GET, "/live/dags?name=x", list),
+        (Method::POST, "/dags/shop/pause", list),
+        // Nothing is told, or another site's page.
+        (Method::GET, "/?name=x", ("", "/sign-in")),
+        (Method::POST, "/dags/shop/pause", ("https://evil.example/dags", "/sign-in")),
     ] {
-        let headers = [("hx-request", "true"), ("sec-fetch-site", "same-origin")];
-        let response = site.send(request(&Sender::Stranger, &method, path, &headers)?).await?;
+        let headers = [("sec-fetch-site", "same-origin"), ("referer", referer)];
+        // A part of a page has the whole page go.
+        let part = [("hx-request", "true"), headers[0], headers[1]];
+        let response = site.send(request(&Sender::Stranger, &method, path, &part)?).await?;
         let answer = Answer::read(response).await?;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert_eq!(answer.header("hx-redirect"), location);
         assert_eq!(answer.body, b"");
+        if method == Method::POST {
+            let form = request(&Sender::Stranger, &method, path, &headers)?;
+            let answer = Answer::read(site.send(form).await?).await?;
+            assert_eq!(answer.status, StatusCode::SEE_OTHER);
+            assert_eq!(answer.header("location"), location);
+        }
     }
     site.world.close().await
 }

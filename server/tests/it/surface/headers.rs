@@ -29,7 +29,7 @@ fn assert_guarded(what: &str, headers: &axum::http::HeaderMap) {
     assert_eq!(policy, POLICY, "{what}");
     assert_eq!(get("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(get("x-frame-options"), "DENY", "{what}");
-    assert_eq!(get("referrer-policy"), "no-referrer", "{what}");
+    assert_eq!(get("referrer-policy"), "same-origin", "{what}");
     assert_eq!(get("cross-origin-opener-policy"), "same-origin", "{what}");
     assert_eq!(get("cross-origin-resource-policy"), "same-origin", "{what}");
     assert!(!get("x-request-id").is_empty(), "{what}");
