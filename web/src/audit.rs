@@ -41,6 +41,11 @@ pub struct AuditRow {
 }
 
 impl AuditPage<'_> {
+    /// Whether some records may be left out.
+    fn is_narrow(&self) -> bool {
+        self.filter != AuditFilter::default() || self.pager.is_needed()
+    }
+
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {

@@ -7,7 +7,7 @@ use crate::badge::Badge;
 use crate::bars::Bar;
 use crate::format::Stamp;
 use crate::frame::Frame;
-use crate::pager::Pager;
+use crate::pager::{Pager, unlisted};
 use crate::render;
 
 /// The page.
@@ -115,6 +115,11 @@ impl PauseToggle {
 }
 
 impl DagsPage<'_> {
+    /// A tag that no DAG has.
+    fn unlisted_tag(&self) -> Option<&str> {
+        unlisted(&self.filter.tag, &self.tags)
+    }
+
     /// What a state is called.
     fn state_label(&self, state: &str) -> &'static str {
         let t = self.frame.t;

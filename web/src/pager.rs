@@ -44,6 +44,12 @@ impl Pager {
     }
 }
 
+/// What a list is narrowed to, if it is none of what can be chosen: it is shown beside that.
+pub(crate) fn unlisted<'a>(asked: &'a str, offered: &[impl AsRef<str>]) -> Option<&'a str> {
+    let is_offered = offered.iter().any(|it| it.as_ref() == asked);
+    (!asked.is_empty() && !is_offered).then_some(asked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

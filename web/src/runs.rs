@@ -6,7 +6,7 @@ use subak_core::state::RunState;
 use crate::badge::Badge;
 use crate::dag::RunRow;
 use crate::frame::Frame;
-use crate::pager::Pager;
+use crate::pager::{Pager, unlisted};
 use crate::render;
 
 /// The list, the newest first.
@@ -69,6 +69,16 @@ pub const ACTIONS: [&str; 6] =
     ["clear_failed", "clear", "mark_success", "mark_failed", "cancel", "delete"];
 
 impl RunsPage<'_> {
+    /// A state that no run has.
+    fn unlisted_state(&self) -> Option<&str> {
+        unlisted(&self.filter.state, &STATES)
+    }
+
+    /// A type that no run has.
+    fn unlisted_type(&self) -> Option<&str> {
+        unlisted(&self.filter.kind, &TYPES)
+    }
+
     /// What a state is called.
     fn state_label(&self, state: &str) -> &'static str {
         let t = self.frame.t;
@@ -88,6 +98,11 @@ impl RunsPage<'_> {
 }
 
 impl RunsLive<'_> {
+    /// Whether there is no run at all, whatever is looked for.
+    fn is_empty(&self) -> bool {
+        self.filter == RunsFilter::default() && self.rows.is_empty() && !self.pager.is_needed()
+    }
+
     /// Whether any of them may be acted on.
     fn can_act(&self) -> bool {
         self.rows.iter().any(|row| row.can_act)

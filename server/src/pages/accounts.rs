@@ -159,6 +159,11 @@ pub(super) async fn user_link(
     with_link(&app, &viewer, &headers, &user).await
 }
 
+/// The list again: a link is shown where it was asked for.
+pub(super) async fn users_again() -> Redirect {
+    Redirect::to("/users")
+}
+
 pub(super) async fn user_role(
     State(app): State<App>,
     viewer: Viewer,

@@ -95,6 +95,16 @@ pub(super) async fn edit(
     Ok(Html(form(&viewer, Some(&id), given, has_password, Vec::new())))
 }
 
+/// The form again: what was refused was sent to this address.
+pub(super) async fn again(Path(id): Path<String>) -> Redirect {
+    Redirect::to(&format!("{HERE}/{}/edit", encode(&id)))
+}
+
+/// The list with what was tested.
+pub(super) async fn tested(Path(id): Path<String>) -> Redirect {
+    Redirect::to(&NameQuery::new(&id, 0).address(HERE))
+}
+
 pub(super) async fn add(
     State(app): State<App>,
     viewer: Viewer,

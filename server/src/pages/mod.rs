@@ -55,7 +55,7 @@ pub(crate) use viewer::language;
 pub(crate) use watch::Part;
 
 pub(crate) fn routes(routes: Routes) -> Routes {
-    live(kept(overall(of_dags(routes))))
+    live(again(kept(overall(of_dags(routes)))))
 }
 
 /// What open lists hear of; below a path of its own, so that no name is taken by it.
@@ -67,6 +67,19 @@ fn live(routes: Routes) -> Routes {
         .viewer("/live/pools", lists::events::<Page<Pool>>)
         .viewer("/live/topics", topics::events)
         .viewer("/live/workers", lists::events::<Page<workers::Seen>>)
+}
+
+/// What a form was sent to, and was shown at: whoever loads that again comes to the page that has the form.
+fn again(routes: Routes) -> Routes {
+    let get = Method::GET;
+    routes
+        .role(Role::User, get.clone(), "/dags/{dag_id}/runs", trigger::again)
+        .role(Role::Op, get.clone(), "/connections/{connection_id}", connections::again)
+        .role(Role::Op, get.clone(), "/connections/{connection_id}/test", connections::tested)
+        .viewer("/pools/{pool_name}", pools::again)
+        .viewer("/pools/{pool_name}/delete", pools::again)
+        .role(Role::Op, get.clone(), "/variables/{variable_key}", variables::again)
+        .role(Role::Admin, get, "/users/{username}/link", accounts::users_again)
 }
 
 /// DAGs, their runs and tasks.

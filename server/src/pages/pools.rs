@@ -44,6 +44,11 @@ pub(super) async fn list(
     Ok(Html(page(&app, &viewer, &query, None).await?))
 }
 
+/// The list again: what was refused was sent to an address below.
+pub(super) async fn again() -> Redirect {
+    Redirect::to(HERE)
+}
+
 pub(super) async fn add(
     State(app): State<App>,
     viewer: Viewer,

@@ -68,7 +68,7 @@ pub(super) fn run_live(
         since: since(run.started_at, run.ended_at),
         cancelled: run
             .cancelled_at
-            .map(|_| t.fill(t.cancelled, run.cancel_cause.as_deref().unwrap_or_default())),
+            .map(|_| cancelled(run.cancel_cause.as_deref().unwrap_or_default(), t)),
         progress: progress(instances, maps, t),
         graph,
         timeline,
@@ -84,6 +84,14 @@ pub(super) fn run_live(
         dag_id: run.dag_id.clone(),
         run_id: run.run_id.clone(),
         href,
+    }
+}
+
+/// Why a run was cancelled; by whom, in the viewer's language.
+fn cancelled(cause: &str, t: &Text) -> String {
+    match cause.strip_prefix("cancelled by ") {
+        Some(user) => t.fill(t.cancelled_by, user),
+        None => t.fill(t.cancelled, cause),
     }
 }
 

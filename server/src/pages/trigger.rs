@@ -143,6 +143,11 @@ async fn start(
     app.actions.run_trigger(wanted).await
 }
 
+/// The form again: what was refused was sent to this address.
+pub(super) async fn again(Path(dag_id): Path<String>) -> Redirect {
+    Redirect::to(&format!("{}/trigger", url::dag(&dag_id)))
+}
+
 async fn find(app: &App, dag_id: String) -> Result<DagRecord, ApiError> {
     app.store.dag_get(&dag_id).await?.ok_or(ApiError::DagNotFound(dag_id))
 }

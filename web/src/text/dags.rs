@@ -27,8 +27,8 @@ macro_rules! dags {
             resume: "Resume {}", "Lanjutkan {}";
             stale: "file gone", "berkas hilang";
             broken_file: "file does not parse", "berkas tidak terbaca";
-            broken_files_one: "1 DAG file does not parse; its last good version goes on running.", "1 berkas DAG tidak terbaca; versi baik terakhirnya tetap berjalan.";
-            broken_files_many: "{} DAG files do not parse; their last good versions go on running.", "{} berkas DAG tidak terbaca; versi baik terakhirnya tetap berjalan.";
+            broken_files_one: "1 DAG file does not parse; a DAG that was read from it before goes on.", "1 berkas DAG tidak terbaca; DAG yang sebelumnya terbaca darinya tetap berjalan.";
+            broken_files_many: "{} DAG files do not parse; DAGs that were read from them before go on.", "{} berkas DAG tidak terbaca; DAG yang sebelumnya terbaca darinya tetap berjalan.";
             back: "Back", "Kembali";
             previous: "Previous", "Sebelumnya";
             next: "Next", "Berikutnya";

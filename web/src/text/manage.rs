@@ -62,7 +62,7 @@ macro_rules! manage {
             drain_sure: "Let this worker take no more tasks? It ends when its running ones have; it does not come back by itself.", "Hentikan worker ini mengambil task baru? Ia berakhir setelah task-nya selesai, dan tidak kembali sendiri.";
             draining: "draining", "mengosongkan";
             import_errors: "Import errors", "Galat impor";
-            import_errors_lead: "DAG files that do not parse. The last good version of each goes on running.", "Berkas DAG yang tidak terbaca. Versi baik terakhirnya tetap berjalan.";
+            import_errors_lead: "DAG files that do not parse. A DAG that was read from one before goes on.", "Berkas DAG yang tidak terbaca. DAG yang sebelumnya terbaca darinya tetap berjalan.";
             no_import_errors: "Every DAG file parses.", "Semua berkas DAG terbaca.";
             search_run: "Run id", "Id run";
             all_runs: "Runs of all DAGs", "Run semua DAG";

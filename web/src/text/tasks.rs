@@ -25,6 +25,7 @@ macro_rules! tasks {
             clear_task: "Run this task again", "Jalankan ulang task ini";
             clear_task_sure: "Run this task and those after it again?", "Jalankan ulang task ini dan task sesudahnya?";
             cancelled: "Cancelled: {}", "Dibatalkan: {}";
+            cancelled_by: "Cancelled by {}", "Dibatalkan oleh {}";
             progress_done: "{} done", "{} selesai";
 
             log: "Log", "Log";

@@ -109,7 +109,7 @@ async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() ->
         Open::at(&site, &viewer, path).await?.until(words).await?;
     }
     let mut runs = Open::at(&site, &nobody, "/live/runs").await?;
-    runs.until("No run matches").await?;
+    runs.until("No run yet").await?;
     let mut dags = Open::at(&site, &nobody, "/live/dags").await?;
     dags.until("class=\"empty\"").await?;
 

@@ -334,6 +334,19 @@ async fn a_connection_is_changed_without_its_secrets_being_shown() -> anyhow::Re
     let same = "conn_type=webhook&host=https%3A%2F%2Fhooks.example&description=Alarms";
     post(&site, &op, "/connections/hook", same).await?;
     assert_eq!(kept("hook").await?["host"], "https://hooks.example/s3cret");
+    // Where a form was sent to leads to the page that has it.
+    for (path, location) in [
+        ("/connections/hook", "/connections/hook/edit"),
+        ("/connections/hook/test", "/connections?name=hook&offset=0"),
+        ("/pools/some", "/pools"),
+        ("/pools/some/delete", "/pools"),
+        ("/variables/some", "/variables"),
+        ("/dags/some/runs", "/dags/some/trigger"),
+    ] {
+        let answer = site.get(&op, path).await?;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+        assert_eq!(answer.header("location"), location, "{path}");
+    }
     post(&site, &op, "/connections/hook/delete", "").await?;
     assert!(!site.get(&op, "/connections").await?.text().contains("hooks.example"));
     let records = site.get(&op, "/audit").await?.text();
@@ -352,6 +365,15 @@ async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
     for (path, is_there) in [("/runs?dag=sho", false), ("/runs?name=sho", true)] {
         let page = site.get(&user, path).await?.text();
         assert_eq!(page.contains("/dags/shop/runs/bad\""), is_there, "{path}: {page}");
+    }
+    // What is asked for is chosen, also where nothing has it.
+    for (path, said) in [
+        ("/runs?state=bogus", ["<option selected>bogus</option>", "No run matches."]),
+        ("/runs?kind=odd", ["<option selected>odd</option>", "No run matches."]),
+        ("/dags?tag=nope", ["<option selected>nope</option>", "No DAG matches."]),
+    ] {
+        let page = site.get(&user, path).await?.text();
+        assert!(said.iter().all(|it| page.contains(it)), "{path}: {page}");
     }
     let keys: Vec<&str> = page.split("name=\"pick\" value=\"").skip(1).collect();
     let bad = keys[0].split('"').next().unwrap();
@@ -393,6 +415,7 @@ async fn several_runs_are_acted_on_at_once() -> anyhow::Result<()> {
     assert_eq!(site.get(&user, "/dags/shop/runs/good").await?.status, StatusCode::NOT_FOUND);
     let op = site.browser(Role::Op).await?;
     assert!(site.get(&op, "/audit").await?.text().contains("bulk_dag_runs"));
+    assert!(site.get(&op, "/audit?user=nobody").await?.text().contains("Nothing matches."));
     site.world.close().await
 }
 
