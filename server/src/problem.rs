@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
+use subak_core::ids::MapIndex;
 use subak_core::problem::Problem;
 use subak_store::StoreError;
 use tracing::{error, warn};
@@ -20,6 +21,8 @@ pub(crate) enum ApiError {
     RunNotFound { dag_id: String, run_id: String },
     #[error("the run has no task instance `{0}`")]
     TaskNotFound(String),
+    #[error("task `{task_id}` has no try {try_number}")]
+    NoTry { task_id: String, try_number: i32 },
     #[error("there is nothing at `{0}`")]
     NotFound(String),
     #[error("`{0}` is not offered here")]
@@ -99,6 +102,14 @@ pub(crate) struct Shape {
 }
 
 impl ApiError {
+    /// That a run has no such task instance: of a mapped task, none of this index.
+    pub(crate) fn no_instance(task_id: &str, index: MapIndex) -> Self {
+        Self::TaskNotFound(match index.is_none() {
+            true => task_id.to_owned(),
+            false => format!("{task_id}[{}]", index.0),
+        })
+    }
+
     /// Returns how the error is shown.
     pub(crate) fn shape(&self) -> Shape {
         use StatusCode as S;
@@ -106,7 +117,7 @@ impl ApiError {
             Self::DagNotFound(_) => (S::NOT_FOUND, "dag-not-found", "DAG not found"),
             Self::RunNotFound { .. } => (S::NOT_FOUND, "run-not-found", "Run not found"),
             Self::TaskNotFound(_) => (S::NOT_FOUND, "task-not-found", "Task instance not found"),
-            Self::NotFound(_) => (S::NOT_FOUND, "not-found", "Not found"),
+            Self::NoTry { .. } | Self::NotFound(_) => (S::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed(_) => {
                 (S::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }

@@ -104,6 +104,7 @@ fn readable(line: &[u8]) -> String {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Style {
     colour: Option<u8>,
+    background: Option<u8>,
     bold: bool,
     faint: bool,
 }
@@ -113,6 +114,9 @@ impl Style {
         let mut classes = String::new();
         if let Some(colour) = self.colour {
             let _infallible = write!(classes, "c{colour} ");
+        }
+        if let Some(background) = self.background {
+            let _infallible = write!(classes, "g{background} ");
         }
         if self.bold {
             classes.push_str("b ");
@@ -136,6 +140,9 @@ impl Style {
                 30..=37 => self.colour = Some(code - 30),
                 90..=97 => self.colour = Some(code - 90 + 8),
                 39 => self.colour = None,
+                40..=47 => self.background = Some(code - 40),
+                100..=107 => self.background = Some(code - 100 + 8),
+                49 => self.background = None,
                 // 256 and true colours: their arguments are not codes.
                 38 | 48 => match codes.next() {
                     Some(5) => drop(codes.next()),
@@ -258,6 +265,11 @@ mod tests {
     fn colours_are_classes() {
         check(b"\x1b[1;31mred\x1b[0m plain", "<span class=\"c1 b\">red</span> plain");
         check(b"\x1b[38;5;200mx\x1b[38;2;1;2;3my\x1b[92mz", "xy<span class=\"c10\">z</span>");
+        check(
+            b"\x1b[97;44mx\x1b[49my\x1b[39;102mz",
+            "<span class=\"c15 g4\">x</span>\
+              <span class=\"c15\">y</span><span class=\"g10\">z</span>",
+        );
         check(b"\x1b]0;title\x07shown\x1b]8;;http://x\x1b\\link", "shownlink");
         check(b"\x1b[2Jclean\x1b[", "clean");
         let bomb = markup(&["\x1b[31ma\x1b[42;1mb".repeat(10_000).into_bytes()], 1);

@@ -8,6 +8,7 @@ use crate::pager::Pager;
 use crate::pieces::Pieces;
 use crate::render;
 use crate::run::{Progress, TaskRow};
+use crate::task::Neighbour;
 
 /// The page.
 #[derive(Debug, Template)]
@@ -22,6 +23,14 @@ pub struct MapPage<'a> {
     /// Where what changes later comes from.
     pub events: String,
     pub live: MapLive<'a>,
+    /// Of the task as a whole.
+    pub note: String,
+    /// Where the note is changed.
+    pub note_action: Option<String>,
+    /// Markup made by [`crate::settings::markup`].
+    pub settings: String,
+    pub upstream: Vec<Neighbour>,
+    pub downstream: Vec<Neighbour>,
 }
 
 /// The part that lives.
@@ -39,7 +48,11 @@ pub struct MapLive<'a> {
     /// Each with the index of its instance as its key.
     pub rows: Vec<TaskRow>,
     pub pager: Pager,
+    /// Why instances wait. Markup made by [`crate::why::markup`].
+    pub why: Vec<String>,
     pub can_clear: bool,
+    /// Marks are of all instances.
+    pub can_mark: bool,
 }
 
 /// Instances in one state.

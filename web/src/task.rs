@@ -82,7 +82,7 @@ pub struct TaskLive {
     pub mark_action: Option<String>,
     /// It has not begun, or waits.
     pub waits: bool,
-    /// Why it waits, or why it ran.
+    /// Why it waits, or why it ran. Markup made by [`crate::why::markup`].
     pub why: Vec<String>,
     pub clear_action: Option<String>,
 }

@@ -1,6 +1,9 @@
 //! Why a task waits or ran, in the language of the page. In English it is told as the API tells it
-//! ([`subak_core::explain`]); here is the same in Indonesian.
+//! ([`subak_core::explain`]); here is the same in Indonesian, and both as markup.
 
+use std::fmt::Write as _;
+
+use askama::filters::{Html, escape};
 use chrono::{DateTime, Utc};
 use subak_core::explain::{COUNT_MOST, Holder, Neighbour, Reason, Told, WorkerFacts};
 use subak_core::state::TaskState;
@@ -12,6 +15,28 @@ use crate::text::{INDONESIAN, Text};
 #[must_use]
 pub fn in_words(told: &Told, t: &Text) -> String {
     if t.language == INDONESIAN.language { in_indonesian(&told.reason) } else { told.text.clone() }
+}
+
+/// Says a reason as markup: a name between backticks is code.
+#[must_use]
+pub fn markup(told: &Told, t: &Text) -> String {
+    with_code(&in_words(told, t))
+}
+
+/// Everything in it is escaped. A backtick that has no other stays one.
+fn with_code(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let parts: Vec<&str> = text.split('`').collect();
+    for (at, part) in parts.iter().enumerate() {
+        let Ok(escaped) = escape(*part, Html);
+        let is_behind_one = at % 2 == 1;
+        let _infallible = match (is_behind_one, at + 1 < parts.len()) {
+            (true, true) => write!(out, "<code>{escaped}</code>"),
+            (true, false) => write!(out, "`{escaped}"),
+            (false, _) => write!(out, "{escaped}"),
+        };
+    }
+    out
 }
 
 fn in_indonesian(reason: &Reason) -> String {
@@ -301,6 +326,18 @@ mod tests {
 
     use super::*;
     use crate::text::ENGLISH;
+
+    #[test]
+    fn a_name_between_backticks_is_code_and_nothing_is_markup() {
+        for (text, markup) in [
+            ("queue `de<b>`: full", "queue <code>de&#60;b&#62;</code>: full"),
+            ("`a` and `b`", "<code>a</code> and <code>b</code>"),
+            ("one ` alone <i>", "one ` alone &#60;i&#62;"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(with_code(text), markup);
+        }
+    }
 
     #[test]
     fn a_reason_is_told_in_the_language_of_the_page() {

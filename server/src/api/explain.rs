@@ -31,6 +31,6 @@ pub(super) async fn get(
     let version = app.versions.of_run(&run).await?;
     let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
     let found = crate::explain::explain(&app.store, &run, &version, &task_id, map_index).await?;
-    let explanation = found.ok_or(ApiError::TaskNotFound(task_id))?;
+    let explanation = found.ok_or_else(|| ApiError::no_instance(&task_id, map_index))?;
     Ok(Json(View { dag_id: run.dag_id, dag_run_id: run.run_id, explanation }))
 }

@@ -169,7 +169,7 @@ pub(super) async fn get(
     let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
     let id = TaskId(task_id.clone());
     let found = app.store.instance_one(&run, &version.record, &id, map_index).await?;
-    let instance = found.ok_or(ApiError::TaskNotFound(task_id))?;
+    let instance = found.ok_or_else(|| ApiError::no_instance(&task_id, map_index))?;
     let labels = labels(&app, &run, &version.record, std::slice::from_ref(&instance)).await?;
     let progress = app.actions.progress(run.run_key, &instance).map(|it| ProgressView {
         rows: it.rows,

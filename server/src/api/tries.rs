@@ -100,7 +100,7 @@ async fn tries(
     let run = find(app, dag_id, run_id).await?;
     let version = app.versions.of_run(&run).await?;
     let id = TaskId(task_id.clone());
-    let missing = || ApiError::TaskNotFound(task_id.clone());
+    let missing = || ApiError::no_instance(task_id, map_index);
     let found = app.store.instance_one(&run, &version.record, &id, map_index).await?;
     let task = found.ok_or_else(missing)?.task;
     let model = version.record.model.task(&id).ok_or_else(missing)?;

@@ -10,7 +10,8 @@ use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use serde::Deserialize;
 use subak_core::dag::model::Task;
-use subak_core::ids::TaskId;
+use subak_core::explain::Explanation;
+use subak_core::ids::{MapIndex, TaskId};
 use subak_core::state::TaskState;
 use subak_store::read::{InstanceRecord, MapRecord, Page, RunRecord, Window};
 use subak_web::Badge;
@@ -21,10 +22,12 @@ use subak_web::url;
 
 use super::run;
 use super::run_live::{map_progress, row};
-use super::task::Names;
+use super::task::{Names, downstream, neighbours, settings, upstream};
+use super::task_live::told;
 use super::viewer::Viewer;
 use super::watch::{APART, Look, Shown, watch};
 use crate::app::App;
+use crate::explain::explain;
 use crate::extract::{Path, Query};
 use crate::labels::labels;
 use crate::problem::ApiError;
@@ -65,6 +68,8 @@ pub(crate) struct Seen {
     map: MapRecord,
     shown: Vec<InstanceRecord>,
     total: i64,
+    /// Why they wait; `None`: all have ended.
+    why: Option<Explanation>,
     /// What the instances are called, by index.
     labels: BTreeMap<i32, String>,
 }
@@ -91,6 +96,16 @@ pub(super) async fn page(
         task_id: task_id.clone(),
         events: viewer.events(&events, now.print),
         live: live(&now, &look.version, &query, viewer),
+        note: app
+            .store
+            .task_notes(run.run_key)
+            .await?
+            .remove(&(map.task, MapIndex::NONE.0))
+            .unwrap_or_default(),
+        note_action: viewer.can_run().then(|| format!("{href}/note")),
+        settings: settings(look, &map.task_id),
+        upstream: neighbours(look, &upstream(look, &map.task_id), viewer),
+        downstream: neighbours(look, &downstream(look, &map.task_id), viewer),
     };
     Ok(Html(page.page()))
 }
@@ -146,7 +161,11 @@ async fn seen(
 ) -> Result<Seen, ApiError> {
     let Page { items: shown, total } = instances(app, &run, version, &map.task_id, query).await?;
     let labels = labels(app, &run, &version.record, &shown).await?;
-    Ok(Seen { run, map, shown, total, labels })
+    let why = match map.state().is_some_and(TaskState::is_final) {
+        true => None,
+        false => explain(&app.store, &run, version, &map.task_id.0, MapIndex::NONE).await?,
+    };
+    Ok(Seen { run, map, shown, total, why, labels })
 }
 
 /// Returns the part that lives.
@@ -156,7 +175,7 @@ fn live<'a>(
     query: &MapQuery,
     viewer: &'a Viewer,
 ) -> MapLive<'a> {
-    let Seen { run, map, shown, total, labels } = &look.it;
+    let Seen { run, map, shown, total, why, labels } = &look.it;
     let (t, wanted) = (viewer.t, query.state.as_deref());
     let href = url::task(&run.dag_id, &run.run_id, &map.task_id.0, -1);
     let named = |it: &InstanceRecord| {
@@ -183,7 +202,9 @@ fn live<'a>(
         states: states.collect(),
         rows: shown.iter().map(named).collect(),
         pager: Pager::new(offset, shown.len(), *total, PAGE, |offset| query.at(&href, offset)),
+        why: why.as_ref().map(|why| told(why, t)).unwrap_or_default(),
         can_clear: viewer.can_run() && map.state().is_some(),
+        can_mark: viewer.can_run(),
         href,
     }
 }

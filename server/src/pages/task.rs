@@ -83,7 +83,8 @@ pub(super) async fn instance(
             singles.find(|it| index.is_none_or(|index| it.map_index.0 == index)).cloned()
         }
     };
-    found.ok_or_else(|| ApiError::TaskNotFound(task_id.to_owned()))
+    let index = which.map_index.map_or(MapIndex::NONE, MapIndex);
+    found.ok_or_else(|| ApiError::no_instance(task_id, index))
 }
 
 pub(super) async fn show(
@@ -293,7 +294,7 @@ fn rendered(tries: &[TryRecord], try_number: i32) -> String {
 }
 
 /// The task as its version has it, as markup.
-fn settings(look: &Look, task_id: &TaskId) -> String {
+pub(super) fn settings(look: &Look, task_id: &TaskId) -> String {
     let Some(task) = look.version.record.model.task(task_id) else { return String::new() };
     let mut shown = json!(task);
     if let Value::Object(fields) = &mut shown {
@@ -312,16 +313,16 @@ fn settings(look: &Look, task_id: &TaskId) -> String {
     subak_web::settings::markup(&shown)
 }
 
-fn upstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
+pub(super) fn upstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
     look.version.record.model.task(task_id).map(|task| task.upstream.clone()).unwrap_or_default()
 }
 
-fn downstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
+pub(super) fn downstream(look: &Look, task_id: &TaskId) -> Vec<TaskId> {
     let tasks = look.version.record.model.tasks.iter();
     tasks.filter(|task| task.upstream.contains(task_id)).map(|task| task.task_id.clone()).collect()
 }
 
-fn neighbours(look: &Look, ids: &[TaskId], viewer: &Viewer) -> Vec<Neighbour> {
+pub(super) fn neighbours(look: &Look, ids: &[TaskId], viewer: &Viewer) -> Vec<Neighbour> {
     let state = |id: &TaskId| match look.maps.iter().find(|map| map.task_id == *id) {
         Some(map) => map.state(),
         None => look.instances.iter().find(|it| it.task_id == *id).and_then(|it| it.state),

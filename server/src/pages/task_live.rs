@@ -9,7 +9,7 @@ use subak_web::format::{Stamp, bytes, count};
 use subak_web::task::TaskLive;
 use subak_web::text::Text;
 use subak_web::url;
-use subak_web::why::in_words;
+use subak_web::why;
 
 use super::run::Look;
 use super::run_live::{since, took};
@@ -94,7 +94,7 @@ pub(super) fn old_try(
     }
     // A try that was deferred has several rows: it began with the first and ended with the last.
     let mut rows = tries.iter().filter(|one| one.try_number == try_number);
-    let missing = || ApiError::NotFound(format!("try {try_number} of task {}", it.task_id));
+    let missing = || ApiError::NoTry { task_id: it.task_id.0.clone(), try_number };
     let first = rows.next().ok_or_else(missing)?;
     let last = rows.next_back().unwrap_or(first);
     Ok(Some(InstanceRecord {
@@ -122,14 +122,14 @@ fn shown(progress: &Progress) -> String {
     format!("{}{bytes} {}", count(progress.rows), progress.note).trim_end().to_owned()
 }
 
-/// The reasons in words, without what the page shows anyway: that it runs, or how it ended, where
+/// The reasons as markup, without what the page shows anyway: that it runs, or how it ended, where
 /// nothing else ended it.
-fn told(why: &Explanation, t: &Text) -> Vec<String> {
+pub(super) fn told(why: &Explanation, t: &Text) -> Vec<String> {
     let beside = |reason: &Reason| match reason {
         Reason::Runs { .. } => false,
         Reason::Ended { cause, .. } => cause.is_some(),
         _ => true,
     };
     let told = why.reasons.iter().filter(|told| beside(&told.reason));
-    told.map(|told| in_words(told, t)).collect()
+    told.map(|told| why::markup(told, t)).collect()
 }

@@ -226,7 +226,8 @@ fn a_run_page_turns_green_by_itself() {
     browser.until("location.pathname === '/dags' && document.querySelector('table.dags')");
     // So does a form that is sent too late.
     scene.open("/dags/greeting/trigger");
-    browser.script("window.out = false; fetch('/sign-out', {method: 'POST'}).then(() => out = true)");
+    browser
+        .script("window.out = false; fetch('/sign-out', {method: 'POST'}).then(() => out = true)");
     browser.until("out");
     browser.click("form.form button.primary");
     browser.until("document.activeElement.id === 'username'");

@@ -352,6 +352,23 @@ tasks: {each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {
     let summary = told["summary"].as_str().unwrap();
     assert!(summary.contains("no worker serves queue `default`"), "{summary}");
     assert!(summary.contains("; 1 waits before it"), "{summary}");
+    // The page of the whole task says why, too; there it is noted and marked.
+    let user = site.browser(Role::User).await?;
+    let page = format!("/dags/many/runs/{run_id}/tasks/each");
+    super::manage::post(&site, &user, &format!("{page}/note"), "note=of+all").await?;
+    let shown = site.get(&user, &page).await?.text();
+    for part in
+        ["/tasks/each/mark\"", "id=\"map-why\"><h2>Why</h2>", "<p>of all</p>", "<h2>Settings</h2>"]
+    {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    // Of an index that it has not the index is told.
+    let by_api = format!("/api/v2/dags/many/dagRuns/{run_id}/taskInstances/each");
+    for path in [format!("{page}?map_index=7"), format!("{by_api}/7")] {
+        let none = site.get(&user, &path).await?;
+        assert_eq!(none.status, 404, "{path}");
+        assert!(none.text().contains("the run has no task instance `each[7]`"), "{path}");
+    }
     site.world.close().await
 }
 

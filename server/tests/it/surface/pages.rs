@@ -201,7 +201,7 @@ async fn pages_follow_the_language_that_a_browser_asks_for() -> anyhow::Result<(
         Ok(Answer::read(site.send(asked).await?).await?.text())
     };
     let waits = why().await?;
-    let nobody = "tidak ada worker yang melayani antrean `default`: tidak ada worker sama sekali";
+    let nobody = "melayani antrean <code>default</code>: tidak ada worker sama sekali";
     assert!(waits.contains("<h2>Mengapa menunggu</h2>") && waits.contains(nobody), "{waits}");
     assert!(!waits.contains("no worker serves"), "{waits}");
     site.world.engine.run_cancel(run, "cancelled").await?;
