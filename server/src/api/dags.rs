@@ -235,17 +235,22 @@ pub(super) async fn patch(
     get(State(app), Path(dag_id)).await
 }
 
-/// Deletes a DAG whose file is gone, with its runs. One whose file is there would come back.
 pub(super) async fn delete(
     State(app): State<App>,
     trail: Trail,
     Path(dag_id): Path<String>,
 ) -> Result<Json<Option<String>>, ApiError> {
-    let DagRecord { file, version, is_paused, .. } = find(&app, &dag_id).await?;
+    remove(&app, &trail, &dag_id).await?;
+    Ok(Json(None))
+}
+
+/// Deletes a DAG whose file is gone, with its runs. One whose file is there would come back.
+pub(crate) async fn remove(app: &App, trail: &Trail, dag_id: &str) -> Result<(), ApiError> {
+    let DagRecord { file, version, is_paused, .. } = find(app, dag_id).await?;
     trail.before(json!({"file": file, "version": version, "is_paused": is_paused}));
-    let why = match app.store.dag_delete(&dag_id).await? {
-        None => return Ok(Json(None)),
-        Some(Kept::Unknown) => return Err(ApiError::DagNotFound(dag_id)),
+    let why = match app.store.dag_delete(dag_id).await? {
+        None => return Ok(()),
+        Some(Kept::Unknown) => return Err(ApiError::DagNotFound(dag_id.to_owned())),
         Some(Kept::HasFile) => "its file is there: remove that first, or the DAG comes back",
         Some(Kept::HasRuns) => "runs of it go on: cancel them first",
         Some(Kept::HasRanges) => "ranges of topics are open: load or abandon them first",

@@ -6,6 +6,7 @@ pub(crate) const EVENTS: &[(&str, &str, &str)] = &[
     ("DELETE", "/auth/token", "delete_token"),
     // pages
     ("POST", "/dags/{dag_id}/pause", "patch_dag"),
+    ("POST", "/dags/{dag_id}/delete", "delete_dag"),
     ("POST", "/dags/{dag_id}/runs", "trigger_dag_run"),
     ("POST", "/dags/{dag_id}/runs/{run_id}/cancel", "cancel_dag_run"),
     ("POST", "/dags/{dag_id}/runs/{run_id}/clear", "clear_dag_run"),

@@ -29,6 +29,7 @@ use super::grid::{Column, column};
 use super::run_live::{since, took};
 use super::viewer::Viewer;
 use super::watch::{APART, Look, Shown, watch};
+use crate::api::dag_remove;
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::{Path, Query};
@@ -244,6 +245,16 @@ pub(super) fn who(run: &RunRecord) -> String {
         Some(user) => format!("{user} · {}", run.triggered_by),
         None => run.triggered_by.clone(),
     }
+}
+
+/// Deletes one whose file is gone.
+pub(super) async fn delete(
+    State(app): State<App>,
+    trail: Trail,
+    Path(dag_id): Path<String>,
+) -> Result<Redirect, ApiError> {
+    dag_remove(&app, &trail, &dag_id).await?;
+    Ok(Redirect::to("/dags"))
 }
 
 pub(super) async fn pause(

@@ -90,6 +90,7 @@ fn of_dags(routes: Routes) -> Routes {
         .viewer("/dags/{dag_id}", dag::show)
         .viewer("/dags/{dag_id}/events", dag::events)
         .role(Role::Op, post.clone(), "/dags/{dag_id}/pause", dag::pause)
+        .role(Role::Op, post.clone(), "/dags/{dag_id}/delete", dag::delete)
         .role(Role::User, Method::GET, "/dags/{dag_id}/trigger", trigger::form)
         .role(Role::User, post.clone(), "/dags/{dag_id}/runs", trigger::submit)
         .viewer("/dags/{dag_id}/runs/{run_id}", run::show)

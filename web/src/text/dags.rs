@@ -25,6 +25,8 @@ macro_rules! dags {
             trigger: "Trigger", "Jalankan";
             pause: "Pause {}", "Jeda {}";
             resume: "Resume {}", "Lanjutkan {}";
+            delete_dag: "Delete DAG", "Hapus DAG";
+            delete_dag_sure: "Delete this DAG with its runs, their history and logs?", "Hapus DAG ini beserta run, riwayat, dan lognya?";
             stale: "file gone", "berkas hilang";
             broken_file: "file does not parse", "berkas tidak terbaca";
             broken_files_one: "1 DAG file does not parse; a DAG that was read from it before goes on.", "1 berkas DAG tidak terbaca; DAG yang sebelumnya terbaca darinya tetap berjalan.";

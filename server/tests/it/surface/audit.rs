@@ -159,6 +159,13 @@ async fn how_things_were_is_on_record_wherever_they_were_changed() -> anyhow::Re
     let paused = newest("patch_dag").await?;
     assert_eq!(paused, (json!({"is_paused": false}), json!({"is_paused": true})));
     peek::meddle(&site.world.store, "UPDATE dag SET is_stale = true WHERE dag_id = 'idle'").await?;
+    // Its page offers what the API does; whose file is there stays.
+    for (dag, is_gone) in [("idle", true), ("shop", false)] {
+        let page = site.get(&browser, &format!("/dags/{dag}")).await?.text();
+        assert_eq!(page.contains(&format!("action=\"/dags/{dag}/delete\"")), is_gone, "{page}");
+    }
+    let kept = post(&site, &browser, "/dags/shop/delete", "").await?;
+    assert_eq!(kept.status, StatusCode::CONFLICT, "{}", kept.text());
     let gone = site.json(&op, Method::DELETE, "/api/v2/dags/idle", &json!(null)).await?;
     assert_eq!(gone.status, StatusCode::OK, "{}", gone.text());
     assert_eq!(newest("delete_dag").await?.0["is_paused"], true);
