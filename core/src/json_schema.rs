@@ -149,13 +149,28 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What is wrong with a schema, without the name that it has here.
+/// What is wrong with a schema, in one line and without the name that it has here.
 fn said(error: &CompileError) -> String {
-    let text = match error {
-        CompileError::ValidationError { src, .. } => format!("{src:#}"),
-        error => format!("{error:#}"),
+    let mut reasons = Vec::new();
+    if let CompileError::ValidationError { src, .. } = error {
+        gather(src, &mut reasons);
+    }
+    let reasons: Vec<String> =
+        reasons.iter().map(|reason| in_one_line(&reason.to_string())).collect();
+    let text = match reasons.is_empty() {
+        true => in_one_line(&format!("{error:#}")),
+        false => reasons.join("; "),
     };
     cut(&text.replace(ROOT, ""))
+}
+
+/// A regular expression is drawn over several lines, the last of which says what is wrong with it.
+fn in_one_line(text: &str) -> String {
+    let drawn = text.split_once("regex parse error:");
+    match drawn.and_then(|(before, drawn)| Some((before, drawn.rsplit_once("error: ")?.1))) {
+        Some((before, why)) => format!("{before}{}", why.trim()),
+        None => text.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+    }
 }
 
 fn cut(text: &str) -> String {
@@ -205,6 +220,8 @@ mod tests {
     fn a_schema_that_is_none_says_so_and_nothing_is_fetched() {
         let refused = JsonSchema::new(&json!({"type": "no type"})).unwrap_err();
         assert!(refused.contains("type"), "{refused}");
+        let refused = JsonSchema::new(&json!({"pattern": "a("})).unwrap_err();
+        assert_eq!(refused, "pattern: 'a(' is not valid regex: unclosed group");
         for away in ["https://example.org/other.json", "file:///etc/hosts"] {
             let refused = JsonSchema::new(&json!({"$ref": away})).unwrap_err();
             assert!(refused.contains(away), "{refused}");

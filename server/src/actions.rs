@@ -273,7 +273,7 @@ fn not_marked(error: MarkError) -> ApiError {
 fn refused(error: TriggerError) -> ApiError {
     match error {
         TriggerError::DagNotFound(dag) => ApiError::DagNotFound(dag.0),
-        TriggerError::DagStale(_) | TriggerError::Exists { .. } => {
+        TriggerError::DagStale(_) | TriggerError::Exists(_) => {
             ApiError::Conflict(error.to_string())
         }
         TriggerError::Conf(problem) => ApiError::Invalid(vec![FieldProblem::body("conf", problem)]),

@@ -6,6 +6,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use subak_core::ids::DagId;
+use subak_core::schedule::Tz;
 use subak_server::engine::Trigger;
 use subak_store::{NewAudit, Store};
 
@@ -41,8 +42,8 @@ pub(crate) struct Options {
     /// The run's id; left out: made from the time.
     #[arg(long, value_name = "ID")]
     run_id: Option<String>,
-    /// The run's logical date, such as 2026-11-20T00:00:00Z.
-    #[arg(long, value_name = "INSTANT")]
+    /// The run's logical date, such as 2026-11-20 or 2026-11-20T06:00:00+07:00; UTC without an offset.
+    #[arg(long, value_name = "INSTANT", value_parser = date)]
     logical_date: Option<DateTime<Utc>>,
     /// A remark that is kept with the run.
     #[arg(long)]
@@ -110,6 +111,12 @@ pub(crate) fn param(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
+}
+
+/// Reads a date or an instant as DAG files have them; one without an offset is UTC's.
+pub(crate) fn date(text: &str) -> Result<DateTime<Utc>, String> {
+    subak_core::dag::date(text, Tz::UTC)
+        .ok_or_else(|| "expected a date such as 2026-11-01 or 2026-11-01T06:00:00Z".to_owned())
 }
 
 /// Reads a JSON object, or the file that `@` names.

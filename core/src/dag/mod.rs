@@ -37,6 +37,8 @@ pub use page::Page;
 pub use schema::schema;
 pub(crate) use suggest::did_you_mean;
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use model::Dag;
 
 /// What a file holds.
@@ -54,6 +56,12 @@ pub fn parse(file_name: &str, text: &str) -> Parsed {
     let report = diagnostic::Report::new(file_name, text);
     let dags = load::file(text, &report);
     Parsed { dags, diagnostics: report.finish() }
+}
+
+/// Reads a date or an instant as files have them: on the clocks of `zone`, unless it names an offset.
+#[must_use]
+pub fn date(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
+    values::instant(text).map(|found| found.in_zone(zone))
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 //! Schema, but for those that are nearly known ones: these are refused.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema as Schema;
+use serde::de::value::StrDeserializer;
+use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -79,7 +82,7 @@ pub(super) struct Declaration {
     examples: Option<Vec<Value>>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize, Schema)]
+#[derive(Debug, Clone, Serialize, Schema)]
 #[serde(untagged)]
 enum Types {
     One(Type),
@@ -98,10 +101,34 @@ enum Type {
     Null,
 }
 
+impl<'de> Deserialize<'de> for Types {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl<'de> Visitor<'de> for Written {
+            type Value = Types;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a type or a list of types")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Types, E> {
+                Type::deserialize(StrDeserializer::<E>::new(text)).map(Types::One)
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Types, A::Error> {
+                let mut types = Vec::new();
+                while let Some(one) = items.next_element()? {
+                    types.push(one);
+                }
+                Ok(Types::Several(types))
+            }
+        }
+        deserializer.deserialize_any(Written)
+    }
+}
+
 /// Tells `default: null` from no default.
-pub(super) fn given<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Value>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
@@ -178,6 +205,12 @@ pub(super) fn param(node: &Node, how: &Read<'_>) -> Option<Param> {
     let others = others(node);
     let hint = ": a map that is the default itself stands under \"default\"";
     let mut declared: Declaration = read(node, &Read { others: &others, hint, ..*how })?;
+    if declared.allowed.as_ref().is_some_and(Vec::is_empty) {
+        let at = node.get("enum").map_or(node.at, |node| node.at);
+        let message = format!("{}: \"enum\" is empty: no value is allowed", how.what);
+        how.report.error(Page::Params, at, message);
+        return None;
+    }
     let default = declared.default.take();
     let mut schema = serde_json::to_value(&declared).expect("a declaration is plain JSON");
     for (key, value) in node.entries().iter().filter(|(key, _)| others.contains(&&*key.text)) {

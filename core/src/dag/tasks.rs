@@ -208,7 +208,8 @@ impl Tasks<'_> {
         if id == written.id {
             self.report.error(Page::Dependencies, at, format!("{what} depends on itself"));
         } else if !self.names.contains(id) {
-            let near = did_you_mean(id, self.names.iter().copied());
+            let others = self.names.iter().copied().filter(|name| *name != written.id);
+            let near = did_you_mean(id, others);
             self.report.error(
                 Page::Dependencies,
                 at,

@@ -297,12 +297,51 @@ fn a_params_declaration_may_be_all_of_json_schema() {
         ("rows: 5", "a map that is the default itself stands under \"default\""),
         ("format: date, default: someday", "param \"p\": the default does not match"),
         ("multipleOf: much", "param \"p\" is no JSON Schema"),
+        (
+            "pattern: '('",
+            "param \"p\" is no JSON Schema: pattern: '(' is not valid regex: unclosed",
+        ),
+        (
+            "type: strin",
+            "\"type\" in param \"p\": unknown value \"strin\": did you mean \"string\"?",
+        ),
+        ("type: [text, 'null']", "unknown value \"text\": use string, integer, number, boolean, "),
+        (
+            "type: 5",
+            "\"type\" in param \"p\": expected a type or a list of types, found the number 5",
+        ),
+        ("enum: []", "param \"p\": \"enum\" is empty: no value is allowed"),
         ("values_display: [a]", "\"values_display\" in param \"p\""),
     ] {
         let parsed = parse("f", &text(declared));
         let said: Vec<String> = parsed.diagnostics.iter().map(|it| it.headline()).collect();
         assert!(said.len() == 1 && said[0].contains(message), "{declared}: {said:?}");
     }
+}
+
+#[test]
+fn numbers_name_the_bound_they_are_beyond_and_no_task_is_near_itself() {
+    let text = "dag_id: a\nmax_active_runs: -1\nmax_active_tasks: 99999999999\ntasks:\n  a: {operator: noop, priority_weight: 99999999999, retries: 99999999999999999999, depends_on: [b]}\n";
+    let parsed = parse("f", text);
+    let said: Vec<String> = parsed.diagnostics.into_iter().map(|it| it.message).collect();
+    assert_eq!(
+        said,
+        [
+            "\"max_active_runs\" in the DAG: expected a whole number, 1 or more, found the number -1",
+            "\"max_active_tasks\" in the DAG: expected a whole number, 4294967295 at most, found the number 99999999999",
+            "\"priority_weight\" in task \"a\": expected a whole number, 2147483647 at most, found the number 99999999999",
+            "\"retries\" in task \"a\": expected a whole number, 4294967295 at most, found a number of about 1e20",
+            "task \"a\" depends on unknown task \"b\"",
+        ]
+    );
+}
+
+#[test]
+fn dates_are_read_as_in_files_elsewhere_too() {
+    let read = |text: &str| date(text, Tz::UTC).map(|at| at.to_rfc3339());
+    assert_eq!(read("2026-11-01").as_deref(), Some("2026-11-01T00:00:00+00:00"));
+    assert_eq!(read("2026-11-01T06:00:00+07:00").as_deref(), Some("2026-10-31T23:00:00+00:00"));
+    assert_eq!(read("soon"), None);
 }
 
 #[test]

@@ -7,9 +7,10 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use super::model::{POOL_NAME_MOST, is_pool_name};
+use super::yaml::POSITIVE;
 use super::{did_you_mean, duration};
 use crate::schedule;
 
@@ -85,7 +86,7 @@ impl<'de> Deserialize<'de> for Instant {
 }
 
 /// Reads `2026-11-01`, `2026-11-01 06:00`, `2026-11-01T06:00:00Z` and offsets.
-fn instant(text: &str) -> Option<Instant> {
+pub(super) fn instant(text: &str) -> Option<Instant> {
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         return Some(Instant::Wall(date.and_time(chrono::NaiveTime::MIN)));
     }
@@ -137,10 +138,23 @@ impl<'de> Deserialize<'de> for Span {
 
 impl<'de> Deserialize<'de> for Positive {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            0 => Err(de::Error::custom("expected a whole number, 1 or more, found 0")),
-            number => Ok(Self(number)),
+        struct Written;
+        impl Visitor<'_> for Written {
+            type Value = Positive;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(POSITIVE)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Positive, E> {
+                match u32::try_from(number) {
+                    Ok(0) => Err(E::custom(format!("expected {POSITIVE}, found 0"))),
+                    Ok(number) => Ok(Positive(number)),
+                    Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+                }
+            }
         }
+        deserializer.deserialize_any(Written)
     }
 }
 

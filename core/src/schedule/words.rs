@@ -1,5 +1,7 @@
 //! A schedule in words, for people: "every day at 06:00 (Asia/Jakarta)".
 
+use std::time::Duration;
+
 use chrono_tz::Tz;
 
 use crate::dag::model::Schedule;
@@ -60,7 +62,7 @@ pub fn in_words_of(say: &Phrases, schedule: &Schedule, zone: Tz) -> String {
             let all: Vec<String> = crons.iter().map(|cron| cron_in_words(say, cron)).collect();
             format!("{} ({zone})", all.join("; "))
         }
-        Schedule::Every(span) => fill(say.every, span_in_words(span.as_secs())),
+        Schedule::Every(span) => fill(say.every, span_in_words(*span)),
         Schedule::Dates(dates) if dates.len() == 1 => say.one_date.to_owned(),
         Schedule::Dates(dates) => fill(say.dates, dates.len()),
         Schedule::Once => say.once.to_owned(),
@@ -74,7 +76,7 @@ pub fn summary(schedule: &Schedule) -> String {
     match schedule {
         Schedule::Cron(cron) => cron.clone(),
         Schedule::Crons(crons) => crons.join(", "),
-        Schedule::Every(span) => span_in_words(span.as_secs()),
+        Schedule::Every(span) => span_in_words(*span),
         Schedule::Dates(dates) => format!("{} dates", dates.len()),
         Schedule::Once => "@once".to_owned(),
         Schedule::Continuous => "@continuous".to_owned(),
@@ -117,15 +119,19 @@ fn fill(phrase: &str, value: impl std::fmt::Display) -> String {
     phrase.replacen("{}", &value.to_string(), 1)
 }
 
-/// `90` seconds as `1m 30s`.
-fn span_in_words(secs: u64) -> String {
-    let parts =
-        [(secs / 86_400, "d"), (secs / 3_600 % 24, "h"), (secs / 60 % 60, "m"), (secs % 60, "s")];
-    let shown: Vec<String> = parts
+/// 90 seconds as `1m 30s`, one and a half as `1.5s`.
+fn span_in_words(span: Duration) -> String {
+    let secs = span.as_secs();
+    let parts = [(secs / 86_400, "d"), (secs / 3_600 % 24, "h"), (secs / 60 % 60, "m")];
+    let mut shown: Vec<String> = parts
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, unit)| format!("{count}{unit}"))
         .collect();
+    let rest = Duration::new(secs % 60, span.subsec_nanos());
+    if !rest.is_zero() {
+        shown.push(format!("{}s", rest.as_secs_f64()));
+    }
     shown.join(" ")
 }
 
@@ -143,6 +149,9 @@ mod tests {
         check("30 7 * * 1", "every Monday at 07:30");
         check("0 0 1 * *", "on day 1 of the month at 00:00");
         check("0 0 1 */3 *", "0 0 1 */3 *");
-        assert_eq!(span_in_words(5_430), "1h 30m 30s");
+        assert_eq!(span_in_words(Duration::from_secs(5_430)), "1h 30m 30s");
+        let half = Duration::from_millis(1_500);
+        assert_eq!(in_words(&Schedule::Every(half), Tz::UTC), "every 1.5s");
+        assert_eq!(summary(&Schedule::Every(half)), "1.5s");
     }
 }

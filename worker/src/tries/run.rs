@@ -87,11 +87,20 @@ pub(crate) async fn run(this: &Try) -> Ended {
     let error = error.map(|error| shown(this, &error)).unwrap_or_default();
     if !error.is_empty() {
         // Line by line: it may hold statements that somebody is to run.
-        for line in format!("{}: {error}", end.word()).lines() {
+        for line in told(&end, &error).lines() {
             this.log.line(line);
         }
     }
     Ended { end, error: in_one_line(&error), exit_code, started_micros, ended_micros }
+}
+
+/// The last line of the log: how it ended, unless the error begins with that itself.
+fn told(end: &End, error: &str) -> String {
+    let word = end.word();
+    match error.strip_prefix(word) {
+        Some(rest) if rest.starts_with(':') => error.to_owned(),
+        _ => format!("{word}: {error}"),
+    }
 }
 
 /// The end of a try that could not begin.

@@ -21,7 +21,7 @@ use super::validate;
 use crate::clock;
 use crate::exit::{Ended, Outcome};
 use crate::output;
-use crate::runs::trigger::conf;
+use crate::runs::trigger::{conf, date};
 use local::LocalRun;
 
 mod local;
@@ -44,8 +44,8 @@ pub(crate) struct Options {
     /// Values of params, as a JSON object, or @FILE.
     #[arg(long, value_name = "JSON", value_parser = conf)]
     conf: Option<Map<String, Value>>,
-    /// The run's logical date, such as 2026-11-20T00:00:00Z.
-    #[arg(long, value_name = "INSTANT")]
+    /// The run's logical date, such as 2026-11-20 or 2026-11-20T06:00:00+07:00; UTC without an offset.
+    #[arg(long, value_name = "INSTANT", value_parser = date)]
     logical_date: Option<DateTime<Utc>>,
     /// Shows states only, no log lines.
     #[arg(long, short)]

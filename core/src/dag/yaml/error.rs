@@ -8,6 +8,12 @@ use super::node::Node;
 use crate::dag::diagnostic::At;
 use crate::dag::suggest::did_you_mean;
 
+/// What a count is.
+pub(crate) const POSITIVE: &str = "a whole number, 1 or more";
+
+/// The first whole number behind which not every one can be told from the next, once it is a float: 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// An error on its way to the node where it belongs.
 #[derive(Debug)]
 pub(super) struct Error {
@@ -40,11 +46,13 @@ impl de::Error for Error {
             }
             _ => "",
         };
-        Self::custom(format!("expected {}, found {}{hint}", plain(expected), found_words(found)))
+        let wanted = wanted(found, expected);
+        Self::custom(format!("expected {wanted}, found {}{hint}", found_words(found)))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format!("expected {}, found {}", plain(expected), found_words(found)))
+        let wanted = wanted(found, expected);
+        Self::custom(format!("expected {wanted}, found {}", found_words(found)))
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -66,6 +74,33 @@ fn near_or_all(word: &str, known: &[&str]) -> String {
     if near.is_empty() { format!(": use {}", one_of(known)) } else { near }
 }
 
+/// What was expected: of a whole number that is beyond what is kept, the bound.
+fn wanted(found: Unexpected<'_>, expected: &dyn de::Expected) -> String {
+    let (least, most) = match expected.to_string().as_str() {
+        "u8" => (0, i128::from(u8::MAX)),
+        "u16" => (0, i128::from(u16::MAX)),
+        "u32" | POSITIVE => (0, i128::from(u32::MAX)),
+        "u64" | "usize" => (0, i128::from(u64::MAX)),
+        "i32" => (i128::from(i32::MIN), i128::from(i32::MAX)),
+        "i64" => (i128::from(i64::MIN), i128::from(i64::MAX)),
+        _ => return plain(expected),
+    };
+    let number = match found {
+        Unexpected::Unsigned(number) => i128::from(number),
+        Unexpected::Signed(number) => i128::from(number),
+        // A whole number that is too long for anything else is read as one.
+        Unexpected::Float(number) if number.fract() == 0.0 => number as i128,
+        _ => return plain(expected),
+    };
+    if number > most {
+        format!("a whole number, {most} at most")
+    } else if least < 0 && number < least {
+        format!("a whole number, {least} or more")
+    } else {
+        plain(expected)
+    }
+}
+
 /// serde's words for types, as people say them.
 fn plain(expected: &dyn de::Expected) -> String {
     match expected.to_string().as_str() {
@@ -85,6 +120,8 @@ fn found_words(found: Unexpected<'_>) -> String {
         Unexpected::Bool(value) => format!("{value}"),
         Unexpected::Unsigned(value) => format!("the number {value}"),
         Unexpected::Signed(value) => format!("the number {value}"),
+        // Its digits are not known any more.
+        Unexpected::Float(value) if value.abs() >= EXACT => format!("a number of about {value:e}"),
         Unexpected::Float(value) => format!("the number {value}"),
         Unexpected::Str(text) => format!("the text {text:?}"),
         Unexpected::Unit => "nothing".to_owned(),

@@ -9,6 +9,7 @@ mod node;
 mod read;
 mod typed;
 
+pub(crate) use error::POSITIVE;
 pub(crate) use node::{Key, Kind, Node};
 pub(crate) use read::{check_keys, documents};
 pub(crate) use typed::{Read, read};

@@ -41,8 +41,9 @@ pub enum TriggerError {
     /// Its file is gone.
     #[error("the file of DAG `{0}` is gone: it cannot be triggered")]
     DagStale(DagId),
-    #[error("a run `{run_id}` of DAG `{dag_id}`, or one with its logical date, already exists")]
-    Exists { dag_id: DagId, run_id: String },
+    /// The message says by what it is known: its id, its logical date, or either.
+    #[error("{0}")]
+    Exists(String),
     /// The message names the param, what is wrong and what is allowed.
     #[error("{0}")]
     Conf(String),

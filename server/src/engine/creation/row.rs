@@ -21,11 +21,19 @@ impl Pending {
     /// The run is there already.
     pub(super) fn exists(&self) -> TriggerError {
         let trigger = &self.trigger;
-        let run_id = trigger.run_id.clone().unwrap_or_else(|| {
-            let date = trigger.run_after.or(trigger.logical_date).unwrap_or_default();
-            run_id(trigger.run_type.as_str(), date)
-        });
-        TriggerError::Exists { dag_id: trigger.dag_id.clone(), run_id }
+        let dag = &trigger.dag_id;
+        let of_time = || Some(run_id(trigger.run_type.as_str(), trigger.run_after?));
+        let which = match (trigger.run_id.clone().or_else(of_time), trigger.logical_date) {
+            (Some(id), Some(_)) => {
+                format!("a run `{id}` of DAG `{dag}`, or one with its logical date,")
+            }
+            (Some(id), None) => format!("a run `{id}` of DAG `{dag}`"),
+            (None, Some(date)) => {
+                format!("a run of DAG `{dag}` with the logical date `{}`", date.to_rfc3339())
+            }
+            (None, None) => format!("this run of DAG `{dag}`"),
+        };
+        TriggerError::Exists(format!("{which} already exists"))
     }
 
     /// The row to be made.

@@ -81,7 +81,7 @@ async fn tick(engine: &Engine, dag: i32, now: Option<DateTime<Utc>>) -> anyhow::
     let asked = made.iter().map(|tick| engine.run_trigger(trigger(&head.dag_id, tick)));
     for answer in join_all(asked).await {
         match answer {
-            Ok(_) | Err(TriggerError::Exists { .. } | TriggerError::DagNotFound(_)) => {}
+            Ok(_) | Err(TriggerError::Exists(_) | TriggerError::DagNotFound(_)) => {}
             Err(TriggerError::Internal(error)) => return Err(error),
             Err(error) => {
                 error!(dag.id = head.dag_id, error = %error, "a scheduled run was not made");
