@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+use subak_core::dag::model::{Dag, Task};
 use subak_core::ids::{MapIndex, TaskId, TaskNo};
 use subak_core::template::{RunContext, XComKey, render};
 use subak_store::read::{InstanceRecord, RunRecord, VersionRecord};
@@ -23,12 +24,11 @@ pub(crate) async fn labels(
     let Some(first) = instances.iter().find(|it| !it.map_index.is_none()) else {
         return Ok(BTreeMap::new());
     };
-    let task = version.model.task(&first.task_id);
-    let Some((template, expand)) =
-        task.and_then(|task| Some((task.map_index_template.clone()?, task.expand.as_ref()?)))
-    else {
+    let Some(task) = version.model.task(&first.task_id) else { return Ok(BTreeMap::new()) };
+    let (Some(template), Some(expand)) = (&task.map_index_template, &task.expand) else {
         return Ok(BTreeMap::new());
     };
+    let in_group = is_mapped_with_group(&version.model, task);
     let mut sources: BTreeMap<TaskId, Value> = BTreeMap::new();
     for id in expand.tasks() {
         if let Some(value) = source(app, run, version, id).await? {
@@ -40,12 +40,17 @@ pub(crate) async fn labels(
         let index = it.map_index.0;
         let item = expand.item(index, &|task| sources.get(task)).ok()?;
         let context = RunContext { map_index: index, ..run.clone() };
-        let mut arguments: Map<String, Value> = Map::new();
-        for (name, value) in item.written {
-            arguments.insert(name, render(&value, &context).ok()?);
-        }
-        arguments.extend(item.returned);
-        let context = RunContext { arguments, ..context };
+        let context = if in_group {
+            let group = item.of_group(|| run.clone()).ok()?.group;
+            RunContext { group, ..context }
+        } else {
+            let mut arguments: Map<String, Value> = Map::new();
+            for (name, value) in item.written {
+                arguments.insert(name, render(&value, &context).ok()?);
+            }
+            arguments.extend(item.returned);
+            RunContext { arguments, ..context }
+        };
         let name = match render(&Value::from(template.as_str()), &context).ok()? {
             Value::String(text) => text,
             other => other.to_string(),
@@ -53,6 +58,13 @@ pub(crate) async fn labels(
         Some((index, name.chars().take(250).collect()))
     };
     Ok(instances.iter().filter_map(name).collect())
+}
+
+/// Whether a task has the instances of a group around it.
+fn is_mapped_with_group(dag: &Dag, task: &Task) -> bool {
+    let group = task.task_group.as_deref();
+    let around = std::iter::successors(group, |id| Some(id.rsplit_once('.')?.0));
+    around.filter_map(|id| dag.task_groups.get(id)).any(|group| group.expand.is_some())
 }
 
 /// What a task has returned, as people see it.

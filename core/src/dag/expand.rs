@@ -50,8 +50,13 @@ impl Tasks<'_> {
         let with = node.get("with").filter(|with| with.kind != Kind::Null);
         let with = with.map_or(Cow::Owned(nothing(written)), Cow::Borrowed);
         let Some(expand) = node.get("expand") else {
+            let of_group = self.groups.mapped(written.group).next().is_some();
+            if of_group {
+                self.check_label(written, &[]);
+            }
             for key in ["partial", "map_index_template"] {
-                if let Some(node) = node.get(key) {
+                let is_named = of_group && key == "map_index_template";
+                if let Some(node) = node.get(key).filter(|_| !is_named) {
                     let message = format!(
                         "task {:?}: {key:?} belongs to a task that is mapped, by \"expand\"",
                         written.id
@@ -93,7 +98,9 @@ impl Tasks<'_> {
                 format!("task {:?} is mapped over {all} items: {MAP_MOST} is the most", written.id);
             self.report.error(Page::Mapped, expand.at, message);
         }
-        self.check_label(written, &expand_model);
+        let names: Vec<&str> =
+            expand_model.arguments.iter().map(|(name, _)| name.as_str()).collect();
+        self.check_label(written, &names);
         Arguments { same, sample: Cow::Owned(sample), expand: Some(expand_model) }
     }
 
@@ -313,23 +320,24 @@ impl Tasks<'_> {
         }
     }
 
-    /// `map_index_template` may name the arguments, and what is known of the run.
-    fn check_label(&self, written: &Written<'_>, expand: &Expand) {
+    /// `map_index_template` may name the arguments, of the task or of its group, and what is known of the
+    /// run.
+    fn check_label(&self, written: &Written<'_>, arguments: &[&str]) {
         let Some(node) = written.node.get("map_index_template") else { return };
         let Some(text) = node.text() else { return };
-        let arguments: Vec<&str> = expand.arguments.iter().map(|(name, _)| name.as_str()).collect();
+        let group = self.group_arguments(written);
         let used = template::references(&Value::from(text));
         let of_tasks = !used.xcoms.is_empty() || !used.outputs.is_empty();
         if of_tasks || !used.variables.is_empty() || !used.connections.is_empty() {
-            let message = "\"map_index_template\" names the instance's own arguments, such as \
-                           {{ task.input }}, and no results of tasks, variables or connections";
-            return self.report.error(
-                Page::Mapped,
-                node.at,
-                format!("task {:?}: {message}", written.id),
+            let own = if group.is_empty() { "task.input" } else { "group.input" };
+            let message = format!(
+                "task {:?}: \"map_index_template\" names the instance's own arguments, such as \
+                 {{{{ {own} }}}}, and no results of tasks, variables or connections",
+                written.id
             );
+            return self.report.error(Page::Mapped, node.at, message);
         }
-        self.check_label_template(node, text, &arguments);
+        self.check_label_template(node, text, arguments, &group);
     }
 }
 

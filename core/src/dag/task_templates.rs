@@ -94,8 +94,14 @@ impl Tasks<'_> {
     }
 
     /// Checks the template that names the instances of a mapped task.
-    pub(super) fn check_label_template(&self, node: &Node, text: &str, arguments: &[&str]) {
-        let known = Known { params: self.params, tasks: &self.names, arguments, group: &[] };
+    pub(super) fn check_label_template(
+        &self,
+        node: &Node,
+        text: &str,
+        arguments: &[&str],
+        group: &[&str],
+    ) {
+        let known = Known { params: self.params, tasks: &self.names, arguments, group };
         for problem in &template::check(text, &known).problems {
             self.report.error(
                 Page::Templates,

@@ -112,10 +112,13 @@ tasks:
     operator: csv.write
     task_group: inner
     with: {input: '{{ tasks[\"day.read\"].output }}', path: 'out/{{ group.kind }}/{{ ti.map_index }}.csv'}
+    map_index_template: '{{ group.file }} at {{ ti.map_index }}'
   after: {operator: noop, depends_on: [day]}
 ",
     );
     let task = |id: &str| dag.task(&id.into()).unwrap();
+    let name = task("day.inner.save").map_index_template.as_deref();
+    assert_eq!(name, Some("{{ group.file }} at {{ ti.map_index }}"));
     let upstream = |id: &str| task(id).upstream.iter().map(|up| up.0.clone()).collect::<Vec<_>>();
     assert_eq!(upstream("day.read"), ["list"]);
     assert_eq!(upstream("day.inner.save"), ["day.read"], "its own upstream is enough");

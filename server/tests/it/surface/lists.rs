@@ -266,7 +266,10 @@ async fn what_changed_since_a_look_is_found() -> anyhow::Result<()> {
 async fn instances_are_found_by_name_and_dags_by_timetable() -> anyhow::Result<()> {
     let site = Site::with_runs().await?;
     for dag in [
-        "{dag_id: named, schedule: '0 6 * * *', start_date: 2090-01-01, tasks: {
+        "{dag_id: named, schedule: '0 6 * * *', start_date: 2090-01-01,
+            task_groups: {town: {expand: {name: [oslo, '{{ dag.dag_id }}-rome']}}}, tasks: {
+            see: {operator: bash, task_group: town, with: {command: 'true'},
+                  map_index_template: '{{ group.name }} at {{ ti.map_index }}'},
             each: {operator: bash, expand: {command: [north, south, east]},
                    map_index_template: 'to the {{ task.command }}'},
             plain: {operator: bash, expand: {command: ['true', 'true']}},
@@ -293,6 +296,10 @@ async fn instances_are_found_by_name_and_dags_by_timetable() -> anyhow::Result<(
     let mapped = "r/taskInstances/each/listMapped?rendered_map_index_";
     assert_eq!(of(&format!("{mapped}pattern=north%7CEAST")).await?, [each(0), each(2)]);
     assert_eq!(of(&format!("{mapped}prefix_pattern=to%20the%20s")).await?, [each(1)]);
+    // In a mapped group the item is the group's.
+    let seen = "r/taskInstances/town.see/listMapped?rendered_map_index_pattern";
+    let rome = ("town.see".to_owned(), 1);
+    assert_eq!(of(&format!("{seen}=named-rome_at_1")).await?, [rome]);
     let all = "r/taskInstances?rendered_map_index_";
     assert_eq!(of(&format!("{all}pattern=to_the&order_by=-map_index&limit=1")).await?, [each(2)]);
     // Without a template an instance is called by its index, and what is not mapped by nothing.
