@@ -1,7 +1,8 @@
 //! Calls in templates whose arguments are read without running them: `var.value.get`, `params.get` and
 //! `ti.xcom_pull`.
 
-use minijinja::machinery::ast::CallArg;
+use minijinja::machinery::ast::{CallArg, Expr};
+use minijinja::machinery::parse_expr;
 use minijinja::value::ValueKind;
 
 use super::context::{XComKey, XComOf};
@@ -35,8 +36,8 @@ pub(super) fn params(method: &str, args: &[CallArg<'_>]) -> Option<Use> {
     })
 }
 
-/// The XComs of `xcom_pull(task_ids, key, map_indexes, include_prior_dates)`. All are to be literals: the
-/// server sends these values along before anything is rendered.
+/// The XComs of `xcom_pull(task_ids, key, map_indexes, include_prior_dates, default)`. All but the default
+/// are to be literals: the server sends these values along before anything is rendered.
 pub(super) fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
     let mut task_ids = None;
     let mut key = "return_value".to_owned();
@@ -65,6 +66,8 @@ pub(super) fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
                 let is_bool = value.filter(|value| value.kind() == ValueKind::Bool);
                 prior = is_bool.ok_or_else(|| literal("\"include_prior_dates\""))?.is_true();
             }
+            // What stands for a value that there is not; nothing is sent for it.
+            "default" => {}
             other => return Err(format!("xcom_pull with {other:?} is not supported yet")),
         }
     }
@@ -93,6 +96,12 @@ pub(super) fn xcom_pull(args: &[CallArg<'_>]) -> Result<Vec<XComKey>, String> {
         of.iter().map(move |of| XComKey { of: *of, ..key.clone() }).collect::<Vec<_>>()
     };
     Ok(names.into_iter().flat_map(named).collect())
+}
+
+/// Whether an expression is a call with a default.
+pub(super) fn has_default(expression: &str) -> bool {
+    let is_default = |arg: &CallArg<'_>| matches!(arg, CallArg::Kwarg("default", _));
+    matches!(parse_expr(expression), Ok(Expr::Call(call)) if call.args.iter().any(is_default))
 }
 
 /// One index, or a list of them.

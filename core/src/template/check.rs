@@ -108,6 +108,7 @@ const VARIABLES: &[&str] = &[
     "task",
     "ti",
     "task_instance",
+    "task_instance_key_str",
     "tasks",
     "macros",
     "var",
@@ -117,7 +118,6 @@ const VARIABLES: &[&str] = &[
 
 /// Variables of Airflow that need what is not built yet.
 const NOT_YET: &[&str] = &[
-    "task_instance_key_str",
     "map_index_template",
     "expanded_ti_count",
     "inlets",
@@ -136,16 +136,8 @@ const NOT_YET: &[&str] = &[
     "asset_state_store",
 ];
 
-const MACROS_NOT_YET: &[&str] = &[
-    "time",
-    "uuid",
-    "json",
-    "yaml",
-    "random",
-    "dateutil",
-    "datetime_diff_for_humans",
-    "ds_format_locale",
-];
+const MACROS_NOT_YET: &[&str] =
+    &["time", "uuid", "yaml", "random", "dateutil", "datetime_diff_for_humans", "ds_format_locale"];
 
 const DATES: &[&str] = &["logical_date", "data_interval_start", "data_interval_end", "run_after"];
 const DAG_RUN: &[&str] = &[
@@ -173,12 +165,15 @@ fn wrong(used: &Use, known: &Known<'_>) -> Option<String> {
         Use::Group(_) if known.group.is_empty() => {
             Some("\"group\" is the item of a task group with \"expand\"".to_owned())
         }
-        Use::Group(name) => unknown("argument of the group", name, known.group),
-        Use::Connection { field, .. } => unknown("field of a connection", field, FIELDS),
+        Use::Group(name) => unknown_of_few("argument of the group", name, known.group),
+        Use::Connection { field, .. } => unknown_of_few("field of a connection", field, FIELDS),
         Use::XComs(keys) => keys.iter().find_map(|key| unknown_task(&key.task_id, known)),
         Use::Path(path) => {
             let names: Vec<&str> = path.iter().map(String::as_str).collect();
             wrong_path(&names, known)
+        }
+        Use::Filter(name) if FILTERS_NOT_YET.contains(&name.as_str()) => {
+            Some(format!("the filter {name:?} is not supported yet"))
         }
         Use::Filter(name) => unknown("filter", name, FILTERS),
         Use::Test(name) => unknown("test", name, TESTS),
@@ -197,20 +192,31 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> Option<String> {
     (!known.contains(&name)).then(|| format!("unknown {what} {name:?}{}", near()))
 }
 
+/// The same, with all that there are if none is near: they are few.
+fn unknown_of_few(what: &str, name: &str, known: &[&str]) -> Option<String> {
+    let message = unknown(what, name, known)?;
+    let is_near = !did_you_mean(name, known.iter().copied()).is_empty();
+    Some(if is_near { message } else { format!("{message}: use {}", known.join(", ")) })
+}
+
 fn wrong_path(path: &[&str], known: &Known<'_>) -> Option<String> {
     match path {
+        ["macros", "json", ..] => {
+            let instead = "write {{ value | tojson }}, or {{ var.json.name }} for a variable";
+            Some(format!("macros.json is not supported yet: {instead}"))
+        }
         ["macros", name, ..] if MACROS_NOT_YET.contains(name) => {
             Some(format!("macros.{name} is not supported yet"))
         }
-        ["macros", name, ..] => unknown("macro", name, MACROS),
+        ["macros", name, ..] => unknown_of_few("macro", name, MACROS),
         ["dag_run", date, member, ..] if DATES.contains(date) => member_of_date(member),
-        ["dag_run", name, ..] => unknown("attribute of dag_run", name, DAG_RUN),
-        ["ti" | "task_instance", name, ..] => unknown("attribute of ti", name, TI),
-        ["dag", name, ..] => unknown("attribute of dag", name, &["dag_id"]),
+        ["dag_run", name, ..] => unknown_of_few("attribute of dag_run", name, DAG_RUN),
+        ["ti" | "task_instance", name, ..] => unknown_of_few("attribute of ti", name, TI),
+        ["dag", name, ..] => unknown_of_few("attribute of dag", name, &["dag_id"]),
         ["task", name, ..] if known.arguments.contains(name) => None,
         ["task", name, ..] => {
             let names = [&["task_id"], known.arguments].concat();
-            unknown("attribute of task", name, &names)
+            unknown_of_few("attribute of task", name, &names)
         }
         ["tasks", task, ..] => Some(unknown_task(task, known).unwrap_or_else(|| {
             format!("a task has its dataset only: {{{{ tasks.{task}.output }}}}")
@@ -243,7 +249,11 @@ fn unknown_variable(name: &str) -> Option<String> {
     Some(format!("unknown variable {name:?}{}", did_you_mean(name, VARIABLES.iter().copied())))
 }
 
-/// Filters of the environment: minijinja's own, and Airflow's.
+/// Filters of Jinja that are not built.
+const FILTERS_NOT_YET: &[&str] =
+    &["forceescape", "random", "striptags", "urlize", "wordwrap", "xmlattr"];
+
+/// Filters of the environment: minijinja's own, Jinja's and Airflow's.
 pub(super) const FILTERS: &[&str] = &[
     "ds",
     "ds_nodash",
@@ -255,6 +265,7 @@ pub(super) const FILTERS: &[&str] = &[
     "batch",
     "bool",
     "capitalize",
+    "center",
     "chain",
     "count",
     "d",
@@ -262,6 +273,7 @@ pub(super) const FILTERS: &[&str] = &[
     "dictsort",
     "e",
     "escape",
+    "filesizeformat",
     "first",
     "float",
     "format",
@@ -295,8 +307,11 @@ pub(super) const FILTERS: &[&str] = &[
     "title",
     "tojson",
     "trim",
+    "truncate",
     "unique",
     "upper",
+    "urlencode",
+    "wordcount",
     "zip",
 ];
 

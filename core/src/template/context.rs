@@ -134,6 +134,8 @@ impl RunContext {
             all.insert("ts", moment.iso().into());
             all.insert("ts_nodash", moment.ts_nodash().into());
             all.insert("ts_nodash_with_tz", moment.ts_nodash_with_tz().into());
+            let (dag, task, day) = (&self.dag_id, &self.task_id, moment.ds_nodash());
+            all.insert("task_instance_key_str", format!("{dag}__{task}__{day}").into());
         }
         Jinja::from_pairs(all)
     }
@@ -160,11 +162,14 @@ impl RunContext {
         all.insert("run_id", self.run_id.as_str().into());
         all.insert("run_type", self.run_type.as_str().into());
         all.insert("conf", jinja(&self.conf));
-        for (name, instant) in self.instants() {
-            all.insert(name, Moment::value(instant));
-        }
-        if let Some(instant) = self.run_after {
-            all.insert("run_after", Moment::value(instant));
+        for (name, instant) in [
+            ("logical_date", self.logical_date),
+            ("data_interval_start", self.data_interval_start),
+            ("data_interval_end", self.data_interval_end),
+            ("run_after", self.run_after),
+        ] {
+            // None where the run has no such date, as in Airflow.
+            all.insert(name, instant.map_or_else(|| Jinja::from(()), Moment::value));
         }
         Jinja::from_pairs(all)
     }
@@ -229,7 +234,12 @@ impl Object for TaskInstance {
         let key = key.unwrap_or_else(|| XComKey::RETURN_VALUE.to_owned());
         let indexes: Option<Jinja> = named.get("map_indexes")?;
         let prior: Option<bool> = named.get("include_prior_dates")?;
+        let default: Option<Jinja> = named.get("default")?;
         named.assert_all_used()?;
+        let pull = |task_id: &str, of: XComOf| match (self.pull(task_id, &key, of), &default) {
+            (found, Some(default)) if found.is_none() => default.clone(),
+            (found, _) => found,
+        };
         let of = match indexes.as_ref().and_then(Jinja::as_i64) {
             Some(index) => XComOf::Instance(i32::try_from(index).unwrap_or(i32::MAX)),
             None if prior == Some(true) => XComOf::Prior,
@@ -237,16 +247,13 @@ impl Object for TaskInstance {
         };
         if let Some(task_id) = task_ids.as_str() {
             let Some(indexes) = indexes.filter(|it| it.kind() == ValueKind::Seq) else {
-                return Ok(self.pull(task_id, &key, of));
+                return Ok(pull(task_id, of));
             };
             let of = |index: Jinja| index.as_i64().and_then(|index| i32::try_from(index).ok());
             let all = indexes.try_iter()?.filter_map(of);
-            return Ok(all
-                .map(|index| self.pull(task_id, &key, XComOf::Instance(index)))
-                .collect());
+            return Ok(all.map(|index| pull(task_id, XComOf::Instance(index))).collect());
         }
-        let all =
-            task_ids.try_iter()?.map(|id| self.pull(id.as_str().unwrap_or_default(), &key, of));
+        let all = task_ids.try_iter()?.map(|id| pull(id.as_str().unwrap_or_default(), of));
         Ok(all.collect())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 
-use super::{arithmetic, datetime, python};
+use super::{arithmetic, datetime, filters, python};
 
 /// Instructions that one template may run.
 const FUEL: u64 = 200_000;
@@ -20,5 +20,6 @@ pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(||
     environment.remove_global("debug");
     datetime::add_filters(&mut environment);
     arithmetic::add_filters(&mut environment);
+    filters::add_filters(&mut environment);
     environment
 });

@@ -12,6 +12,7 @@ mod connections;
 mod context;
 mod datetime;
 mod environment;
+mod filters;
 mod growth;
 mod macros;
 mod python;
@@ -55,7 +56,8 @@ pub(crate) fn is_of_run(text: &str) -> bool {
     let of_try = |used: &Use| match used {
         Use::Path(path) => {
             let name = path[0].as_str();
-            ["task", "ti", "task_instance"].contains(&name) || PREVIOUS.contains(&name)
+            let of_task = ["task", "ti", "task_instance", "task_instance_key_str"];
+            of_task.contains(&name) || PREVIOUS.contains(&name)
         }
         Use::Param(_) | Use::Conf | Use::Filter(_) | Use::Test(_) | Use::Wrong(_) => false,
         Use::Variable { .. }
@@ -72,10 +74,11 @@ pub(crate) fn is_output(text: &str) -> bool {
     is_expression(text) && matches!(uses::uses(text).as_deref(), Ok([(uses::Use::Output(_), _)]))
 }
 
-/// The XCom, if the text is exactly one `{{ ti.xcom_pull('task') }}` of one task.
+/// The XCom, if the text is exactly one `{{ ti.xcom_pull('task') }}` of one task, without a default.
 pub(crate) fn pulled(text: &str) -> Option<XComKey> {
     let inner = expression(text)?.trim();
     match uses::uses(text).ok()?.as_slice() {
+        _ if calls::has_default(inner) => None,
         [(uses::Use::XComs(keys), part)] if *part == inner => match keys.as_slice() {
             [key] => Some(key.clone()),
             _ => None,

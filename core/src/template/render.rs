@@ -166,7 +166,7 @@ fn is_text(schema: &Value, found: &Jinja) -> bool {
 }
 
 /// Variables that a run without logical date lacks.
-const OF_DATE: &[&str] = &["ds", "ts", "logical_date", "data_interval"];
+const OF_DATE: &[&str] = &["ds", "ts", "logical_date", "data_interval", "task_instance_key_str"];
 
 fn failed(template: &str, error: &minijinja::Error) -> RenderError {
     let mut reason = error.kind().to_string();

@@ -445,6 +445,59 @@ fn every_filter_and_test_that_is_known_exists() {
 }
 
 #[test]
+fn jinjas_filters_of_texts_are_there() {
+    check("{{ 'a b/ü~?' | urlencode }}", "a%20b/%C3%BC~%3F");
+    check("{{ {'day': 'a b', 'in': 'x/y&'} | urlencode }}", "day=a+b&in=x%2Fy%26");
+    check("{{ [('a', 1), ('b', 2)] | urlencode }}", "a=1&b=2");
+    check("{{ 'foo bar baz qux' | truncate(9) }}", "foo...");
+    check("{{ 'foo bar baz qux' | truncate(11) }}", "foo bar baz qux");
+    check("{{ 'foo bar baz qux' | truncate(11, leeway=0) }}", "foo bar...");
+    check("{{ 'foo bar baz qux' | truncate(9, True, end='', leeway=0) }}", "foo bar b");
+    check("{{ 'two words, or 4?' | wordcount }}", 4);
+    check("[{{ 'ab' | center(5) }}][{{ 'a' | center(width=4) }}]", "[  ab ][ a  ]");
+    check(
+        "{{ 13400 | filesizeformat }} {{ 13400 | filesizeformat(True) }} {{ 999 | filesizeformat }}",
+        "13.4 kB 13.1 KiB 999 Bytes",
+    );
+    assert!(fails("x{{ params.missing | urlencode }}").contains("undefined"));
+}
+
+#[test]
+fn what_a_run_lacks_is_none_and_what_was_not_pulled_has_its_default() {
+    let of = |template: &str, context: &RunContext| render(&json!(template), context).unwrap();
+    let undated = RunContext::default();
+    assert_eq!(of("{% if dag_run.logical_date %}x{% else %}none{% endif %}", &undated), "none");
+    assert_eq!(of("{{ dag_run.run_after }}", &undated), Value::Null);
+    check("{{ task_instance_key_str }}", "sales__load__20261120");
+    check("{{ ti.xcom_pull('nothing', default=params.n) }}", 3);
+    check("{{ ti.xcom_pull('extract', default=5)['rows'] }}", 10);
+    check("{{ ti.xcom_pull('each', map_indexes=[0, 1], default='-') }}", json!(["a", "-"]));
+    assert_eq!(pulled("{{ ti.xcom_pull('a') }}").map(|key| key.task_id).as_deref(), Some("a"));
+    assert_eq!(pulled("{{ ti.xcom_pull('a', default=[]) }}"), None, "its default would be lost");
+    assert!(
+        references(&json!("{{ ti.xcom_pull('a', default=conn.b.host) }}")).connections.len() == 1
+    );
+
+    let (params, tasks) = (Default::default(), Default::default());
+    let known = Known { params: &params, tasks: &tasks, arguments: &[], group: &[] };
+    for (text, said) in [
+        ("{{ ds | wordwrap }}", "the filter \"wordwrap\" is not supported yet"),
+        (
+            "{{ macros.json.dumps(ds) }}",
+            "macros.json is not supported yet: write {{ value | tojson }}",
+        ),
+        ("{{ dag.tags }}", "unknown attribute of dag \"tags\": use dag_id"),
+        (
+            "{{ ti.max_tries }}",
+            "unknown attribute of ti \"max_tries\": use dag_id, task_id, run_id",
+        ),
+    ] {
+        let found = check::check(text, &known).problems;
+        assert!(found.len() == 1 && found[0].message.starts_with(said), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn every_attribute_of_a_date_that_is_known_exists() {
     for name in datetime::MEMBERS {
         let value = fails_or_not(&format!("{{{{ logical_date.{name} }}}}"));
