@@ -13,6 +13,7 @@ use super::written::Written;
 use super::yaml::{Kind, Node};
 use crate::decide::TriggerRule;
 use crate::ids::TaskId;
+use crate::template;
 
 impl From<TeardownKeys> for Teardown {
     fn from(keys: TeardownKeys) -> Self {
@@ -167,26 +168,40 @@ impl Tasks<'_> {
                 self.report.error(Page::Setups, rule_at, message);
             }
         }
-        self.check_labels(tasks);
+        self.check_branches(tasks);
     }
 
-    /// The labels of a branch name tasks right below it.
-    fn check_labels(&self, tasks: &[Task]) {
-        for written in &self.written {
-            let labels = written.node.get("with").and_then(|with| with.get("labels"));
-            let is_branch = written.node.get("operator").and_then(Node::text) == Some("branch");
-            for (key, _) in labels.filter(|_| is_branch).map_or(&[][..], Node::entries) {
-                let mut below = tasks
-                    .iter()
-                    .filter(|task| task.upstream.iter().any(|up| up.0 == written.id))
-                    .map(|task| task.task_id.0.as_str());
-                if !below.clone().any(|id| id == key.text) {
-                    let near = did_you_mean(&key.text, &mut below);
-                    let message = format!(
-                        "branch {:?} has no task {:?} right below it{near}",
-                        written.id, key.text
-                    );
-                    self.report.error(Page::Branches, key.at, message);
+    /// What a branch has labels for are tasks right below it, and so is what it follows, where that is
+    /// written out: tasks, or groups of them.
+    fn check_branches(&self, tasks: &[Task]) {
+        let is_branch = |written: &&Written<'_>| {
+            written.node.get("operator").and_then(Node::text) == Some("branch")
+        };
+        for written in self.written.iter().filter(is_branch) {
+            let is_below = |task: &&Task| task.upstream.iter().any(|up| up.0 == written.id);
+            let below: Vec<&Task> = tasks.iter().filter(is_below).collect();
+            let is_task = |id: &str| below.iter().any(|task| task.task_id.0 == id);
+            let is_group = |id: &str| {
+                self.groups.get(id).is_some_and(|group| group.full_id == id)
+                    && below.iter().any(|task| is_inside(task.task_group.as_deref(), id))
+            };
+            let report = |what: &str, id: &str, at: At| {
+                let near = did_you_mean(id, below.iter().map(|task| task.task_id.0.as_str()));
+                let message =
+                    format!("branch {:?} has no {what} {id:?} right below it", written.id);
+                self.report.error(Page::Branches, at, message + &near);
+            };
+            let Some(with) = written.node.get("with") else { continue };
+            for (key, _) in with.get("labels").map_or(&[][..], Node::entries) {
+                if !is_task(&key.text) {
+                    report("task", &key.text, key.at);
+                }
+            }
+            let Some(choose) = with.get("choose") else { continue };
+            let one = choose.text().map(|text| (text, choose.at));
+            for (id, at) in one.into_iter().chain(texts(choose)) {
+                if !template::is_template(id) && !is_task(id) && !is_group(id) {
+                    report("task or group", id, at);
                 }
             }
         }

@@ -14,7 +14,7 @@ use super::notices::RawNotices;
 use super::params::Declaration;
 use super::retry::RawRetryRule;
 use super::timing::RawSchedule;
-use super::values::{Backoff, Instant, Pool, Positive, Share, Span, Zone};
+use super::values::{Backoff, Instant, Pool, Positive, Queue, Share, Span, Zone};
 use crate::decide::TriggerRule;
 
 /// A DAG: one YAML document.
@@ -178,7 +178,7 @@ pub(crate) struct Controls {
     /// When the task runs, given how its upstream tasks ended.
     pub trigger_rule: Option<TriggerRule>,
     /// The queue whose workers take the task; `default` if absent.
-    pub queue: Option<String>,
+    pub queue: Option<Queue>,
     /// Who looks after the task; `airflow` if absent.
     pub owner: Option<String>,
     /// Heavier tasks are handed out first; 1 if absent. Where no task of the DAG has a weight or a rule,

@@ -337,6 +337,32 @@ fn numbers_name_the_bound_they_are_beyond_and_no_task_is_near_itself() {
 }
 
 #[test]
+fn what_would_wait_or_follow_nothing_is_refused() {
+    let said = |tasks: &str| -> Vec<String> {
+        let text = format!("dag_id: a\ntask_groups: {{g: {{}}, h: {{}}}}\ntasks:\n{tasks}");
+        parse("f", &text).diagnostics.into_iter().map(|it| it.message).collect()
+    };
+    let below = "  left: {operator: noop, depends_on: [b]}\n  in: {operator: noop, task_group: g, depends_on: [b]}\n  far: {operator: noop, task_group: h}\n";
+    let branch = |choose: &str| {
+        said(&format!("  b: {{operator: branch, with: {{choose: {choose}}}}}\n{below}"))
+    };
+    for right in ["left", "[left, g.in]", "g", "null", "[]", "\"{{ ds }}\""] {
+        assert_eq!(branch(right), [""; 0], "{right}");
+    }
+    for (wrong, near) in
+        [("lfet", ": did you mean \"left\"?"), ("h.far", ""), ("h", ""), ("in", "")]
+    {
+        let message = format!("branch \"b\" has no task or group {wrong:?} right below it{near}");
+        assert_eq!(branch(wrong), [message.as_str()]);
+        assert_eq!(branch(&format!("[left, {wrong}]")), [message]);
+    }
+    assert_eq!(
+        said("  x: {operator: noop, queue: ' '}\n"),
+        ["\"queue\" in task \"x\": \" \" is no name of a queue: no worker would take the task"]
+    );
+}
+
+#[test]
 fn dates_are_read_as_in_files_elsewhere_too() {
     let read = |text: &str| date(text, Tz::UTC).map(|at| at.to_rfc3339());
     assert_eq!(read("2026-11-01").as_deref(), Some("2026-11-01T00:00:00+00:00"));

@@ -47,6 +47,10 @@ pub(crate) struct Backoff {
 #[derive(Debug, Clone)]
 pub(crate) struct Pool(pub String);
 
+/// The name of a queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue(pub String);
+
 /// The name of a time zone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Zone(pub Tz);
@@ -218,6 +222,16 @@ impl<'de> Deserialize<'de> for Pool {
     }
 }
 
+impl<'de> Deserialize<'de> for Queue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's word for a text: it is told as for any other.
+        from_text(deserializer, "a string", |name| match name.trim().is_empty() {
+            true => Err(format!("{name:?} is no name of a queue: no worker would take the task")),
+            false => Ok(Self(name.to_owned())),
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         from_text(deserializer, "the name of a time zone such as Asia/Jakarta", |name| {
@@ -286,6 +300,7 @@ schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32:
 schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
 schema!(Backoff, "Backoff", { "type": ["boolean", "number"], "minimum": 0, "maximum": 100 });
 schema!(Pool, "Pool", { "type": "string", "minLength": 1, "maxLength": 256 });
+schema!(Queue, "Queue", { "type": "string", "minLength": 1 });
 schema!(Zone, "TimeZone", {
     "type": "string",
     "description": "An IANA name: UTC, Asia/Jakarta, America/New_York",
