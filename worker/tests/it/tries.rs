@@ -130,8 +130,11 @@ async fn a_stop_ends_the_whole_group_even_if_it_ignores_term() {
     for pid in pids {
         gone(pid).await;
     }
+    call.keep_log(1, report.log_chunks);
     call.answer(1, Answer::Accepted);
     worker.end().await.unwrap();
+    let log = call.log(1);
+    assert!(log.ends_with("\nstopped: cancelled\n"), "it is said once: {log}");
 }
 
 #[tokio::test]
