@@ -303,7 +303,7 @@ fn a_params_declaration_may_be_all_of_json_schema() {
         ),
         (
             "type: strin",
-            "\"type\" in param \"p\": unknown value \"strin\": did you mean \"string\"?",
+            "\"type\" in param \"p\": unknown value \"strings\": did you mean \"string\"?",
         ),
         ("type: [text, 'null']", "unknown value \"text\": use string, integer, number, boolean, "),
         (
@@ -350,7 +350,7 @@ fn what_would_wait_or_follow_nothing_is_refused() {
         assert_eq!(branch(right), [""; 0], "{right}");
     }
     for (wrong, near) in
-        [("lfet", ": did you mean \"left\"?"), ("h.far", ""), ("h", ""), ("in", "")]
+        [("lefts", ": did you mean \"left\"?"), ("h.far", ""), ("h", ""), ("in", "")]
     {
         let message = format!("branch \"b\" has no task or group {wrong:?} right below it{near}");
         assert_eq!(branch(wrong), [message.as_str()]);
