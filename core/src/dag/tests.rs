@@ -302,7 +302,7 @@ fn a_params_declaration_may_be_all_of_json_schema() {
             "param \"p\" is no JSON Schema: pattern: '(' is not valid regex: unclosed",
         ),
         (
-            "type: strin",
+            "type: strings",
             "\"type\" in param \"p\": unknown value \"strings\": did you mean \"string\"?",
         ),
         ("type: [text, 'null']", "unknown value \"text\": use string, integer, number, boolean, "),
