@@ -28,13 +28,19 @@ pub(crate) fn code(outcome: Outcome) -> ExitCode {
 
 /// Prints an error with its causes. A reader that closed the pipe is no error.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let closed = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    if closed == Some(io::ErrorKind::BrokenPipe) {
+    if is_closed(error) {
         return ExitCode::SUCCESS;
     }
     // Nobody is left to tell if standard error is closed too.
     let _ = writeln!(io::stderr(), "error: {}", in_one_line(error));
     ExitCode::from(1)
+}
+
+/// Whether nobody reads what is printed, as text or as JSON.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let text = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let json = || error.downcast_ref::<serde_json::Error>()?.io_error_kind();
+    text.or_else(json) == Some(io::ErrorKind::BrokenPipe)
 }
 
 /// The error and its causes; a cause that the text before it repeats is left out.
@@ -53,6 +59,29 @@ fn in_one_line(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A pipe that nobody reads.
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_closed_the_pipe_is_no_error() {
+        let text = writeln!(Closed, "x").unwrap_err();
+        assert!(is_closed(&text.into()));
+        let json = serde_json::to_writer_pretty(Closed, &[1]).unwrap_err();
+        assert!(is_closed(&json.into()));
+        let wrong = serde_json::from_str::<u8>("x").unwrap_err();
+        assert!(!is_closed(&wrong.into()));
+    }
 
     #[test]
     fn a_cause_is_told_once() {

@@ -6,11 +6,11 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{ApiError, FieldProblem};
 
-/// A JSON body, read or written.
+/// A JSON body, read or written. What is read is an object: all bodies are.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
@@ -26,12 +26,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             let loc = vec!["body".to_owned()];
             return Err(ApiError::Invalid(vec![FieldProblem::new("value_error", loc, msg)]));
         }
+        if is_no_object(&bytes) {
+            let msg = "must be an object: fields by name, in `{}`";
+            let loc = vec!["body".to_owned()];
+            return Err(ApiError::Invalid(vec![FieldProblem::new(NO_OBJECT, loc, msg)]));
+        }
         let request = Request::from_parts(parts, Body::from(bytes));
         match axum::Json::<T>::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(json_problem(&rejection)),
         }
     }
+}
+
+/// What `FastAPI` calls a body that is no object.
+const NO_OBJECT: &str = "model_attributes_type";
+
+/// Whether it is JSON, but no object: a list's items would be taken for the fields, one after the other.
+fn is_no_object(json: &[u8]) -> bool {
+    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
+    first != Some(&b'{') && serde_json::from_slice::<IgnoredAny>(json).is_ok()
 }
 
 /// Whether JSON has an escaped NUL in a text: `\u0000` behind an even number of backslashes. As it is it
@@ -119,5 +133,15 @@ mod tests {
         assert!(has_nul(br#"{"a": "x\u0000"}"#));
         assert!(has_nul(br#"{"a": "\\\u0000"}"#));
         assert!(!has_nul(br#"{"a": "\\u0000", "u0000": "\u0001"}"#));
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_from_what_is_no_json() {
+        for json in [r#"["seq", null]"#, " \n[]", "null", "7", r#""{}""#] {
+            assert!(is_no_object(json.as_bytes()), "{json}");
+        }
+        for json in [r#"{"a": [1]}"#, "\r\n {}", "", "nope", "[1", "{"] {
+            assert!(!is_no_object(json.as_bytes()), "{json}");
+        }
     }
 }

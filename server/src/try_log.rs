@@ -49,6 +49,11 @@ pub(crate) struct Found {
 }
 
 impl TryLog {
+    /// Whether there is such a try, whatever it has written.
+    pub(crate) async fn exists(self, store: &Store) -> Result<bool, StoreError> {
+        store.try_exists(self.run, self.task, self.map_index, self.try_number).await
+    }
+
     /// Returns the next lines after `from`.
     pub(crate) async fn read(self, store: &Store, from: LogCursor) -> Result<LogPart, StoreError> {
         store.log_read(self.run, self.task, self.map_index, self.try_number, from).await

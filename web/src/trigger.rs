@@ -2,8 +2,6 @@
 
 mod field;
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
@@ -72,12 +70,16 @@ pub fn conf_of_form<'a>(
 }
 
 impl TriggerPage<'_> {
-    /// The fields by section, those of none first.
-    fn sections(&self) -> BTreeMap<&str, Vec<&Field>> {
-        let mut sections: BTreeMap<&str, Vec<&Field>> = BTreeMap::new();
+    /// The fields by section, those of none first, then as they come.
+    fn sections(&self) -> Vec<(&str, Vec<&Field>)> {
+        let mut sections: Vec<(&str, Vec<&Field>)> = vec![("", Vec::new())];
         for field in &self.fields {
-            sections.entry(field.section.as_str()).or_default().push(field);
+            match sections.iter_mut().find(|(section, _)| *section == field.section) {
+                Some((_, fields)) => fields.push(field),
+                None => sections.push((field.section.as_str(), vec![field])),
+            }
         }
+        sections.retain(|(_, fields)| !fields.is_empty());
         sections
     }
 

@@ -79,8 +79,8 @@ async fn follow(
     loop {
         // What was written before the task ended is there once it is seen to have ended.
         let over = task.is_final();
-        // Before its first try there is no log.
-        if task.try_number > 0 {
+        // Before the try there is no log.
+        if task.try_number >= shown {
             cursor = source.print(&task, shown, cursor).await?;
         }
         if only_try.is_none() && task.try_number > shown {

@@ -89,6 +89,7 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         },
         tags: raw.tags,
         params,
+        param_order: param_order(node),
         task_groups: groups.into_model(expand),
         // What a task itself tells is not told twice: versions from before stay the same.
         says_weights: says_weights(node) && !tasks.iter().any(Task::says_weight),
@@ -175,6 +176,13 @@ pub(super) fn controls(node: &Node, what: &str, report: &Report<'_>) -> Controls
     }
     let how = Read { others: HEAD_KEYS, ..Read::new(report, what) };
     read(defaults, &how).unwrap_or_default()
+}
+
+/// The names of the params as they are written, unless they are sorted.
+fn param_order(node: &Node) -> Vec<String> {
+    let Some(found) = node.get("params") else { return Vec::new() };
+    let names: Vec<String> = found.entries().iter().map(|(key, _)| key.text.clone()).collect();
+    if names.is_sorted() { Vec::new() } else { names }
 }
 
 fn read_params(node: &Node, report: &Report<'_>) -> BTreeMap<String, Param> {

@@ -1,7 +1,7 @@
 //! The DAG as the engine knows it: validated, defaults applied, edges complete.
 //!
-//! Its serialised form is canonical (maps sorted, comments and order gone): the hash of it is the
-//! version. It knows nothing of YAML; `dag::parse` makes it.
+//! Its serialised form is canonical (maps sorted, comments and order gone, but for the order of params): the
+//! hash of it is the version. It knows nothing of YAML; `dag::parse` makes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -58,6 +58,9 @@ pub struct Dag {
     pub notices: Notices,
     pub tags: Vec<String>,
     pub params: BTreeMap<String, Param>,
+    /// Their names in the file's order, unless that is the alphabet's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub param_order: Vec<String>,
     /// Groups of tasks by their full id, outer groups before the dot.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub task_groups: BTreeMap<String, TaskGroup>,
@@ -488,6 +491,7 @@ impl Dag {
             notices: Notices::default(),
             tags: Vec::new(),
             params: BTreeMap::new(),
+            param_order: Vec::new(),
             task_groups: BTreeMap::new(),
             says_weights: false,
             tasks,
@@ -499,6 +503,13 @@ impl Dag {
     #[must_use]
     pub fn weighs(&self) -> bool {
         self.says_weights || self.tasks.iter().any(Task::says_weight)
+    }
+
+    /// The params in the file's order, as people see them. Those of versions from before are sorted.
+    pub fn params_in_order(&self) -> impl Iterator<Item = (&String, &Param)> {
+        let named = self.param_order.iter().filter_map(|name| self.params.get_key_value(name));
+        let others = self.params.iter().filter(|(name, _)| !self.param_order.contains(name));
+        named.chain(others)
     }
 
     /// Returns the task of this id.

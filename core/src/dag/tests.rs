@@ -257,6 +257,27 @@ fn params_are_checked_against_their_declaration() {
 }
 
 #[test]
+fn params_keep_the_order_of_the_file() {
+    let file = |params: &str| good(&format!("dag_id: a\nparams: {{{params}}}\ntasks: {{}}\n"));
+    let names = |dag: &Dag| -> Vec<String> {
+        dag.params_in_order().map(|(name, _)| name.clone()).collect()
+    };
+    let written = file("shop: north, day: monday, most: 3");
+    assert_eq!(names(&written), ["shop", "day", "most"]);
+    let sorted = file("day: monday, most: 3, shop: north");
+    assert_eq!(names(&sorted), ["day", "most", "shop"]);
+    assert_ne!(version::hash(&written), version::hash(&sorted));
+
+    // What is sorted, or has none, is kept as ever; what was kept without an order is sorted.
+    let mut kept = serde_json::to_value(&written).unwrap();
+    assert!(kept.as_object_mut().unwrap().remove("param_order").is_some());
+    let of_before: Dag = serde_json::from_value(kept).unwrap();
+    assert_eq!(of_before, sorted);
+    assert_eq!(version::hash(&of_before), version::hash(&sorted));
+    assert_eq!(file("").param_order, Vec::<String>::new());
+}
+
+#[test]
 fn a_params_declaration_may_be_all_of_json_schema() {
     use serde_json::json;
 

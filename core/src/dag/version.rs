@@ -1,7 +1,8 @@
 //! A DAG's version: the hash of its canonical form.
 //!
 //! Canonical means: keys sorted, tasks sorted by id, comments and order of the file gone, defaults
-//! written out. Two files that mean the same have the same version.
+//! written out. Two files that mean the same have the same version. The order of params stays: forms have
+//! it.
 
 use std::fmt::Write as _;
 

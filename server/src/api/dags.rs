@@ -3,9 +3,9 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use subak_core::dag::model::Schedule;
+use subak_core::dag::model::{Param, Schedule};
 use subak_core::ids::DagId;
 use subak_core::schedule;
 use subak_core::state::RunState;
@@ -142,7 +142,8 @@ pub(super) struct Details {
     start_date: Option<DateTime<Utc>>,
     end_date: Option<DateTime<Utc>>,
     is_paused_upon_creation: bool,
-    params: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    params: Params,
     render_template_as_native_obj: bool,
     template_search_path: Option<Vec<String>>,
     timezone: String,
@@ -155,6 +156,15 @@ pub(super) struct Details {
     active_runs_count: i64,
     concurrency: u32,
     latest_dag_version: DagVersionView,
+}
+
+/// By name, in the file's order.
+struct Params(Vec<(String, Value)>);
+
+impl Serialize for Params {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|it| (&it.0, &it.1)))
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -317,14 +327,13 @@ impl From<DagRecord> for Details {
     fn from(dag: DagRecord) -> Self {
         let version = DagVersionView::new(&dag.dag_id, dag.version, dag.version_created_at);
         let head = dag.head.clone();
-        let params = head
-            .params
-            .into_iter()
-            .map(|(name, param)| {
-                let shown = json!({"value": param.default, "schema": param.schema});
-                (name, shown)
-            })
-            .collect();
+        let param = |(name, it): (&String, &Param)| {
+            let has_default = it.default.is_some();
+            let shown =
+                json!({"value": it.default, "schema": it.schema, "has_default": has_default});
+            (name.clone(), shown)
+        };
+        let params = Params(head.params_in_order().map(param).collect());
         let timeout = head.dagrun_timeout.map(|timeout| format!("PT{}S", timeout.as_secs_f64()));
         Self {
             catchup: head.catchup,

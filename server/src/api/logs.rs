@@ -139,7 +139,7 @@ pub(super) async fn search(
     Ok(Json(Search { hits: hits.collect(), continuation_token }))
 }
 
-/// Finds whose log it is.
+/// Finds whose log it is; a try that there never was, or whose history was dropped, has none.
 async fn log_of(
     app: &App,
     (dag_id, run_id, task_id, try_number): (String, String, String, i32),
@@ -148,9 +148,14 @@ async fn log_of(
     let run = find(app, &dag_id, &run_id).await?;
     let version = app.versions.of_run(&run).await?;
     let task = version.record.numbers.get(&task_id.as_str().into()).copied();
-    let task = task.ok_or(ApiError::TaskNotFound(task_id))?;
-    let map_index = map_index.map_or(MapIndex::NONE, MapIndex);
-    Ok(TryLog { run: run.run_key, task, map_index, try_number })
+    let task = task.ok_or_else(|| ApiError::TaskNotFound(task_id.clone()))?;
+    let at = MapIndex(map_index.unwrap_or(MapIndex::NONE.0));
+    let log = TryLog { run: run.run_key, task, map_index: at, try_number };
+    if log.exists(&app.store).await? {
+        return Ok(log);
+    }
+    let which = map_index.map_or_else(String::new, |index| format!("?map_index={index}"));
+    Err(ApiError::NotFound(format!("{task_id}/logs/{try_number}{which}")))
 }
 
 /// The lines from there on, part by part as they are taken: memory holds two of them. The first

@@ -32,7 +32,7 @@ pub(super) fn details(dag: &DagRecord, t: &'static Text) -> Details {
     };
     Details {
         facts: facts.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
-        params: head.params.iter().map(|(name, it)| (name.clone(), default(it))).collect(),
+        params: head.params_in_order().map(|(name, it)| (name.clone(), default(it))).collect(),
         doc: cut(head.doc_md.as_deref().unwrap_or_default().trim(), DOC_CHARS),
     }
 }

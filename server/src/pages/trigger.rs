@@ -94,7 +94,7 @@ pub(super) async fn submit(
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
     let dag = find(&app, dag_id).await?;
-    let read = conf_of_form(dag.head.params.iter(), |key| given.get(key).cloned(), viewer.t);
+    let read = conf_of_form(dag.head.params_in_order(), |key| given.get(key).cloned(), viewer.t);
     let problems = match read.and_then(|conf| checked(&dag, conf, viewer.t)) {
         Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
             Ok(run_id) => {
@@ -122,7 +122,7 @@ fn checked(
         let problem = param.problem_of(conf.get(name))?;
         Some(format!("{name} {}", in_words(&problem, t)))
     };
-    let problems: Vec<String> = dag.head.params.iter().filter_map(wrong).collect();
+    let problems: Vec<String> = dag.head.params_in_order().filter_map(wrong).collect();
     if problems.is_empty() { Ok(conf) } else { Err(problems) }
 }
 
@@ -166,6 +166,7 @@ fn page<'a>(
         }
         field
     };
+    let params = dag.head.params_in_order().filter(|(_, param)| is_asked(param));
     let text = |key: &str| given.get(key).cloned().unwrap_or_default();
     let href = url::dag(&dag.dag_id);
     TriggerPage {
@@ -174,7 +175,7 @@ fn page<'a>(
         dag_id: dag.dag_id.clone(),
         action: format!("{href}/runs"),
         dag_href: href,
-        fields: dag.head.params.iter().filter(|(_, param)| is_asked(param)).map(field).collect(),
+        fields: params.map(field).collect(),
         conf: text("conf"),
         note: text("note"),
         problems,

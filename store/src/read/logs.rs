@@ -88,6 +88,29 @@ impl Extent {
 }
 
 impl Store {
+    /// Whether a task instance has, or had, a try of this number.
+    pub async fn try_exists(
+        &self,
+        run: RunKey,
+        task: i32,
+        map_index: MapIndex,
+        try_number: i32,
+    ) -> Result<bool, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT $4 > 0 AND (
+                 EXISTS (SELECT FROM try_history
+                         WHERE run_key = $1 AND task = $2 AND map_index = $3 AND try_number = $4)
+                 OR EXISTS (SELECT FROM live
+                            WHERE run_key = $1 AND task = $2 AND map_index = $3 AND try_number = $4))",
+        )
+        .bind(run.0)
+        .bind(task)
+        .bind(map_index.0)
+        .bind(try_number)
+        .fetch_one(self.pool())
+        .await?)
+    }
+
     /// Returns the next lines of a try's log after `from`, about 1 MiB of them at most.
     pub async fn log_read(
         &self,

@@ -12,13 +12,15 @@ pub struct TextFilter {
 }
 
 impl TextFilter {
-    /// Reads a pattern and a prefix as people write them: `|` stands between alternatives, `~` is
-    /// anything. What a prefix ends with besides letters and digits does not count, as in Airflow.
+    /// Reads a pattern and a prefix as people write them: `|` stands between alternatives, which may have
+    /// blanks around them, `~` is anything. What a prefix ends with besides letters and digits does not count, as in Airflow.
     #[must_use]
     pub fn new(pattern: Option<&str>, prefix: Option<&str>) -> Self {
         let parts = |text: Option<&str>| -> Vec<String> {
             let text = text.filter(|text| *text != "~").unwrap_or_default();
-            text.split('|').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+            let several = text.contains('|');
+            let parts = text.split('|').map(|part| if several { part.trim() } else { part });
+            parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
         };
         let mut prefixes = parts(prefix);
         for prefix in &mut prefixes {
@@ -114,9 +116,12 @@ mod tests {
         check(Some("s_op"), None, &["shop", "stops? stop", "s_op"], &["sop"]);
         check(Some(r"s\_op"), None, &["s_op"], &["shop"]);
         check(Some("a%z|b"), None, &["a to z", "obi"], &["za"]);
+        check(Some("quick | slow| "), None, &["quick", "slow"], &["idle"]);
+        check(Some("a day"), None, &["a day"], &["aday"]);
         check(Some("~"), None, &["", "anything"], &[]);
         check(None, Some("sh_"), &["shop"], &["idle"]);
         check(None, Some("sh|id"), &["shop", "idle"], &["workshop", "SHOP"]);
+        check(None, Some("sh | id"), &["shop", "idle"], &["workshop"]);
         check(Some("p"), Some("sh"), &["shop"], &["shot", "top"]);
         check(None, None, &["", "a"], &[]);
     }

@@ -1,9 +1,10 @@
 //! A DAG as people read it, from the database or from a server.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use subak_core::dag::model::Dag;
 use subak_core::schedule::{self, Tz};
@@ -46,7 +47,7 @@ pub(super) struct Details {
     is_paused: bool,
     next_dagrun_run_after: Option<DateTime<Utc>>,
     timezone: String,
-    params: BTreeMap<String, Param>,
+    params: Params,
     latest_dag_version: Version,
 }
 
@@ -55,9 +56,15 @@ struct Version {
     version_number: i32,
 }
 
+/// In the order in which they are told.
+struct Params(Vec<(String, Param)>);
+
 #[derive(Deserialize)]
 struct Param {
-    value: Option<Value>,
+    #[serde(default)]
+    value: Value,
+    /// Whether the value is one; a server from before does not tell, and null is none then.
+    has_default: Option<bool>,
 }
 
 /// What the API tells of a task.
@@ -68,6 +75,39 @@ pub(super) struct Task {
     downstream_task_ids: Vec<String>,
     trigger_rule: String,
     retries: u32,
+}
+
+impl Param {
+    /// The default, if there is one.
+    fn given(&self) -> Option<&Value> {
+        let is_given = self.has_default.unwrap_or(!self.value.is_null());
+        Some(&self.value).filter(|_| is_given)
+    }
+}
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Reads a map and keeps its order.
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Params;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("params by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
+        let mut params = Vec::new();
+        while let Some(param) = map.next_entry()? {
+            params.push(param);
+        }
+        Ok(Params(params))
+    }
 }
 
 impl Shown {
@@ -92,7 +132,7 @@ impl Shown {
             is_paused: dag.is_paused,
             next_run_at: dag.next_run_at,
             timezone: zone,
-            params: model.params.iter().map(param).collect(),
+            params: model.params_in_order().map(param).collect(),
             tasks: tasks.collect(),
             dag_id: dag.dag_id,
             file: dag.file,
@@ -111,7 +151,7 @@ impl Shown {
             rule: task.trigger_rule.clone(),
             retries: task.retries,
         };
-        let param = |(name, param): (String, Param)| (name, default(param.value.as_ref()));
+        let param = |(name, param): (String, Param)| (name, default(param.given()));
         Self {
             version: dag.latest_dag_version.version_number,
             description: dag.description,
@@ -119,7 +159,7 @@ impl Shown {
             is_paused: dag.is_paused,
             next_run_at: dag.next_dagrun_run_after,
             timezone: dag.timezone.parse().unwrap_or(Tz::UTC),
-            params: dag.params.into_iter().map(param).collect(),
+            params: dag.params.0.into_iter().map(param).collect(),
             tasks: tasks.iter().map(line).collect(),
             dag_id: dag.dag_id,
             file: dag.fileloc,
@@ -176,4 +216,25 @@ fn when(schedule: Option<(String, String)>) -> String {
 
 fn default(value: Option<&Value>) -> String {
     value.map_or("required".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn params_that_are_told_keep_their_order_and_a_default_of_null() {
+        let told = r#"{"shop": {"value": null, "has_default": true, "schema": {}},
+                       "day": {"value": null, "has_default": false, "schema": {}},
+                       "most": {"value": 3, "has_default": true, "schema": {}},
+                       "area": {"value": null}}"#;
+        let Params(params) = serde_json::from_str(told).unwrap();
+        let shown = params.iter().map(|(name, it)| (name.as_str(), default(it.given())));
+        let shown: Vec<_> = shown.collect();
+        let wanted = [("shop", "null"), ("day", "required"), ("most", "3"), ("area", "required")];
+        assert_eq!(shown, wanted.map(|(name, default)| (name, default.to_owned())));
+        assert_eq!(params[2].1.value, json!(3));
+    }
 }

@@ -33,7 +33,7 @@ fn file(count: usize, edges: &[(usize, usize)], flip: bool, comment: &str) -> St
     if flip {
         tasks.reverse();
         return format!(
-            "tasks:\n{}params: {{b: 2, a: 1}}\n# {comment}\ndag_id: a\n",
+            "tasks:\n{}params: {{a: 1, b: 2}}\n# {comment}\ndag_id: a\n",
             tasks.concat()
         );
     }

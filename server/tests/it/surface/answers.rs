@@ -135,7 +135,11 @@ async fn dags() -> anyhow::Result<()> {
     check!("dags-one", site.get(&op, "/api/v2/dags?limit=1&offset=1&order_by=-dag_id").await?);
     check!("dags-of-tag", site.get(&op, "/api/v2/dags?tags=retail&limit=1").await?);
     check!("dag", site.get(&op, "/api/v2/dags/shop").await?);
-    check!("dag-details", site.get(&op, "/api/v2/dags/shop/details").await?);
+    let details = site.get(&op, "/api/v2/dags/shop/details").await?;
+    let written = details.text();
+    let at = |param: &str| written.find(&format!("\"{param}\":{{")).unwrap();
+    assert!(at("input") < at("level") && at("most") < at("dry"), "as in the file: {written}");
+    check!("dag-details", details);
     check!("dag-source", site.get(&op, "/api/v2/dagSources/idle").await?);
     check!("dag-not-found", site.get(&op, "/api/v2/dags/none").await?);
     check!("dags-bad-order", site.get(&op, "/api/v2/dags?order_by=owner").await?);
@@ -402,6 +406,11 @@ async fn task_instances_logs_and_xcoms() -> anyhow::Result<()> {
         assert_eq!(search(wrong).await?.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
     }
     // Whoever follows it learns where it goes on.
+    // A try that there never was has none.
+    for none in ["/9", "/0", "/-1", "/2?map_index=3", "/9/search?text=s"] {
+        let missing = site.get(&viewer, &format!("{tasks}/extract/logs{none}")).await?;
+        assert_eq!(missing.status, StatusCode::NOT_FOUND, "{none}");
+    }
     let live = site.get(&viewer, &format!("{log}?live=true")).await?.json();
     assert_eq!(live["content"].as_array().map(Vec::len), Some(2));
     let token = live["continuation_token"].as_str().unwrap();
@@ -513,6 +522,12 @@ async fn errors_say_what_and_where() -> anyhow::Result<()> {
     let mut broken = request(&user, &Method::POST, runs, &[("content-type", "application/json")])?;
     *broken.body_mut() = "{\"conf\": [}".into();
     check!("error-broken-json", Answer::read(site.send(broken).await?).await?);
+    // A list would be the fields, one after the other.
+    let listed = site.json(&user, Method::POST, runs, &json!(["seq", null])).await?;
+    assert_eq!(listed.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", listed.text());
+    let told = listed.json()["detail"][0].take();
+    assert_eq!(told["loc"], json!(["body"]), "{told}");
+    assert_eq!(told["type"], "model_attributes_type", "{told}");
     let mut large = request(&user, &Method::POST, runs, &[("content-type", "application/json")])?;
     *large.body_mut() = vec![b' '; (4 << 20) + 1].into();
     check!("error-too-large", Answer::read(site.send(large).await?).await?);
