@@ -213,7 +213,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
                     let user = named(&store, &username).await?;
                     store.user_disable(&user).await?;
                     let (before, after) = (stands(&user, false), stands(&user, true));
-                    audit::add(&store, of("delete_user", &username), before, after).await?;
+                    audit::add(&store, of("disable_user", &username), before, after).await?;
                 }
                 At::Server(server) => elsewhere::disable(&server, &username).await?,
             }

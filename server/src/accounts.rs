@@ -160,6 +160,7 @@ pub(crate) async fn token_make(
     let made = app.store.api_token_make(user, name, scope, Some(DAY * days)).await?;
     let scope = scope.map(Role::as_str);
     let who = &user.username;
+    trail.made("user", who);
     trail.after(json!({"username": who, "name": name, "scope": scope, "days": days}));
     Ok(made)
 }

@@ -211,6 +211,7 @@ pub(super) async fn create_event(
     let filter = AssetEventFilter { id: Some(id), ..AssetEventFilter::default() };
     let made = app.store.asset_event_list(&filter, 1, 0).await?.items.pop().ok_or_else(absent)?;
     let made = EventView::from(made);
+    trail.made("asset", &made.name);
     trail.after(&made);
     Ok(Json(made))
 }

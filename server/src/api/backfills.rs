@@ -131,6 +131,7 @@ pub(super) async fn create(
     let wanted = body.wanted(&caller)?;
     let id = app.actions.backfill_create(&wanted).await?;
     let made = View::from(find(&app, &caller, id, Role::User).await?);
+    trail.made("backfill", id);
     trail.after(&made);
     Ok(Json(made))
 }

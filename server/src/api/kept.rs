@@ -82,6 +82,7 @@ pub(super) async fn post<K: Kept>(
     }
     body.put(&app).await?;
     let made = shown::<K>(&app, body.name()).await?;
+    trail.made(K::KIND, body.name());
     trail.after(K::recorded(&made, None));
     Ok(Created(Json(made)))
 }
@@ -148,6 +149,7 @@ pub(crate) async fn tell<K: Kept>(
     before: Option<K::View>,
 ) -> Result<(), ApiError> {
     let now = K::find(app, name).await?;
+    trail.made(K::KIND, name);
     trail.after(now.map(|now| K::recorded(&now, before.as_ref())));
     trail.before(before.map(|before| K::recorded(&before, None)));
     Ok(())

@@ -122,6 +122,7 @@ pub(super) async fn create(
     };
     let made = app.store.user_create(&body.username, password.as_ref(), role).await;
     let made = View::new(&made.map_err(refused)?, &[]);
+    trail.made("user", &made.username);
     trail.after(&made);
     Ok(Created(Json(made)))
 }

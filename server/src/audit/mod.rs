@@ -6,6 +6,7 @@
 mod events;
 mod extra;
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::{Body, to_bytes};
@@ -36,6 +37,8 @@ struct Change {
     after: Option<Value>,
     /// A DAG and a run of it.
     run: Option<(String, String)>,
+    /// What no part of the path names: `pool warehouse`.
+    subject: Option<String>,
     is_none: bool,
 }
 
@@ -54,6 +57,11 @@ impl Trail {
     /// How things are now. Never with secrets.
     pub(crate) fn after(&self, value: impl Serialize) {
         self.change().after = told(value);
+    }
+
+    /// What was made, as the path names it once it is there: `pool`, `warehouse`.
+    pub(crate) fn made(&self, kind: &str, name: impl Display) {
+        self.change().subject = Some(format!("{kind} {name}"));
     }
 
     /// The run that was made.
@@ -144,6 +152,9 @@ impl Pending {
         (self.audit.before, self.audit.after) = (change.before, change.after);
         if let Some((dag_id, run_id)) = change.run {
             (self.audit.dag_id, self.audit.run_id) = (Some(dag_id), Some(run_id));
+        }
+        if change.subject.is_some() {
+            self.audit.subject = change.subject;
         }
         // The change is made: that it is not on record is for the operator to know.
         if let Err(error) = store.audit_add(&self.audit).await {

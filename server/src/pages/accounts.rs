@@ -130,6 +130,7 @@ pub(super) async fn user_add(
     let role = role_of(&new.role)?;
     match app.store.user_create(new.username.trim(), None, role).await {
         Ok(user) => {
+            trail.made("user", &user.username);
             trail.after(json!({"username": user.username, "role": role.as_str()}));
             Ok(with_link(&app, &viewer, &headers, &user).await?.into_response())
         }

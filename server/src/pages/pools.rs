@@ -101,6 +101,7 @@ async fn put(
     let PoolForm { slots, description, include_deferred, .. } = form;
     match app.actions.pool_put(name, *slots, *include_deferred, Some(description)).await {
         Ok(()) => {
+            trail.made("pool", name);
             trail.after(json!({"slots": slots, "include_deferred": include_deferred,
                                "description": description}));
             Ok(Redirect::to(HERE).into_response())

@@ -45,7 +45,10 @@ async fn what_changes_something_is_on_record() -> anyhow::Result<()> {
     let (_, record, extra) = &found[1];
     assert_eq!(record["owner"], "op");
     assert_eq!(extra["via"], "api");
-    assert_eq!(extra["subject"], "pool narrow");
+    assert_eq!(
+        (&extra["subject"], &found[0].2["subject"]),
+        (&json!("pool narrow"), &extra["subject"])
+    );
     assert_eq!(extra["before"]["slots"], 2);
     assert_eq!(extra["after"]["slots"], 5);
     assert_eq!(extra["request"], wider);
@@ -273,12 +276,20 @@ async fn variables_and_people(site: &Site) -> anyhow::Result<()> {
         let (path, form) = (format!("{user}/{action}"), format!("{of}{role}"));
         assert_eq!(formed(site, &admin, &path, &form, event).await?, expected, "{action}");
     }
-    let disabled = formed(site, &admin, &format!("{user}/disable"), "", "delete_user").await?;
+    let disabled = formed(site, &admin, &format!("{user}/disable"), "", "disable_user").await?;
     let before = json!({"role": "viewer", "is_disabled": false});
     assert_eq!(disabled, (before, json!({"role": "viewer", "is_disabled": true})));
     let token = formed(site, &op, "/tokens", "name=ci&days=3", "post_token").await?;
     let ci = json!({"username": "op", "name": "ci", "scope": null, "days": 3});
     assert_eq!(token, (Value::Null, ci));
+    let user = formed(site, &admin, "/users", "username=ola&role=viewer", "post_user").await?;
+    assert_eq!(user, (Value::Null, json!({"username": "ola", "role": "viewer"})));
+    for (event, subject) in
+        [("post_variable", "variable region"), ("post_token", "user op"), ("post_user", "user ola")]
+    {
+        let found = events(site, &format!("?event={event}&order_by=-when&limit=1")).await?;
+        assert_eq!(found[0].2["subject"], subject, "{event}");
+    }
     let drained = formed(site, &op, "/workers/worker/drain", "", "drain_worker").await?;
     assert_eq!(drained, (json!({"draining": false}), json!({"draining": true})));
     Ok(())
