@@ -140,6 +140,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
             })?;
         }
         Command::Remove { place, name } => {
+            if name == DEFAULT_POOL {
+                bail!("`{DEFAULT_POOL}` is always there: it cannot be removed");
+            }
             match place.open().await? {
                 At::Database(store) => {
                     let before = recorded(&store, &name).await?;
@@ -181,10 +184,11 @@ async fn list(place: &Place, output: Output) -> anyhow::Result<()> {
                 include_deferred: it.include_deferred,
                 description: it.description,
             };
-            store.pools().await?.into_iter().map(pool).collect()
+            store.pools_and_default().await?.into_iter().map(pool).collect()
         }
         At::Server(server) => server.list(&["pools"], "pools", &[], usize::MAX).await?.items,
     };
+    // A server from before does not name it.
     if pools.iter().all(|pool| pool.name != DEFAULT_POOL) {
         pools.insert(0, Pool::default());
     }

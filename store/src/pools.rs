@@ -1,6 +1,7 @@
 //! Pools as people see and set them.
 
 use sqlx::FromRow;
+use subak_core::dag::model::DEFAULT_POOL;
 
 use crate::engine::EngineTx;
 use crate::{Store, StoreError};
@@ -28,6 +29,27 @@ impl Store {
                               WHERE l.pool = p.name AND l.waits_pool), 0)::bigint AS wanted
              FROM pool p WHERE p.dag IS NULL ORDER BY p.name",
         )
+        .fetch_all(self.pool())
+        .await?)
+    }
+
+    /// The same, with the pool of tasks that name none: it has no row and no limit, and nothing waits.
+    pub async fn pools_and_default(&self) -> Result<Vec<Pool>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT p.name, p.slots, p.used, p.include_deferred, p.description,
+                    coalesce((SELECT sum(l.pool_slots) FROM live l
+                              WHERE l.pool = p.name AND l.waits_pool), 0)::bigint AS wanted
+             FROM pool p WHERE p.dag IS NULL
+             UNION ALL
+             SELECT $1::text, -1, coalesce(sum(l.pool_slots), 0)::integer, false, $2::text, 0::bigint
+             FROM live l
+             WHERE l.state IN ('queued', 'running', 'restarting')
+               AND (l.pool IS NULL
+                    OR EXISTS (SELECT FROM pool own WHERE own.name = l.pool AND own.dag IS NOT NULL))
+             ORDER BY name",
+        )
+        .bind(DEFAULT_POOL)
+        .bind("tasks that name no pool")
         .fetch_all(self.pool())
         .await?)
     }

@@ -23,8 +23,6 @@ pub struct PoolsPage<'a> {
 #[template(path = "pools_live.html")]
 pub struct PoolsLive<'a> {
     pub frame: Frame<'a>,
-    /// Something was looked for.
-    pub is_searched: bool,
     pub rows: Vec<PoolRow>,
     pub pager: Pager,
 }

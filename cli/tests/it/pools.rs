@@ -19,6 +19,8 @@ async fn pools_are_made_listed_and_removed_and_how_they_were_is_on_record() {
     }
     let list = stdout(&pools(&["list"]));
     assert!(list.contains("default_pool") && list.contains("connections"), "{list}");
+    assert_eq!(list.matches("default_pool").count(), 1, "{list}");
+    assert!(stderr(&pools(&["remove", "default_pool"])).contains("always there"));
     assert!(stderr(&pools(&["set", "default_pool", "4"])).contains("has no limit"));
     assert!(stderr(&pools(&["set", "warehouse", "-2"])).contains("-2"));
     assert_eq!(pools(&["remove", "warehouse"]).status.code(), Some(0));

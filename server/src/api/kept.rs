@@ -61,6 +61,11 @@ pub(crate) trait Kept: Sized + Send + Sync + 'static {
     /// As the audit log has it, beside how it was; of what is secret it says whether it has changed.
     fn recorded(now: &Self::View, before: Option<&Self::View>) -> Value;
 
+    /// Why one of this name can be neither made nor changed nor removed, if so.
+    fn fixed(_: &str) -> Option<ApiError> {
+        None
+    }
+
     /// False: there is none.
     fn remove(app: &App, name: &str) -> impl Future<Output = Result<bool, ApiError>> + Send;
 }
@@ -160,7 +165,8 @@ pub(super) fn missing<K: Kept>(name: &str) -> ApiError {
 }
 
 pub(super) fn exists<K: Kept>(name: &str) -> ApiError {
-    ApiError::Conflict(format!("{} `{name}` is there already: PATCH changes it", K::KIND))
+    let exists = || format!("{} `{name}` is there already: PATCH changes it", K::KIND);
+    K::fixed(name).unwrap_or_else(|| ApiError::Conflict(exists()))
 }
 
 pub(super) fn invalid(field: &str, msg: impl Into<String>) -> ApiError {

@@ -4,6 +4,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use subak_core::dag::model::DEFAULT_POOL;
 use subak_store::Pool;
 use subak_store::read::directed;
 
@@ -84,7 +85,7 @@ pub(super) async fn list(
     listing: Listing,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
-    let mut all = app.store.pools().await?;
+    let mut all = app.store.pools_and_default().await?;
     let wanted = text(query.pool_name_pattern, query.pool_name_prefix_pattern);
     all.retain(|pool| wanted.takes(&pool.name));
     listing.orders(ORDERS)?.sort(&mut all, |order, descending, a, b| match order {
@@ -122,6 +123,9 @@ impl Kept for Body {
     }
 
     async fn change(app: &App, name: &str, patch: PatchBody, mask: &Mask) -> Result<(), ApiError> {
+        if let Some(why) = Self::fixed(name) {
+            return Err(why);
+        }
         let known = pool(app, name).await?.ok_or_else(|| missing::<Self>(name))?;
         let deferred = patch.include_deferred.filter(|_| mask.has("include_deferred"));
         let changed = Self {
@@ -138,7 +142,16 @@ impl Kept for Body {
         json!(now)
     }
 
+    fn fixed(name: &str) -> Option<ApiError> {
+        let why =
+            "`default_pool` is always there, without a limit: give the tasks a pool of their own";
+        (name == DEFAULT_POOL).then(|| ApiError::Conflict(why.to_owned()))
+    }
+
     async fn remove(app: &App, name: &str) -> Result<bool, ApiError> {
+        if let Some(why) = Self::fixed(name) {
+            return Err(why);
+        }
         match app.actions.pool_remove(name).await {
             Err(ApiError::NotFound(_)) => Ok(false),
             done => done.map(|()| true),
@@ -159,7 +172,7 @@ impl From<Body> for PatchBody {
 }
 
 async fn pool(app: &App, name: &str) -> Result<Option<Pool>, ApiError> {
-    Ok(app.store.pools().await?.into_iter().find(|pool| pool.name == name))
+    Ok(app.store.pools_and_default().await?.into_iter().find(|pool| pool.name == name))
 }
 
 impl From<Pool> for View {

@@ -9,6 +9,7 @@ use serde_json::json;
 use subak_store::Pool;
 use subak_store::read::Page;
 use subak_web::pools::{PoolRow, PoolsLive, PoolsPage};
+use subak_web::text::Text;
 use subak_web::url::encode;
 
 use super::listing::NameQuery;
@@ -153,7 +154,7 @@ impl List for Page<Pool> {
     }
 
     async fn find(app: &App, _: &Viewer, query: &NameQuery) -> Result<Self, ApiError> {
-        Ok(query.part(app.store.pools().await?, |it| &it.name))
+        Ok(query.part(app.store.pools_and_default().await?, |it| &it.name))
     }
 
     fn markup(look: &Look<Self>, query: &NameQuery, viewer: &Viewer) -> String {
@@ -165,23 +166,23 @@ fn live<'a>(look: &Look<Page<Pool>>, query: &NameQuery, viewer: &'a Viewer) -> P
     let found = &look.it;
     PoolsLive {
         frame: viewer.frame(),
-        is_searched: query.is_searched(),
-        rows: found.items.iter().cloned().map(row).collect(),
+        rows: found.items.iter().cloned().map(|pool| row(pool, viewer.t)).collect(),
         pager: query.ways(HERE, found.items.len(), found.total).1,
     }
 }
 
-fn row(pool: Pool) -> PoolRow {
+fn row(pool: Pool, t: &Text) -> PoolRow {
+    let is_ours = pool.name != DEFAULT_POOL;
     let full = i64::from(pool.used) * 1000 / i64::from(pool.slots.max(1));
     PoolRow {
         href: format!("{HERE}/{}", encode(&pool.name)),
         full: if pool.slots < 0 { 0 } else { i32::try_from(full.min(1000)).unwrap_or(1000) },
-        is_ours: pool.name != DEFAULT_POOL,
+        is_ours,
         slots: pool.slots,
         used: pool.used,
         wanted: pool.wanted,
         include_deferred: pool.include_deferred,
-        description: pool.description,
+        description: if is_ours { pool.description } else { t.default_pool.to_owned() },
         name: pool.name,
     }
 }

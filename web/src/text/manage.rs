@@ -18,7 +18,7 @@ macro_rules! manage {
 
             pools: "Pools", "Pool";
             pools_lead: "How many tasks may run at once beside the limits of their DAGs. A slot is taken from when a task is ready until it ends.", "Berapa banyak task boleh berjalan bersamaan di samping batas DAG-nya. Slot terpakai sejak task siap sampai selesai.";
-            no_pools: "No pool but the default one, which has no limit.", "Tidak ada pool selain pool bawaan, yang tanpa batas.";
+            default_pool: "Tasks that name no pool.", "Task yang tidak menyebut pool.";
             slots: "Slots", "Slot";
             slots_used: "Slots taken", "Slot terpakai";
             slots_wanted: "Waiting", "Menunggu";

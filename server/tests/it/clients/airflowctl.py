@@ -124,10 +124,10 @@ run("pools", "update", "--pool", "narrow", "--slots", "3")
 assert int(read("pools", "get", "narrow")[0]["slots"]) == 3
 wide = {"name": "wide", "slots": 7, "description": "a gate", "include_deferred": False}
 run("pools", "import", written("pools.json", [wide]), "-a", "overwrite")
-assert sorted(it["name"] for it in read("pools", "list")) == ["narrow", "wide"]
+assert sorted(it["name"] for it in read("pools", "list")) == ["default_pool", "narrow", "wide"]
 run("pools", "export", str(PLACE / "exported.json"))
 exported = json.loads((PLACE / "exported.json").read_text())
-assert sorted(it["name"] for it in exported) == ["narrow", "wide"], exported
+assert sorted(it["name"] for it in exported) == ["default_pool", "narrow", "wide"], exported
 run("pools", "delete", "narrow")
 run("pools", "get", "narrow", status=1)
 

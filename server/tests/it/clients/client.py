@@ -475,7 +475,8 @@ def pools(client):
     assert (changed.slots, changed.description) == (3, "a door"), changed
     pool.post_pool(models.PoolBody(name="wide", slots=-1))
     listed = pool.get_pools(order_by=["-name"])
-    assert [it.name for it in listed.pools] == ["wide", "narrow"], listed
+    assert [it.name for it in listed.pools] == ["wide", "narrow", "default_pool"], listed
+    assert listed.total_entries == 3, listed
     listed = pool.get_pools(order_by=["id", "-pool"], pool_name_prefix_pattern="n")
     assert [it.name for it in listed.pools] == ["narrow"], listed
     done = pool.bulk_pools(bulk(models.BulkBodyPoolBody, {"name": "narrow", "slots": 5}, "wide"))
@@ -484,6 +485,14 @@ def pools(client):
     pool.delete_pool("narrow")
     refused(404, pool.get_pool, "narrow")
     refused(422, pool.post_pool, models.PoolBody(name="two\nlines", slots=2))
+    default = pool.get_pool("default_pool")
+    assert (default.slots, default.occupied_slots) == (-1, 0), default
+    for call, *given in (
+        (pool.patch_pool, "default_pool", models.PoolPatchBody(slots=3)),
+        (pool.delete_pool, "default_pool"),
+        (pool.post_pool, models.PoolBody(name="default_pool", slots=3)),
+    ):
+        assert "always there" in refused(409, call, *given)["detail"]
 
 
 def connections(client):

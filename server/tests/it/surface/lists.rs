@@ -180,7 +180,7 @@ async fn every_list_takes_several_orders() -> anyhow::Result<()> {
         site.json(&op, Method::POST, "/api/v2/pools", &pool).await?;
     }
     let pools = found("pools?order_by=-slots&order_by=name", "pools", "name").await?;
-    assert_eq!(pools, ["a", "c", "b"]);
+    assert_eq!(pools, ["a", "c", "b", "default_pool"]);
     for (id, host, port) in [("a", "south", 1), ("b", "north", 1), ("c", "north", 2)] {
         let connection =
             json!({"connection_id": id, "conn_type": "postgres", "host": host, "port": port});

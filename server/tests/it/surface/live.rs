@@ -101,7 +101,7 @@ async fn what_is_open_hears_of_new_runs_and_nobody_of_what_they_may_not_see() ->
     }
     for (path, words) in [
         ("/live/dead-letters?state=open", "partition 2, offset 41"),
-        ("/live/pools", "No pool but the default one"),
+        ("/live/pools", "Tasks that name no pool"),
         ("/live/workers", "default 2"),
         ("/live/topics", "No connection of type kafka"),
         ("/dags/shop/runs/bad/gantt/events", "/dags/shop/gantt?run=bad"),
