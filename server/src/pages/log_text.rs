@@ -16,6 +16,7 @@ use super::task::{Names, Which, instance};
 use crate::app::App;
 use crate::extract::{Path, Query};
 use crate::problem::ApiError;
+use crate::try_log::TryLog;
 
 /// Characters of each id in the name of a file: browsers cut what is longer, and with it the try.
 const ID_CHARS: usize = 60;
@@ -39,6 +40,10 @@ pub(super) async fn log(
     let try_number = which.try_number.unwrap_or(it.try_number);
     let name = file_name([&dag_id, &run_id, &task_id], it.map_index.0, try_number);
     let run = look.run.run_key;
+    let of = TryLog { run, task: it.task, map_index: it.map_index, try_number };
+    if try_number != it.try_number && !of.exists(&app.store).await? {
+        return Err(ApiError::NotFound(format!("try {try_number} of task {task_id}")));
+    }
     let parts = try_unfold(Some(LogCursor::default()), move |cursor| {
         let (store, it) = (app.store.clone(), it.clone());
         async move {

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use axum::body::to_bytes;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use serde_json::json;
 use subak_core::dag::{self, version};
 use subak_core::ids::{DagId, TaskId};
@@ -89,6 +89,8 @@ async fn hostile_names_and_logs_are_only_text() -> anyhow::Result<()> {
         assert!(place.ends_with(".log") && !place.contains(['<', '/']), "{place}");
         assert_eq!(whole.body, evil_log());
     }
+    let none = site.get(&admin, &format!("{}/log?try=9", url::task(EVIL, EVIL, EVIL, -1))).await?;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
 
     let token = site.program(Role::Viewer).await?;
     let path = format!("/api/v2/dags/{0}/dagRuns/{0}/taskInstances/{0}/logs/1", encode(EVIL));
