@@ -12,8 +12,9 @@ pub struct TextFilter {
 }
 
 impl TextFilter {
-    /// Reads a pattern and a prefix as people write them: `|` stands between alternatives, which may have
-    /// blanks around them, `~` is anything. What a prefix ends with besides letters and digits does not count, as in Airflow.
+    /// Reads a pattern and a prefix as people write them: `|` stands between alternatives, with blanks or
+    /// without, `~` is anything. What a prefix ends with besides letters and digits does not count, as in
+    /// Airflow.
     #[must_use]
     pub fn new(pattern: Option<&str>, prefix: Option<&str>) -> Self {
         let parts = |text: Option<&str>| -> Vec<String> {
