@@ -22,6 +22,11 @@ pub enum News {
     /// A DAG has a newer version, or was paused: tries of it without an end may have to end well, and what
     /// is ready is held back.
     Yields(i32),
+    /// A process that has no loops left something for the timers: a deadline, a run that waits for its time,
+    /// a row of the outbox.
+    Timers,
+    /// The same, of an end that people are told of.
+    Notices,
 }
 
 const READY: &str = "subak_ready";
@@ -29,6 +34,8 @@ const STARTS: &str = "subak_starts";
 const STOPS: &str = "subak_stops";
 const DRAINS: &str = "subak_drains";
 const YIELDS: &str = "subak_yields";
+const TIMERS: &str = "subak_timers";
+const NOTICES: &str = "subak_notices";
 
 /// News of other servers, and of this one. Reconnects by itself.
 pub struct NewsListener {
@@ -65,7 +72,8 @@ impl NewsListener {
 
     async fn connect(&self) -> Result<PgListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.store.engine).await?;
-        listener.listen_all([READY, STARTS, STOPS, DRAINS, YIELDS]).await?;
+        let all = [READY, STARTS, STOPS, DRAINS, YIELDS, TIMERS, NOTICES];
+        listener.listen_all(all).await?;
         Ok(listener)
     }
 }
@@ -79,6 +87,8 @@ impl News {
             STOPS => payload.parse().ok().map(|run| Self::Stops(RunKey(run))),
             DRAINS => payload.parse().ok().map(Self::Drains),
             YIELDS => payload.parse().ok().map(Self::Yields),
+            TIMERS => Some(Self::Timers),
+            NOTICES => Some(Self::Notices),
             _ => None,
         }
     }
@@ -90,6 +100,8 @@ impl News {
             Self::Stops(_) => STOPS,
             Self::Drains(_) => DRAINS,
             Self::Yields(_) => YIELDS,
+            Self::Timers => TIMERS,
+            Self::Notices => NOTICES,
         }
     }
 
@@ -100,6 +112,7 @@ impl News {
             Self::Stops(run) => run.0.to_string(),
             Self::Drains(session) => session.to_string(),
             Self::Yields(dag) => dag.to_string(),
+            Self::Timers | Self::Notices => String::new(),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Engine {
         }
         tracing::info!(run.key = run.0, "the run was deleted by {by}");
         core.changed(run);
-        core.timers.notify_one();
+        core.timers_left().await;
         Ok(())
     }
 }

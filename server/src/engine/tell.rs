@@ -36,6 +36,8 @@ impl Core {
                 // Of a pause there is a row in the outbox, too.
                 self.timers.notify_one();
             }
+            News::Timers => self.timers.notify_one(),
+            News::Notices => self.notices.notify_one(),
         }
     }
 
@@ -54,8 +56,19 @@ impl Core {
         if self.starts.is_closed() {
             let ready = after.backlog.iter().cloned().map(News::Ready);
             let starts = after.dags_waiting.iter().copied().map(News::Starts);
-            self.tell(ready.chain(starts).collect()).await;
+            let timers = after.timer.then_some(News::Timers);
+            let notices = after.notices.then_some(News::Notices);
+            self.tell(ready.chain(starts).chain(timers).chain(notices).collect()).await;
         }
+    }
+
+    /// A timer may be due earlier than its loop thinks: the loop of this process, or those of the servers
+    /// if it has none.
+    pub(super) async fn timers_left(&self) {
+        if self.starts.is_closed() {
+            self.tell(vec![News::Timers]).await;
+        }
+        self.timers.notify_one();
     }
 
     /// Tells workers to end tries of a run, wherever their streams are.

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::engine::{Core, Engine};
 use message::Message;
 
-/// What other servers, and commands, have left is found this late at most.
+/// What other servers have left is found this late at most, and what commands have whose news were lost.
 const LOOK: Duration = Duration::from_secs(30);
 /// Notifications that are sent at once.
 const AT_ONCE: i64 = 16;

@@ -3,10 +3,10 @@
 use subak_core::decide::TryEnd;
 use subak_core::ids::DagId;
 use subak_core::state::RunState;
-use subak_server::engine::{Answer, Outcome, Trigger};
-use subak_testkit::{peek, poke};
+use subak_server::engine::{Answer, Engine, Outcome, Trigger};
+use subak_testkit::{peek, poke, sinks};
 
-use crate::world::World;
+use crate::world::{World, key};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retries_wait_twice_as_long_each_time_with_some_chance() -> anyhow::Result<()> {
@@ -118,5 +118,39 @@ async fn a_run_that_is_asked_for_later_waits_for_its_time_and_holds_nobody_up() 
     hands.end(&a, Outcome::Success).await;
     assert_eq!(world.ended(later).await?, "success");
     assert!(is("0 0").await?);
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_command_leaves_servers_hear_of() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let mut web = sinks::web().await?;
+    let hook = serde_json::json!({"conn_type": "webhook",
+        "host": format!("http://127.0.0.1:{}/hook", web.port())});
+    world.store.connection_put(&key(), "hook", "webhook", None, &hook).await?;
+    world
+        .dags(
+            "{dag_id: short, dagrun_timeout: 50ms, tasks: {a: {operator: noop}}}
+---
+{dag_id: told, on_success: {connection: hook}, tasks: {a: {operator: empty}}}
+",
+        )
+        .await?;
+    world.beating().await?;
+    let (stop, mut tasks) = (world.stop.child_token(), tokio::task::JoinSet::new());
+    let command = Engine::start_for_command(world.store.clone(), &mut tasks, stop).await?;
+    let trigger = async |dag: &str| {
+        let trigger = Trigger::manual(DagId::from(dag), "test", serde_json::Value::Null);
+        anyhow::Ok(command.run_trigger(trigger).await?.run)
+    };
+    let began = std::time::Instant::now();
+    for _ in 0..4 {
+        assert_eq!(world.ended(trigger("short").await?).await?, "failed");
+    }
+    // A timer that nobody hears of is found within five seconds, a notice within thirty.
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    trigger("told").await?;
+    web.next().await?;
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
     world.close().await
 }

@@ -17,7 +17,7 @@ use crate::engine::creation::come_due;
 use crate::engine::work::Work;
 use crate::engine::{CancelError, Core, Engine, cancel};
 
-/// Timers that other servers set are found this late at most.
+/// Timers that other servers set are found this late at most, and those of commands whose news were lost.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// A pause after an error, so that a database that is away is not asked in a tight loop.
