@@ -45,6 +45,9 @@ impl Message {
         if let Some(code) = one.facts["exit_code"].as_i64() {
             let _infallible = writeln!(text, "exit code: {code}");
         }
+        if let Some(cause) = one.facts["cause"].as_str() {
+            let _infallible = writeln!(text, "cause: {cause}");
+        }
         if let Some(error) = &error {
             let _infallible = writeln!(text, "error: {error}");
         }
@@ -92,7 +95,8 @@ mod tests {
             event: "failure".to_owned(),
             connection: "mail".to_owned(),
             recipients: Vec::new(),
-            facts: json!({"try_number": 2, "error": "no space left", "exit_code": 28}),
+            facts: json!({"try_number": 2, "error": "no space left", "exit_code": 28,
+                "cause": "worker_lost"}),
             created_at: "2026-11-20T01:02:03Z".parse().unwrap(),
             failures: 1,
         };
@@ -101,7 +105,7 @@ mod tests {
         assert_eq!(
             message.text,
             "task load of shop failed\n\nDAG: shop\nrun: good\ntask: load\ntry: 2\nexit code: 28\n\
-             error: no space left\nat: 2026-11-20 01:02:03 UTC\n"
+             cause: worker_lost\nerror: no space left\nat: 2026-11-20 01:02:03 UTC\n"
         );
         assert_eq!(message.json["exit_code"], 28);
         let run = Message::of(&Notification { task_id: None, event: "success".to_owned(), ..one });

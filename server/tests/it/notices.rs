@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use subak_core::decide::TryEnd;
-use subak_server::engine::{Mark, Outcome};
+use subak_server::engine::{Answer, Mark, Outcome};
 use subak_server::notices::probe;
 use subak_testkit::sinks::{Certificate, Encryption};
 use subak_testkit::{peek, sinks};
@@ -90,6 +90,36 @@ async fn ends_are_told_by_mail_chat_and_webhook() -> anyhow::Result<()> {
     paths.sort_unstable();
     assert_eq!(paths, ["/chat/T0/secret", "/hook"]);
     world.until("all but one to be sent", async || Ok(waiting(&world).await? == 1)).await?;
+    world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_cancel_the_run_is_told_with_the_cause_and_no_task() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    let mut web = sinks::web().await?;
+    let hook = json!({"host": format!("http://127.0.0.1:{}/hook", web.port())});
+    connect(&world, "hook", "webhook", hook).await?;
+    // What goes nowhere stays, and is seen.
+    world
+        .dags(
+            "{dag_id: slow, on_failure: {connection: hook},
+              default_args: {on_failure: {connection: nowhere}},
+              tasks: {a: {operator: noop}, b: {operator: noop}}}",
+        )
+        .await?;
+    let mut hands = world.hands(2).await?;
+    let run = world.trigger("slow").await?;
+    let (a, b) = (hands.given("a").await, hands.given("b").await);
+    let marked = [b.fence.instance.task];
+    world.engine.tasks_mark(run, Some(&marked), Mark::Failed, "ana").await?;
+    world.engine.run_cancel(run, "dagrun_timeout").await?;
+    assert_eq!(hands.end(&a, Outcome::Stopped).await, Answer::Accepted);
+    assert_eq!(world.ended(run).await?, "failed");
+    assert_eq!(world.states(run).await?, ["a failed", "b failed"]);
+    let told: Value = serde_json::from_str(&web.next().await?.body)?;
+    assert_eq!((&told["task_id"], &told["cause"]), (&Value::Null, &json!("dagrun_timeout")));
+    let left = peek::notifications(&world.store).await?;
+    assert!(!left.iter().any(|(text, _)| text.starts_with("nowhere")), "{left:?}");
     world.close().await
 }
 

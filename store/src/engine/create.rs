@@ -136,6 +136,8 @@ statements! {
         UPDATE run SET cancelled_at = clock_timestamp(), cancel_cause = $2, deadline_at = NULL
         WHERE run_key = $1";
 
+    Points RUN_CANCEL_CAUSE = "SELECT cancel_cause FROM run WHERE run_key = $1";
+
     /// An ended run counts as failed, whatever its tasks are.
     Points RUN_FAIL = "
         UPDATE run SET state = 'failed', cancelled_at = clock_timestamp(), cancel_cause = $2
@@ -245,6 +247,13 @@ impl EngineTx<'_> {
     pub async fn run_cancel_mark(&mut self, run: RunKey, cause: &str) -> Result<(), StoreError> {
         sqlx::query(RUN_CANCEL_MARK).bind(run.0).bind(cause).execute(&mut *self.tx).await?;
         Ok(())
+    }
+
+    /// Why a locked run was cancelled, if it was.
+    pub async fn run_cancel_cause(&mut self, run: RunKey) -> Result<Option<String>, StoreError> {
+        let cause: Option<Option<String>> =
+            sqlx::query_scalar(RUN_CANCEL_CAUSE).bind(run.0).fetch_optional(&mut *self.tx).await?;
+        Ok(cause.flatten())
     }
 
     /// Makes a locked run that has ended count as failed.

@@ -25,7 +25,14 @@ impl Work<'_> {
         let ended = self.runs.values().filter(|work| {
             work.plan.tells && !work.before.state.is_final() && work.locked.state.is_final()
         });
-        let new: Vec<NewNotification> = ended.flat_map(of_run).collect();
+        let mut new = Vec::new();
+        for work in ended {
+            let cause = match work.locked.cancelled {
+                true => tx.run_cancel_cause(work.locked.key).await?,
+                false => None,
+            };
+            new.extend(of_run(work, cause.as_deref()));
+        }
         self.leave_word(tx, &new).await
     }
 
@@ -46,8 +53,7 @@ impl Work<'_> {
         let plan = self.runs.get(&run).map(|work| &work.plan);
         let task = plan.and_then(|plan| Some(plan.spec(plan.task(row.key.task)?)));
         let Some(notices) = task.map(|task| &task.notices) else { return Vec::new() };
-        // Ended by a branch, a cancel or somebody's mark: whoever did that knows.
-        if row.session.is_none() && row.cause.is_some() {
+        if row.cause.as_deref().is_some_and(is_known) {
             return Vec::new();
         }
         let (event, whom) = match row.state {
@@ -75,7 +81,13 @@ impl Work<'_> {
     }
 }
 
-fn of_run(work: &RunWork) -> Vec<NewNotification> {
+/// Ended by a branch, a cancel or somebody's mark: whoever did that knows.
+fn is_known(cause: &str) -> bool {
+    !matches!(cause, "worker_lost" | "fail_fast")
+}
+
+/// `cause`: why it was cancelled.
+fn of_run(work: &RunWork, cause: Option<&str>) -> Vec<NewNotification> {
     let notices = &work.plan.dag.notices;
     let (event, whom) = match work.locked.state {
         RunState::Failed => ("failure", &notices.on_failure),
@@ -87,7 +99,7 @@ fn of_run(work: &RunWork) -> Vec<NewNotification> {
         event,
         connection: notice.connection.clone(),
         recipients: notice.to.clone(),
-        facts: json!({}),
+        facts: json!({ "cause": cause }),
     };
     whom.iter().map(new).collect()
 }
