@@ -78,7 +78,7 @@ fn dag(node: &mut Node, lines: &mut HashMap<String, u32>, report: &Report<'_>) -
         catchup: timing.catchup,
         on_overlap: timing.on_overlap,
         max_active_tasks: raw.max_active_tasks.map_or(ACTIVE, |number| number.0),
-        dagrun_timeout: raw.dagrun_timeout.map(|span| span.0),
+        dagrun_timeout: raw.dagrun_timeout.map(|limit| limit.0),
         fail_fast: raw.fail_fast.unwrap_or(false),
         max_consecutive_failed_dag_runs: raw.max_consecutive_failed_dag_runs.unwrap_or(0),
         is_paused_upon_creation: raw.is_paused_upon_creation.unwrap_or(false),

@@ -14,7 +14,7 @@ use super::notices::RawNotices;
 use super::params::Declaration;
 use super::retry::RawRetryRule;
 use super::timing::RawSchedule;
-use super::values::{Backoff, Instant, Pool, Positive, Queue, Share, Span, Zone};
+use super::values::{Backoff, Instant, Limit, Pool, Positive, Queue, Share, Span, Zone};
 use crate::decide::TriggerRule;
 
 /// A DAG: one YAML document.
@@ -53,7 +53,7 @@ pub(crate) struct RawDag {
     /// Tasks of one run that may be ready or running at once; 16 if absent.
     pub max_active_tasks: Option<Positive>,
     /// A run that takes longer fails.
-    pub dagrun_timeout: Option<Span>,
+    pub dagrun_timeout: Option<Limit>,
     /// Whether a task that fails stops all others but teardowns. Every trigger rule must be
     /// `all_success` then.
     pub fail_fast: Option<bool>,
@@ -174,7 +174,7 @@ pub(crate) struct Controls {
     /// Who is told when a try has failed and another one follows.
     pub on_retry: Option<RawNotices>,
     /// A try that takes longer fails.
-    pub execution_timeout: Option<Span>,
+    pub execution_timeout: Option<Limit>,
     /// When the task runs, given how its upstream tasks ended.
     pub trigger_rule: Option<TriggerRule>,
     /// The queue whose workers take the task; `default` if absent.

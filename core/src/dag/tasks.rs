@@ -332,7 +332,7 @@ fn task(
             on_success: controls.on_success.unwrap_or_default().0,
             on_retry: controls.on_retry.unwrap_or_default().0,
         },
-        execution_timeout: controls.execution_timeout.map(|span| span.0),
+        execution_timeout: controls.execution_timeout.map(|limit| limit.0),
         queue: controls.queue.map_or(plain.queue, |queue| queue.0),
         priority_weight: controls.priority_weight.unwrap_or(plain.priority_weight),
         weight_rule: controls.weight_rule.unwrap_or_default(),

@@ -27,6 +27,10 @@ pub(crate) enum Instant {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span(pub Duration);
 
+/// A length of time after which something is ended; never 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub Duration);
+
 /// A whole number from 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Positive(pub u32);
@@ -54,6 +58,8 @@ pub(crate) struct Queue(pub String);
 /// The name of a time zone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Zone(pub Tz);
+
+const LIMIT: &str = "a duration of a millisecond or more; without the key there is no limit";
 
 /// One text or several.
 #[derive(Debug, Clone)]
@@ -137,6 +143,17 @@ impl<'de> Deserialize<'de> for Span {
             }
         }
         deserializer.deserialize_any(Written)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Span(limit) = Span::deserialize(deserializer)?;
+        // No time at all, or no limit: 0 could mean either.
+        if limit < Duration::from_millis(1) {
+            return Err(de::Error::custom(format!("expected {LIMIT}")));
+        }
+        Ok(Self(limit))
     }
 }
 
@@ -295,6 +312,10 @@ schema!(Instant, "Instant", {
 schema!(Span, "Duration", {
     "anyOf": [{ "type": "string" }, { "type": "number", "minimum": 0 }],
     "description": "30s, 10m, 1h30m, a number of seconds, or ISO 8601 (PT5M)",
+});
+schema!(Limit, "Limit", {
+    "anyOf": [{ "type": "string" }, { "type": "number", "exclusiveMinimum": 0 }],
+    "description": "30s, 10m, 1h30m, a number of seconds, or ISO 8601 (PT5M); without it there is no limit",
 });
 schema!(Positive, "Positive", { "type": "integer", "minimum": 1, "maximum": u32::MAX });
 schema!(Share, "Share", { "type": "number", "minimum": 0, "maximum": 1 });
