@@ -68,7 +68,12 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<Value> {
     let task = plan.number(&TaskId(options.task_id.clone())).with_context(no_task)?;
     let map_index = options.map_index.map_or(MapIndex::NONE, MapIndex);
     let facts = store.explain_facts(&run, &plan, Instance { task, map_index }).await?;
-    let told = facts.and_then(|facts| explain(&plan, &facts)).with_context(no_task)?;
+    let told = facts.and_then(|facts| explain(&plan, &facts)).with_context(|| {
+        match map_index.is_none() {
+            true => no_task(),
+            false => format!("task `{}` has no instance {}", options.task_id, map_index.0),
+        }
+    })?;
     let mut value = json!(told);
     value["dag_id"] = json!(run.dag_id);
     value["dag_run_id"] = json!(run.run_id);

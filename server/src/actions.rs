@@ -302,6 +302,7 @@ fn cleared<T>(done: Result<T, ClearError>) -> Result<(), ApiError> {
     done.map(drop).map_err(|error| match error {
         ClearError::NotFound => ApiError::NotFound("the run".to_owned()),
         ClearError::NoTask(task) => ApiError::TaskNotFound(task),
+        ClearError::NoInstance(task, index) => ApiError::TaskNotFound(format!("{task}[{index}]")),
         ClearError::HistoryGone => ApiError::Refused(Problem::NotCleared),
         ClearError::Internal(cause) => internal(&cause),
     })

@@ -8,7 +8,8 @@ use subak_store::read::RunRecord;
 use crate::problem::ApiError;
 use crate::versions::Version;
 
-/// Explains one task instance; `None`: the run has no such task.
+/// Explains one task instance; `None`: the run has no such task, or the task no such
+/// instance.
 pub(crate) async fn explain(
     store: &Store,
     run: &RunRecord,

@@ -14,7 +14,7 @@ use subak_store::read::InstanceRecord;
 use super::Which;
 use super::engine::with_engine;
 use super::follow::follow;
-use super::scope::{ScopeOptions, named, task_names};
+use super::scope::{ScopeOptions, check_index, named, task_names};
 use super::view::Run;
 use crate::audit;
 use crate::exit::{Ended, Outcome};
@@ -90,9 +90,17 @@ struct Cleared {
 
 impl Options {
     fn nothing(&self, run_id: &str) -> anyhow::Error {
-        match self.failed {
-            true => anyhow::anyhow!("no task of run `{run_id}` has failed: nothing was cleared"),
-            false => anyhow::anyhow!("none of these tasks runs: nothing was cleared"),
+        match (self.map_index, self.task.as_slice()) {
+            (Some(index), [task]) => {
+                anyhow::anyhow!("task `{task}` has no instance {index}: nothing was cleared")
+            }
+            (Some(index), _) => {
+                anyhow::anyhow!("none of these tasks has an instance {index}: nothing was cleared")
+            }
+            (None, _) if self.failed => {
+                anyhow::anyhow!("no task of run `{run_id}` has failed: nothing was cleared")
+            }
+            (None, _) => anyhow::anyhow!("none of these tasks runs: nothing was cleared"),
         }
     }
 }
@@ -155,6 +163,7 @@ impl Options {
     async fn instances(&self, store: &Store, one: &mut Selected) -> anyhow::Result<Vec<Instance>> {
         if !self.failed && !self.running {
             let map_index = self.map_index.map_or(MapIndex::NONE, MapIndex);
+            check_index(store, one, map_index).await?;
             let whole = one.tasks.iter().map(|task| Instance { task: *task, map_index });
             return Ok(whole.collect());
         }

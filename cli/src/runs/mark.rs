@@ -12,7 +12,7 @@ use subak_store::Store;
 
 use super::Which;
 use super::engine::with_engine;
-use super::scope::{ScopeOptions, named, task_names};
+use super::scope::{ScopeOptions, check_index, named, task_names};
 use crate::audit;
 use crate::exit::{Ended, Outcome};
 use crate::output;
@@ -104,6 +104,7 @@ async fn here(store: &Store, options: &Options, mark: Mark) -> Outcome {
     let selected = select(store, &run, Some(&named(&options.task)), options.scope.scope()).await?;
     if options.dry_run {
         for one in &selected {
+            check_index(store, one, map_index).await?;
             tell(one, &one.tasks, map_index, &format!("would be marked as {}", mark.as_str()))?;
         }
         return Ok(Ended::Success);

@@ -2,8 +2,9 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use subak_core::ids::{TaskId, TaskNo};
+use subak_core::ids::{MapIndex, TaskId, TaskNo};
 use subak_server::selection::{Scope, Selected};
+use subak_store::Store;
 
 /// More tasks, and other runs.
 #[derive(Debug, Clone, Copy, Args)]
@@ -53,4 +54,21 @@ pub(crate) fn task_names(one: &Selected, tasks: &[TaskNo]) -> Vec<String> {
     let numbers = &one.version.numbers;
     let of = |no: &TaskNo| numbers.iter().find(|(_, number)| **number == no.0);
     tasks.iter().filter_map(of).map(|(task, _)| task.to_string()).collect()
+}
+
+/// Refuses a map index that one of the tasks does not have.
+pub(crate) async fn check_index(
+    store: &Store,
+    one: &Selected,
+    map_index: MapIndex,
+) -> anyhow::Result<()> {
+    if map_index.is_none() {
+        return Ok(());
+    }
+    for task in task_names(one, &one.tasks) {
+        let task = TaskId(task);
+        let found = store.instance_one(&one.run, &one.version, &task, map_index).await?;
+        anyhow::ensure!(found.is_some(), "task `{task}` has no instance {}", map_index.0);
+    }
+    Ok(())
 }

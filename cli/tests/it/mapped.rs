@@ -27,7 +27,8 @@ async fn one_instance_is_explained_and_marked() {
     };
     assert!(explain("0").await.contains("has ended (success)"), "{}", explain("0").await);
     assert!(explain("1").await.contains("has ended (failed)"), "{}", explain("1").await);
-    assert!(explain("3").await.contains("will not run"), "{}", explain("3").await);
+    let never = stack.subak(&["explain", "many", "each", "--map-index", "3"]).await.unwrap();
+    assert!(stderr(&never).contains("task `each` has no instance 3"), "{}", stderr(&never));
 
     let mark = async |more: &[&str]| {
         let mark = ["runs", "mark", "many", "first", "--task", "each", "--success"];
@@ -70,6 +71,11 @@ async fn of_a_mapped_task_what_failed_is_cleared_alone() {
     let one = clear(&["--task", "each", "--map-index", "2"]).await;
     assert!(one.status.success(), "{}", stderr(&one));
     assert_eq!([ran(0), ran(1), ran(2)], [1, 2, 2]);
+    for (task, index) in [("each", "3"), ("last", "0")] {
+        let none = clear(&["--task", task, "--map-index", index]).await;
+        let why = format!("task `{task}` has no instance {index}");
+        assert!(stderr(&none).contains(&why), "{}", stderr(&none));
+    }
     let wrong = clear(&["--task", "each", "--map-index", "2", "--past"]).await;
     assert!(stderr(&wrong).contains("--map-index names one instance"), "{}", stderr(&wrong));
 }

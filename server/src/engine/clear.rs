@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use subak_core::decide::{Plan, PlanTask};
+use subak_core::decide::{Mapped, Plan, PlanTask, Shape};
 use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::News;
-use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, LockedRun, Reset};
+use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, LockedRun, MappedRow, Reset};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::work::{After, Work};
@@ -19,6 +19,8 @@ pub enum ClearError {
     NotFound,
     #[error("the run has no task `{0}`")]
     NoTask(String),
+    #[error("task `{0}` has no instance {1}")]
+    NoInstance(String, i32),
     /// Its history was dropped by retention.
     #[error("the history of the run is gone: it cannot be cleared")]
     HistoryGone,
@@ -90,6 +92,16 @@ pub(super) fn whole(tasks: &[TaskNo]) -> Vec<Instance> {
     tasks.iter().copied().map(Instance::single).collect()
 }
 
+/// Which mapped tasks of a run are expanded.
+pub(super) fn shape(plan: &Plan, maps: &[(RunKey, TaskNo, MappedRow)]) -> Shape {
+    let mut shape = Shape::of_plan(plan);
+    for (_, task, row) in maps {
+        let known = shape.of(*task);
+        shape.set(*task, Mapped { instances: row.instances, ..known });
+    }
+    shape
+}
+
 /// What is to be cleared.
 #[derive(Debug, Default)]
 struct Chosen {
@@ -149,7 +161,13 @@ async fn clear(
             }
         })
     };
-    let chosen = choose(&plan, tasks, &current, runs_apart)?;
+    let shape = shape(&plan, &maps);
+    // One may go on of which there is none any more, since its task is expanded anew.
+    let is_there = |at: Instance| {
+        let named = at.map_index.is_none() || shape.has(at);
+        named || current.iter().any(|task| task.key.instance() == at)
+    };
+    let chosen = choose(&plan, tasks, &current, is_there, runs_apart)?;
     // An ended run is queued again; a running one goes on at once.
     let state = if before.state.is_final() { RunState::Queued } else { before.state };
     let cleared = async {
@@ -223,6 +241,7 @@ fn choose(
     plan: &Plan,
     asked: Option<&[Instance]>,
     current: &[CurrentTask],
+    is_there: impl Fn(Instance) -> bool,
     runs_apart: impl Fn(&TaskNo) -> bool,
 ) -> Result<Chosen, ClearError> {
     let mut chosen = Chosen::default();
@@ -239,6 +258,10 @@ fn choose(
     let (mut next, mut apart) = (Vec::new(), Vec::new());
     for at in asked {
         let task = plan.task(at.task).ok_or_else(|| ClearError::NoTask(at.task.0.to_string()))?;
+        if !is_there(*at) {
+            let task_id = plan.spec(task).task_id.0.clone();
+            return Err(ClearError::NoInstance(task_id, at.map_index.0));
+        }
         // What a rule settled without a try is judged again as a whole.
         if at.map_index.is_none() || !runs_apart(&at.task) {
             next.push(task.no);

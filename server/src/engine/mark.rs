@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use subak_core::decide::{Mapped, Plan, Shape};
+use subak_core::decide::{Plan, Shape};
 use subak_core::ids::{Instance, InstanceKey, RunKey, TaskNo};
 use subak_core::state::{FinalState, RunState, TaskState};
 use subak_store::News;
 use subak_store::engine::{CurrentTask, EngineTx, Fence, LiveRow, MappedRow, Reset};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::clear::whole;
+use super::clear::{shape, whole};
 use super::work::{After, Work};
 use super::{Core, Engine};
 
@@ -195,15 +195,10 @@ impl<'a> Before<'a> {
         maps: &[(RunKey, TaskNo, MappedRow)],
         current: &'a [CurrentTask],
     ) -> Self {
-        let mut shape = Shape::of_plan(plan);
-        for (_, task, row) in maps {
-            let known = shape.of(*task);
-            shape.set(*task, Mapped { instances: row.instances, ..known });
-        }
         let begun = maps.iter().filter(|(.., row)| row.verdict.is_some());
         Self {
             plan,
-            shape,
+            shape: shape(plan, maps),
             begun: begun.map(|(_, task, _)| *task).collect(),
             current: current.iter().map(|task| (task.key.instance(), task)).collect(),
         }

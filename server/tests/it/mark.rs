@@ -2,7 +2,7 @@
 
 use subak_core::decide::TryEnd;
 use subak_core::ids::{Instance, MapIndex, RunKey, TaskNo};
-use subak_server::engine::{Answer, DeleteError, Mark, MarkError, Outcome};
+use subak_server::engine::{Answer, ClearError, DeleteError, Mark, MarkError, Outcome};
 use subak_testkit::checker::{self, Journal, Moment};
 use subak_testkit::peek;
 
@@ -204,6 +204,14 @@ async fn one_instance_of_a_map_is_marked_by_itself_whatever_it_is() -> anyhow::R
     // What comes after was skipped with the first of them that was.
     assert_eq!(world.ended(run).await?, "success");
     assert_eq!(hands.unasked(), [""; 0]);
+    // Nor is anything cleared of an instance that there never is: the run stays as it ended.
+    for (task, index) in [(0, 6), (1, 0)] {
+        let at = [Instance::mapped(TaskNo(task), index)];
+        let none = world.engine.instances_clear(run, &at, false).await;
+        let is_right = matches!(&none, Err(ClearError::NoInstance(_, no)) if *no == index);
+        assert!(is_right, "{none:?}");
+    }
+    assert_eq!(peek::run_state(&world.store, run).await?, "success");
     kept(&world).await;
     world.close().await
 }

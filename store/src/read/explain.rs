@@ -196,6 +196,10 @@ impl Store {
             }
         }
         let (shape, made) = self.shape(run.run_key, plan).await?;
+        let is_named = !at.map_index.is_none();
+        if is_named && live.is_none() && ended.is_none() && !shape.has(at) {
+            return Ok(None);
+        }
         // The rule of a mapped task is judged once, for all of its instances, unless it follows others
         // index by index.
         let judged = shape.judged_for(task, at);

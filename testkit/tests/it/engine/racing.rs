@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 use subak_core::ids::{Instance, RunKey};
-use subak_server::engine::{Answer, CancelError, Engine, Outcome};
+use subak_server::engine::{Answer, CancelError, ClearError, Engine, Outcome};
 use subak_testkit::dag_gen::Sample;
 use subak_testkit::model::TryEnd;
 use tokio::time::timeout;
@@ -121,8 +121,11 @@ impl Act {
                 fleet.go_on(fleet.engines.last().unwrap(), dag, pause).await;
             }
             Self::Clear(instances) => {
-                let cleared = engine.instances_clear(run, &instances, false).await;
-                cleared.unwrap_or_else(|error| panic!("seed {}: {error:#}", sample.seed));
+                match engine.instances_clear(run, &instances, false).await {
+                    // Their task was cleared meanwhile, and is expanded anew.
+                    Ok(_) | Err(ClearError::NoInstance(..)) => {}
+                    Err(error) => panic!("seed {}: {error:#}", sample.seed),
+                }
             }
         }
     }
