@@ -63,6 +63,12 @@ pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
+/// Says on standard error what is odd, and stops nothing.
+pub(crate) fn warn(text: impl std::fmt::Display) {
+    // Nobody is left to tell if it is closed.
+    let _ = writeln!(io::stderr(), "warning: {text}");
+}
+
 /// Writes a value as indented JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();

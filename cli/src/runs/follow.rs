@@ -18,6 +18,9 @@ use crate::remote::may_pass;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
+/// Between two looks at whether the DAG is paused.
+const PAUSED_EVERY: Duration = Duration::from_secs(5);
+
 /// Looks that fail one after the other while a server is away or starts anew.
 const FAILED_LOOKS_MOST: u32 = 10;
 
@@ -29,6 +32,8 @@ pub(crate) async fn follow(at: &At, dag_id: &str, run_id: &str) -> Outcome {
     let progress = Progress::new(0);
     let mut shown = BTreeSet::new();
     let mut failed = 0;
+    let mut looked: Option<Instant> = None;
+    let mut is_told = false;
     loop {
         let since = Instant::now();
         let (run, tasks) = match watched.look().await {
@@ -62,6 +67,16 @@ pub(crate) async fn follow(at: &At, dag_id: &str, run_id: &str) -> Outcome {
                 RunState::Success => Ended::Success,
                 _ => Ended::RunFailed,
             });
+        }
+        if !is_told && looked.is_none_or(|at| at.elapsed() >= PAUSED_EVERY) {
+            looked = Some(Instant::now());
+            // Where that can't be seen now, it is looked at again.
+            if watched.is_paused().await.unwrap_or(false) {
+                is_told = true;
+                progress.above(&format!(
+                    "DAG `{dag_id}` is paused: the run waits for `subak dags unpause {dag_id}`"
+                ));
+            }
         }
         // A map of thousands is read less often.
         tokio::time::sleep(every.max(since.elapsed() * 2)).await;

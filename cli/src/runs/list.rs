@@ -1,5 +1,6 @@
 //! `subak runs list`.
 
+use anyhow::bail;
 use clap::Args;
 use subak_store::read::{Orders, RunFilter};
 
@@ -40,6 +41,13 @@ pub(crate) async fn run(options: Options) -> Outcome {
                 ..RunFilter::default()
             };
             let page = store.run_list(&filter, i64::from(options.limit), 0).await?;
+            // Of a DAG that is gone there may be runs.
+            if page.items.is_empty()
+                && let Some(dag_id) = &filter.dag_id
+                && store.dag_get(dag_id).await?.is_none()
+            {
+                bail!("DAG `{dag_id}` does not exist: `subak dags list` shows those that do");
+            }
             page.items.into_iter().map(Run::from).collect()
         }
         At::Server(server) => {

@@ -31,7 +31,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
     /// This try; left out: the last one.
-    #[arg(long, value_name = "NUMBER", requires = "task")]
+    #[arg(long, value_name = "NUMBER", requires = "task",
+        value_parser = clap::value_parser!(i32).range(1..))]
     try_number: Option<i32>,
     /// Goes on until the task ends.
     #[arg(long, short, requires = "task")]
@@ -52,6 +53,15 @@ pub(crate) async fn run(options: Options) -> Outcome {
         }
     }
     let source = Source::of(&watched);
+    if let (Some(only), false) = (options.try_number, options.follow) {
+        // Of a mapped task some instances may have had it.
+        if let Some(most) = tasks.iter().max_by_key(|it| it.try_number)
+            && most.try_number < only
+        {
+            return Err(no_try(most, only));
+        }
+        tasks.retain(|it| it.try_number >= only);
+    }
     let several = tasks.len() > 1;
     for task in tasks {
         let try_number = options.try_number.unwrap_or(task.try_number);
@@ -79,7 +89,7 @@ async fn follow(
     loop {
         // What was written before the task ended is there once it is seen to have ended.
         let over = task.is_final();
-        // Before the try there is no log.
+        // Before its first try there is no log.
         if task.try_number >= shown {
             cursor = source.print(&task, shown, cursor).await?;
         }
@@ -90,6 +100,9 @@ async fn follow(
             continue;
         }
         if over || only_try.is_some_and(|only| task.try_number > only) {
+            if let Some(only) = only_try.filter(|only| task.try_number < *only) {
+                return Err(no_try(&task, only));
+            }
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -98,5 +111,14 @@ async fn follow(
         if let Some(next) = tasks.into_iter().find(is_it) {
             task = next;
         }
+    }
+}
+
+/// The task has not had so many tries.
+fn no_try(task: &Task, wanted: i32) -> anyhow::Error {
+    let name = task.name();
+    match task.try_number {
+        0 => anyhow::anyhow!("task `{name}` has no try {wanted}: it has had none"),
+        last => anyhow::anyhow!("task `{name}` has no try {wanted}: its last one is {last}"),
     }
 }

@@ -1,6 +1,7 @@
 //! One run and its tasks, read from where it is.
 
 use anyhow::bail;
+use serde_json::Value;
 use subak_store::Store;
 use subak_store::read::{RunRecord, VersionRecord};
 
@@ -30,6 +31,19 @@ impl<'a> Watched<'a> {
             At::Server(server) => {
                 let Run { dag_id, run_id, .. } = which.ask(server).await?;
                 Ok(Self::Elsewhere { server, dag_id, run_id })
+            }
+        }
+    }
+
+    /// Whether the run's DAG is paused.
+    pub(crate) async fn is_paused(&self) -> anyhow::Result<bool> {
+        match self {
+            Self::Here { store, run, .. } => {
+                Ok(store.dag_get(&run.dag_id).await?.is_some_and(|dag| dag.is_paused))
+            }
+            Self::Elsewhere { server, dag_id, .. } => {
+                let dag: Value = server.get(&["dags", dag_id], &[]).await?;
+                Ok(dag["is_paused"] == true)
             }
         }
     }

@@ -4,7 +4,9 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use reqwest::Method;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use subak_core::dag::did_you_mean;
 use subak_core::ids::DagId;
 use subak_core::schedule::Tz;
 use subak_server::engine::Trigger;
@@ -55,6 +57,9 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(mut options: Options) -> Outcome {
     let at = options.place.open().await?;
+    for line in odd_params(&at, &options).await? {
+        output::warn(line);
+    }
     let mut conf = options.conf.take().unwrap_or_default();
     conf.extend(std::mem::take(&mut options.param));
     let (run_id, state) = match &at {
@@ -66,6 +71,37 @@ pub(crate) async fn run(mut options: Options) -> Outcome {
         return Ok(Ended::Success);
     }
     follow(&at, &options.dag_id, &run_id).await
+}
+
+/// What to say of params that the DAG does not have. A `conf` may hold more than its params.
+async fn odd_params(at: &At, options: &Options) -> anyhow::Result<Vec<String>> {
+    let dag_id = options.dag_id.as_str();
+    if options.param.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known: Vec<String> = match at {
+        At::Database(store) => match store.dag_get(dag_id).await? {
+            Some(dag) => dag.head.params.into_keys().collect(),
+            // It is told when the run is not made.
+            None => return Ok(Vec::new()),
+        },
+        At::Server(server) => {
+            let details: Details = server.get(&["dags", dag_id, "details"], &[]).await?;
+            details.params.into_iter().map(|(name, _)| name).collect()
+        }
+    };
+    let odd = options.param.iter().map(|(name, _)| name).filter(|name| !known.contains(name));
+    let line = |name: &String| {
+        let near = did_you_mean(name, known.iter().map(String::as_str));
+        format!("`{name}` is in `dag_run.conf` alone, DAG `{dag_id}` has no such param{near}")
+    };
+    Ok(odd.map(line).collect())
+}
+
+/// What a server tells of a DAG.
+#[derive(Deserialize)]
+struct Details {
+    params: Map<String, Value>,
 }
 
 async fn here(
@@ -109,6 +145,9 @@ async fn elsewhere(
 /// Reads `NAME=VALUE`; what is no JSON is a text.
 pub(crate) fn param(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.trim().is_empty() {
+        return Err("expected NAME=VALUE: the name is missing".to_owned());
+    }
     let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
     Ok((name.to_owned(), value))
 }
@@ -144,6 +183,8 @@ mod tests {
         assert_eq!(read("limit=10"), json!(10));
         assert_eq!(read("day=2026-11-20"), json!("2026-11-20"));
         assert_eq!(read("where=a=b"), json!("a=b"));
-        assert!(param("limit").is_err());
+        for text in ["limit", "=5", " =5"] {
+            assert!(param(text).is_err(), "{text}");
+        }
     }
 }

@@ -30,6 +30,16 @@ async fn one_instance_is_explained_and_marked() {
     let never = stack.subak(&["explain", "many", "each", "--map-index", "3"]).await.unwrap();
     assert!(stderr(&never).contains("task `each` has no instance 3"), "{}", stderr(&never));
 
+    let logs = ["runs", "logs", "many", "first", "--task", "each", "--try-number", "7"];
+    for (wrong, why) in [
+        (&logs[..], "has no try 7: its last one is 1"),
+        (&["runs", "list", "nosuch"][..], "DAG `nosuch` does not exist"),
+    ] {
+        let told = stack.subak(wrong).await.unwrap();
+        assert_eq!(told.status.code(), Some(1), "{}", stdout(&told));
+        assert!(stderr(&told).contains(why), "{}", stderr(&told));
+    }
+
     let mark = async |more: &[&str]| {
         let mark = ["runs", "mark", "many", "first", "--task", "each", "--success"];
         stack.subak(&[&mark, more].concat()).await.unwrap()

@@ -35,7 +35,7 @@ pub(crate) mod yaml;
 pub use diagnostic::Diagnostic;
 pub use page::Page;
 pub use schema::schema;
-pub(crate) use suggest::did_you_mean;
+pub use suggest::did_you_mean;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;

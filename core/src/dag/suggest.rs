@@ -1,7 +1,8 @@
 //! "Did you mean": the known word nearest to a misspelt one.
 
 /// Returns `: did you mean "x"?` for the nearest of `known`, or nothing if none is near.
-pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match nearest(word, known) {
         Some(near) => format!(": did you mean {near:?}?"),
         None => String::new(),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use subak_core::ids::{MapIndex, TaskId};
 use subak_store::read::LogCursor;
 
+use crate::remote::is_missing;
 use crate::runs::look::Watched;
 use crate::runs::view::Task;
 
@@ -85,7 +86,11 @@ impl<'a> Source<'a> {
         let mut query = vec![("live", "true".to_owned())];
         query.extend(task.index().map(|index| ("map_index", index.to_string())));
         query.extend(cursor.token.clone().map(|token| ("token", token)));
-        let part: Part = server.get(&path, &query).await?;
+        let part: Part =
+            server.get(&path, &query).await.map_err(|error| match is_missing(&error) {
+                true => error.context(format!("task `{}` has no try {try_number}", task.name())),
+                false => error,
+            })?;
         write(part.content.iter().map(|line| line.event.as_bytes()))?;
         // The end is where nothing more came.
         let more = !part.content.is_empty() && part.continuation_token.is_some();

@@ -1,5 +1,8 @@
 //! What people do: sign in, look, run, mend.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use serde_json::json;
 
 use super::{Far, PASSWORD, with_input};
@@ -52,6 +55,20 @@ fn a_person_runs_and_mends_a_dag_on_another_server() {
 
     assert!(far.good(&["dags", "pause", "greeting"]).contains("greeting is paused"));
     assert!(far.good(&["dags", "list"]).contains("paused"));
+    // A run of it says why it waits; a name that is misspelt is told.
+    let odd = ["runs", "trigger", "greeting", "--run-id", "odd", "--param", "nam=x", "--wait"];
+    let (out, err) = (Stdio::piped(), Stdio::piped());
+    let mut waits = far.command(&odd).stdout(out).stderr(err).spawn().unwrap();
+    let mut lines = BufReader::new(waits.stdout.take().unwrap()).lines();
+    let told = [lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()].join("\n");
+    assert!(told.contains("queued\nDAG `greeting` is paused: "), "{told}");
+    far.good(&["dags", "unpause", "greeting"]);
+    assert!(lines.any(|line| line.unwrap().contains("greeting success in")));
+    let ended = waits.wait_with_output().unwrap();
+    assert!(stderr(&ended).contains("no such param: did you mean \"name\"?"), "{}", stderr(&ended));
+    let logs = ["runs", "logs", "greeting", "--task", "greet", "--try-number", "7"];
+    assert!(far.bad(&logs).contains("has no try 7: its last one is 1"), "{}", far.bad(&logs));
+    assert!(far.bad(&["runs", "list", "nosuch"]).contains("`nosuch`"));
     let kept = far.bad(&["dags", "delete", "greeting"]);
     assert!(kept.contains("its file is there"), "{kept}");
     let audit = far.good(&["audit", "--user", "ana"]);
