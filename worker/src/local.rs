@@ -50,6 +50,13 @@ pub struct LocalTry {
     pub connections: BTreeMap<String, Connection>,
 }
 
+/// The word to end a try, for its caller to give.
+#[derive(Debug, Clone, Default)]
+pub struct LocalStop {
+    token: CancellationToken,
+    cause: Arc<OnceLock<&'static str>>,
+}
+
 /// How a local try ended.
 #[derive(Debug)]
 pub struct LocalEnd {
@@ -74,8 +81,21 @@ pub enum LocalOutcome {
     Failed,
     FailedPermanently,
     Skipped,
-    /// By the caller's token.
+    /// By the caller's word.
     Stopped,
+}
+
+impl LocalStop {
+    /// Gives it; `cause` is shown: `cancelled`, `dagrun_timeout`, …. The first one counts.
+    pub fn give(&self, cause: &'static str) {
+        let _ = self.cause.set(cause);
+        self.token.cancel();
+    }
+
+    async fn given(&self) -> &'static str {
+        self.token.cancelled().await;
+        self.cause.get().copied().unwrap_or("cancelled")
+    }
 }
 
 impl LocalEnd {
@@ -124,7 +144,7 @@ impl LocalRunner {
         this: LocalTry,
         line: impl Fn(&str) + Send + Sync + 'static,
         progress: impl Fn(u64, u64, &str) + Send + Sync + 'static,
-        cancel: &CancellationToken,
+        stop: &LocalStop,
     ) -> LocalEnd {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
         let variables = this.context.variables.iter();
@@ -139,7 +159,7 @@ impl LocalRunner {
         let letters = Arc::new(Letters::default());
         let task_id = this.task.task_id.to_string();
         let state = TaskShelf { shelf: Arc::clone(&self.state), task_id: task_id.clone() };
-        let stop = Arc::new(StopOrder::default());
+        let order = Arc::new(StopOrder::default());
         let identity = self.identity(&this.context, &task_id);
         let today =
             DateTime::from_timestamp_micros(self.host.clock.now_micros()).unwrap_or_default();
@@ -152,8 +172,8 @@ impl LocalRunner {
         });
         let ctx = TaskContext {
             identity: Arc::new(identity),
-            cancel: stop.token.clone(),
-            yields: cancel.clone(),
+            cancel: order.token.clone(),
+            yields: stop.token.clone(),
             is_continuous: this.task.continuous,
             slot: Arc::new(Uncounted),
             log: Arc::clone(&log) as _,
@@ -181,14 +201,14 @@ impl LocalRunner {
             templates: Some(this.context),
             rendered: OnceLock::new(),
             timeout,
-            stop,
+            stop: order,
             grace: self.host.grace,
             clock: self.host.clock,
         };
         let ended = {
             let stopped = async {
-                cancel.cancelled().await;
-                this.stop.give(StopCause::Server("cancelled".to_owned()), None);
+                let cause = stop.given().await;
+                this.stop.give(StopCause::Server(cause.to_owned()), None);
                 std::future::pending::<()>().await;
             };
             tokio::select! {

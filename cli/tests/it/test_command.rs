@@ -1,10 +1,12 @@
 //! `subak dags test`: a run without a server.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use crate::{clean, stderr, stdout};
 
-fn run(dag: &str, arguments: &[&str]) -> std::process::Output {
+fn run(dag: &str, arguments: &[&str]) -> Output {
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("dag.yaml"), dag).unwrap();
     let mut command = clean();
@@ -176,10 +178,10 @@ tasks:
 ";
     let place = tempfile::tempdir().unwrap();
     fs::write(place.path().join("dag.yaml"), dag).unwrap();
-    let mut command = std::process::Command::new("script");
+    let mut command = Command::new("script");
     let inside = concat!(env!("CARGO_BIN_EXE_subak"), " dags test dag.yaml");
     command.args(["-qec", inside, "/dev/null"]).current_dir(place.path()).env("TERM", "xterm");
-    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let output = command.stdin(Stdio::null()).output().unwrap();
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("1/2") && text.contains('\u{1b}'), "{text:?}");
@@ -223,4 +225,45 @@ tasks:
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.lines().any(|line| line.starts_with("skipped") && line.ends_with("never")));
+}
+
+/// `work` never ends, and says that it has begun; what `away` does is left open.
+const ENDLESS: &str = "\
+dag_id: endless
+tasks:
+  make: {operator: noop, setup: true}
+  work: {operator: bash, depends_on: [make], with: {command: echo works; sleep 600}}
+  never: {operator: noop, depends_on: [work]}
+  away: {operator: bash, depends_on: [never], teardown: {setups: [make]}, with: {command: AWAY}}
+";
+
+#[test]
+fn out_of_time_or_interrupted_teardowns_go_on() {
+    let timed = format!("{ENDLESS}dagrun_timeout: 1s\n").replace("AWAY", "echo tidy");
+    let output = run(&timed, &[]);
+    let text = stdout(&output);
+    let is = |state: &str, task: &str| {
+        text.lines().any(|line| line.starts_with(state) && line.ends_with(task))
+    };
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(is("failed", "work") && is("skipped", "never") && is("success", "away"), "{text}");
+    assert!(text.contains("stopped: dagrun_timeout") && text.contains("away | tidy"), "{text}");
+
+    // Interrupted once it cleans up, and twice it ends.
+    let place = tempfile::tempdir().unwrap();
+    let hangs = ENDLESS.replace("AWAY", "echo tidies; sleep 600");
+    fs::write(place.path().join("dag.yaml"), hangs).unwrap();
+    let mut command = clean();
+    command.current_dir(place.path()).args(["dags", "test", "dag.yaml"]);
+    // Lines go to standard output where no bar is drawn.
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    for begun in ["work | works", "away | tidies"] {
+        assert!(lines.any(|line| line == begun), "{begun}");
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    }
+    assert!(lines.any(|line| line.starts_with("endless failed in ")));
+    assert_eq!(child.wait().unwrap().code(), Some(3));
 }

@@ -202,3 +202,49 @@ fn mapped_teardowns_wait_for_all_of_their_mapped_setups() {
     let (_, states) = play(tasks, &["make[0]", "make[1]"], &[]);
     assert_eq!(states[..2], ["drop[0] upstream_failed", "drop[1] upstream_failed"]);
 }
+
+const MENDED: &str = "tasks:
+  first: {operator: noop}
+  make: {operator: noop, setup: true, depends_on: [first]}
+  use: {operator: noop, depends_on: [make]}
+  later: {operator: noop, depends_on: [use]}
+  flaky: {operator: noop, depends_on: [first], retries: 1}
+  away: {operator: noop, depends_on: [later], teardown: {setups: [make]}}
+";
+
+/// As the engine does it: `server/tests/it/cancel.rs`.
+#[test]
+fn a_cancel_leaves_teardowns_of_setups_that_ran() {
+    let parsed = parse("dags/setups.yaml", &format!("dag_id: setups\n{MENDED}"));
+    let plan = Arc::new(Plan::numbered_in_order(Arc::new(parsed.dags[0].clone())).unwrap());
+    let at = |id: &str| Instance::single(plan.number(&id.into()).unwrap());
+    let ended = |run: &mut MemoryRun, id: &str, outcome: TryOutcome| {
+        let step = run.ended(&[Report::plain(at(id), outcome)], 0.0);
+        let mut started: Vec<Instance> = step.started().map(|start| start.at).collect();
+        started.sort_unstable();
+        (started, step.run)
+    };
+    let failed = TryOutcome::Failed(TryEnd::Transient);
+    let state = |run: &MemoryRun, id: &str| run.state(at(id)).map(|state| state.as_str());
+
+    let (mut run, _) = MemoryRun::start(plan.clone());
+    let mut both = vec![at("make"), at("flaky")];
+    both.sort_unstable();
+    assert_eq!(ended(&mut run, "first", TryOutcome::Success), (both, None));
+    assert_eq!(ended(&mut run, "make", TryOutcome::Success), (vec![at("use")], None));
+    assert_eq!(ended(&mut run, "flaky", failed), (vec![], None));
+    let step = run.cancel();
+    assert_eq!((step.effects.len(), step.started().count(), step.run), (2, 0, None));
+    assert_eq!([state(&run, "later"), state(&run, "flaky")], [Some("skipped"); 2]);
+    // A delay that is over too late starts nothing; what was stopped is not tried again.
+    assert_eq!(run.retry_due(at("flaky")).started().count(), 0);
+    assert_eq!(ended(&mut run, "use", failed), (vec![at("away")], None));
+    assert_eq!(state(&run, "use"), Some("failed"));
+    assert_eq!(ended(&mut run, "away", TryOutcome::Success), (vec![], Some(RunState::Failed)));
+
+    // Where the setup never ran there is nothing to put away, and the run has failed all the same.
+    let (mut run, _) = MemoryRun::start(plan.clone());
+    assert_eq!(run.cancel().run, None);
+    let end = ended(&mut run, "first", TryOutcome::Success);
+    assert_eq!((end, state(&run, "away")), ((vec![], Some(RunState::Failed)), Some("skipped")));
+}

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use subak_core::template::RunContext;
-use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
-use tokio_util::sync::CancellationToken;
+use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalStop, LocalTry};
 
 use crate::peer::task;
 
@@ -33,7 +32,7 @@ fn a_try(operator: &str, with: Value) -> LocalTry {
     }
 }
 
-async fn run(this: LocalTry, cancel: &CancellationToken) -> (LocalEnd, String) {
+async fn run(this: LocalTry, stop: &LocalStop) -> (LocalEnd, String) {
     let folder = tempfile::tempdir().unwrap();
     let lines = Arc::new(Mutex::new(String::new()));
     let shown = Arc::clone(&lines);
@@ -42,7 +41,7 @@ async fn run(this: LocalTry, cancel: &CancellationToken) -> (LocalEnd, String) {
         shown.push_str(line);
         shown.push('\n');
     };
-    let end = runner(&folder).run(this, line, |_, _, _| {}, cancel).await;
+    let end = runner(&folder).run(this, line, |_, _, _| {}, stop).await;
     let log = lines.lock().unwrap().clone();
     (end, log)
 }
@@ -51,7 +50,7 @@ async fn run(this: LocalTry, cancel: &CancellationToken) -> (LocalEnd, String) {
 async fn a_local_try_renders_runs_and_masks() {
     let command = "echo $SUBAK_DAG_ID; echo hunter22 >&2; echo \"shop $SHOP\"";
     let with = json!({"command": command, "env": {"SHOP": "{{ params.shop }}"}});
-    let (end, log) = run(a_try("bash", with), &CancellationToken::new()).await;
+    let (end, log) = run(a_try("bash", with), &LocalStop::default()).await;
     assert_eq!((end.outcome, end.error.as_str()), (LocalOutcome::Success, ""));
     assert_eq!(end.value, Some(json!("shop north")));
     let mut lines: Vec<&str> = log.lines().collect();
@@ -61,13 +60,15 @@ async fn a_local_try_renders_runs_and_masks() {
 
 #[tokio::test]
 async fn a_local_try_fails_in_words_and_stops_when_told() {
-    let never = CancellationToken::new();
+    let never = LocalStop::default();
     let (end, _) = run(a_try("bash", json!({"command": "exit 2"})), &never).await;
     assert_eq!((end.outcome, end.exit_code), (LocalOutcome::Failed, Some(2)));
     let (end, _) = run(a_try("noop", json!({"x": 1})), &never).await;
     assert_eq!(end.outcome, LocalOutcome::FailedPermanently);
-    let stopped = CancellationToken::new();
-    stopped.cancel();
+    let stopped = LocalStop::default();
+    stopped.give("dagrun_timeout");
+    stopped.give("cancelled");
     let (end, _) = run(a_try("bash", json!({"command": "sleep 60"})), &stopped).await;
     assert_eq!(end.outcome, LocalOutcome::Stopped);
+    assert!(end.error.contains("dagrun_timeout"), "{}", end.error);
 }

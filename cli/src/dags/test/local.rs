@@ -10,9 +10,10 @@ use subak_core::decide::{Item, Plan, PlanTask, Says, Shape, TryEnd};
 use subak_core::ids::{Instance, MapIndex, TaskId};
 use subak_core::state::{RunState, TaskState};
 use subak_core::template::{RunContext, XComKey, XComOf, references_of};
-use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalTry};
+use subak_worker::local::{Connection, LocalEnd, LocalOutcome, LocalRunner, LocalStop, LocalTry};
+use tokio::select;
+use tokio::signal::unix::Signal;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::output;
 use crate::progress::Progress;
@@ -25,7 +26,9 @@ pub(super) struct LocalRun {
     connections: BTreeMap<String, Connection>,
     xcoms: BTreeMap<XComKey, Handed>,
     events: JoinSet<Event>,
-    running: BTreeMap<Instance, (String, CancellationToken)>,
+    running: BTreeMap<Instance, (String, LocalStop)>,
+    /// Nothing starts any more but teardowns of setups that ran.
+    is_cancelled: bool,
     progress: Arc<Progress>,
     quiet: bool,
 }
@@ -37,6 +40,10 @@ type Handed = BTreeMap<i32, Value>;
 enum Event {
     Ended(Instance, Box<LocalEnd>),
     RetryDue(Instance),
+    /// Somebody wants it to end.
+    Interrupted,
+    /// Its `dagrun_timeout` is over.
+    TimeIsOver,
 }
 
 impl LocalRun {
@@ -59,48 +66,80 @@ impl LocalRun {
             xcoms: BTreeMap::new(),
             events: JoinSet::new(),
             running: BTreeMap::new(),
+            is_cancelled: false,
             quiet,
         })
     }
 
-    /// Runs to the end. Once cancelled, nothing starts any more and the run has failed.
-    pub(super) async fn run(mut self, cancel: &CancellationToken) -> anyhow::Result<RunState> {
-        let time_is_over = self.time_is_over(cancel.clone());
+    /// Runs to the end. Interrupted, or out of time, it is cancelled as a server does that: teardowns of
+    /// setups that ran go on, and the run has failed. Interrupted once more, it ends at once.
+    pub(super) async fn run(mut self, interrupts: &mut Signal) -> anyhow::Result<RunState> {
+        let limit = self.plan.dag.dagrun_timeout;
+        let time = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut time = std::pin::pin!(time);
         let (mut run, mut step) = MemoryRun::start(self.plan.clone());
         let state = loop {
-            if let Some(state) = self.follow(&mut run, step, cancel) {
+            if let Some(state) = self.follow(&mut run, step) {
                 break state;
             }
-            let Some(event) = self.events.join_next().await else { break RunState::Failed };
-            let ended = match event? {
-                Event::RetryDue(at) => {
-                    step = run.retry_due(at);
-                    continue;
-                }
-                Event::Ended(at, end) => self.ended(at, *end),
+            let event = select! {
+                biased;
+                Some(()) = interrupts.recv() => Event::Interrupted,
+                () = &mut time, if !self.is_cancelled => Event::TimeIsOver,
+                ended = self.events.join_next() => match ended {
+                    Some(event) => event?,
+                    None => break RunState::Failed,
+                },
             };
-            if cancel.is_cancelled() {
-                self.events.shutdown().await;
-                break RunState::Failed;
-            }
-            step = run.ended(&[ended], rand::random());
+            step = match event {
+                Event::Ended(at, end) => {
+                    let ended = self.ended(at, *end);
+                    run.ended(&[ended], rand::random())
+                }
+                Event::RetryDue(at) => run.retry_due(at),
+                Event::Interrupted if self.is_cancelled => {
+                    self.events.shutdown().await;
+                    break RunState::Failed;
+                }
+                Event::Interrupted => {
+                    let teardowns =
+                        "the run is cancelled, teardowns go on; once more ends it at once";
+                    self.progress.above(teardowns);
+                    self.cancel(&mut run, "cancelled")
+                }
+                Event::TimeIsOver => {
+                    let limit = limit.unwrap_or_default();
+                    self.progress.above(&format!("the run's time of {limit:?} is over"));
+                    self.cancel(&mut run, "dagrun_timeout")
+                }
+            };
         };
-        time_is_over.abort();
         self.progress.finish();
         Ok(state)
     }
 
+    /// Stops what runs, but for teardowns, and skips what does not.
+    fn cancel(&mut self, run: &mut MemoryRun, cause: &'static str) -> Step {
+        self.is_cancelled = true;
+        for (at, (_, stop)) in &self.running {
+            if !self.plan.task(at.task).is_some_and(PlanTask::cleans_up) {
+                stop.give(cause);
+            }
+        }
+        run.cancel()
+    }
+
     /// Starts what a step says, and settles what needs no worker; returns the run's end.
-    fn follow(
-        &mut self,
-        run: &mut MemoryRun,
-        mut step: Step,
-        cancel: &CancellationToken,
-    ) -> Option<RunState> {
+    fn follow(&mut self, run: &mut MemoryRun, mut step: Step) -> Option<RunState> {
         loop {
             for at in &step.stopped {
                 if let Some((_, stop)) = self.running.remove(at) {
-                    stop.cancel();
+                    stop.give("fail_fast");
                 }
             }
             for (at, end) in step.effects.iter().copied().chain(step.settled()) {
@@ -128,7 +167,7 @@ impl LocalRun {
                     self.show(start.at, TaskState::Success, "-", "");
                     done.push(Report::plain(start.at, TryOutcome::Success));
                 } else {
-                    self.start(start, cancel);
+                    self.start(start);
                 }
             }
             if step.run.is_some() || done.is_empty() {
@@ -138,7 +177,7 @@ impl LocalRun {
         }
     }
 
-    fn start(&mut self, start: Start, cancel: &CancellationToken) {
+    fn start(&mut self, start: Start) {
         let Some(planned) = self.plan.task(start.at.task) else { return };
         let spec = self.plan.spec(planned);
         let needed = references_of(spec).needed_xcoms();
@@ -150,7 +189,7 @@ impl LocalRun {
             Ok(item) => item,
             Err(why) => {
                 let end = LocalEnd::refused(why);
-                self.running.insert(start.at, (self.name(start.at), cancel.child_token()));
+                self.running.insert(start.at, (self.name(start.at), LocalStop::default()));
                 let at = start.at;
                 self.events.spawn(async move { Event::Ended(at, Box::new(end)) });
                 return;
@@ -175,9 +214,9 @@ impl LocalRun {
             xcoms: xcoms.collect(),
             ..self.context.clone()
         };
-        let cancel = cancel.child_token();
+        let stop = LocalStop::default();
         let name = self.name(start.at);
-        self.running.insert(start.at, (name.clone(), cancel.clone()));
+        self.running.insert(start.at, (name.clone(), stop.clone()));
         self.show_running();
         let (runner, progress) = (self.runner.clone(), self.progress.clone());
         let quiet = self.quiet;
@@ -188,7 +227,7 @@ impl LocalRun {
         };
         let this = LocalTry { task, context, connections };
         self.events.spawn(async move {
-            let end = runner.run(this, line, |_, _, _| {}, &cancel).await;
+            let end = runner.run(this, line, |_, _, _| {}, &stop).await;
             Event::Ended(start.at, Box::new(end))
         });
     }
@@ -307,17 +346,5 @@ impl LocalRun {
             return Ok(item);
         }
         item.of_group(|| self.context.clone()).map_err(|error| error.to_string())
-    }
-
-    /// Cancels the run when its `dagrun_timeout` is over.
-    fn time_is_over(&self, cancel: CancellationToken) -> tokio::task::JoinHandle<()> {
-        let limit = self.plan.dag.dagrun_timeout;
-        let progress = self.progress.clone();
-        tokio::spawn(async move {
-            let Some(limit) = limit else { return };
-            tokio::time::sleep(limit).await;
-            progress.above(&format!("the run's time of {limit:?} is over"));
-            cancel.cancel();
-        })
     }
 }

@@ -15,7 +15,7 @@ use subak_core::ids::run_id;
 use subak_core::state::RunState;
 use subak_core::template::{RunContext, references_of};
 use subak_worker::local::{Connection, LocalRunner};
-use tokio_util::sync::CancellationToken;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::validate;
 use crate::clock;
@@ -35,7 +35,8 @@ Examples:
 
 Connections come from the environment: `warehouse` is SUBAK_CONN_WAREHOUSE, a URL such as
 postgres://login:password@host:5432/database. Relative paths in the file mean the current
-folder. The exit code is 3 if the run fails.")]
+folder. The exit code is 3 if the run fails. Ctrl-C cancels the run: teardowns go on; once more
+ends it at once.")]
 pub(crate) struct Options {
     file: PathBuf,
     /// Which DAG, if the file has several.
@@ -67,18 +68,11 @@ pub(crate) async fn run(options: Options) -> Outcome {
     let keeper = vec![std::env::current_exe()?.into(), "keeper".into()];
     let runner = LocalRunner::new(folder.path().to_owned(), keeper)?;
 
-    let cancel = CancellationToken::new();
-    let on_signal = cancel.clone();
-    let signals = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            on_signal.cancel();
-        }
-    });
+    let mut interrupts = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let dag_id = dag.dag_id.clone();
     let begun = clock::now();
-    let state =
-        LocalRun::new(dag, runner, context, connections, options.quiet)?.run(&cancel).await?;
-    signals.abort();
+    let run = LocalRun::new(dag, runner, context, connections, options.quiet)?;
+    let state = run.run(&mut interrupts).await?;
     output::line(format!("{dag_id} {state} in {}", output::span(clock::now() - begun)))?;
     Ok(if state == RunState::Success { Ended::Success } else { Ended::RunFailed })
 }

@@ -55,6 +55,9 @@ impl MemoryRun {
             TryOutcome::Skipped => return Ok(FinalState::Skipped),
             TryOutcome::Failed(end) => end,
         };
+        if self.cancelled && !self.cleans_up(at) {
+            return Ok(FinalState::Failed);
+        }
         let plan = self.plan.clone();
         let policy = &plan.task(at.task).expect("a running task is of the plan").retry;
         let instance = self.standing(at);

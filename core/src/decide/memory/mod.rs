@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ended, Plan, Says, Shape, TryEnd, UpstreamCounts};
+use super::{Ended, Plan, PlanTask, Says, Shape, TryEnd, UpstreamCounts};
 use crate::ids::{Instance, TaskNo};
 use crate::state::{FinalState, RunState, TaskEvent, TaskState};
 
@@ -35,6 +35,8 @@ pub struct MemoryRun {
     against: BTreeSet<TaskNo>,
     /// Those of them whose try has failed: they are skipped instead of tried again.
     not_retried: Vec<Instance>,
+    /// Nothing starts any more but teardowns of setups.
+    cancelled: bool,
 }
 
 /// How a try ended.
@@ -145,6 +147,7 @@ impl MemoryRun {
             rejudged: Vec::new(),
             against: BTreeSet::new(),
             not_retried: Vec::new(),
+            cancelled: false,
         };
         let look = run.first_look();
         let step = run.follow(look, Step::default());
@@ -163,14 +166,33 @@ impl MemoryRun {
         self.follow(look, step)
     }
 
-    /// Starts the next try of a task whose retry delay is over.
-    ///
-    /// # Panics
-    /// If the task does not wait for a retry.
+    /// Starts the next try of a task whose retry delay is over. One that has ended since, because it was
+    /// skipped, is left alone.
     pub fn retry_due(&mut self, at: Instance) -> Step {
         let mut look = Look::default();
-        self.ready(at, &mut look);
+        if self.state(at) == Some(TaskState::UpForRetry) {
+            self.ready(at, &mut look);
+        }
         self.follow(look, Step::default())
+    }
+
+    /// Lets nothing start any more but teardowns of setups, and skips what does not run, as a cancel of a
+    /// run does. What runs is for the caller to stop, but for such teardowns; the run has failed once all
+    /// of it has ended.
+    pub fn cancel(&mut self) -> Step {
+        self.cancelled = true;
+        let is_open = |state: Option<TaskState>| {
+            state != Some(TaskState::Running) && state.and_then(TaskState::to_final).is_none()
+        };
+        let idle: Vec<Instance> = self
+            .instances()
+            .filter(|at| is_open(self.state(*at)) && !self.cleans_up(*at))
+            .collect();
+        let skipped = FinalState::Skipped;
+        let ends: Vec<Ended> = idle.into_iter().filter_map(|at| self.settle(at, skipped)).collect();
+        let effects = ends.iter().map(|ended| (ended.at, ended.end)).collect();
+        let look = self.judge_after(&ends);
+        self.follow(look, Step { effects, ..Step::default() })
     }
 
     /// The instance's state; `None`: no status yet.
@@ -209,7 +231,7 @@ impl MemoryRun {
     #[must_use]
     pub fn run_state(&self) -> RunState {
         match (self.open, self.leaves_failed) {
-            (0, 0) => RunState::Success,
+            (0, 0) if !self.cancelled => RunState::Success,
             (0, _) => RunState::Failed,
             _ => RunState::Running,
         }
@@ -239,6 +261,11 @@ impl MemoryRun {
             self.shape.ended(at);
         }
         Some(Ended { at, end, overruled })
+    }
+
+    /// Whether it is a teardown of setups, which a cancel lets go on.
+    fn cleans_up(&self, at: Instance) -> bool {
+        self.plan.task(at.task).is_some_and(PlanTask::cleans_up)
     }
 
     fn standing(&mut self, at: Instance) -> &mut Standing {
