@@ -10,19 +10,18 @@ use subak_proto::{Progress, RequestReply, request::Kind};
 use subak_server::engine::Trigger;
 use subak_server::{App, router};
 use subak_store::access::Role;
-use subak_testkit::peek;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
-use crate::drained::{DRAIN, ranges};
+use crate::drained::{DRAIN, on_record};
 use crate::wire::Wire;
 use crate::world::{World, key};
 
 /// The first range is loaded, the second one is open; partition 1 came after them.
 const RANGES: &str = r#"
     (1, '[{"partition": 0, "after": 0, "from": 0, "to": 100}]', '{load}', 'committed',
-     1, NULL::bigint, NULL::bigint, NULL::bigint, '{}'),
-    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', 1, NULL, NULL, NULL, '{}')
+     NULL::bigint, NULL::bigint, NULL::bigint, '{}'),
+    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', NULL, NULL, NULL, '{}')
 "#;
 
 /// Sends a request, and reads the answer's text.
@@ -73,7 +72,7 @@ async fn lag_is_what_brokers_have_and_sinks_have_not() -> anyhow::Result<()> {
         world.store.connection_put(&key(), id, conn_type, None, &value).await?;
     }
     world.dags(DRAIN).await?;
-    peek::meddle(&world.store, &ranges(RANGES)).await?;
+    on_record(&world, RANGES).await?;
     let user = world.store.user_create("ana", None, Role::Viewer).await?;
     let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
     let app = || {

@@ -3,11 +3,10 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use subak_store::access::Role;
-use subak_testkit::peek;
 
 use super::audit::events;
 use super::site::Site;
-use crate::drained::{DRAIN, ranges};
+use crate::drained::{DRAIN, on_record};
 
 /// The first range is loaded, the second one was not read yet. Of partition 1 nothing was read, and of
 /// partition 2 records were lost.
@@ -15,15 +14,15 @@ const RANGES: &str = r#"
     (1, '[{"partition": 0, "after": 0, "from": 0, "to": 100, "last": {"offset": 99, "timestamp": 1, "hash": 2}},
           {"partition": 1, "after": 7, "from": 7, "to": 7},
           {"partition": 2, "after": 3, "from": 5, "to": 5}]',
-     '{load}', 'committed', 0, 98, 3, 5, '{"load": 90}'),
-    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', 0, NULL, NULL, NULL, '{}')
+     '{load}', 'committed', 98, 3, 5, '{"load": 90}'),
+    (2, '[{"partition": 0, "after": 100, "from": 100, "to": 160}]', '{}', 'open', NULL, NULL, NULL, '{}')
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::Result<()> {
     let site = Site::new().await?;
     site.world.dags(DRAIN).await?;
-    peek::meddle(&site.world.store, &ranges(RANGES)).await?;
+    on_record(&site.world, RANGES).await?;
     let op = site.program(Role::Op).await?;
     let listed = site.get(&op, "/api/v2/ranges?dag_id=drain").await?.json();
     let of = |sequence: i64| {
@@ -34,10 +33,10 @@ async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::
     let part = |partition: i32, from: i64, to: i64| json!({"partition": partition, "from_offset": from, "to_offset": to});
     let expected = json!({
         "range_id": loaded["range_id"], "dag_id": "drain", "task_id": "read", "sequence": 1,
-        "topic": "orders", "state": "committed", "dag_run_id": null,
+        "topic": "orders", "state": "committed", "dag_run_id": loaded["dag_run_id"],
         "partitions": [part(0, 0, 100), part(2, 5, 5)],
         "records": 98, "rejected": 3, "filtered": 5, "loads": ["load"], "committed": ["load"],
-        "loaded": {"load": 90}, "dag_version": null,
+        "loaded": {"load": 90}, "dag_version": 1,
     });
     assert_eq!(loaded, expected);
     assert_eq!(open["partitions"], json!([part(0, 100, 160)]));
@@ -83,8 +82,22 @@ async fn ranges_are_shown_with_their_offsets_and_settled_on_record() -> anyhow::
         })
         .collect();
     let expected = [
-        json!(["release_range", "op", "api", format!("range {second}"), "read", null]),
-        json!(["abandon_range", "op", "api", format!("range {second}, load load"), "read", null]),
+        json!([
+            "release_range",
+            "op",
+            "api",
+            format!("range {second}"),
+            "read",
+            loaded["dag_run_id"]
+        ]),
+        json!([
+            "abandon_range",
+            "op",
+            "api",
+            format!("range {second}, load load"),
+            "read",
+            loaded["dag_run_id"]
+        ]),
         json!(["replay_range", "op", "api", format!("range {first}"), null, run_id]),
     ];
     assert_eq!(told, expected);
