@@ -173,7 +173,10 @@ pub(super) fn row(
         ..0 => it.task_id.0.clone(),
         index => format!("{} [{index}]", it.task_id),
     };
-    let span = it.started_at.zip(run.started_at).map(|(start, from)| {
+    // What ended before the run began anew, after a clear, has no place in its time.
+    let in_time = it.started_at.zip(run.started_at);
+    let in_time = in_time.filter(|(_, from)| it.ended_at.is_none_or(|end| end > *from));
+    let span = in_time.map(|(start, from)| {
         let to = axis_end(run, now);
         let end = it.ended_at.unwrap_or(now);
         let micros = |at: DateTime<Utc>| at.timestamp_micros();

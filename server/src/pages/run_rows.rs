@@ -189,7 +189,10 @@ fn map_row(
     t: &'static Text,
 ) -> TaskRow {
     let task = version.record.model.task(&map.task_id);
-    let span = map.started_at.zip(run.started_at).map(|(start, from)| {
+    // What ended before the run began anew, after a clear, has no place in its time.
+    let in_time = map.started_at.zip(run.started_at);
+    let in_time = in_time.filter(|(_, from)| map.ended_at.is_none_or(|end| end > *from));
+    let span = in_time.map(|(start, from)| {
         let micros = |at: DateTime<Utc>| at.timestamp_micros();
         let (to, end) = (axis_end(run, now), map.ended_at.unwrap_or(now));
         Span::within(micros(from), micros(to), micros(start), micros(end))

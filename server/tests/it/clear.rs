@@ -52,6 +52,10 @@ async fn a_cleared_task_takes_what_failed_for_want_of_it_along() -> anyhow::Resu
         peek::history(&world.store, run).await?,
         ["a#1 success", "b#1 failed", "c#0 upstream_failed", "b#2 success", "c#1 success"]
     );
+    // It began anew, after all that had ended before the clear.
+    let anew = "SELECT (started_at > (SELECT max(ended_at) FROM try_history WHERE state <> 'success'))::text
+                FROM run";
+    assert_eq!(peek::text(&world.store, anew).await?.as_deref(), Some("true"));
     world.close().await
 }
 

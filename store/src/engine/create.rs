@@ -143,9 +143,11 @@ statements! {
         UPDATE run SET state = 'failed', cancelled_at = clock_timestamp(), cancel_cause = $2
         WHERE run_key = $1 AND state = 'success'";
 
+    /// One that waits for its turn again starts anew: it takes as long as it takes from then on.
     Points RUN_REOPEN = "
         UPDATE run
         SET state = $2::run_state, ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
+            started_at = CASE WHEN $2::run_state = 'queued' THEN NULL ELSE started_at END,
             has_resets = true, touched_at = now()
         WHERE run_key = $1";
 }

@@ -167,8 +167,8 @@ statements! {
 
     Points RUNS_REOPEN = "
         UPDATE run
-        SET state = 'queued', ended_at = NULL, cancelled_at = NULL, cancel_cause = NULL,
-            has_resets = true, touched_at = now()
+        SET state = 'queued', started_at = NULL, ended_at = NULL, cancelled_at = NULL,
+            cancel_cause = NULL, has_resets = true, touched_at = now()
         WHERE run_key = ANY ($1)";
 
     /// Runs of which an outbox row is left.

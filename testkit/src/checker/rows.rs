@@ -281,10 +281,12 @@ impl<'a> RunView<'a> {
         self.resets.and_then(|rows| rows.get(&task)).map(|reset| reset.token)
     }
 
-    /// Whether somebody has cleared a task: an instance also as the task that was not expanded then.
+    /// Whether somebody has cleared a task: an instance also as the task that was not expanded then, and a
+    /// task that is not expanded any more also as any of its instances.
     pub(super) fn was_cleared(&self, task: i32) -> bool {
-        let map = self.graph.tasks.get(&task).and_then(Node::map);
-        self.reset(task).is_some() || map.is_some_and(|map| self.reset(map.base).is_some())
+        let base = task % PLACES;
+        let mut cleared = self.resets.into_iter().flat_map(BTreeMap::keys);
+        cleared.any(|of| *of == task || *of == base || task == base && of % PLACES == base)
     }
 
     /// Whether somebody has cleared a task of the run.
