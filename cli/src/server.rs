@@ -53,7 +53,7 @@ pub(crate) struct Options {
     /// The certificate's private key, PEM.
     #[arg(long, env = "SUBAK_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// Folder of DAG files.
+    /// Folder of DAG files, the same on every server.
     #[arg(long, env = "SUBAK_DAGS", default_value = "dags", value_name = "FOLDER")]
     dags: PathBuf,
     #[command(flatten)]

@@ -5,6 +5,8 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::state::RunType;
+
 /// Names a DAG: letters, digits, `-`, `.` and `_`, at most 250 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -166,17 +168,24 @@ pub fn run_id(run_type: &str, instant: DateTime<Utc>) -> String {
 const RUN_ID_LONGEST: usize = 250;
 
 /// Checks a run id that somebody chose: Airflow's characters, none of which a shell or Python would
-/// read as anything but text. Returns what is wrong with it.
+/// read as anything but text, and no name that a run of another type would have: it would take its
+/// place. Returns what is wrong with it.
 pub fn check_run_id(id: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.~:+-".contains(c);
     if id.is_empty() || id.len() > RUN_ID_LONGEST {
         return Err(format!("a run id has 1 to {RUN_ID_LONGEST} characters"));
     }
-    match id.chars().find(|c| !allowed(*c)) {
-        Some(c) => Err(format!(
+    if let Some(c) = id.chars().find(|c| !allowed(*c)) {
+        return Err(format!(
             "the run id {id:?} holds {c:?}: only letters, digits, _ . ~ : + and - may stand there"
+        ));
+    }
+    let has = |of: &str| id.strip_prefix(of).is_some_and(|rest| rest.starts_with("__"));
+    match RunType::AIRFLOWS.into_iter().find(|of| has(of)) {
+        Some(of) if of != RunType::Manual.as_str() => Err(format!(
+            "the run id `{id}` begins with `{of}__`, as only runs of type {of} do: choose another"
         )),
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -195,12 +204,22 @@ mod tests {
 
     #[test]
     fn a_run_id_holds_nothing_that_a_shell_would_run() {
-        for good in ["manual__2026-11-20T01:02:03.000456+00:00", "a~b_C.9", &"x".repeat(250)] {
+        for good in
+            ["manual__2026-11-20T01:02:03.000456+00:00", "a~b_C.9", &"x".repeat(250), "scheduled_x"]
+        {
             assert_eq!(check_run_id(good), Ok(()), "{good}");
         }
         let bad = ["", "a b", "x$(id)", "x;id", "a\nb", "a'b", "a\"b", "a/b", "é", "a\0b"];
         for bad in bad.into_iter().chain([&*"x".repeat(251)]) {
             assert!(check_run_id(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_id_takes_no_other_runs_place() {
+        for of in ["scheduled", "backfill", "asset_triggered"] {
+            let why = check_run_id(&format!("{of}__2026-11-20T01:00:00+00:00")).unwrap_err();
+            assert!(why.contains(&format!("begins with `{of}__`")), "{why}");
         }
     }
 

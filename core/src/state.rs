@@ -266,6 +266,16 @@ pub enum RunType {
 }
 
 impl RunType {
+    /// Airflow's types, also those that no run here has.
+    pub const AIRFLOWS: [&'static str; 6] = [
+        "manual",
+        "scheduled",
+        "backfill",
+        "operator_triggered",
+        "asset_triggered",
+        "asset_materialization",
+    ];
+
     /// Airflow's spelling, also the prefix of a run id.
     #[must_use]
     pub fn as_str(self) -> &'static str {

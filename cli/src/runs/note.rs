@@ -4,7 +4,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
-use subak_core::ids::{InstanceKey, MapIndex, TaskId, TaskNo};
+use subak_core::ids::{MapIndex, TaskId};
+use subak_store::read::noted;
 use subak_store::{NewAudit, Store};
 
 use super::{Which, version};
@@ -65,14 +66,14 @@ async fn here(store: &Store, options: &Options) -> anyhow::Result<(String, Strin
             audit::of_run(store, "patch_dag_run", &run, json!({"note": options.text})).await?;
         }
         Some(task) => {
-            let numbers = version(store, &run).await?.numbers;
-            let number = numbers.get(&TaskId(task.clone())).copied();
-            let number =
-                number.with_context(|| format!("DAG `{}` has no task `{task}`", run.dag_id))?;
-            let of =
-                InstanceKey { run: run.run_key, task: TaskNo(number), map_index: MapIndex::NONE };
-            let before = store.task_notes(of.run).await?.remove(&(number, of.map_index.0));
-            store.task_note_set(of, &options.text, "cli").await?;
+            let version = version(store, &run).await?;
+            let all = store.instance_list(&run, &version).await?;
+            let of = noted(&all, &TaskId(task.clone()), None);
+            let first =
+                of.first().with_context(|| format!("DAG `{}` has no task `{task}`", run.dag_id))?;
+            let whole = (first.task.0, MapIndex::NONE.0);
+            let before = store.task_notes(run.run_key).await?.remove(&whole);
+            store.task_note_set(run.run_key, &of, &options.text, "cli").await?;
             let of = NewAudit {
                 task_id: Some(task.clone()),
                 ..audit::about_run("patch_task_instance", &run)

@@ -108,3 +108,29 @@ pub enum ConnectionProblem {
     )]
     ServerAlone,
 }
+
+impl ConnectionProblem {
+    /// The field of the connection that it is about.
+    #[must_use]
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Type { .. } | Self::OtherType { .. } | Self::Fields => "conn_type",
+            Self::Protocol(_)
+            | Self::NoBase
+            | Self::SecretInHost
+            | Self::MoreThanBase
+            | Self::WebhookAddress
+            | Self::MailHost
+            | Self::NoBroker
+            | Self::Broker(_)
+            | Self::ServerAlone => "host",
+            Self::TwoPorts => "port",
+            Self::NoHeaderPassword | Self::SlackAddress | Self::NoPassword => "password",
+            Self::LoginBesideHeader | Self::Colon | Self::NoLogin | Self::LoginWithoutSasl(_) => {
+                "login"
+            }
+            Self::NoDatabase => "schema",
+            _ => "extra",
+        }
+    }
+}

@@ -321,7 +321,7 @@ async fn keep(
     if !is_id {
         return Err(wrong("connection_id", Problem::NoName { most: ID_BYTES_MOST }));
     }
-    check(value).map_err(|problem| wrong("conn_type", Problem::Connection(problem)))?;
+    check(value).map_err(|problem| wrong(problem.field(), Problem::Connection(problem)))?;
     let conn_type = value["conn_type"].as_str().unwrap_or_default();
     let key = app.actions.key()?;
     Ok(app.store.connection_put(key, id, conn_type, description, value).await?)

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use subak_core::dag::model::Task;
-use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
+use subak_core::ids::{Instance, MapIndex, TaskId, TaskNo};
 use subak_core::state::TaskState;
 use subak_core::template::has_templates;
 use subak_store::read::{
@@ -107,6 +107,7 @@ pub(super) struct ClearBody {
     only_running: bool,
     #[serde(default = "yes", rename = "reset_dag_runs")]
     _reset_dag_runs: bool,
+    #[schemars(length(min = 1))]
     task_ids: Option<Vec<Named>>,
     dag_run_id: Option<String>,
     /// Without a run: those of all runs with a logical date from here.
@@ -136,7 +137,10 @@ pub(super) struct ClearBody {
 
 /// A task, or one instance of a mapped one: `"load"`, `["load", 3]`.
 #[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "name each task as \"load\", and one instance of a mapped task as [\"load\", 3]"
+)]
 enum Named {
     Task(String),
     At(String, i32),
@@ -208,6 +212,7 @@ pub(super) async fn clear(
     for run in body.runs(&app, dag_id).await? {
         selected.extend(select(&app.store, &run, named.as_deref(), body.scope()).await?);
     }
+    body.refuse_unknown(&app, &selected).await?;
     if body.prevent_running_task && !body.dry_run {
         body.refuse_running(&app, &selected).await?;
     }
@@ -269,6 +274,19 @@ impl ClearBody {
         if self.dag_run_id.is_none() && (self.include_past || self.include_future) {
             return refuse("dag_run_id", "is needed for `include_past` and `include_future`");
         }
+        let dates = [("start_date", self.start_date), ("end_date", self.end_date)];
+        let dated = dates.iter().find(|(_, date)| date.is_some());
+        if let (Some(&(field, _)), Some(_)) = (dated, &self.dag_run_id) {
+            return refuse(field, "chooses runs, as `dag_run_id` does: leave one of them out");
+        }
+        if let (Some(start), Some(end)) = (self.start_date, self.end_date)
+            && start > end
+        {
+            return refuse("end_date", "is before `start_date`");
+        }
+        if self.task_ids.as_ref().is_some_and(Vec::is_empty) {
+            return refuse("task_ids", "names no task: leave it out for all tasks");
+        }
         self.note.as_deref().map_or(Ok(()), |note| checked(note).map(drop))
     }
 
@@ -293,6 +311,29 @@ impl ClearBody {
             return Err(ApiError::Conflict(why));
         }
         Ok(runs)
+    }
+
+    /// Refuses an instance that none of the runs has: it would be passed over in silence.
+    async fn refuse_unknown(&self, app: &App, selected: &[Selected]) -> Result<(), ApiError> {
+        let mut unknown: BTreeSet<(TaskId, i32)> = BTreeSet::new();
+        if !selected.is_empty() {
+            for (task, indexes) in self.indexes() {
+                unknown.extend(indexes.into_iter().map(|index| (task.clone(), index)));
+            }
+        }
+        for one in selected {
+            if unknown.is_empty() {
+                break;
+            }
+            let all = app.store.instance_list(&one.run, &one.version).await?;
+            let known: BTreeSet<(TaskId, i32)> =
+                all.into_iter().map(|it| (it.task_id, it.map_index.0)).collect();
+            unknown.retain(|it| !known.contains(it));
+        }
+        match unknown.first() {
+            Some((task, index)) => Err(ApiError::no_instance(&task.0, MapIndex(*index))),
+            None => Ok(()),
+        }
     }
 
     /// Refuses to clear anything if something of it runs.
@@ -338,11 +379,9 @@ impl ClearBody {
             let instances: Vec<Instance> = all.iter().map(at).collect();
             let run = one.run.run_key;
             app.actions.instances_clear(run, &instances, self.load_again).await?;
-            for it in self.note.iter().flat_map(|_| &all) {
-                let (task, map_index) = (TaskNo(it.task), it.map_index);
-                let of = InstanceKey { run, task, map_index };
-                let note = self.note.as_deref().unwrap_or_default();
-                app.store.task_note_set(of, note, caller.name()).await?;
+            if let Some(note) = &self.note {
+                let of: Vec<Instance> = all.iter().map(|it| it.key(run).instance()).collect();
+                app.store.task_note_set(run, &of, note, caller.name()).await?;
             }
         }
         Ok(collection(app, &one.run, &one.version, all, Rendered::new()).await?.0)

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use subak_core::ids::{Instance, InstanceKey, MapIndex, TaskId, TaskNo};
-use subak_store::read::{Rendered, RunRecord};
+use subak_core::ids::{Instance, MapIndex, TaskId, TaskNo};
+use subak_store::read::{Rendered, RunRecord, noted};
 
 use super::instances::{Collection, collection, recorded_with_notes};
 use super::mask::{Mask, clearable};
@@ -58,8 +58,15 @@ pub(super) async fn patch(
     let named = body.instance(query.map_index)?;
     let mark = body.mark()?;
     // Before anything is marked: what is refused has changed nothing.
-    if let Some(Some(note)) = &body.note {
-        checked(note)?;
+    let mut to_note = Vec::new();
+    if let Some(note) = &body.note {
+        checked(note.as_deref().unwrap_or_default())?;
+        let own = app.versions.of_run(&run).await?;
+        let all = app.store.instance_list(&run, &own.record).await?;
+        to_note = noted(&all, &TaskId::from(&*task_id), named);
+        if to_note.is_empty() {
+            return Err(ApiError::no_instance(&task_id, named.unwrap_or(MapIndex::NONE)));
+        }
     }
     match mark.is_some() || body.note.is_some() {
         true => {
@@ -78,14 +85,8 @@ pub(super) async fn patch(
         }
     }
     if let Some(note) = &body.note {
-        let own = app.versions.of_run(&run).await?;
-        let number = own.record.numbers.get(&TaskId(task_id.clone())).copied();
-        let task = number.ok_or_else(|| ApiError::TaskNotFound(task_id.clone()));
-        let task = TaskNo(task?);
-        let map_index = query.map_index.map_or(MapIndex::NONE, MapIndex);
-        let of = InstanceKey { run: run.run_key, task, map_index };
         let note = note.as_deref().unwrap_or_default();
-        app.store.task_note_set(of, note, caller.name()).await?;
+        app.store.task_note_set(run.run_key, &to_note, note, caller.name()).await?;
     }
     let Json(after) = instances(&app, &selected, (&task_id, named), |_| true).await?;
     trail.after(recorded_with_notes(&after));

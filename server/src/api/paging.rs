@@ -31,6 +31,23 @@ pub(super) struct Part {
 pub(super) struct Listing {
     pub(super) part: Part,
     order_by: Vec<String>,
+    asked: Asked,
+}
+
+/// Where a list is asked for: there stands what is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    ByQuery,
+    ByBody,
+}
+
+impl Asked {
+    fn wrong(self, field: &str, msg: String) -> ApiError {
+        ApiError::Invalid(vec![match self {
+            Self::ByQuery => FieldProblem::query(field, msg),
+            Self::ByBody => FieldProblem::body(field, msg),
+        }])
+    }
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -58,7 +75,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Ordering {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let Query(raw) = Query::<RawOrdering>::from_request_parts(parts, state).await?;
-        Ok(Self(Listing { part: Part::of(None, None)?, order_by: raw.order_by }))
+        let part = Part::of(None, None)?;
+        Ok(Self(Listing { part, order_by: raw.order_by, asked: Asked::ByQuery }))
     }
 }
 
@@ -160,13 +178,19 @@ impl Listing {
         offset: Option<i64>,
         order_by: Option<String>,
     ) -> Result<Self, ApiError> {
+        let asked = Asked::ByBody;
+        for (field, value) in [("page_limit", limit), ("page_offset", offset)] {
+            if value.is_some_and(|it| it < 0) {
+                return Err(asked.wrong(field, "is below 0".to_owned()));
+            }
+        }
         let part = Part::of(limit.or(Some(MOST)), offset)?;
-        Ok(Self { part, order_by: order_by.into_iter().collect() })
+        Ok(Self { part, order_by: order_by.into_iter().collect(), asked })
     }
 
     /// The same list, another part.
     pub(super) fn at(&self, part: Part) -> Self {
-        Self { part, order_by: self.order_by.clone() }
+        Self { part, ..self.clone() }
     }
 
     /// Returns what to order by, of the orders that the list knows by name; `-name` is descending.
@@ -174,7 +198,7 @@ impl Listing {
     where
         T: Copy + Default + PartialEq,
     {
-        let wrong = |msg: String| ApiError::Invalid(vec![FieldProblem::query("order_by", msg)]);
+        let wrong = |msg: String| self.asked.wrong("order_by", msg);
         if self.order_by.len() > ORDERS_MOST {
             let given = self.order_by.len();
             return Err(wrong(format!("{given} of them: leave all but {ORDERS_MOST} out")));
@@ -325,6 +349,7 @@ mod tests {
         let listing = |orders: &[&str]| Listing {
             part: Part { limit: 1, offset: 0 },
             order_by: orders.iter().map(|it| (*it).to_owned()).collect(),
+            asked: Asked::ByQuery,
         };
         let known = [("a", 1), ("b", 2)];
         let orders = listing(&["-b", "a"]).orders(&known).unwrap();

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use subak_core::state::RunState;
+use subak_core::state::{RunState, RunType};
 use subak_store::read::{RunFilter, RunOrder, RunPlace, RunRecord};
 
 use super::bounds::{BodyBounds, RunBounds};
@@ -111,6 +111,11 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List<View>>, ApiError> {
     checked(&query.state, |msg| FieldProblem::query("state", msg))?;
+    if let Some(bad) = query.run_type.iter().find(|it| !RunType::AIRFLOWS.contains(&it.as_str())) {
+        let known = RunType::AIRFLOWS.map(|it| format!("`{it}`")).join(", ");
+        let msg = format!("`{bad}` is not one of {known}");
+        return Err(ApiError::Invalid(vec![FieldProblem::query("run_type", msg)]));
+    }
     let orders = listing.orders(ORDERS)?;
     let dag_id = existing(&app, dag_id).await?;
     if query.is_of_none() {

@@ -4,6 +4,7 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use subak_core::problem::Problem;
 use subak_core::variable::{MASK, is_secret, problem, veil};
 use subak_store::{Variable, VariableOrder};
 
@@ -132,6 +133,7 @@ fn checked(body: &Body) -> Result<String, ApiError> {
         other => other.to_string(),
     };
     match problem(&body.key, &text) {
+        Some(why @ Problem::VariableName { .. }) => Err(wrong("key", why)),
         Some(why) => Err(wrong("value", why)),
         None => Ok(text),
     }

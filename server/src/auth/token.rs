@@ -26,6 +26,7 @@ const DAYS_MOST: u32 = 3_650;
 const NAME_CHARS_MOST: usize = 100;
 
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
     username: String,
     #[serde(deserialize_with = "super::secret")]
@@ -92,7 +93,9 @@ impl<S: Send + Sync> FromRequest<S> for Given {
         if kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
             let form = axum::Form::<Credentials>::from_request(request, &()).await;
             return form.map(|axum::Form(it)| Self(it)).map_err(|_| {
-                ApiError::BadRequest("the form needs the fields `username` and `password`".into())
+                let why = "the form needs the fields `username` and `password`, and has no other \
+                           but `name` and `days`";
+                ApiError::BadRequest(why.to_owned())
             });
         }
         Ok(Self(Json::<Credentials>::from_request(request, &()).await?.0))

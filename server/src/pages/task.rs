@@ -408,9 +408,10 @@ pub(super) async fn note(
     let look = Look::at(&app, &dag_id, &run_id).await?;
     let task = number(&look, &task_id)?;
     let map_index = which.map_index.map_or(MapIndex::NONE, MapIndex);
-    let of = InstanceKey { run: look.run.run_key, task, map_index };
-    let before = app.store.task_notes(of.run).await?.remove(&(task.0, map_index.0));
-    app.store.task_note_set(of, checked(&note)?, viewer.name()).await?;
+    let run = look.run.run_key;
+    let before = app.store.task_notes(run).await?.remove(&(task.0, map_index.0));
+    let of = [Instance { task, map_index }];
+    app.store.task_note_set(run, &of, checked(&note)?, viewer.name()).await?;
     trail.before(json!({"note": before}));
     trail.after(json!({"note": note}));
     Ok(Redirect::to(&url::task(&dag_id, &run_id, &task_id, map_index.0)))

@@ -46,6 +46,7 @@ pub use letters::{LETTER_STATES, LetterFilter, LetterRecord};
 pub(crate) use logs::decompress;
 pub use logs::{LogCursor, LogPart};
 pub use maps::MapRecord;
+pub use notes::noted;
 pub use order::{Orders, directed};
 pub use overview::{LateDag, Overview, OverviewRun};
 pub(crate) use paging::page;

@@ -2,41 +2,69 @@
 
 use std::collections::BTreeMap;
 
-use subak_core::ids::{InstanceKey, RunKey};
+use subak_core::ids::{Instance, MapIndex, RunKey, TaskId, TaskNo};
 
+use super::InstanceRecord;
 use crate::{Store, StoreError};
 
 /// Notes of one run that are read.
 const NOTES_MOST: i64 = 10_000;
 
+/// What a note on a task of a run is about: one instance, if one is named, or all of them. Of a mapped
+/// task that is the task as a whole, too, whose page shows its note. Empty: there is no such instance.
+#[must_use]
+pub fn noted(all: &[InstanceRecord], task: &TaskId, named: Option<MapIndex>) -> Vec<Instance> {
+    let is_meant =
+        |it: &&InstanceRecord| it.task_id == *task && named.is_none_or(|at| it.map_index == at);
+    let mut of: Vec<Instance> = all
+        .iter()
+        .filter(is_meant)
+        .map(|it| Instance { task: TaskNo(it.task), map_index: it.map_index })
+        .collect();
+    if named.is_none()
+        && let Some(first) = of.first().copied()
+        && !first.map_index.is_none()
+    {
+        of.push(Instance::single(first.task));
+    }
+    of
+}
+
 impl Store {
-    /// Sets the note of a task instance; an empty one removes it.
+    /// Sets the note of task instances of a run, each of which is named once; an empty one removes it.
     pub async fn task_note_set(
         &self,
-        of: InstanceKey,
+        run: RunKey,
+        of: &[Instance],
         note: &str,
         by: &str,
     ) -> Result<(), StoreError> {
+        let (tasks, indexes): (Vec<i32>, Vec<i32>) =
+            of.iter().map(|it| (it.task.0, it.map_index.0)).unzip();
         if note.is_empty() {
             sqlx::query(
-                "DELETE FROM task_note WHERE run_key = $1 AND task = $2 AND map_index = $3",
+                "DELETE FROM task_note AS n
+                 USING unnest($2::int[], $3::int[]) AS named (task, map_index)
+                 WHERE n.run_key = $1 AND n.task = named.task AND n.map_index = named.map_index",
             )
-            .bind(of.run.0)
-            .bind(of.task.0)
-            .bind(of.map_index.0)
+            .bind(run.0)
+            .bind(tasks)
+            .bind(indexes)
             .execute(self.pool())
             .await?;
             return Ok(());
         }
         sqlx::query(
             "INSERT INTO task_note (run_key, task, map_index, note, noted_by)
-             SELECT run_key, $2, $3, $4, $5 FROM run WHERE run_key = $1
+             SELECT r.run_key, named.task, named.map_index, $4, $5
+             FROM run AS r, unnest($2::int[], $3::int[]) AS named (task, map_index)
+             WHERE r.run_key = $1
              ON CONFLICT (run_key, task, map_index)
              DO UPDATE SET note = EXCLUDED.note, noted_by = EXCLUDED.noted_by, noted_at = now()",
         )
-        .bind(of.run.0)
-        .bind(of.task.0)
-        .bind(of.map_index.0)
+        .bind(run.0)
+        .bind(tasks)
+        .bind(indexes)
         .bind(note)
         .bind(by)
         .execute(self.pool())

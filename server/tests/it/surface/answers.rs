@@ -62,6 +62,13 @@ async fn anybody_may_ask_for_version_and_health_and_a_token() -> anyhow::Result<
         assert_eq!(refused.json()["detail"][0]["loc"][1], field);
     }
 
+    // Nobody is to believe that the token can do less.
+    let mut scoped = given.clone();
+    scoped["scope"] = json!("viewer");
+    let refused = site.json(&stranger, Method::POST, "/auth/token", &scoped).await?;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text().contains("unknown field `scope`"), "{}", refused.text());
+
     let wrong = json!({"username": "ana", "password": "guess"});
     check!("token-wrong", site.json(&stranger, Method::POST, "/auth/token", &wrong).await?);
     let half = json!({"username": "ana"});
@@ -312,6 +319,13 @@ async fn variables() -> anyhow::Result<()> {
     check!("variable-not-found", site.get(&op, &one).await?);
     let large = json!({"key": "a", "value": "x".repeat(300_000)});
     check!("variable-too-large", post(large).await?);
+    let loc = |refused: &Answer| refused.json()["detail"][0]["loc"].clone();
+    let unnamed = post(json!({"key": "a\tb", "value": "x"})).await?;
+    assert_eq!(loc(&unnamed), json!(["body", "key"]), "{}", unnamed.text());
+    let misspelt = json!({"connection_id": "db", "conn_type": "postgres", "host": "db",
+        "extra": "{\"ssl_mode\": \"require\"}"});
+    let refused = site.json(&op, Method::POST, "/api/v2/connections", &misspelt).await?;
+    assert_eq!(loc(&refused), json!(["body", "extra"]), "{}", refused.text());
     site.world.close().await
 }
 
@@ -334,6 +348,22 @@ async fn runs_are_paged_without_a_gap() -> anyhow::Result<()> {
     assert_eq!(seen, ["run-4", "run-3", "run-2", "run-1", "run-0"]);
     let all = site.get(&viewer, "/api/v2/dags/~/dagRuns?state=failed&state=success").await?.json();
     assert_eq!(all["total_entries"], 7);
+    let of_type =
+        async |of: &str| site.get(&viewer, &format!("/api/v2/dags/~/dagRuns?run_type={of}")).await;
+    assert_eq!(of_type("manual").await?.json()["total_entries"], 7);
+    assert_eq!(of_type("asset_triggered").await?.json()["total_entries"], 0);
+    assert_eq!(of_type("x").await?.status, StatusCode::UNPROCESSABLE_ENTITY);
+    // What is wrong in a body is told of its fields.
+    for (field, value) in
+        [("page_limit", json!(-1)), ("page_offset", json!(-1)), ("order_by", json!("nothing"))]
+    {
+        let mut body = json!({});
+        body[field] = value;
+        let path = "/api/v2/dags/~/dagRuns/list";
+        let refused = site.json(&viewer, Method::POST, path, &body).await?;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        assert_eq!(refused.json()["detail"][0]["loc"], json!(["body", field]));
+    }
     site.world.close().await
 }
 
@@ -347,6 +377,7 @@ tasks: {each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {
     site.world.live(run, &["each queued", "each queued"]).await?;
     let viewer = site.program(Role::Viewer).await?;
     let run_id = peek::text(&site.world.store, "SELECT run_id FROM run").await?.unwrap();
+    let known = run_id.clone();
     let run_id = run_id.replace('+', "%2B").replace(':', "%3A");
     let path = format!("/api/v2/dags/many/dagRuns/{run_id}/taskInstances/each/explain?map_index=1");
     let told = site.get(&viewer, &path).await?;
@@ -372,6 +403,39 @@ tasks: {each: {operator: bash, with: {command: 'true'}, expand: {env: [{N: a}, {
         let none = site.get(&user, &path).await?;
         assert_eq!(none.status, 404, "{path}");
         assert!(none.text().contains("the run has no task instance `each[7]`"), "{path}");
+    }
+    // A note on the whole task is one on each of its instances, too.
+    let program = site.program(Role::User).await?;
+    for (note, expected) in [(json!("seen"), json!("seen")), (Value::Null, Value::Null)] {
+        let whole = format!("{by_api}?update_mask=note");
+        let noted = site.json(&program, Method::PATCH, &whole, &json!({"note": note})).await?;
+        let noted = noted.json()["task_instances"].clone();
+        assert_eq!((&noted[0]["note"], &noted[1]["note"]), (&expected, &expected), "{noted}");
+        let shown = site.get(&user, &page).await?.text();
+        assert!(!shown.contains("<p>of all</p>"), "{shown}");
+        assert_eq!(shown.contains("<p>seen</p>"), expected.is_string(), "{shown}");
+    }
+    let absent = format!("{by_api}/7");
+    let none = site.json(&program, Method::PATCH, &absent, &json!({"note": "lost"})).await?;
+    assert_eq!(none.status, 404, "{}", none.text());
+    // What a clear would pass over in silence is refused.
+    let of_run = |more: Value| {
+        let mut body = json!({"dag_run_id": known});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let (early, late) = ("2026-01-01T00:00:00Z", "2030-01-01T00:00:00Z");
+    for (body, status, why) in [
+        (of_run(json!({"task_ids": [["each", 7]]})), 404, "each[7]"),
+        (of_run(json!({"task_ids": [["each"]]})), 422, "name each task as"),
+        (of_run(json!({"task_ids": []})), 422, "names no task"),
+        (of_run(json!({"start_date": late})), 422, "leave one of them out"),
+        (json!({"start_date": late, "end_date": early}), 422, "is before `start_date`"),
+    ] {
+        let path = "/api/v2/dags/many/clearTaskInstances";
+        let refused = site.json(&program, Method::POST, path, &body).await?;
+        assert_eq!(refused.status, status, "{body}: {}", refused.text());
+        assert!(refused.text().contains(why), "{body}: {}", refused.text());
     }
     site.world.close().await
 }
