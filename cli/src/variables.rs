@@ -1,6 +1,6 @@
 //! `subak variables`: texts that the templates of all DAGs may name.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
@@ -77,7 +77,8 @@ pub(crate) struct Set {
 #[derive(Serialize, Deserialize)]
 struct Variable {
     key: String,
-    value: String,
+    /// `None`: it cannot be decrypted; the description says why.
+    value: Option<String>,
     description: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     updated_at: Option<chrono::DateTime<chrono::Utc>>,
@@ -88,7 +89,8 @@ impl Row for Variable {
 
     fn cells(&self) -> Vec<String> {
         let description = self.description.clone().unwrap_or_default();
-        vec![self.key.clone(), self.value.clone(), description]
+        let value = self.value.clone().unwrap_or_else(|| "(not readable)".to_owned());
+        vec![self.key.clone(), value, description]
     }
 }
 
@@ -115,7 +117,12 @@ async fn get(place: &Place, key: &KeySource, name: &str) -> Outcome {
             "a server does not show the secret `{name}`: read it where the database is, with \
              --database-url"
         ),
-        At::Server(server) => server.get::<Variable>(&["variables", name], &[]).await?.value,
+        At::Server(server) => {
+            let found = server.get::<Variable>(&["variables", name], &[]).await?;
+            found
+                .value
+                .with_context(|| format!("variable `{name}` has no value that can be read"))?
+        }
     };
     output::line(value)?;
     Ok(Ended::Success)
@@ -187,11 +194,13 @@ async fn list(place: &Place, key: &KeySource, output: Output) -> Outcome {
             let most = i64::from(LIST_MOST);
             let page =
                 store.variables(&key, &TextFilter::default(), &Orders::default(), most, 0).await?;
-            let shown = |it: subak_store::Variable| Variable {
-                value: if is_secret(&it.key) { MASK.to_owned() } else { it.value },
-                key: it.key,
-                description: it.description,
-                updated_at: Some(it.updated_at),
+            let shown = |it: subak_store::ListedVariable| {
+                let (value, description) = match it.value {
+                    Ok(_) if is_secret(&it.key) => (Some(MASK.to_owned()), it.description),
+                    Ok(value) => (Some(value), it.description),
+                    Err(sealed) => (None, Some(sealed.beside(it.description.as_deref()))),
+                };
+                Variable { key: it.key, value, description, updated_at: Some(it.updated_at) }
             };
             page.items.into_iter().map(shown).collect()
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use subak_core::ids::MapIndex;
 use subak_core::problem::Problem;
-use subak_store::StoreError;
+use subak_store::{ConnectionError, Sealed, StoreError};
 use tracing::{error, warn};
 
 use crate::dismiss::DismissError;
@@ -56,6 +56,9 @@ pub(crate) enum ApiError {
     TimedOut,
     #[error("{0}")]
     Unavailable(String),
+    /// A row that this server's key does not open.
+    #[error(transparent)]
+    Sealed(Sealed),
     #[error("something went wrong on the server: its log has the cause under this request's id")]
     Internal,
 }
@@ -135,7 +138,9 @@ impl ApiError {
             Self::NotBuilt(_) => (S::NOT_IMPLEMENTED, "not-built", "Not built yet"),
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "Request too large"),
             Self::TimedOut => (S::SERVICE_UNAVAILABLE, "timed-out", "Timed out"),
-            Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable"),
+            Self::Unavailable(_) | Self::Sealed(_) => {
+                (S::SERVICE_UNAVAILABLE, "unavailable", "Unavailable")
+            }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         };
         Shape { status, kind, title }
@@ -211,6 +216,15 @@ impl From<StoreError> for ApiError {
         }
         error!(error = chain, "request failed");
         Self::Internal
+    }
+}
+
+impl From<ConnectionError> for ApiError {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Store(error) => error.into(),
+            ConnectionError::Sealed(sealed) => Self::Sealed(sealed),
+        }
     }
 }
 

@@ -23,17 +23,41 @@ pub struct ConnectionHead {
     pub description: Option<String>,
 }
 
-/// A connection cannot be read or kept.
+/// A connection or a variable cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Sealed(#[from] Sealed),
+}
+
+/// A row that this process's key does not open. `what`: the kind and the name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Sealed {
     /// The row was written under another key.
-    #[error("connection `{conn_id}` is encrypted with key `{needed}`, this server has `{given}`")]
-    OtherKey { conn_id: String, needed: String, given: String },
+    #[error(
+        "{what} is encrypted with key `{needed}`, and here is key `{given}`: all servers and \
+         commands need the same; or remove it and add it again"
+    )]
+    OtherKey { what: String, needed: String, given: String },
     /// The key is wrong, or the row was tampered with.
-    #[error("connection `{0}` cannot be decrypted: the key is not the one that encrypted it")]
+    #[error(
+        "{0} cannot be decrypted, though its key's id is right: its row was changed by other means; \
+         remove it and add it again"
+    )]
     Undecipherable(String),
+}
+
+impl Sealed {
+    /// What a list says of the row beside its description.
+    #[must_use]
+    pub fn beside(&self, description: Option<&str>) -> String {
+        match description {
+            Some(text) if !text.is_empty() => format!("{text} ({self})"),
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// AES-GCM's nonce.
@@ -65,7 +89,22 @@ impl EncryptionKey {
         [&nonce[..], &sealed].concat()
     }
 
-    pub(crate) fn open(&self, sealed: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
+    /// Opens a row's ciphertext, which names the key that it was made with.
+    pub(crate) fn open_row(
+        &self,
+        what: &str,
+        key_id: &str,
+        sealed: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, Sealed> {
+        if key_id != self.id {
+            let (needed, given) = (key_id.to_owned(), self.id.clone());
+            return Err(Sealed::OtherKey { what: what.to_owned(), needed, given });
+        }
+        self.open(sealed, aad).ok_or_else(|| Sealed::Undecipherable(what.to_owned()))
+    }
+
+    fn open(&self, sealed: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
         let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
         self.cipher().decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad }).ok()
@@ -118,26 +157,31 @@ impl Store {
         key: &EncryptionKey,
         conn_ids: &[String],
     ) -> Result<Vec<(String, Value)>, ConnectionError> {
+        let each = self.connections_open_each(key, conn_ids).await?;
+        each.into_iter().map(|(conn_id, value)| Ok((conn_id, value?))).collect()
+    }
+
+    /// The same for lists: one that cannot be decrypted does not hide the others.
+    pub async fn connections_open_each(
+        &self,
+        key: &EncryptionKey,
+        conn_ids: &[String],
+    ) -> Result<Vec<(String, Result<Value, Sealed>)>, StoreError> {
         let rows: Vec<(String, i32, String, Vec<u8>)> = sqlx::query_as(
             "SELECT conn_id, version, key_id, value FROM connection WHERE conn_id = ANY ($1)",
         )
         .bind(conn_ids)
         .fetch_all(self.engine())
-        .await
-        .map_err(StoreError::from)?;
-        rows.into_iter()
-            .map(|(conn_id, version, key_id, sealed)| {
-                if key_id != key.id {
-                    let given = key.id.clone();
-                    return Err(ConnectionError::OtherKey { conn_id, needed: key_id, given });
-                }
-                let value = key
-                    .open(&sealed, &associated(&conn_id, version))
-                    .and_then(|plain| serde_json::from_slice(&plain).ok())
-                    .ok_or_else(|| ConnectionError::Undecipherable(conn_id.clone()))?;
-                Ok((conn_id, value))
-            })
-            .collect()
+        .await?;
+        let open = |(conn_id, version, key_id, sealed): (String, i32, String, Vec<u8>)| {
+            let what = format!("connection `{conn_id}`");
+            let plain = key.open_row(&what, &key_id, &sealed, &associated(&conn_id, version));
+            let value = plain.and_then(|plain| {
+                serde_json::from_slice(&plain).map_err(|_| Sealed::Undecipherable(what))
+            });
+            (conn_id, value)
+        };
+        Ok(rows.into_iter().map(open).collect())
     }
 
     /// All connections, without secrets.

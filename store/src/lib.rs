@@ -36,7 +36,7 @@ pub use access::PasswordProblem;
 pub use assets::NewAssetEvent;
 pub use audit::{Audit, AuditFilter, AuditOrder, AuditText, NewAudit};
 pub use connect::{PoolUse, Store};
-pub use connections::{ConnectionError, ConnectionHead, EncryptionKey};
+pub use connections::{ConnectionError, ConnectionHead, EncryptionKey, Sealed};
 pub use dag_removal::Kept;
 pub use dags::{DagHead, DagVersion, NewVersion, SavedVersion};
 pub use error::StoreError;
@@ -53,7 +53,7 @@ pub use statement::{Reads, Statement, every_statement};
 pub use storage::{Storage, StorageError};
 pub use timers::{NextDue, OutboxRow};
 pub use upkeep::Strain;
-pub use variables::{Variable, VariableOrder};
+pub use variables::{ListedVariable, Variable, VariableOrder};
 
 /// The schema, embedded.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, Postgres, QueryBuilder};
 
-use crate::connections::{ConnectionError, EncryptionKey};
+use crate::connections::{ConnectionError, EncryptionKey, Sealed};
 use crate::read::{Orders, Page, TextFilter, page};
 use crate::{Store, StoreError};
 
@@ -12,6 +12,16 @@ use crate::{Store, StoreError};
 pub struct Variable {
     pub key: String,
     pub value: String,
+    pub description: Option<String>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A variable of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVariable {
+    pub key: String,
+    /// Or why it cannot be decrypted.
+    pub value: Result<String, Sealed>,
     pub description: Option<String>,
     pub updated_at: DateTime<Utc>,
 }
@@ -105,10 +115,10 @@ impl Store {
         .fetch_all(self.engine())
         .await
         .map_err(StoreError::from)?;
-        rows.into_iter().map(|row| row.open(key)).collect()
+        rows.into_iter().map(|row| Ok(row.open(key)?)).collect()
     }
 
-    /// A page of the variables, decrypted.
+    /// A page of the variables, decrypted; one that cannot be does not hide the others.
     pub async fn variables(
         &self,
         key: &EncryptionKey,
@@ -116,7 +126,7 @@ impl Store {
         orders: &Orders<VariableOrder>,
         limit: i64,
         offset: i64,
-    ) -> Result<Page<Variable>, ConnectionError> {
+    ) -> Result<Page<ListedVariable>, StoreError> {
         let of = |query: &mut QueryBuilder<Postgres>| {
             query.push(" FROM variable WHERE true");
             wanted.push(query, "key");
@@ -126,7 +136,7 @@ impl Store {
             orders.push(query, VariableOrder::column, &["key"]);
         };
         let rows: Page<Row> = page(self.pool(), columns, of, by, (limit, offset)).await?;
-        let items = rows.items.into_iter().map(|row| row.open(key)).collect::<Result<_, _>>()?;
+        let items = rows.items.into_iter().map(|row| row.listed(key)).collect();
         Ok(Page { items, total: rows.total })
     }
 
@@ -141,17 +151,18 @@ impl Store {
 }
 
 impl Row {
-    fn open(self, key: &EncryptionKey) -> Result<Variable, ConnectionError> {
-        let conn_id = format!("variable {}", self.key);
-        if self.key_id != key.id() {
-            let given = key.id().to_owned();
-            return Err(ConnectionError::OtherKey { conn_id, needed: self.key_id, given });
-        }
+    fn open(self, key: &EncryptionKey) -> Result<Variable, Sealed> {
+        let ListedVariable { key, value, description, updated_at } = self.listed(key);
+        Ok(Variable { key, value: value?, description, updated_at })
+    }
+
+    fn listed(self, key: &EncryptionKey) -> ListedVariable {
+        let what = format!("variable `{}`", self.key);
+        let aad = associated(&self.key, self.version);
         let value = key
-            .open(&self.value, &associated(&self.key, self.version))
-            .and_then(|plain| String::from_utf8(plain).ok())
-            .ok_or(ConnectionError::Undecipherable(conn_id))?;
+            .open_row(&what, &self.key_id, &self.value, &aad)
+            .and_then(|plain| String::from_utf8(plain).map_err(|_| Sealed::Undecipherable(what)));
         let Self { key, description, updated_at, .. } = self;
-        Ok(Variable { key, value, description, updated_at })
+        ListedVariable { key, value, description, updated_at }
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use subak_core::connection::{check, place};
 use subak_core::problem::Problem;
 use subak_core::variable::{MASK, veil};
-use subak_store::ConnectionHead;
 use subak_store::read::directed;
+use subak_store::{ConnectionHead, Sealed};
 
 use super::kept::{Digest, Kept, digest, missing, no_team, wrong};
 use super::mask::Mask;
@@ -153,10 +153,17 @@ pub(super) async fn list(
 /// Connections as they are shown, by id.
 async fn views(app: &App, heads: &[ConnectionHead]) -> Result<BTreeMap<String, View>, ApiError> {
     let ids: Vec<String> = heads.iter().map(|it| it.conn_id.clone()).collect();
-    let mut values: BTreeMap<String, Value> = opened(app, &ids).await?.into_iter().collect();
+    let opened = app.store.connections_open_each(app.actions.key()?, &ids).await?;
+    let mut values: BTreeMap<String, Result<Value, Sealed>> = opened.into_iter().collect();
     let view = |it: &ConnectionHead| {
-        let value = values.remove(&it.conn_id).unwrap_or_default();
-        (it.conn_id.clone(), View::new(it.conn_id.clone(), it.description.clone(), &value))
+        let id = it.conn_id.clone();
+        let view = match values.remove(&id) {
+            Some(Ok(value)) => View::new(id.clone(), it.description.clone(), &value),
+            Some(Err(sealed)) => View::sealed(it, &sealed),
+            // It was removed meanwhile.
+            None => View::new(id.clone(), it.description.clone(), &Value::Null),
+        };
+        (id, view)
     };
     Ok(heads.iter().map(view).collect())
 }
@@ -329,13 +336,17 @@ async fn keep(
 
 async fn opened(app: &App, ids: &[String]) -> Result<Vec<(String, Value)>, ApiError> {
     let key = app.actions.key()?;
-    app.store.connections_open(key, ids).await.map_err(|error| {
-        // It names the connection and its key, nothing of what it says.
-        ApiError::Unavailable(error.to_string())
-    })
+    Ok(app.store.connections_open(key, ids).await?)
 }
 
 impl View {
+    /// One that cannot be decrypted: its description says why.
+    fn sealed(head: &ConnectionHead, sealed: &Sealed) -> Self {
+        let description = sealed.beside(head.description.as_deref());
+        let value = json!({"conn_type": head.conn_type});
+        Self::new(head.conn_id.clone(), Some(description), &value)
+    }
+
     fn new(connection_id: String, description: Option<String>, value: &Value) -> Self {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         let conn_type = text("conn_type").unwrap_or_default();

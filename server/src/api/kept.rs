@@ -4,7 +4,7 @@
 use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subak_core::problem::Problem;
 
@@ -113,10 +113,22 @@ pub(super) async fn delete<K: Kept>(
     trail: Trail,
     Path(name): Path<String>,
 ) -> Result<NoContent, ApiError> {
-    trail.before(K::find(&app, &name).await?.map(|before| K::recorded(&before, None)));
+    trail.before(before_removal::<K>(&app, &name).await?);
     match K::remove(&app, &name).await? {
         true => Ok(NoContent),
         false => Err(missing::<K>(&name)),
+    }
+}
+
+/// How one is before it is removed, for the audit log. One that cannot be decrypted may go, too.
+pub(crate) async fn before_removal<K: Kept>(
+    app: &App,
+    name: &str,
+) -> Result<Option<Value>, ApiError> {
+    match K::find(app, name).await {
+        Ok(found) => Ok(found.map(|before| K::recorded(&before, None))),
+        Err(ApiError::Sealed(_)) => Ok(Some(json!({ K::NAME: name }))),
+        Err(error) => Err(error),
     }
 }
 

@@ -45,7 +45,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 pub(crate) use connections::Body as Connection;
 pub(crate) use dags::remove as dag_remove;
-pub(crate) use kept::{Kept, tell};
+pub(crate) use kept::{Kept, before_removal, tell};
 pub(crate) use marks::checked;
 pub(crate) use mask::Mask;
 pub(crate) use monitor::health_at;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use subak_core::problem::Problem;
 use subak_core::variable::{MASK, is_secret, problem, veil};
-use subak_store::{Variable, VariableOrder};
+use subak_store::{ListedVariable, Variable, VariableOrder};
 
 use super::kept::{Digest, Kept, digest, missing, no_team, wrong};
 use super::mask::{Mask, clearable};
@@ -38,7 +38,8 @@ pub(crate) struct Body {
 #[schemars(rename = "VariableResponse")]
 pub(crate) struct View {
     key: String,
-    value: String,
+    /// Null: it cannot be decrypted; the description says why.
+    value: Option<String>,
     description: Option<String>,
     is_encrypted: bool,
     team_name: Option<String>,
@@ -71,11 +72,7 @@ pub(super) async fn list(
     let orders = listing.orders(ORDERS)?;
     let wanted = text(query.variable_key_pattern, query.variable_key_prefix_pattern);
     let key = app.actions.key()?;
-    let page = app
-        .store
-        .variables(key, &wanted, &orders, part.limit, part.offset)
-        .await
-        .map_err(|error| unreadable(&error))?;
+    let page = app.store.variables(key, &wanted, &orders, part.limit, part.offset).await?;
     Ok(Json(List::of(page)))
 }
 
@@ -141,24 +138,35 @@ fn checked(body: &Body) -> Result<String, ApiError> {
 
 async fn variable(app: &App, name: &str) -> Result<Option<Variable>, ApiError> {
     let key = app.actions.key()?;
-    let found = app.store.variables_open(key, &[name.to_owned()]).await;
-    Ok(found.map_err(|error| unreadable(&error))?.into_iter().next())
-}
-
-fn unreadable(error: &subak_store::ConnectionError) -> ApiError {
-    tracing::error!(error = error.to_string(), "variables cannot be read");
-    ApiError::Internal
+    Ok(app.store.variables_open(key, &[name.to_owned()]).await?.into_iter().next())
 }
 
 impl From<Variable> for View {
     fn from(it: Variable) -> Self {
         Self {
             digest: digest(&it.value),
-            value: if is_secret(&it.key) { MASK.to_owned() } else { it.value },
+            value: Some(if is_secret(&it.key) { MASK.to_owned() } else { it.value }),
             key: it.key,
             description: it.description,
             is_encrypted: true,
             team_name: None,
+        }
+    }
+}
+
+impl From<ListedVariable> for View {
+    fn from(it: ListedVariable) -> Self {
+        let ListedVariable { key, value, description, updated_at } = it;
+        match value {
+            Ok(value) => Variable { key, value, description, updated_at }.into(),
+            Err(sealed) => Self {
+                digest: digest(""),
+                value: None,
+                key,
+                description: Some(sealed.beside(description.as_deref())),
+                is_encrypted: true,
+                team_name: None,
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use subak_web::url::{self, encode};
 use super::listing::{NameQuery, PAGE};
 use super::problems;
 use super::viewer::Viewer;
-use crate::api::{Connection, Kept as _, Mask, tell};
+use crate::api::{Connection, Kept as _, Mask, before_removal, tell};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::extract::{Path, Query};
@@ -158,9 +158,11 @@ pub(super) async fn remove(
     trail: Trail,
     Path(id): Path<String>,
 ) -> Result<Redirect, ApiError> {
-    let known = known(&app, &id).await?;
-    Connection::remove(&app, &id).await?;
-    tell::<Connection>(&app, &trail, &id, Some(known)).await?;
+    // One that another key has encrypted can be removed, too.
+    trail.before(before_removal::<Connection>(&app, &id).await?);
+    if !Connection::remove(&app, &id).await? {
+        return Err(ApiError::NotFound(format!("connections/{id}")));
+    }
     Ok(Redirect::to(HERE))
 }
 

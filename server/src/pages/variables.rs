@@ -7,8 +7,8 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use serde_json::json;
 use subak_core::variable::{MASK, is_secret, problem};
-use subak_store::Variable;
 use subak_store::read::{Orders, TextFilter};
+use subak_store::{ListedVariable, Variable};
 use subak_web::format::{Stamp, cut};
 use subak_web::pager::Pager;
 use subak_web::problem::in_words;
@@ -116,8 +116,7 @@ pub(super) async fn remove(
 }
 
 async fn known(app: &App, name: &str) -> Result<Variable, ApiError> {
-    let found = app.store.variables_open(app.actions.key()?, &[name.to_owned()]).await;
-    let found = found.map_err(|error| ApiError::Unavailable(error.to_string()))?.pop();
+    let found = app.store.variables_open(app.actions.key()?, &[name.to_owned()]).await?.pop();
     found.ok_or_else(|| ApiError::NotFound(format!("variable {name}")))
 }
 
@@ -136,18 +135,29 @@ async fn page(
     let offset = query.offset.max(0);
     let wanted = TextFilter::containing(&query.key);
     let found =
-        app.store.variables(app.actions.key()?, &wanted, &Orders::default(), PAGE, offset).await;
-    let found = found.map_err(|error| ApiError::Unavailable(error.to_string()))?;
+        app.store.variables(app.actions.key()?, &wanted, &Orders::default(), PAGE, offset).await?;
     let pager = Pager::new(offset, found.items.len(), found.total, PAGE, |offset| {
         format!("{HERE}?key={}&offset={offset}", encode(&query.key))
     });
-    let row = |it: Variable| VariableRow {
-        href: format!("{HERE}/{}", encode(&it.key)),
-        value: (!is_secret(&it.key)).then(|| cut(&it.value, VALUE_CHARS)),
-        is_cut: it.value.chars().count() > VALUE_CHARS,
-        description: it.description.unwrap_or_default(),
-        changed: Stamp::new(it.updated_at, now, t),
-        key: it.key,
+    let row = |it: ListedVariable| {
+        let about = it.description.as_deref();
+        VariableRow {
+            href: format!("{HERE}/{}", encode(&it.key)),
+            value: it
+                .value
+                .as_ref()
+                .ok()
+                .filter(|_| !is_secret(&it.key))
+                .map(|it| cut(it, VALUE_CHARS)),
+            // One that cannot be decrypted can be removed only.
+            is_cut: !it.value.as_ref().is_ok_and(|value| value.chars().count() <= VALUE_CHARS),
+            description: match &it.value {
+                Ok(_) => about.unwrap_or_default().to_owned(),
+                Err(sealed) => sealed.beside(about),
+            },
+            changed: Stamp::new(it.updated_at, now, t),
+            key: it.key,
+        }
     };
     let rows = found.items.into_iter().map(row).collect();
     Ok(VariablesPage { frame: viewer.frame(), key: query.key, rows, pager, problem }.page())

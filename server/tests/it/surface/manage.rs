@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use subak_core::ids::{DagId, RunKey};
+use subak_store::EncryptionKey;
 use subak_store::access::Role;
 use subak_store::read::{Orders, TextFilter};
 use subak_testkit::peek;
@@ -162,7 +163,8 @@ async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
             .store
             .variables(&key(), &TextFilter::default(), &Orders::default(), 50, 0)
             .await?;
-        Ok(all.items.into_iter().find(|it| it.key == name).map(|it| it.value).unwrap_or_default())
+        let found = all.items.into_iter().find(|it| it.key == name);
+        Ok(found.and_then(|it| it.value.ok()).unwrap_or_default())
     };
     post(&site, &op, "/variables", "key=region&value=eu&description=Where").await?;
     post(&site, &op, "/variables", "key=api_token&value=hunter2").await?;
@@ -184,6 +186,44 @@ async fn a_secret_variable_goes_in_and_never_out() -> anyhow::Result<()> {
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     let records = site.get(&op, "/audit").await?.text();
     assert!(records.contains("post_variable") && !records.contains("hunter2"), "{records}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_key_has_encrypted_hides_nothing_else_and_can_be_removed() -> anyhow::Result<()>
+{
+    let site = Site::new().await?;
+    let (op, program) = (site.browser(Role::Op).await?, site.program(Role::Op).await?);
+    let (store, other) = (&site.world.store, EncryptionKey::new("other", [9; 32]));
+    let value = json!({"conn_type": "http", "host": "http://localhost"});
+    for (name, key) in [("good", &key()), ("lost", &other), ("gone", &other)] {
+        store.variable_put(key, name, "eu", Some("Where"), true).await?;
+        store.connection_put(key, name, "http", Some("Where"), &value).await?;
+    }
+    for (kind, name, of_value) in
+        [("variables", "key", "value"), ("connections", "connection_id", "host")]
+    {
+        let path = format!("/api/v2/{kind}");
+        let list = site.get(&program, &path).await?.json();
+        let of = |wanted: &str| list[kind].as_array().unwrap().iter().find(|it| it[name] == wanted);
+        assert!(of("good").unwrap()[of_value].is_string(), "{list}");
+        let lost = of("lost").unwrap();
+        assert!(lost[of_value].is_null(), "{lost}");
+        let why = "encrypted with key `other`, and here is key `test`";
+        let about = lost["description"].as_str().unwrap();
+        assert!(about.starts_with("Where (") && about.contains(why), "{about}");
+        let one = site.get(&program, &format!("{path}/lost")).await?;
+        assert_eq!(one.status, StatusCode::SERVICE_UNAVAILABLE, "{}", one.text());
+        assert!(one.json()["detail"].as_str().unwrap().contains(why), "{}", one.text());
+        assert_eq!(site.get(&op, &format!("/{kind}")).await?.status, StatusCode::OK);
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
+            let gone = site.ask(&program, &Method::DELETE, &format!("{path}/gone")).await?;
+            assert_eq!(gone.status, status, "{}", gone.text());
+        }
+        post(&site, &op, &format!("/{kind}/lost/delete"), "").await?;
+        let left = site.get(&program, &path).await?.json();
+        assert_eq!(left["total_entries"], 1, "{left}");
+    }
     site.world.close().await
 }
 
