@@ -63,10 +63,8 @@ impl Metadata {
     /// Opens the storage for a server.
     pub(crate) async fn store_and_storage(&self) -> anyhow::Result<Store> {
         let store = self.store().await?;
-        let installation = store
-            .installation()
-            .await
-            .context("reading the schema: bring it up to date with `subak db migrate`")?;
+        store.schema_check().await?;
+        let installation = store.installation().await.context("reading the installation's id")?;
         let storage = Storage::open(&self.storage(), &installation.to_string())?;
         Ok(store.with_storage(storage))
     }

@@ -37,7 +37,8 @@ pub(crate) struct Options {
     /// The token that `subak workers token` printed; needed off loopback. Or: `SUBAK_JOIN_TOKEN`.
     #[arg(long, env = "SUBAK_JOIN_TOKEN_FILE", value_name = "FILE")]
     join_token_file: Option<PathBuf>,
-    /// Unique among running workers; left out: the machine's name.
+    /// The worker's name, for people; `subak workers drain NAME` drains all that have it. Left out:
+    /// the machine's name.
     #[arg(long, env = "SUBAK_NAME")]
     name: Option<String>,
     #[command(flatten)]

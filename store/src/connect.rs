@@ -67,6 +67,9 @@ fn asked<'p>(pool: &'p PgPool, waits: &AtomicU64) -> &'p PgPool {
 /// that might be renewed already would run out.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
 
+/// The first connection is made within this time, or the database is out of reach.
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
+
 /// A page's query may take this long.
 const PAGE_STATEMENT_TIMEOUT: &str = "10s";
 
@@ -99,11 +102,36 @@ impl Store {
             .clone()
             .options(KEEPALIVES)
             .options([("statement_timeout", PAGE_STATEMENT_TIMEOUT), IDLE_LIMIT]);
+        // The pool itself tries for as long as it is patient, and does not tell why it could not.
+        first_answer(&pages).await?;
         let pool = pool_options(8).connect_with(pages).await?;
         let engine = pool_options(6)
             .acquire_timeout(ENGINE_PATIENCE)
             .connect_lazy_with(engine_options(&options));
         Ok(Self { pool, engine, options, storage: None, waits: Arc::default() })
+    }
+
+    /// Refuses a schema that is older than this version's, or that is not there. A newer one is no error:
+    /// it is brought up to date while servers of the version before still run.
+    pub async fn schema_check(&self) -> Result<(), StoreError> {
+        let pool = self.pool();
+        let is_there: bool =
+            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+                .fetch_one(pool)
+                .await?;
+        let applied: Vec<i64> = match is_there {
+            true => {
+                sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                    .fetch_all(pool)
+                    .await?
+            }
+            false => Vec::new(),
+        };
+        let missing = MIGRATOR.iter().filter(|it| !applied.contains(&it.version)).count();
+        match missing {
+            0 => Ok(()),
+            _ => Err(StoreError::OldSchema { missing, needed: MIGRATOR.iter().count() }),
+        }
     }
 
     /// Brings the schema up to date. Safe to run on several servers at once.
@@ -158,6 +186,17 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
         self.engine.close().await;
+    }
+}
+
+/// Connects once, to hear why nobody can. A database that starts, or has no connection to spare for the
+/// moment, is none that cannot be reached: the pool waits for it.
+async fn first_answer(options: &PgConnectOptions) -> Result<(), StoreError> {
+    match tokio::time::timeout(FIRST_WITHIN, options.connect()).await {
+        Ok(Ok(session)) => Ok(session.close().await?),
+        Ok(Err(sqlx::Error::Database(error))) if error.is_transient_in_connect_phase() => Ok(()),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(StoreError::Silent(FIRST_WITHIN)),
     }
 }
 

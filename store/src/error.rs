@@ -1,14 +1,22 @@
 //! How a query fails.
 
+use sqlx::migrate::MigrateError;
+
 /// A query on the metadata database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused or could not be reached.
-    #[error("the metadata database")]
-    Database(#[from] sqlx::Error),
+    #[error("the metadata database: {}", plain(.0))]
+    Database(sqlx::Error),
     /// The schema could not be brought up to date.
-    #[error("migrating the metadata database")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    #[error("migrating the metadata database: {}", not_migrated(.0))]
+    Migrate(MigrateError),
+    /// The schema is older than what this version needs.
+    #[error(
+        "the metadata database lacks {missing} of the {needed} migrations of this version of Subak: \
+         bring it up to date with `subak db migrate`"
+    )]
+    OldSchema { missing: usize, needed: usize },
     /// No answer came in time: the network may be cut.
     #[error("the metadata database did not answer within {0:?}")]
     Silent(std::time::Duration),
@@ -22,6 +30,42 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<MigrateError> for StoreError {
+    fn from(error: MigrateError) -> Self {
+        Self::Migrate(error)
+    }
+}
+
+/// An error in its own words. The driver's would end in the line of PostgreSQL's source that it came from,
+/// and be there twice.
+fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn not_migrated(error: &MigrateError) -> String {
+    match error {
+        MigrateError::Execute(error) => plain(error),
+        MigrateError::ExecuteMigration(error, version) => {
+            format!("migration {version}: {}", plain(error))
+        }
+        MigrateError::VersionMissing(version) => format!(
+            "a newer version of Subak has been here (its migration {version} is not known to this \
+             one), and the schema is its own: go on with that version, or a newer one"
+        ),
+        other => other.to_string(),
+    }
 }
 
 impl StoreError {

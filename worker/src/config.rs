@@ -1,5 +1,6 @@
 //! What a worker is told at its start.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,6 +97,13 @@ impl Config {
             return Err(ConfigError(
                 "the worker has no slot: give a queue at least one".to_owned(),
             ));
+        }
+        let mut seen = HashSet::new();
+        if let Some(twice) = self.queues.iter().find(|queue| !seen.insert(&queue.name)) {
+            return Err(ConfigError(format!(
+                "queue `{}` is named twice: name it once, with all of its slots",
+                twice.name
+            )));
         }
         if self.keeper.is_empty() {
             return Err(ConfigError("the keeper's command is empty".to_owned()));

@@ -35,6 +35,7 @@ mod reaper;
 mod refused;
 mod retention;
 mod retries;
+mod schema;
 mod silence;
 mod surface;
 mod timers;

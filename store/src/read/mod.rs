@@ -71,6 +71,9 @@ pub struct Page<T> {
 /// Lists are counted no further than this: nobody pages so far, and counting is not free.
 pub const COUNT_LIMIT: i64 = 10_000;
 
+/// A database that answers does so within this time.
+const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Reads JSON of a column into the type that wrote it.
 fn from_json<T: serde::de::DeserializeOwned>(
     value: serde_json::Value,
@@ -98,8 +101,9 @@ pub(crate) fn anywhere(text: &str) -> String {
 }
 
 impl crate::Store {
-    /// Whether the database answers.
+    /// Whether the database answers, and soon: whoever asks wants to know it now.
     pub async fn answers(&self) -> bool {
-        sqlx::query("SELECT 1").execute(self.pool()).await.is_ok()
+        let asked = sqlx::query("SELECT 1").execute(self.pool());
+        tokio::time::timeout(ANSWERS_WITHIN, asked).await.is_ok_and(|answer| answer.is_ok())
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{ClientTlsConfig, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::tls::PinnedCertificate;
 
@@ -43,8 +43,27 @@ pub(crate) enum ConnectError {
     Unreachable { url: String, source: tonic::transport::Error },
     #[error("server `{url}` refuses this worker: {}", status.message())]
     Refused { url: String, status: Box<Status> },
+    #[error(
+        "`{url}` answers as a web server does: it may be the address of a server's pages and API. Workers \
+         join at another port, the server's --workers-listen (8081, unless it was changed): name that \
+         one with --server"
+    )]
+    Pages { url: String },
     #[error("server `{url}` did not answer within {patience:?}")]
     Silent { url: String, patience: Duration },
+}
+
+impl ConnectError {
+    fn refused(url: &str, status: Status) -> Self {
+        let url = url.to_owned();
+        // As tonic says it of an answer that is not gRPC. One that says to come again (429, 502 to 504)
+        // may be a proxy's.
+        let is_web = status.message().starts_with("grpc-status header missing");
+        match is_web && status.code() != Code::Unavailable {
+            true => Self::Pages { url },
+            false => Self::Refused { url, status: Box::new(status) },
+        }
+    }
 }
 
 /// A connection in the making.
@@ -107,8 +126,7 @@ impl Server {
         if let Some(bearer) = bearer {
             request.metadata_mut().insert("authorization", bearer);
         }
-        let refused =
-            |status: Status| ConnectError::Refused { url: url.clone(), status: Box::new(status) };
+        let refused = |status: Status| ConnectError::refused(&url, status);
         let mut input = client.session(request).await.map_err(refused)?.into_inner();
         match input.message().await.map_err(refused)?.and_then(|message| message.message) {
             Some(server_message::Message::Welcome(welcome)) => {
@@ -133,4 +151,23 @@ fn with_tls(endpoint: Endpoint, token: Option<&JoinToken>) -> Result<Endpoint, S
     endpoint
         .tls_config_with_verifier(tls, PinnedCertificate::new(pin))
         .map_err(|error| format!("TLS: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_told_from_a_server_that_refuses() {
+        let said = |code, text: &str| ConnectError::refused("http://a", Status::new(code, text));
+        let missing = "grpc-status header missing, mapped from HTTP status code";
+        let pages = said(Code::Unknown, &format!("{missing} 303")).to_string();
+        assert!(pages.contains("--workers-listen") && pages.contains("http://a"), "{pages}");
+        for other in [
+            said(Code::Unavailable, &format!("{missing} 503")),
+            said(Code::Unauthenticated, "the join token is not known"),
+        ] {
+            assert!(matches!(other, ConnectError::Refused { .. }), "{other}");
+        }
+    }
 }
