@@ -141,7 +141,12 @@ fn routes() -> Routes {
 pub fn router(app: App) -> Router {
     let Routes { router, table, known, .. } = routes();
     app.answered.know(table.keys());
-    let gate = auth::Gate { app: app.clone(), table: Arc::new(table), standings: Arc::default() };
+    let gate = auth::Gate {
+        app: app.clone(),
+        table: Arc::new(table),
+        standings: Arc::default(),
+        scrapers: Arc::default(),
+    };
     let https = app.cookie.https;
     let observed = (app.answered.clone(), app.traces.clone());
     router

@@ -2,6 +2,7 @@
 //! many scrape; brokers are asked through workers, and one that is away is said to be.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header;
@@ -10,7 +11,7 @@ use subak_store::{Pool, PoolUse};
 
 use crate::app::App;
 use crate::clock;
-use crate::counts::RouteCount;
+use crate::counts::{Counted, RouteCount};
 use crate::engine::Tally;
 use crate::histogram::Durations;
 use crate::problem::ApiError;
@@ -20,19 +21,19 @@ use crate::topics::Lags;
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
-    let (counts, lags) = tokio::join!(app.counts.get(&app.store), app.topics.lags());
-    let (counts, lags) = (counts?, lags?);
+    // While the database is away the server tells what it knows without it.
+    let told = match app.store.answers().await {
+        true => told(&app).await?,
+        false => None,
+    };
     let mut text = Text::default();
     text.family("subak_info", "gauge", "The server's version.");
     text.sample("subak_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    text.family("subak_runs", "gauge", "DAG runs that are not over, by state.");
-    text.sample("subak_runs", &[("state", "running")], counts.runs.0);
-    text.sample("subak_runs", &[("state", "queued")], counts.runs.1);
-    let about =
-        "Task instances that are ready, run or wait on a timer; queued: the queue's length.";
-    text.family("subak_task_instances", "gauge", about);
-    for (state, queue, count) in &counts.live {
-        text.sample("subak_task_instances", &[("state", state), ("queue", queue)], *count);
+    let about = "Whether the metadata database answered; if not, what comes from it is left out.";
+    text.family("subak_database_up", "gauge", about);
+    text.sample("subak_database_up", &[], u8::from(told.is_some()));
+    if let Some((counts, _)) = &told {
+        text.counts(counts);
     }
     let sessions = &app.topics.engine().core.sessions;
     text.family("subak_workers", "gauge", "Workers that are connected to this server.");
@@ -44,15 +45,28 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, ApiError
     text.requests(&app.answered.read());
     text.connections(app.store.pool_uses());
     text.engine(&app.topics.engine().core.tally);
-    text.pools(&counts.pools);
+    if let Some((counts, _)) = &told {
+        text.pools(&counts.pools);
+    }
     if let Some(beat) = app.actions.last_beat() {
         let about = "Seconds since the engine's timers of this server last went round.";
         text.family("subak_engine_beat_age_seconds", "gauge", about);
         let age = (clock::now() - beat).as_seconds_f64().max(0.0);
         text.sample("subak_engine_beat_age_seconds", &[], age);
     }
-    text.lags(&lags);
+    if let Some((_, lags)) = &told {
+        text.lags(lags);
+    }
     Ok(([(header::CONTENT_TYPE, FORMAT)], text.0).into_response())
+}
+
+/// What comes from the database and from brokers; `None`: the database has gone away meanwhile.
+async fn told(app: &App) -> Result<Option<(Arc<Counted>, Arc<Lags>)>, ApiError> {
+    match tokio::try_join!(app.counts.get(&app.store), app.topics.lags()) {
+        Ok(told) => Ok(Some(told)),
+        Err(error) if error.is_transient() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[derive(Default)]
@@ -71,6 +85,18 @@ impl Text {
         }
         let close = if labels.is_empty() { "" } else { "}" };
         let _infallible = writeln!(self.0, "{close} {value}");
+    }
+
+    fn counts(&mut self, counts: &Counted) {
+        self.family("subak_runs", "gauge", "DAG runs that are not over, by state.");
+        self.sample("subak_runs", &[("state", "running")], counts.runs.0);
+        self.sample("subak_runs", &[("state", "queued")], counts.runs.1);
+        let about =
+            "Task instances that are ready, run or wait on a timer; queued: the queue's length.";
+        self.family("subak_task_instances", "gauge", about);
+        for (state, queue, count) in &counts.live {
+            self.sample("subak_task_instances", &[("state", state), ("queue", queue)], *count);
+        }
     }
 
     fn requests(&mut self, routes: &[RouteCount]) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts as _, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -12,6 +12,7 @@ use subak_store::access::Role;
 
 use super::caller::{Caller, Via};
 use super::cross_site::is_same_site;
+use super::scrapers::{Scrapers, is_scrape};
 use super::sign_in::sign_in_location;
 use super::standing::{Proof, Standings};
 use crate::app::App;
@@ -26,6 +27,7 @@ pub(crate) struct Gate {
     pub(crate) table: Arc<HashMap<(Method, &'static str), Access>>,
     /// Of those who have streams open.
     pub(crate) standings: Arc<Standings>,
+    pub(crate) scrapers: Arc<Scrapers>,
 }
 
 /// Lets a request through, or answers it.
@@ -90,7 +92,9 @@ impl Gate {
     }
 
     async fn caller(&self, request: &Parts) -> Result<Option<Caller>, ApiError> {
+        let route = request.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
         match Proof::of(&self.app, &request.headers) {
+            Some(proof) if is_scrape(route) => self.scrapers.caller(&self.app, &proof).await,
             Some(proof) => proof.caller(&self.app).await,
             None => Ok(None),
         }

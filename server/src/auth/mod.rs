@@ -6,6 +6,7 @@ mod cross_site;
 mod gate;
 mod limits;
 mod oidc;
+mod scrapers;
 mod sign_in;
 mod standing;
 mod token;

@@ -32,7 +32,7 @@ pub(super) enum Proof {
 }
 
 /// A digest of a proof: the secret itself is not kept.
-type Print = [u8; 32];
+pub(super) type Print = [u8; 32];
 
 /// What was last found of those who have streams open.
 pub(crate) struct Standings(Fresh<Print, Standing>);
@@ -72,7 +72,7 @@ impl Proof {
         Ok(Some(Caller::new(user, via, scope, granted)))
     }
 
-    fn print(&self) -> Print {
+    pub(super) fn print(&self) -> Print {
         let (Self::Session(secret) | Self::Token(secret)) = self;
         Sha256::digest(secret.as_bytes()).into()
     }

@@ -1,9 +1,18 @@
 //! The database goes away under a running server, and comes back.
 
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use chrono::DateTime;
 use subak_postgres::PrivatePostgres;
 use subak_server::engine::{Answer, Outcome};
+use subak_server::{App, router};
 use subak_store::Store;
+use subak_store::access::Role;
 use subak_testkit::{peek, poke};
+use tower::ServiceExt as _;
 
 use crate::world::World;
 
@@ -28,9 +37,26 @@ tasks:
     let mut hands = world.hands(2).await?;
     let run = world.trigger("outage").await?;
     let (a, b) = (hands.given("a").await, hands.given("b").await);
+    let user = world.store.user_create("ana", None, Role::Viewer).await?;
+    let token = world.store.api_token_create(&user, "test", None, None).await?.expose().to_owned();
+    let (store, requests) = (world.store.clone(), world.requests.clone());
+    let app = App::new(store, world.engine.clone(), requests, false, world.stop.child_token());
+    let router = router(app.clone());
 
-    for held in [&a, &b] {
+    for (n, held) in [&a, &b].into_iter().enumerate() {
+        assert!(scrape(&router, &token).await?.contains("\nsubak_runs{"));
         postgres.stop_immediately().await;
+        if n == 0 {
+            // What the server knows by itself it tells all the same, and soon.
+            let asked = Instant::now();
+            let health = router::health_at(&app, DateTime::UNIX_EPOCH);
+            let (told, health) = tokio::join!(scrape(&router, &token), health);
+            let told = told?;
+            assert!(told.contains("\nsubak_database_up 0\n"), "{told}");
+            assert!(told.contains("\nsubak_workers ") && !told.contains("subak_runs"), "{told}");
+            assert_eq!(health["metadatabase"]["status"], "unhealthy", "{health}");
+            assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+        }
         assert_eq!(hands.end(held, Outcome::Success).await, Answer::Later);
         assert!(world.trigger("outage").await.is_err(), "a run cannot be made now");
         postgres.restart().await?;
@@ -52,6 +78,14 @@ tasks:
     world.close().await?;
     postgres.stop().await;
     Ok(())
+}
+
+/// What a server tells Prometheus.
+async fn scrape(router: &Router, token: &str) -> anyhow::Result<String> {
+    let asked = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
+    let told = router.clone().oneshot(asked.body(Body::empty())?).await?;
+    anyhow::ensure!(told.status() == StatusCode::OK, "{}", told.status());
+    Ok(String::from_utf8(to_bytes(told.into_body(), 1 << 20).await?.to_vec())?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
