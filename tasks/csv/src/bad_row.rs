@@ -100,3 +100,12 @@ pub(crate) fn reason(column: &CsvColumn, value: &[u8]) -> String {
     }
     reason
 }
+
+/// Says that a value begins with a quote and never ends.
+#[cold]
+pub(crate) fn never_closed(column: Option<&CsvColumn>) -> String {
+    let place = column.map(|column| format!("column {}: ", column.name)).unwrap_or_default();
+    format!(
+        "{place}the quote that the value begins with is never closed, so the rest of the file is one value: close it, write a quote within a value twice, or set another `quote`"
+    )
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 
 use crate::CsvError;
-use crate::bad_row::{BadRecord, reason};
+use crate::bad_row::{BadRecord, never_closed, reason};
 use crate::column::ColumnBuilder;
 use crate::layout::Layout;
 use crate::mask::{BLOCK, separators};
@@ -83,8 +83,12 @@ impl Parser {
         block[..tail.len()].copy_from_slice(tail);
         let mask = separators(&block, dialect) & ((1_u64 << tail.len()) - 1);
         self.walk(mask, blocks.len() * BLOCK, chunk, &mut cursor, &mut parsed)?;
-        // The last record of a file may lack its newline.
-        if cursor.record_start < bytes.len() {
+        // The last record of a file may lack its newline, but no closing quote.
+        if cursor.open {
+            let columns = self.layout.slots.len();
+            self.reasons.push(never_closed(self.layout.columns.get(cursor.column)));
+            self.reject(columns, cursor.record_start..bytes.len(), chunk, &mut parsed)?;
+        } else if cursor.record_start < bytes.len() {
             self.end_field(&cursor, bytes, bytes.len());
             self.end_record(&mut cursor, bytes.len(), bytes.len(), chunk, &mut parsed)?;
         }

@@ -112,16 +112,24 @@ proptest! {
     fn stray_quotes_are_read_as_arrow_reads_them(
         fields in proptest::collection::vec("[a\",\n ]{0,12}", 1..20), chunk in 1_usize..40
     ) {
-        // One column of arbitrary bytes: whatever arrow takes for one field a record, so do we.
+        // One column of arbitrary bytes: whatever arrow takes for one field a record, so do we; but a
+        // last field whose quote is never closed we refuse.
         let text: String = fields.iter().map(|field| format!("x,{field}\n")).collect();
         let options = options(&[DataType::String; 2], false);
         let schema = options.schema().unwrap();
-        let reader = ReaderBuilder::new(Arc::clone(&schema)).build(text.as_bytes()).unwrap();
-        if let Ok(batches) = reader.collect::<Result<Vec<_>, _>>() {
+        let arrows = |text: &str| {
+            let reader = ReaderBuilder::new(Arc::clone(&schema)).build(text.as_bytes()).unwrap();
+            let batches = reader.collect::<Result<Vec<_>, _>>().ok()?;
+            Some(concat_batches(&schema, &batches).unwrap())
+        };
+        if let Some(theirs) = arrows(&text) {
+            // Such a field takes in whatever follows.
+            let longer = arrows(&format!("{text}x,y\n")).map(|longer| longer.num_rows());
+            let unclosed = usize::from(longer == Some(theirs.num_rows()));
             let file = file(text.as_bytes());
             let (ours, rejected) = read(file.path().to_owned(), &options, chunk);
-            prop_assert_eq!(rejected, 0);
-            prop_assert_eq!(ours, concat_batches(&schema, &batches).unwrap());
+            prop_assert_eq!(rejected, unclosed);
+            prop_assert_eq!(ours, theirs.slice(0, theirs.num_rows() - unclosed));
         }
     }
 
@@ -179,6 +187,27 @@ fn bad_records_are_set_aside_whole() {
     let (rows, rejected) = read(file.path().to_owned(), &options, 1 << 16);
     assert_eq!(rejected, 4);
     assert_eq!(rows.num_rows(), 2);
+}
+
+#[test]
+fn a_quote_that_is_never_closed_is_told() {
+    let options = options(&[DataType::Bigint, DataType::String], true);
+    // In the last column, too, where the number of fields is right.
+    for (text, column) in [("a,b\n1,x\n2,\"y\n3,z\n", "c1"), ("a,b\n1,x\n\"2,y\n3,z\n", "c0")] {
+        let file = file(text.as_bytes());
+        let layout = Arc::new(options.layout(None).unwrap());
+        let path = file.path().to_owned();
+        let mut splitter = Splitter::new(vec![path], layout.dialect, true, 1 << 16);
+        let mut chunk = Chunk::default();
+        assert!(splitter.next(&mut chunk).unwrap());
+        let parsed = Parser::new(layout, OnBad::Collect).parse(&chunk).unwrap();
+        assert_eq!(parsed.batches[0].num_rows(), 1);
+        assert_eq!(parsed.rejected.len(), 1);
+        let said = parsed.rejected[0].explain();
+        let expected =
+            format!(":3: column {column}: the quote that the value begins with is never closed");
+        assert!(said.contains(&expected), "{said}");
+    }
 }
 
 #[test]

@@ -134,8 +134,8 @@ fn first_record(path: &Path, dialect: Dialect) -> Result<Option<Vec<String>>, Da
     if bytes.is_empty() {
         return Ok(None);
     }
-    let end = first_record_end(bytes, dialect).unwrap_or(bytes.len());
-    let record = &bytes[..end];
+    let end = first_record_end(bytes, dialect);
+    let record = &bytes[..end.unwrap_or(bytes.len())];
     // A record of unknown width: cut at the delimiters outside quotes.
     let mut fields = vec![Vec::new()];
     let mut open = false;
@@ -152,6 +152,12 @@ fn first_record(path: &Path, dialect: Dialect) -> Result<Option<Vec<String>>, Da
         if let Some(field) = fields.last_mut() {
             field.push(byte);
         }
+    }
+    if open && end.is_none() {
+        return Err(DataError::permanent(format!(
+            "{}:1: a quote in the first record is never closed, so the whole file is one record: close it, or set another `quote`",
+            path.display()
+        )));
     }
     let quote = char::from(dialect.quote);
     let text = |field: Vec<u8>| {

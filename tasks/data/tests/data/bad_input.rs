@@ -91,6 +91,18 @@ async fn a_bad_value_is_shown_with_file_line_and_column() {
         reading_fails(&tasks, json!({"path": file})).await,
         "short.csv:3: 1 fields instead of 2; correct the line, or set on_bad_row to skip or dead_letter"
     );
+    let file = tasks.file("open.csv", "a,b\n1,x\n2,\"y\n3,z\n");
+    assert_eq!(
+        reading_fails(&tasks, json!({"path": file})).await,
+        "open.csv:3: column b: the quote that the value begins with is never closed, so the rest of the file is one value: close it, write a quote within a value twice, or set another `quote`; correct the line, or set on_bad_row to skip or dead_letter"
+    );
+    let file = tasks.file("opened.csv", "a,\"b\n1,x\n");
+    refuses(
+        &tasks,
+        json!({"path": file}),
+        "opened.csv:1: a quote in the first record is never closed, so the whole file is one record: close it, or set another `quote`",
+    )
+    .await;
     let mut text = "n\n".to_owned();
     text.push_str(&"1\n".repeat(200_000));
     text.push_str("one\n");
