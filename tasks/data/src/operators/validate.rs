@@ -105,7 +105,9 @@ impl Work {
         let mut rules = Rules::new(rules, &stream.schema, &session, self.memory_bytes)?;
         let mut before = 0;
         while let Some(batch) = stream.batches.try_next().await? {
-            let validated = rules.divide(&batch)?;
+            let validated = rules
+                .divide(&batch)
+                .map_err(|error| rules.explained(error, &batch, &self.input.name, before))?;
             let letters = letters(&batch, &validated.rejected, &self.input.name, before)?;
             before += batch.num_rows() as u64;
             if !writing.write(validated.kept).await {
@@ -115,7 +117,10 @@ impl Work {
         }
         while let Some(letters) = replayed.recv().await {
             let again = rows_again(letters, &stream.schema)?;
-            let validated = rules.divide(&again.batch)?;
+            let validated = rules
+                .divide(&again.batch)
+                .map_err(|error| rules.explained(error, &again.batch, "replayed rows", before))?;
+            before += again.batch.num_rows() as u64;
             if !writing.write(validated.kept).await {
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement as DFStatement;
@@ -82,9 +83,44 @@ pub(crate) fn planning(error: DataFusionError) -> DataError {
             other => other.to_string(),
         },
         DataFusionError::Plan(message) => message.lines().next().unwrap_or_default().to_owned(),
-        other => other.strip_backtrace(),
+        other => values(other).unwrap_or_else(|| other.strip_backtrace()),
     };
     DataError::permanent(format!("{}{message}", if place.is_empty() { "sql: " } else { &place }))
+}
+
+/// Says what is wrong with the values that a computation failed at, and what to do; `None` if it failed
+/// for another reason.
+pub(crate) fn values(error: &DataFusionError) -> Option<String> {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => values(inner),
+        DataFusionError::Shared(inner) => values(inner),
+        DataFusionError::Collection(errors) => values(errors.first()?),
+        DataFusionError::ArrowError(inner, _) => values_of_arrow(inner),
+        DataFusionError::Execution(text) => {
+            Some(text.lines().next().unwrap_or_default().to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn values_of_arrow(error: &ArrowError) -> Option<String> {
+    match error {
+        ArrowError::ExternalError(inner) => values(inner.downcast_ref::<DataFusionError>()?),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => Some(format!(
+            "{text}: clean or leave out such values first, or write try_cast(… AS …) (in steps: by `set`), which gives null for them"
+        )),
+        ArrowError::DivideByZero => Some(
+            "division by zero: divide by nullif(…, 0), which gives null, or leave such rows out first"
+                .to_owned(),
+        ),
+        ArrowError::ArithmeticOverflow(text) => {
+            Some(format!("{text}: cast to a wider type, such as double, before computing"))
+        }
+        ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => {
+            Some(text.clone())
+        }
+        _ => None,
+    }
 }
 
 fn no_column(field: &Column, valid: &[Column]) -> String {

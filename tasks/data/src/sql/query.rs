@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -19,6 +20,7 @@ use subak_task::{DatasetRef, DatasetStats, ScanCounts, Source, TaskContext};
 use tokio::task::JoinSet;
 
 use super::explain;
+use super::first_row;
 use super::steps;
 use super::tables::{Tables, register};
 use crate::csv::scan::Counters;
@@ -68,10 +70,26 @@ impl Query {
     pub(crate) async fn run(self) -> Result<(DatasetRef, DatasetStats), DataError> {
         let (session, plan) = self.plan().await?;
         let schema = plan.schema();
+        let parts = match self.parts(&session, plan, &schema).await {
+            Ok(parts) => parts,
+            Err(error) => return Err(Box::pin(self.explained(error)).await),
+        };
+        let (mut dataset, stats) = ipc::dataset(&self.name, &self.folder, &schema, parts)?;
+        dataset.provenance = provenance(&self.tables);
+        Ok((dataset, stats))
+    }
+
+    /// Writes what the plan gives, in the order of its partitions.
+    async fn parts(
+        &self,
+        session: &SessionContext,
+        plan: Arc<dyn ExecutionPlan>,
+        schema: &SchemaRef,
+    ) -> Result<Vec<Part>, DataError> {
         let streams = execute_stream_partitioned(plan, session.task_ctx())?;
         let mut writing = JoinSet::new();
         for (number, stream) in streams.into_iter().enumerate() {
-            let writer = PartWriter::new(&self.folder, number, &schema)?;
+            let writer = PartWriter::new(&self.folder, number, schema)?;
             writing.spawn(async move { (number, write(stream, writer).await) });
         }
         let mut parts = Vec::new();
@@ -81,10 +99,33 @@ impl Query {
             parts.push((number, part?));
         }
         parts.sort_by_key(|&(number, _)| number);
-        let parts = parts.into_iter().map(|(_, part)| part).collect();
-        let (mut dataset, stats) = ipc::dataset(&self.name, &self.folder, &schema, parts)?;
-        dataset.provenance = provenance(&self.tables);
-        Ok((dataset, stats))
+        Ok(parts.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Says what is wrong with values that could not be computed with; of steps also where they are.
+    async fn explained(&self, error: DataError) -> DataError {
+        let what = match &error {
+            DataError::DataFusion(error) => explain::values(error),
+            _ => None,
+        };
+        let Some(what) = what else { return error };
+        match &self.what {
+            What::Sql(_) => DataError::permanent(format!("sql: {what}")),
+            What::Steps(steps) => {
+                let found = self.first_row(steps).await.ok().flatten();
+                DataError::permanent(found.unwrap_or(what))
+            }
+        }
+    }
+
+    /// Says at which row and column the steps fail first.
+    async fn first_row(&self, steps: &[Step]) -> Result<Option<String>, DataError> {
+        let Some((table, dataset)) = self.tables.first_key_value() else { return Ok(None) };
+        let session = self.session(1)?;
+        // What is read once more does not count.
+        register(&session, &self.tables, &Arc::default(), &Arc::default()).await?;
+        let frame = session.table(TableReference::bare(table.as_str())).await?;
+        first_row::of_steps(&session, frame, steps, &dataset.name).await
     }
 
     /// Plans the query: on all threads, unless its rows have an order to keep that parts of the input

@@ -22,19 +22,32 @@ pub(super) fn apply(
     frame: DataFrame,
     step: &Step,
 ) -> Result<DataFrame, DataError> {
+    let projection: Vec<Expr> = columns(session, &frame, step)?
+        .into_iter()
+        .map(|(name, value)| value.alias(name))
+        .collect();
+    frame.select(projection).map_err(explain::planning)
+}
+
+/// Returns what each column becomes by one step.
+pub(super) fn columns(
+    session: &SessionContext,
+    frame: &DataFrame,
+    step: &Step,
+) -> Result<Vec<(String, Expr)>, DataError> {
     let Step { trim, title_case, lower: lowered, upper: uppered, digits, cast: types, .. } = step;
     let Step { set, rename, drop: dropped, .. } = step;
-    let columns = Columns::of(&frame)
+    let columns = Columns::of(frame)
         .each(trim, texts::trimmed)?
         .each(title_case, initcap)?
         .each(lowered, lower)?
         .each(uppered, upper)?
         .each(digits, texts::digits)?
         .cast(types)?
-        .set(session, &frame, set)?
+        .set(session, frame, set)?
         .renamed(rename)?
         .without(dropped)?;
-    frame.select(columns.projection()).map_err(explain::planning)
+    Ok(columns.columns)
 }
 
 /// What each column becomes.
@@ -50,10 +63,6 @@ impl Columns {
         let columns =
             schema.fields().iter().map(|field| (field.name().clone(), ident(field.name())));
         Self { columns: columns.collect(), schema }
-    }
-
-    fn projection(self) -> Vec<Expr> {
-        self.columns.into_iter().map(|(name, value)| value.alias(name)).collect()
     }
 
     /// Changes texts.
@@ -114,15 +123,26 @@ impl Columns {
     }
 
     fn renamed(mut self, names: &BTreeMap<String, String>) -> Result<Self, DataError> {
+        let mut renamed = Vec::new();
         for (old, new) in names {
             path::resolve(old, &self.schema)?;
-            let found = self.columns.iter_mut().find(|(name, _)| name == old);
-            let Some((name, _)) = found else {
+            let Some(place) = self.columns.iter().position(|(name, _)| name == old) else {
                 return Err(DataError::permanent(format!(
                     "`{old}` is nested: take it out by `set: {{{new}: \"…['…']\"}}`"
                 )));
             };
-            new.clone_into(name);
+            renamed.push((place, new));
+        }
+        // Only now: two columns may take each other's names.
+        for (place, new) in renamed {
+            new.clone_into(&mut self.columns[place].0);
+        }
+        let is_twice =
+            |new: &&String| self.columns.iter().filter(|(name, _)| name == *new).count() > 1;
+        if let Some(new) = names.values().find(is_twice) {
+            return Err(DataError::permanent(format!(
+                "two columns would be called `{new}`: drop or rename the other one in a step before"
+            )));
         }
         Ok(self)
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::can_cast_types;
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::functions::regex::expr_fn::regexp_like;
 use datafusion::functions::unicode::expr_fn::character_length;
 use datafusion::logical_expr::{Expr, ExprSchemable as _, cast, lit, not, try_cast};
-use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyContext};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use serde_json::Value;
@@ -16,8 +16,9 @@ use subak_core::operators::data::DataType as Declared;
 use subak_core::operators::validate::{Bound, Rule};
 
 use crate::error::DataError;
+use crate::sql::physical::physical;
 use crate::sql::types::arrow_type;
-use crate::sql::{explain, path, texts};
+use crate::sql::{explain, first_row, path, texts};
 
 /// As browsers check it in a form, and with a dot in its domain.
 const EMAIL: &str = r"[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)+";
@@ -27,6 +28,8 @@ const DATE: &str = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
 /// What a rejected row gets as its reason, and the condition that finds it.
 pub(super) struct Check {
     pub reason: String,
+    /// Which rule it is of, counted from 1.
+    rule: usize,
     breaks: Arc<dyn PhysicalExpr>,
 }
 
@@ -35,6 +38,12 @@ impl Check {
     pub(super) fn broken(&self, batch: &RecordBatch) -> Result<BooleanArray, DataError> {
         let array = self.breaks.evaluate(batch)?.into_array(batch.num_rows())?;
         Ok(array.as_boolean().clone())
+    }
+
+    /// Returns the first row of a batch that it can't be computed for, and why.
+    pub(super) fn uncomputed(&self, batch: &RecordBatch) -> Option<(usize, String)> {
+        let (at, error) = first_row::in_batch(&self.breaks, batch)?;
+        Some((at, format!("rule {}: {}", self.rule, explain::values(&error)?)))
     }
 }
 
@@ -55,7 +64,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// Returns the checks of a rule, but for `unique`, which needs to know the rows before.
-    pub(super) fn checks(&self, rule: &Rule) -> Result<Vec<Check>, DataError> {
+    pub(super) fn checks(&self, number: usize, rule: &Rule) -> Result<Vec<Check>, DataError> {
         let mut found: Vec<(String, Expr)> = Vec::new();
         if let Some(column) = &rule.column {
             let (value, data_type) = path::resolve(column, self.schema)?;
@@ -73,12 +82,11 @@ impl<'a> Compiler<'a> {
             }
             found.push((format!("`{}` is not true", sql.trim()), not(condition)));
         }
-        found.into_iter().map(|(reason, condition)| self.check(rule, reason, condition)).collect()
-    }
-
-    fn check(&self, rule: &Rule, reason: String, condition: Expr) -> Result<Check, DataError> {
-        let breaks = self.physical(condition).map_err(explain::planning)?;
-        Ok(Check { reason: rule.reason.clone().unwrap_or(reason), breaks })
+        let check = |(reason, condition): (String, Expr)| {
+            let breaks = self.physical(condition).map_err(explain::planning)?;
+            Ok(Check { reason: rule.reason.clone().unwrap_or(reason), rule: number, breaks })
+        };
+        found.into_iter().map(check).collect()
     }
 
     /// Returns the values that a column has in a batch.
@@ -87,12 +95,8 @@ impl<'a> Compiler<'a> {
         Ok(self.physical(value)?)
     }
 
-    /// Some functions, such as `coalesce`, only exist until an expression is simplified.
     fn physical(&self, expr: Expr) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
-        let context = SimplifyContext::builder().with_schema(Arc::new(self.df_schema.clone()));
-        let simplifier = ExprSimplifier::new(context.build());
-        let expr = simplifier.coerce(expr, &self.df_schema)?;
-        self.session.create_physical_expr(simplifier.simplify(expr)?, &self.df_schema)
+        physical(self.session, expr, &self.df_schema)
     }
 }
 
@@ -128,12 +132,20 @@ impl Column<'_> {
         if let Some(pattern) = &rule.matches {
             self.matches(pattern, &mut add);
         }
-        for (bound, least) in [(&rule.min, true), (&rule.max, false)] {
+        for (key, bound, least) in [("min", &rule.min, true), ("max", &rule.max, false)] {
             let Some(bound) = bound else { continue };
+            self.compares(key, bound)?;
+            if !matches!(bound, Bound::Text(_)) && !self.data_type.is_numeric() {
+                let lost = self.number().is_null();
+                add("is not a number".to_owned(), value().is_not_null().and(lost));
+            }
             let side = if least { "less" } else { "more" };
             add(format!("is {side} than {}", bound_text(bound)), self.beyond(bound, least));
         }
         if let Some(values) = &rule.one_of {
+            for text in values.iter().filter_map(Value::as_str) {
+                self.compares("in", &Bound::Text(text.to_owned()))?;
+            }
             let list = values.iter().map(literal).collect::<Result<_, _>>()?;
             let shown: Vec<_> = values.iter().map(Value::to_string).collect();
             add(format!("is none of {}", shown.join(", ")), value().in_list(list, true));
@@ -172,15 +184,40 @@ impl Column<'_> {
         add(what, breaks);
     }
 
-    /// The condition of a value beyond a bound; what can't be compared is beyond it too.
+    /// Refuses a bound that no value of the column's type can be compared with.
+    fn compares(&self, key: &str, bound: &Bound) -> Result<(), DataError> {
+        let (name, data_type) = (self.name, &self.data_type);
+        let fits = match bound {
+            Bound::Text(text) => {
+                let is_value = || ScalarValue::from(text.as_str()).cast_to(data_type).is_ok();
+                data_type.is_string() || data_type.is_null() || is_value()
+            }
+            Bound::Integer(_) | Bound::Number(_) => {
+                !data_type.is_temporal() && can_cast_types(data_type, &DataType::Float64)
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        let remedy = match data_type {
+            _ if data_type.is_numeric() => "write a number",
+            _ if data_type.is_temporal() => "write a date or time as text, such as '2026-11-21'",
+            _ => "write a value of that type, or a condition in `sql`",
+        };
+        let bound = bound_text(bound);
+        Err(DataError::permanent(format!(
+            "`{key}`: `{bound}` can't be compared with column `{name}`, which is {data_type}: {remedy}"
+        )))
+    }
+
+    /// The condition of a value beyond a bound.
     fn beyond(&self, bound: &Bound, least: bool) -> Expr {
         let (value, bound) = match bound {
             Bound::Text(text) => (self.value.clone(), lit(text.clone())),
             Bound::Integer(number) => (self.number(), lit(*number)),
             Bound::Number(number) => (self.number(), lit(*number)),
         };
-        let unknown = self.value.clone().is_not_null().and(value.clone().is_null());
-        if least { value.lt(bound).or(unknown) } else { value.gt(bound).or(unknown) }
+        if least { value.lt(bound) } else { value.gt(bound) }
     }
 
     fn number(&self) -> Expr {

@@ -12,6 +12,7 @@ use subak_core::operators::validate::Rule;
 use self::check::{Check, Compiler};
 use self::unique::Unique;
 use crate::error::DataError;
+use crate::sql::first_row;
 
 /// The rules of a task, ready to be asked.
 pub(crate) struct Validator {
@@ -41,7 +42,7 @@ impl Validator {
         let share = memory_bytes / rules.iter().filter(|rule| rule.unique).count().max(1);
         for (number, rule) in (1..).zip(rules) {
             let named = |error: DataError| error.within(&format!("rule {number}"));
-            checks.extend(compiler.checks(rule).map_err(named)?);
+            checks.extend(compiler.checks(number, rule).map_err(named)?);
             if let (true, Some(column)) = (rule.unique, &rule.column) {
                 let values = compiler.values(column).map_err(named)?;
                 uniques.push(Unique::new(column.clone(), rule.reason.clone(), values, share));
@@ -67,6 +68,24 @@ impl Validator {
         let keeps: BooleanArray = reasons.iter().map(|reasons| Some(reasons.is_empty())).collect();
         let rejected = reasons.into_iter().enumerate().filter(|(_, reasons)| !reasons.is_empty());
         Ok(Validated { kept: filter_record_batch(batch, &keeps)?, rejected: rejected.collect() })
+    }
+
+    /// Says for which row of a batch a rule failed to be computed, and why; `before` rows of `dataset` came
+    /// earlier.
+    pub(crate) fn explained(
+        &self,
+        error: DataError,
+        batch: &RecordBatch,
+        dataset: &str,
+        before: u64,
+    ) -> DataError {
+        match self.checks.iter().find_map(|check| check.uncomputed(batch)) {
+            Some((at, what)) => {
+                let place = first_row::place(batch, at, dataset, before);
+                DataError::permanent(format!("{place}: {what}"))
+            }
+            None => error,
+        }
     }
 
     fn divide_by_uniqueness(

@@ -81,7 +81,14 @@ async fn a_step_that_does_not_fit_says_so() {
         (json!([{"lower": ["name"]}]), "step 1: column `name` is Struct"),
         (json!([{"rename": {"name.first": "first"}}]), "step 1: `name.first` is nested"),
         (json!([{"set": {"a": "age +"}}]), "step 1: sql: expected an expression"),
-        (json!([{"cast": {"email": "integer"}}]), "Cannot cast string"),
+        (
+            json!([{"cast": {"email": "integer"}}]),
+            "users:1: step 1: column `email`: Cannot cast string",
+        ),
+        (
+            json!([{"rename": {"age": "email"}}]),
+            "step 1: two columns would be called `email`: drop or rename the other one",
+        ),
         (json!([{"trim": ["email"], "lower": ["email"]}]), "step 1 must do one thing"),
         (json!([{"shout": ["email"]}]), "unknown field `shout`"),
     ] {
@@ -89,4 +96,55 @@ async fn a_step_that_does_not_fit_says_so() {
         let message = tasks.fail("transform", "clean", with).await;
         assert!(message.contains(expected), "{expected}: {message}");
     }
+}
+
+#[tokio::test]
+async fn the_row_that_cannot_be_computed_is_named() {
+    let tasks = Tasks::new();
+    // More than one batch.
+    let mut csv = "id,a\n".to_owned();
+    csv.extend((1..=20_000).map(|id| format!("{id},{id}\n")));
+    csv.push_str("20001,abc\n20002,def\n");
+    let path = tasks.file("numbers.csv", csv);
+    let with = json!({"path": path, "columns": {"id": "bigint", "a": "string"}});
+    let extract = input(&tasks.run("csv.read", "extract", with).await.unwrap());
+    let no_number = "Cannot cast string 'abc' to value of";
+    for (operator, with, expected) in [
+        (
+            "transform",
+            json!({"steps": [{"trim": ["a"]}, {"cast": {"a": "integer"}}]}),
+            format!(
+                "extract:20001: step 2: column `a`: {no_number} Int32 type: clean or leave out"
+            ),
+        ),
+        (
+            "transform",
+            json!({"steps": [{"set": {"b": "id / (id - 7)"}}]}),
+            "extract:7: step 1: column `b`: division by zero: divide by nullif(".to_owned(),
+        ),
+        (
+            "aggregate",
+            json!({"sql": "SELECT sum(id / (id - 7)) AS b FROM extract"}),
+            "sql: division by zero: divide by nullif(".to_owned(),
+        ),
+        (
+            "validate",
+            json!({"rules": [{"column": "id", "min": 1}, {"sql": "a > 3"}]}),
+            format!("extract:20001: rule 2: {no_number}"),
+        ),
+    ] {
+        let mut with = with;
+        with["input"] = extract.clone();
+        let message = tasks.fail(operator, "bad", with).await;
+        assert!(message.starts_with(&expected), "{expected}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn columns_may_take_each_others_names() {
+    let tasks = Tasks::new();
+    let extract = tasks.csv(&tasks.file("a.csv", "a,b\n1,2\n")).await;
+    let with = json!({"input": extract, "steps": [{"rename": {"a": "b", "b": "a"}}]});
+    let swapped = tasks.run("transform", "swapped", with).await.unwrap();
+    assert_eq!(rows(&swapped).await, [json!({"b": 1, "a": 2})]);
 }

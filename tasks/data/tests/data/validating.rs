@@ -134,6 +134,18 @@ async fn each_rule_keeps_what_it_says() {
 }
 
 #[tokio::test]
+async fn what_is_no_number_is_told_from_one_out_of_range() {
+    let tasks = Tasks::new();
+    let rules = json!([{"column": "name", "min": 3, "max": 9}]);
+    validate(&tasks, "name\nann\n2\n5\n10\n", json!({"name": "string"}), rules).await;
+    let reason = |text: &str| vec![format!("`name` is {text}")];
+    assert_eq!(
+        rejected(&tasks),
+        [(1, reason("not a number")), (2, reason("less than 3")), (4, reason("more than 9"))]
+    );
+}
+
+#[tokio::test]
 async fn of_rows_with_the_same_value_the_first_good_one_is_kept() {
     let tasks = Tasks::new();
     let csv = "email,age\na@b.co,-1\na@b.co,1\na@b.co,2\nc@d.co,3\na@b.co,-2\n";
@@ -209,6 +221,11 @@ async fn a_wrong_rule_is_named_before_a_row_is_read() {
             json!({"column": "a", "matches": "("}),
             "rule 1: `(` is not a regular expression: unclosed group",
         ),
+        (
+            json!({"column": "a", "min": "abc"}),
+            "rule 1: `min`: `abc` can't be compared with column `a`, which is Int64: write a number",
+        ),
+        (json!({"column": "a", "in": [1, "abc"]}), "rule 1: `in`: `abc` can't be compared"),
         (json!({"sql": "a +"}), "rule 1: sql: expected an expression"),
         (json!({"sql": "b > 1"}), "rule 1: sql: no column `b`"),
         (json!({"sql": "a + 1"}), "rule 1: `sql` must be a condition; `a + 1` gives Int64"),
