@@ -29,19 +29,19 @@ fn relative(delta: TimeDelta, t: &Text) -> String {
     if seconds.abs() < 2 {
         return t.just_now.to_owned();
     }
-    let span = coarse(TimeDelta::seconds(seconds.abs()));
+    let span = coarse(TimeDelta::seconds(seconds.abs()), t);
     let pattern = if seconds < 0 { t.ago } else { t.within };
     pattern.replace("{}", &span)
 }
 
 /// One unit: `12 s`, `5 min`, `3 h`, `2 d`.
-fn coarse(delta: TimeDelta) -> String {
+fn coarse(delta: TimeDelta, t: &Text) -> String {
     let seconds = delta.num_seconds();
     match seconds {
         ..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+        _ => format!("{} {}", seconds / 86_400, t.day),
     }
 }
 
@@ -106,7 +106,7 @@ pub fn cut(text: &str, chars: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::ENGLISH;
+    use crate::text::{ENGLISH, INDONESIAN};
 
     #[test]
     fn durations_are_as_exact_as_people_want() {
@@ -131,6 +131,8 @@ mod tests {
         check(-300, "5 min ago");
         check(7200, "in 2 h");
         check(-200_000, "2 d ago");
+        let stamp = Stamp::new(now + TimeDelta::days(89), now, &INDONESIAN);
+        assert_eq!(stamp.relative, "dalam 89 hari");
     }
 
     #[test]

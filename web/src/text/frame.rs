@@ -10,6 +10,7 @@ macro_rules! frame {
             just_now: "just now", "baru saja";
             ago: "{} ago", "{} lalu";
             within: "in {}", "dalam {}";
+            day: "d", "hari";
             internal: "something went wrong", "terjadi kesalahan";
 
             skip_to_content: "Skip to content", "Langsung ke isi";
