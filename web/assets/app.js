@@ -20,6 +20,9 @@
 
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset.sure;
+    // Nothing is picked of what could be: the server says so.
+    const picks = event.target.querySelectorAll('input[name="pick"]');
+    if (picks.length && ![...picks].some((it) => it.checked)) return;
     if (question && !confirm(question)) event.preventDefault();
   });
 
@@ -37,11 +40,12 @@
     for (const it of document.querySelectorAll(`input[name="${name}"]`)) it.checked = event.target.checked;
   });
 
-  // A menu closes when something else is pressed, or Escape.
+  // A menu closes when something else is pressed or entered, or Escape.
   const close = (but) => {
     for (const it of document.querySelectorAll("details.more[open]")) if (!it.contains(but)) it.open = false;
   };
   document.addEventListener("click", (event) => close(event.target));
+  document.addEventListener("focusin", (event) => close(event.target));
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     // Who was in it stands before it again, and not at the top of the page.
@@ -89,10 +93,22 @@
     const parts = [Math.floor(secs / 3600), Math.floor(secs / 60) % 60, Math.floor(secs) % 60];
     return parts[0] ? `${parts[0]} h ${parts[1]} min` : `${parts[1]} min ${parts[2]} s`;
   };
+  const { ago, day } = document.querySelector("[data-ago]").dataset;
+  const coarse = (secs) => {
+    const [size, unit] = [[86400, day], [3600, "h"], [60, "min"]].find(([size]) => secs >= size) ?? [1, "s"];
+    return `${Math.floor(secs / size)} ${unit}`;
+  };
   setInterval(() => {
     for (const it of document.querySelectorAll("[data-since]")) {
       const since = Date.parse(it.dataset.since);
       if (since) it.textContent = span(Math.max(0, (Date.now() - since) / 1000));
+    }
+    // What is to come stays as it was sent.
+    for (const it of document.querySelectorAll("time[datetime]")) {
+      const secs = (Date.now() - Date.parse(it.dateTime)) / 1000;
+      if (!(secs >= 2)) continue;
+      const text = ago.replace("{}", coarse(secs));
+      if (it.textContent !== text) it.textContent = text;
     }
   }, 500);
 

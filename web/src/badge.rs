@@ -67,6 +67,12 @@ impl Badge {
         icon(self.class)
     }
 
+    /// Whether a message beside it tells of something that went wrong, and not of why it was skipped.
+    #[must_use]
+    pub fn is_bad(&self) -> bool {
+        self.class != "s-skipped"
+    }
+
     /// Describes a run's state.
     #[must_use]
     pub fn run(state: RunState, t: &'static Text) -> Self {

@@ -15,6 +15,8 @@ pub struct ErrorPage<'a> {
     /// What it is called where its kind has no title.
     pub title: &'a str,
     pub detail: &'a str,
+    /// The page that led here.
+    pub back: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -24,6 +26,7 @@ struct Page<'a> {
     status: u16,
     title: &'a str,
     detail: &'a str,
+    back: Option<&'a str>,
 }
 
 /// The title of a kind of problem.
@@ -54,7 +57,7 @@ impl ErrorPage<'_> {
     /// Returns the page.
     #[must_use]
     pub fn page(&self) -> String {
-        let Self { t, status, kind, detail, .. } = *self;
-        render(&Page { t, status, title: title(kind, t).unwrap_or(self.title), detail })
+        let Self { t, status, kind, detail, back, .. } = *self;
+        render(&Page { t, status, title: title(kind, t).unwrap_or(self.title), detail, back })
     }
 }

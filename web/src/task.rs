@@ -21,6 +21,8 @@ pub struct TaskPage<'a> {
     pub run_id: String,
     pub run_href: String,
     pub task_id: String,
+    /// Of an instance of a mapped task: where the others are.
+    pub map_href: Option<String>,
     pub live: TaskLive,
     pub tries: Vec<TryLink>,
     /// Markup made by [`crate::log::markup`].
@@ -60,6 +62,8 @@ pub struct TaskPage<'a> {
 #[template(path = "task_live.html")]
 pub struct TaskLive {
     pub t: &'static Text,
+    /// What it is called; of an instance of a mapped task with its index.
+    pub name: String,
     /// It is an older try: in words, and where the newest is.
     pub not_newest: Option<(String, String)>,
     pub badge: Badge,

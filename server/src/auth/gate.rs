@@ -39,11 +39,12 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
         Err(error) => return refusal(error, &parts),
     }
     let (for_people, t) = (is_page(&parts), pages::language(&parts.headers));
+    let back = back(&parts);
     let caller = parts.extensions.get::<Caller>().cloned();
     let proof = Proof::of(&gate.app, &parts.headers);
     let (request, record) = match audit::begin(parts, body, caller.as_ref()).await {
         Ok(begun) => begun,
-        Err(error) if for_people => return pages::errors::page(&error, t),
+        Err(error) if for_people => return pages::errors::page(&error, t, back.as_deref()),
         Err(error) => return error.into_response(),
     };
     let response = next.run(request).await;
@@ -54,7 +55,7 @@ pub(crate) async fn gate(State(gate): State<Gate>, request: Request, next: Next)
         Some((proof, caller)) => gate.standings.bind(gate.app, proof, caller, response),
         None => response,
     };
-    if for_people { pages::errors::dress(response, t).await } else { response }
+    if for_people { pages::errors::dress(response, t, back.as_deref()).await } else { response }
 }
 
 impl Gate {
@@ -124,7 +125,8 @@ fn is_page(request: &Parts) -> bool {
 
 fn refusal(error: ApiError, request: &Parts) -> Response {
     if is_page(request) {
-        pages::errors::page(&error, pages::language(&request.headers))
+        let (t, back) = (pages::language(&request.headers), back(request));
+        pages::errors::page(&error, t, back.as_deref())
     } else {
         error.into_response()
     }
@@ -150,6 +152,15 @@ fn sign_in_needed(request: &Parts) -> Response {
     let location =
         HeaderValue::try_from(location).unwrap_or_else(|_| HeaderValue::from_static("/sign-in"));
     (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response()
+}
+
+/// Where somebody goes back to from an error: the page from which they came, if it is another one.
+fn back(request: &Parts) -> Option<String> {
+    let page = page_of(&request.headers)?;
+    let here = request.uri.path_and_query()?.as_str();
+    // With two slashes in front it would be another site's.
+    let is_other = request.method != Method::GET || page != here;
+    (is_other && !page.starts_with("//")).then_some(page)
 }
 
 /// The page of this site from which a request was made, as browsers tell.

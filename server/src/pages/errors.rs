@@ -11,11 +11,12 @@ use subak_web::text::Text;
 use crate::extract::Path;
 use crate::problem::ApiError;
 
-/// Returns an error as a page.
-pub(crate) fn page(error: &ApiError, t: &'static Text) -> Response {
+/// Returns an error as a page, with the way `back` to the page that led to it.
+pub(crate) fn page(error: &ApiError, t: &'static Text, back: Option<&str>) -> Response {
     let shape = error.shape();
     let (status, kind, title) = (shape.status.as_u16(), shape.kind, shape.title);
-    let html = ErrorPage { t, status, kind, title, detail: &error.to_string() }.page();
+    let detail = &error.to_string();
+    let html = ErrorPage { t, status, kind, title, detail, back }.page();
     (shape.status, Html(html)).into_response()
 }
 
@@ -43,17 +44,22 @@ struct Problem {
 }
 
 /// Turns a handler's problem into a page, and leaves every other answer as it is.
-pub(crate) async fn dress(response: Response, t: &'static Text) -> Response {
+pub(crate) async fn dress(response: Response, t: &'static Text, back: Option<&str>) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE).map(|kind| kind.as_bytes());
     if kind != Some(b"application/problem+json") {
         return response;
     }
     let status = response.status();
     let body = to_bytes(response.into_body(), PROBLEM_BYTES_MOST).await.unwrap_or_default();
-    dressed(status, serde_json::from_slice(&body).ok(), t)
+    dressed(status, serde_json::from_slice(&body).ok(), t, back)
 }
 
-fn dressed(status: StatusCode, problem: Option<Problem>, t: &'static Text) -> Response {
+fn dressed(
+    status: StatusCode,
+    problem: Option<Problem>,
+    t: &'static Text,
+    back: Option<&str>,
+) -> Response {
     let (kind, title, detail) = match problem {
         Some(problem) => {
             let detail = problem.detail;
@@ -64,6 +70,6 @@ fn dressed(status: StatusCode, problem: Option<Problem>, t: &'static Text) -> Re
     };
     let kind = kind.rsplit('/').next().unwrap_or_default();
     let (title, detail) = (&*title, &*detail);
-    let page = ErrorPage { t, status: status.as_u16(), kind, title, detail };
+    let page = ErrorPage { t, status: status.as_u16(), kind, title, detail, back };
     (status, Html(page.page())).into_response()
 }

@@ -21,7 +21,7 @@ use subak_web::run::TaskRow;
 use subak_web::url;
 
 use super::run;
-use super::run_live::{map_progress, row};
+use super::run_live::{map_progress, name, row};
 use super::task::{Names, downstream, neighbours, settings, upstream};
 use super::task_live::told;
 use super::viewer::Viewer;
@@ -181,10 +181,7 @@ fn live<'a>(
     let named = |it: &InstanceRecord| {
         let index = it.map_index.0;
         let row = row(run, version, it, look.at, t);
-        let name = match labels.get(&index) {
-            Some(label) => format!("{label} [{index}]"),
-            None => row.name,
-        };
+        let name = name(it, labels.get(&index).map(String::as_str));
         TaskRow { key: index, name, ..row }
     };
     let states = map.states.iter().map(|(state, count)| StateLink {

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use subak_core::state::{RunState, TaskState};
 use subak_store::read::{InstanceRecord, MapRecord, RunRecord};
 use subak_web::Badge;
+use subak_web::dags::Paused;
 use subak_web::format::{Stamp, count, cut, duration};
 use subak_web::graph::{GraphView, Links, Sight};
 use subak_web::run::{Progress, RunLive, Span, TaskRow, Timeline};
@@ -15,6 +16,7 @@ use subak_web::url;
 use super::dag::who;
 use super::run::Look;
 use super::run_rows::{Chosen, Rows, rows};
+use super::viewer::Viewer;
 use crate::versions::Version;
 
 const ERROR_CHARS: usize = 300;
@@ -24,11 +26,11 @@ pub(super) fn run_live(
     look: &Look,
     chosen: Chosen,
     sight: &Sight,
-    can_run: bool,
+    viewer: &Viewer,
     now: DateTime<Utc>,
-    t: &'static Text,
 ) -> RunLive {
-    let Look { run, version, instances, maps } = look;
+    let Look { run, version, instances, maps, is_held } = look;
+    let (can_run, t) = (viewer.can_run(), viewer.t);
     let href = url::run(&run.dag_id, &run.run_id);
     let mut states: HashMap<String, Option<TaskState>> =
         instances.iter().map(|it| (it.task_id.0.clone(), it.state)).collect();
@@ -69,6 +71,7 @@ pub(super) fn run_live(
         cancelled: run
             .cancelled_at
             .map(|_| cancelled(run.cancel_cause.as_deref().unwrap_or_default(), t)),
+        paused: is_held.then(|| Paused::new(t.run_held, &run.dag_id, viewer.can_pause(), t)),
         progress: progress(instances, maps, t),
         graph,
         timeline,
@@ -169,10 +172,6 @@ pub(super) fn row(
     t: &'static Text,
 ) -> TaskRow {
     let task = version.record.model.task(&it.task_id);
-    let name = match it.map_index.0 {
-        ..0 => it.task_id.0.clone(),
-        index => format!("{} [{index}]", it.task_id),
-    };
     // What ended before the run began anew, after a clear, has no place in its time.
     let in_time = it.started_at.zip(run.started_at);
     let in_time = in_time.filter(|(_, from)| it.ended_at.is_none_or(|end| end > *from));
@@ -193,7 +192,15 @@ pub(super) fn row(
         since: if it.is_held() { since(it.started_at, it.ended_at) } else { String::new() },
         span,
         error: cut(it.error.as_deref().unwrap_or_default(), ERROR_CHARS),
-        name,
+        name: name(it, None),
+    }
+}
+
+/// What an instance is called: by its index too, where it is one of several, and by its name among them.
+pub(super) fn name(it: &InstanceRecord, label: Option<&str>) -> String {
+    match it.map_index.0 {
+        ..0 => it.task_id.0.clone(),
+        index => format!("{} [{index}]", label.unwrap_or(&it.task_id.0)),
     }
 }
 

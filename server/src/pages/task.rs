@@ -21,7 +21,7 @@ use super::log_end::LogEnd;
 use super::log_search::{Around, Seek};
 use super::map::{self, MapQuery};
 use super::run::{Look, MarkForm, NoteForm};
-use super::task_live::{old_live, old_try, task_live};
+use super::task_live::{called, label, old_live, old_try, task_live};
 use super::viewer::Viewer;
 use super::watch::print_of;
 use crate::api::checked;
@@ -123,6 +123,7 @@ pub(super) async fn show(
             task_live(&look, it, why.as_ref(), progress, viewer.can_run(), now, t)
         }
     };
+    let live = called(live, it, label(&app, &look, it).await?.as_deref());
     let print = print_of(&live.timeless());
     let here = |at: Offsets| offsets_address(&address, it, which, at);
     // What is handed on is kept of the newest try alone.
@@ -141,6 +142,7 @@ pub(super) async fn show(
         frame: viewer.frame(),
         dag_href: url::dag(&dag_id),
         run_href: url::run(&dag_id, &run_id),
+        map_href: map.map(|_| address.clone()),
         live,
         tries: try_links(&tries, &address, it, shown, &viewer),
         log_cut: log.is_cut,

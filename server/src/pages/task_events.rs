@@ -15,7 +15,7 @@ use subak_web::task::{TaskLive, update};
 use super::pulse::Pulse;
 use super::run::Look;
 use super::task::{Names, Which, instance};
-use super::task_live::{old_live, old_try, task_live};
+use super::task_live::{called, label, old_live, old_try, task_live};
 use super::viewer::Viewer;
 use super::watch::{Shown, print_of};
 use crate::app::App;
@@ -49,6 +49,8 @@ struct Watch {
     viewer: Viewer,
     names: Names,
     which: Which,
+    /// What the instance is called among the others.
+    label: Option<String>,
     pulse: Pulse,
     place: Place,
     shown: Shown,
@@ -72,7 +74,8 @@ pub(super) async fn events(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let look = Look::at(&app, &names.0, &names.1).await?;
     let which = Which { map_index: query.map_index, try_number: query.try_number };
-    instance(&app, &look, &names.2, which).await?;
+    let it = instance(&app, &look, &names.2, which).await?;
+    let label = label(&app, &look, &it).await?;
     let asked = Place {
         try_number: query.try_number.unwrap_or(query.seen),
         cursor: LogCursor::parse(&query.after).unwrap_or_default(),
@@ -82,7 +85,7 @@ pub(super) async fn events(
     let last = headers.get("last-event-id").and_then(|it| it.to_str().ok());
     let place = last.and_then(Place::parse).unwrap_or(asked);
     let pulse = Pulse::of(&app, look.run.run_key);
-    let watch = Watch { app, viewer, names, which, pulse, place, shown };
+    let watch = Watch { app, viewer, names, which, label, pulse, place, shown };
     let stream = unfold(watch, |mut watch| async move {
         loop {
             // A database that is away for a moment: the next look may see it.
@@ -119,7 +122,7 @@ impl Watch {
         let lines = subak_web::log::markup(&part.lines, self.place.number);
         self.place.number += part.lines.len() as u64;
         self.place.cursor = part.next;
-        let live = self.live(&look, it).await?;
+        let live = called(self.live(&look, it).await?, it, self.label.as_deref());
         // Times that tick by themselves are no news.
         let (number, is_news) = self.shown.now_shows(print_of(&live.timeless()));
         if lines.is_empty() && !follows && !is_news {

@@ -12,8 +12,10 @@ use subak_web::url;
 use subak_web::why;
 
 use super::run::Look;
-use super::run_live::{since, took};
+use super::run_live::{name, since, took};
+use crate::app::App;
 use crate::engine::Progress;
+use crate::labels::labels;
 use crate::problem::ApiError;
 
 /// Returns the live part of a task instance's page.
@@ -39,6 +41,7 @@ pub(super) fn task_live(
     };
     TaskLive {
         t,
+        name: name(it, None),
         not_newest: None,
         badge: Badge::task(it.state, t),
         operator: task.map(|task| task.operator.clone()).unwrap_or_default(),
@@ -54,7 +57,7 @@ pub(super) fn task_live(
         since: if it.is_held() { since(it.started_at, it.ended_at) } else { String::new() },
         progress: progress.map_or_else(String::new, |it| shown(&it)),
         worker: it.worker.clone().unwrap_or_default(),
-        exit_code: it.exit_code.map(|code| t.fill(t.exit_code, code)),
+        exit_code: exit_code(it).map(|code| t.fill(t.exit_code, code)),
         error: it.error.clone().unwrap_or_default(),
         rejected: it
             .rows_rejected
@@ -67,6 +70,27 @@ pub(super) fn task_live(
         why: why.map(|why| told(why, t)).unwrap_or_default(),
         clear_action: can_clear.then(|| format!("{address}/clear{which}")),
     }
+}
+
+/// The exit code, where the message does not tell it.
+fn exit_code(it: &InstanceRecord) -> Option<i32> {
+    let told = it.error.as_deref().unwrap_or_default();
+    it.exit_code.filter(|code| !told.contains(&format!("exit code {code}")))
+}
+
+/// What an instance of a mapped task is called among the others; `None`: it has no name of its own.
+pub(super) async fn label(
+    app: &App,
+    look: &Look,
+    it: &InstanceRecord,
+) -> Result<Option<String>, ApiError> {
+    let (version, one) = (&look.version.record, std::slice::from_ref(it));
+    Ok(labels(app, &look.run, version, one).await?.remove(&it.map_index.0))
+}
+
+/// The part with the instance called by this name.
+pub(super) fn called(live: TaskLive, it: &InstanceRecord, label: Option<&str>) -> TaskLive {
+    TaskLive { name: name(it, label), ..live }
 }
 
 /// The same of a try that is not the newest: its own state, times and end, and the way to the newest.
