@@ -8,6 +8,7 @@ use subak_core::dag::model::Dag;
 use crate::format::cut;
 
 mod drawn;
+mod letters;
 mod levels;
 mod nest;
 mod place;
@@ -18,6 +19,7 @@ mod view;
 pub use sight::Sight;
 pub use view::{GraphView, Links};
 
+use letters::{cut_to, drawn_width};
 use scene::{Leaf, Scene};
 
 /// Tasks around one; fewer, where more would have too many edges.
@@ -25,8 +27,11 @@ const AROUND_MOST: [usize; 3] = [150, 50, 15];
 /// Tasks that have what is looked for in their names.
 const FOUND_MOST: usize = 20;
 
-/// The name in a node is cut at this many characters.
+/// The name in a node is cut at this many characters, and at what these take in the usual fonts.
 const NAME_CHARS: usize = 26;
+const NAME_WIDTH_MOST: f64 = 228.0;
+/// So much of the padding may a name take whose letters are wider than most.
+const NAME_OVER: f64 = 10.0;
 
 pub(crate) const NODE_HEIGHT: f64 = 46.0;
 const NODE_WIDTH_LEAST: f64 = 116.0;
@@ -38,6 +43,8 @@ const NODE_PADDING: f64 = 48.0;
 const MANY_WIDTH: f64 = 190.0;
 /// Room for a name above an open group.
 const GROUP_WIDTH_LEAST: f64 = 180.0;
+/// Beside that name: its border and the sign before it.
+const GROUP_PADDING: f64 = 40.0;
 /// What is written on an edge is cut at this many characters; the gap is as wide as the widest.
 const LABEL_CHARS: usize = 24;
 const LABEL_CHAR_WIDTH: f64 = 6.7;
@@ -258,7 +265,7 @@ fn drawn(dag: &Dag, scene: &Scene, shown: Shown, sight: Sight) -> Option<Layout>
     });
     let groups = drawn.frames.into_iter().map(|(at, frame)| {
         let id = scene.groups[at].id.clone();
-        Group { name: cut(last_part(&id), NAME_CHARS), id, frame }
+        Group { name: cut_to(&short(last_part(&id)), frame.width - GROUP_PADDING), id, frame }
     });
     Some(Layout {
         width: drawn.width,
@@ -278,10 +285,16 @@ fn width(dag: &Dag, leaf: &Leaf) -> f64 {
     let (name, operator) = names(dag, leaf);
     #[expect(clippy::cast_precision_loss, reason = "a name is cut short")]
     let width = (name.chars().count() as f64 * NAME_CHAR_WIDTH)
+        .max(drawn_width(&name) - NAME_OVER)
         .max(operator.chars().count() as f64 * OPERATOR_CHAR_WIDTH)
         + NODE_PADDING;
     let least = if leaf.kind == Kind::Task { NODE_WIDTH_LEAST } else { MANY_WIDTH };
     width.ceil().max(least)
+}
+
+/// As much of a name as a box has room for.
+fn short(name: &str) -> String {
+    cut_to(&cut(name, NAME_CHARS), NAME_WIDTH_MOST)
 }
 
 /// The name and the operator in a box.
@@ -289,9 +302,9 @@ fn names(dag: &Dag, leaf: &Leaf) -> (String, String) {
     match (&leaf.kind, leaf.tasks.first()) {
         (Kind::Task, Some(task)) => {
             let task = &dag.tasks[*task];
-            (cut(&task.task_id.0, NAME_CHARS), task.operator.clone())
+            (short(&task.task_id.0), task.operator.clone())
         }
-        (Kind::Group(id), _) => (cut(last_part(id), NAME_CHARS), String::new()),
+        (Kind::Group(id), _) => (short(last_part(id)), String::new()),
         _ => (String::new(), String::new()),
     }
 }

@@ -218,14 +218,15 @@ fn retry(reason: &Reason) -> String {
         return String::new();
     };
     let left = i64::from(*retries) - i64::from(*failed);
-    let lost = match lost {
-        0 => String::new(),
-        lost => format!(", {lost} hilang bersama worker-nya"),
+    let ends = match (failed, lost) {
+        (failed, 0) => format!("{failed} percobaan gagal"),
+        (0, lost) => format!("{lost} percobaan hilang bersama worker-nya"),
+        (failed, lost) => format!("{failed} percobaan gagal, {lost} hilang bersama worker-nya"),
     };
     let next =
         due_at.map_or_else(String::new, |at| format!("; yang berikut jatuh tempo {}", instant(at)));
     let left = left.max(0);
-    format!("{failed} percobaan gagal{lost}, tersisa {left} ulangan{next}{}", of_error(error))
+    format!("{ends}, tersisa {left} ulangan{next}{}", of_error(error))
 }
 
 fn ended(reason: &Reason) -> String {
@@ -391,8 +392,13 @@ mod tests {
             ),
             (
                 Reason::Retry { due_at: None, failed: 1, lost: 1, retries: 1, error: None },
-                "1 tries failed, 1 lost with their workers, 0 retries are left",
+                "1 try failed, 1 lost with its worker, 0 retries are left",
                 "1 percobaan gagal, 1 hilang bersama worker-nya, tersisa 0 ulangan",
+            ),
+            (
+                Reason::Retry { due_at: None, failed: 0, lost: 2, retries: 1, error: None },
+                "2 tries were lost with their workers, 1 retry is left",
+                "2 percobaan hilang bersama worker-nya, tersisa 1 ulangan",
             ),
         ] {
             let told = Told { text: reason.text(), holds: true, reason };

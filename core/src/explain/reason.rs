@@ -351,15 +351,21 @@ impl Reason {
         let Self::Retry { due_at, failed, lost, retries, error } = self else {
             return String::new();
         };
-        let left = i64::from(*retries) - i64::from(*failed);
-        let lost = match lost {
-            0 => String::new(),
-            lost => format!(", {lost} lost with their workers"),
+        let ends = match (failed, lost) {
+            (failed, 0) => format!("{} failed", tries(*failed)),
+            (0, 1) => "1 try was lost with its worker".to_owned(),
+            (0, lost) => format!("{lost} tries were lost with their workers"),
+            (failed, 1) => format!("{} failed, 1 lost with its worker", tries(*failed)),
+            (failed, lost) => format!("{} failed, {lost} lost with their workers", tries(*failed)),
+        };
+        let left = match (i64::from(*retries) - i64::from(*failed)).max(0) {
+            1 => "1 retry is left".to_owned(),
+            left => format!("{left} retries are left"),
         };
         let error = error.as_ref().map_or_else(String::new, |it| format!(": {}", first_line(it)));
         let next =
             due_at.map_or_else(String::new, |at| format!("; the next is due at {}", instant(at)));
-        format!("{failed} tries failed{lost}, {} retries are left{next}{error}", left.max(0))
+        format!("{ends}, {left}{next}{error}")
     }
 
     fn ended(&self) -> String {
@@ -438,6 +444,10 @@ fn listed(tasks: &[Neighbour], more: usize) -> String {
     let named: Vec<String> = tasks.iter().map(each).collect();
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
     format!(": {}{more}", named.join(", "))
+}
+
+fn tries(number: i32) -> String {
+    if number == 1 { "1 try".to_owned() } else { format!("{number} tries") }
 }
 
 fn waiting(ahead: i64) -> String {

@@ -236,7 +236,7 @@ fn a_pause_is_told_of_whatever_could_start_without_it() {
     facts.live = Some(live(TaskState::Scheduled));
     check(&plan, &facts, Outlook::Waits, &[paused]);
     facts.live = Some(LiveFacts { failed: 1, ..live(TaskState::UpForRetry) });
-    check(&plan, &facts, Outlook::Waits, &["1 tries failed, 0 retries are left", paused]);
+    check(&plan, &facts, Outlook::Waits, &["1 try failed, 0 retries are left", paused]);
     // What runs, runs.
     facts.live = Some(live(TaskState::Running));
     check(&plan, &facts, Outlook::Runs, &[]);
@@ -267,7 +267,7 @@ fn a_retry_says_when_and_why() {
         ..live(TaskState::UpForRetry)
     });
     let due =
-        "1 tries failed, 2 retries are left; the next is due at 2026-11-20 01:02:03 UTC: no route";
+        "1 try failed, 2 retries are left; the next is due at 2026-11-20 01:02:03 UTC: no route";
     check(&plan, &facts, Outlook::Waits, &[due]);
 }
 
@@ -286,7 +286,7 @@ fn a_retry_counts_by_the_rule_that_fits() {
     {
         let waits = live(TaskState::UpForRetry);
         facts.live = Some(LiveFacts { failed: 1, exit_code, was_lost, ..waits });
-        let told = format!("1 tries failed, {left} retries are left");
+        let told = format!("1 try failed, {left} retries are left");
         check(&plan, &facts, Outlook::Waits, &[&told]);
     }
 }

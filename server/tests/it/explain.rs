@@ -121,7 +121,7 @@ async fn whatever_a_task_waits_for_is_told() -> anyhow::Result<()> {
     .await?;
     assert_eq!(told(&world, run, "a").await?.outlook, Outlook::Runs);
     hands.end(&a, Outcome::Failed(TryEnd::Transient)).await;
-    waits(&world, run, "a", "1 tries failed, 0 retries are left; the next is due at").await?;
+    waits(&world, run, "a", "1 try failed, 0 retries are left; the next is due at").await?;
 
     // The place of `a` is given to `c`, which finds its pool taken.
     let b = hands.given("b").await;

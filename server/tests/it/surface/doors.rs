@@ -167,6 +167,20 @@ async fn whoever_signs_in_comes_back_to_the_page_that_they_were_on() -> anyhow::
             assert_eq!(answer.header("location"), location);
         }
     }
+    // Whoever is signed in is led back from an error, within the site.
+    let admin = site.browser(Role::Admin).await?;
+    for (referer, is_led) in [
+        ("http://subak/dags?name=x", true),
+        ("https://evil.example/dags?name=x", false),
+        ("http://subak//dags?name=x", false),
+    ] {
+        let headers = [("sec-fetch-site", "same-origin"), ("referer", referer)];
+        let missing = request(&admin, &Method::GET, "/dags/none", &headers)?;
+        let answer = Answer::read(site.send(missing).await?).await?;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        let back = "<a class=\"button primary\" href=\"/dags?name=x\">Back</a>";
+        assert_eq!(answer.text().contains(back), is_led, "{referer}");
+    }
     site.world.close().await
 }
 
