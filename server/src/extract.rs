@@ -1,7 +1,7 @@
 //! Extractors that refuse with problems, in the shapes that Airflow's clients know.
 
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::rejection::{FormRejection, JsonRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -90,6 +90,42 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// A form, as a browser sends it.
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match axum::Form::<T>::from_request(request, state).await {
+            Ok(axum::Form(value)) => Ok(Self(value)),
+            Err(rejection) => Err(form_problem(&rejection)),
+        }
+    }
+}
+
+fn form_problem(rejection: &FormRejection) -> ApiError {
+    match rejection {
+        FormRejection::BytesRejection(_) => ApiError::TooLarge,
+        FormRejection::InvalidFormContentType(_) => ApiError::BadRequest(
+            "send a form, with `Content-Type: application/x-www-form-urlencoded`".into(),
+        ),
+        other => {
+            let (field, msg) = field_of(&deepest(other));
+            let loc = std::iter::once("body".to_owned()).chain(field).collect();
+            ApiError::Invalid(vec![FieldProblem::new("form_invalid", loc, msg)])
+        }
+    }
+}
+
+/// The field that a text names in front of what is wrong with it, if it names one.
+fn field_of(said: &str) -> (Option<String>, String) {
+    match said.split_once(": ") {
+        Some((field, msg)) if !field.contains(' ') => (Some(field.to_owned()), msg.to_owned()),
+        _ => (None, said.to_owned()),
+    }
+}
+
 /// The path's parameters.
 pub(crate) struct Path<T>(pub(crate) T);
 
@@ -133,6 +169,16 @@ mod tests {
         assert!(has_nul(br#"{"a": "x\u0000"}"#));
         assert!(has_nul(br#"{"a": "\\\u0000"}"#));
         assert!(!has_nul(br#"{"a": "\\u0000", "u0000": "\u0001"}"#));
+    }
+
+    #[test]
+    fn the_field_of_a_form_is_told_where_there_is_one() {
+        let check = |said: &str, field: Option<&str>, msg: &str| {
+            assert_eq!(field_of(said), (field.map(str::to_owned), msg.to_owned()));
+        };
+        check("slots: number too large", Some("slots"), "number too large");
+        check("missing field `role`", None, "missing field `role`");
+        check("invalid type: a map", None, "invalid type: a map");
     }
 
     #[test]

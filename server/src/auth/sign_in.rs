@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::Extension;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::{Extension, Form};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
@@ -15,7 +15,7 @@ use subak_web::sign_in::SignIn;
 use subak_web::url::encode;
 
 use crate::app::App;
-use crate::extract::Query;
+use crate::extract::{Form, Query};
 use crate::pages::language;
 use crate::problem::ApiError;
 

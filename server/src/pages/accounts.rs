@@ -1,6 +1,5 @@
 //! Users with what they may do, and API tokens.
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -18,7 +17,7 @@ use crate::app::App;
 use crate::audit::Trail;
 use crate::auth::sign_in_path;
 use crate::clock;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 
 /// Grants of a user that the list of users shows.

@@ -1,6 +1,5 @@
 //! Connections: the list, what a test of one came to, and the form of one. Secrets go in, never out.
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -18,7 +17,7 @@ use super::viewer::Viewer;
 use crate::api::{Connection, Kept as _, Mask, before_removal, tell};
 use crate::app::App;
 use crate::audit::Trail;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::{ApiError, FieldProblem};
 
 const HERE: &str = "/connections";

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
@@ -32,7 +31,7 @@ use super::watch::{APART, Look, Shown, watch};
 use crate::api::dag_remove;
 use crate::app::App;
 use crate::audit::Trail;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 use crate::versions::Version;
 

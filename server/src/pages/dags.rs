@@ -156,7 +156,7 @@ fn live<'a>(look: &Look<Listed>, query: &ListQuery, viewer: &'a Viewer) -> DagsL
     let rows = page.items.iter().map(|dag| row(dag.clone(), runs(dag), viewer, look.at));
     DagsLive {
         frame: viewer.frame(),
-        is_empty: page.total == 0 && !query.is_narrow(),
+        is_empty: page.total == 0 && query.offset <= 0 && !query.is_narrow(),
         rows: rows.collect(),
         pager,
     }

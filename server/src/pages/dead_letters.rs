@@ -1,6 +1,5 @@
 //! Dead letters: the list, and one of them.
 
-use axum::Form;
 use axum::extract::State;
 use axum::response::{Html, Redirect};
 use chrono::{DateTime, Utc};
@@ -24,7 +23,7 @@ use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
 use crate::dismiss;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 use crate::replay::Wanted;
 

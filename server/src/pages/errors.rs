@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
+use serde_json::Value;
 use subak_web::error::ErrorPage;
 use subak_web::text::Text;
 
@@ -15,7 +16,7 @@ use crate::problem::ApiError;
 pub(crate) fn page(error: &ApiError, t: &'static Text, back: Option<&str>) -> Response {
     let shape = error.shape();
     let (status, kind, title) = (shape.status.as_u16(), shape.kind, shape.title);
-    let detail = &error.to_string();
+    let detail = &error.said();
     let html = ErrorPage { t, status, kind, title, detail, back }.page();
     (shape.status, Html(html)).into_response()
 }
@@ -40,7 +41,7 @@ struct Problem {
     #[serde(rename = "type")]
     kind: String,
     title: String,
-    detail: serde_json::Value,
+    detail: Value,
 }
 
 /// Turns a handler's problem into a page, and leaves every other answer as it is.
@@ -62,9 +63,8 @@ fn dressed(
 ) -> Response {
     let (kind, title, detail) = match problem {
         Some(problem) => {
-            let detail = problem.detail;
-            let text = detail.as_str().map_or_else(|| detail.to_string(), str::to_owned);
-            (problem.kind, problem.title, text)
+            let told = told(&problem.detail);
+            (problem.kind, problem.title, told)
         }
         None => (String::new(), status.to_string(), String::new()),
     };
@@ -72,4 +72,22 @@ fn dressed(
     let (title, detail) = (&*title, &*detail);
     let page = ErrorPage { t, status: status.as_u16(), kind, title, detail, back };
     (status, Html(page.page())).into_response()
+}
+
+/// A problem's detail as people read it: the fields that are not valid in one line.
+fn told(detail: &Value) -> String {
+    match detail {
+        Value::String(text) => text.clone(),
+        Value::Array(fields) => fields.iter().map(field).collect::<Vec<_>>().join("; "),
+        other => other.to_string(),
+    }
+}
+
+fn field(problem: &Value) -> String {
+    let msg = problem["msg"].as_str().unwrap_or_default();
+    let place = problem["loc"].as_array().and_then(|loc| loc.last()).and_then(Value::as_str);
+    match place {
+        Some(name) if !matches!(name, "body" | "query") => format!("`{name}` {msg}"),
+        _ => msg.to_owned(),
+    }
 }

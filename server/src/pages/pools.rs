@@ -1,6 +1,5 @@
 //! Pools: the list, and its forms.
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -20,7 +19,7 @@ use super::watch::Look;
 use crate::actions::DEFAULT_POOL;
 use crate::app::App;
 use crate::audit::Trail;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 
 const HERE: &str = "/pools";

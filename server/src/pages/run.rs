@@ -5,7 +5,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Form;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, Redirect};
@@ -32,7 +31,7 @@ use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
 use crate::engine::Mark;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 use crate::versions::Version;
 
@@ -144,6 +143,12 @@ impl Watch {
         };
         self.app.run_parts.get_since(self.since, key, ask).await
     }
+
+    /// Whether the run was deleted: the stream is over, and whoever opens it again learns that.
+    async fn is_gone(&self) -> bool {
+        let found = self.app.store.run_get(&self.run.dag_id, &self.run.run_id).await;
+        matches!(found, Ok(None))
+    }
 }
 
 pub(super) async fn events(
@@ -177,7 +182,11 @@ pub(super) async fn stream(
             watch.since = watch.pulse.beat(rest(watch.sent)).await?;
         }
         loop {
-            if let Some(part) = watch.part().await
+            let part = watch.part().await;
+            if part.is_none() && watch.is_gone().await {
+                return None;
+            }
+            if let Some(part) = part
                 && let Some((event, bytes)) = watch.shown.turn(part.print, || part.drawn)
             {
                 watch.sent = bytes;

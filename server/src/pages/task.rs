@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Form;
 use axum::extract::State;
 use axum::response::{Html, Redirect};
 use serde::Deserialize;
@@ -30,7 +29,7 @@ use crate::audit::Trail;
 use crate::clock;
 use crate::engine::Mark;
 use crate::explain::explain;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 use crate::selection::with_downstream;
 use crate::try_log::TryLog;

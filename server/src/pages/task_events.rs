@@ -88,9 +88,12 @@ pub(super) async fn events(
     let watch = Watch { app, viewer, names, which, label, pulse, place, shown };
     let stream = unfold(watch, |mut watch| async move {
         loop {
-            // A database that is away for a moment: the next look may see it.
-            if let Ok(Some(event)) = watch.look().await {
-                return Some((Ok(event), watch));
+            match watch.look().await {
+                Ok(Some(event)) => return Some((Ok(event), watch)),
+                // It was deleted: whoever opens the stream again learns that.
+                Err(ApiError::RunNotFound { .. }) => return None,
+                // A database that is away for a moment: the next look may see it.
+                Ok(None) | Err(_) => {}
             }
             watch.pulse.beat(Duration::ZERO).await?;
         }

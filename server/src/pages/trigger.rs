@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -21,7 +20,7 @@ use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
 use crate::engine::Trigger;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 
 type Given = HashMap<String, String>;

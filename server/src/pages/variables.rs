@@ -1,6 +1,5 @@
 //! Variables: the list, and its forms. A secret goes in, never out.
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -20,7 +19,7 @@ use crate::api::{Variable as Body, tell};
 use crate::app::App;
 use crate::audit::Trail;
 use crate::clock;
-use crate::extract::{Path, Query};
+use crate::extract::{Form, Path, Query};
 use crate::problem::ApiError;
 
 const HERE: &str = "/variables";

@@ -242,11 +242,16 @@ where
         async move {
             stop.run_until_cancelled(sleep(rests)).await?;
             loop {
-                // A database that is away for a moment: the next look may see it.
-                if let Ok((print, draw)) = look().await
-                    && let Some((event, bytes)) = shown.turn(print, draw)
-                {
-                    return Some((Ok(event), (look, shown, rest(bytes))));
+                match look().await {
+                    Ok((print, draw)) => {
+                        if let Some((event, bytes)) = shown.turn(print, draw) {
+                            return Some((Ok(event), (look, shown, rest(bytes))));
+                        }
+                    }
+                    // It was deleted: whoever opens the stream again learns that.
+                    Err(ApiError::RunNotFound { .. }) => return None,
+                    // A database that is away for a moment: the next look may see it.
+                    Err(_) => {}
                 }
                 let stopped = stop.run_until_cancelled(sleep(apart)).await.is_none();
                 if stopped || Instant::now() >= ends {

@@ -14,6 +14,7 @@ use subak_store::access::Role;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
+use super::manage::post;
 use super::site::{Answer, Sender, Site, request};
 
 /// A page that is open.
@@ -219,6 +220,36 @@ async fn a_page_is_sent_what_came_after_it_was_loaded_and_nothing_else() -> anyh
     let mended = Open::again(&server, &viewer, &loaded[1], "1").await?;
     assert!(mended.contains("shop/runs/third"), "{mended}");
     other.close().await?;
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_shows_a_run_that_is_deleted_ends_and_is_told_that_it_is_gone() -> anyhow::Result<()> {
+    let site = Site::with_runs().await?;
+    let user = site.browser(Role::User).await?;
+    let wide =
+        "{dag_id: wide, tasks: {each: {operator: bash, expand: {command: ['true', 'true']}}}}";
+    site.world.dags(wide).await?;
+    site.run("wide", "one").await?;
+    let mut open = Vec::new();
+    for page in [
+        "/dags/shop/runs/bad",
+        "/dags/shop/gantt?run=bad",
+        "/dags/shop/runs/bad/tasks/load",
+        "/dags/wide/runs/one/tasks/each",
+    ] {
+        open.push(Open::of_page(&site, &user, page).await?);
+    }
+    for run in ["/dags/shop/runs/bad", "/dags/wide/runs/one"] {
+        let deleted = post(&site, &user, &format!("{run}/delete"), "").await?;
+        assert_eq!(deleted.status, StatusCode::SEE_OTHER, "{}", deleted.text());
+    }
+    for page in &mut open {
+        page.end().await?;
+        let again = request(&user, &Method::GET, &page.path, &[])?;
+        let again = site.send(again).await?.status();
+        assert_eq!(again, StatusCode::NOT_FOUND, "{}", page.path);
+    }
     site.world.close().await
 }
 

@@ -68,6 +68,16 @@ async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
         assert_eq!(nul.status, StatusCode::BAD_REQUEST, "{path}: {}", nul.text());
         assert!(nul.text().contains("the character NUL"), "{path}: {}", nul.text());
     }
+    // What is no form of this page is told on a page, with its field.
+    for (form, told) in [
+        ("name=vast&slots=99999999999", "`slots` number too large to fit in target type"),
+        ("name=vast", "missing field `slots`"),
+    ] {
+        let bad = post(&site, &op, "/pools", form).await?;
+        assert_eq!(bad.status, StatusCode::UNPROCESSABLE_ENTITY, "{form}");
+        let page = bad.text();
+        assert!(page.contains(told) && page.contains("<title>"), "{form}: {page}");
+    }
     post(&site, &op, "/pools/wide", "slots=-1&description=&include_deferred=true").await?;
     assert_eq!(pool().await?, Some((-1, true, String::new())));
     assert!(site.get(&op, "/pools").await?.text().contains("no limit"));
@@ -120,6 +130,9 @@ async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<(
         ("/workers?name=none", "Nothing matches.", "<span class=\"name\">worker</span>"),
         ("/dags/one/versions?name=test", "<code>test.yaml</code>", "Nothing"),
         ("/dags/one/versions?name=9", "value=\"9\"", "<code>test.yaml</code>"),
+        ("/dags/one/versions?name=9", "Nothing matches.", "<table"),
+        ("/users?name=zz", "Nothing matches.", "<table"),
+        ("/dags?offset=1000", "No DAG matches.", "No DAG yet"),
     ] {
         let page = site.get(&admin, path).await?.text();
         assert!(page.contains(found) && !page.contains(hidden), "{path}: {page}");

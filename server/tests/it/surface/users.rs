@@ -27,6 +27,9 @@ async fn administrators_manage_users_but_not_themselves_away() -> anyhow::Result
         post("/users/mia/grant", "role=admin&kind=dag&name=shop").await?.status.as_u16(),
         422
     );
+    let no_role = post("/users/mia/role", "role=owner").await?.text();
+    assert!(no_role.contains("<title>") && no_role.contains("`role` "), "{no_role}");
+    assert!(!no_role.contains("&#34;loc"), "{no_role}");
     assert_eq!(post("/users/mia/role", "role=op").await?.status, StatusCode::SEE_OTHER);
     let mia = site.world.store.user_named("mia").await?.unwrap();
     assert_eq!((mia.role, mia.has_grants), (Role::Op, true));
