@@ -19,9 +19,9 @@ pub enum Problem {
     NotOfType { value: Value, types: Vec<String> },
     #[error("is {value}, and must be {} {bound}", .limit.words())]
     OutOfBounds { value: Value, limit: Limit, bound: String },
-    #[error("has {length} {}, and needs {least}", .of.words())]
+    #[error("has {length} {}, and needs {least}", .of.words(*.length))]
     TooShort { length: usize, least: usize, of: Counted },
-    #[error("has {length} {}, and may have {most}", .of.words())]
+    #[error("has {length} {}, and may have {most}", .of.words(*.length))]
     TooLong { length: usize, most: usize, of: Counted },
     /// Of a schema that has more than a declaration checks itself.
     #[error("does not match: {}", told(.reasons))]
@@ -97,10 +97,12 @@ impl Limit {
 }
 
 impl Counted {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Characters => "characters",
-            Self::Items => "items",
+    fn words(self, count: usize) -> &'static str {
+        match (self, count) {
+            (Self::Characters, 1) => "character",
+            (Self::Characters, _) => "characters",
+            (Self::Items, 1) => "item",
+            (Self::Items, _) => "items",
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::versions::Versions;
 
 /// Live parts of runs' pages: by the run's key, where it is shown, the rows and what of the graph is shown,
 /// buttons or none, and language.
-type RunParts = Fresh<(i64, View, Chosen, Sight, bool, &'static str), Option<Part>>;
+type RunParts = Fresh<(i64, View, Chosen, Sight, (bool, bool), &'static str), Option<Part>>;
 
 /// Grids: by DAG, the first task shown, and language.
 type Grids = Fresh<(String, usize, &'static str), Option<Part>>;

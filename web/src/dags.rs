@@ -9,6 +9,7 @@ use crate::format::Stamp;
 use crate::frame::Frame;
 use crate::pager::{Pager, unlisted};
 use crate::render;
+use crate::text::Text;
 
 /// The page.
 #[derive(Debug, Template)]
@@ -80,6 +81,35 @@ pub struct LastRun {
     pub badge: Badge,
     pub href: String,
     pub when: Stamp,
+}
+
+/// That a DAG is paused, for who waits for a run of it.
+#[derive(Debug, Clone, Template)]
+#[template(path = "paused.html")]
+pub struct Paused {
+    /// What comes of it.
+    pub told: &'static str,
+    pub action: String,
+    /// On the button that lets it go on, for who may.
+    pub resume: Option<String>,
+}
+
+impl Paused {
+    /// Returns what tells that a DAG is paused.
+    #[must_use]
+    pub fn new(told: &'static str, dag_id: &str, can_pause: bool, t: &Text) -> Self {
+        Self {
+            told,
+            action: format!("{}/pause", crate::url::dag(dag_id)),
+            resume: can_pause.then(|| t.fill(t.resume, dag_id)),
+        }
+    }
+
+    /// Returns its markup.
+    #[must_use]
+    pub fn markup(&self) -> String {
+        render(self)
+    }
 }
 
 /// The switch that pauses a DAG.

@@ -129,7 +129,7 @@ mod tests {
         );
         check(
             Problem::TooShort { length: 1, least: 2, of: Counted::Items },
-            "has 1 items, and needs 2",
+            "has 1 item, and needs 2",
             "punya 1 butir, dan perlu 2",
         );
         check(

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::badge::Badge;
+use crate::dags::Paused;
 use crate::format::Stamp;
 use crate::frame::Frame;
 use crate::graph::GraphView;
@@ -47,6 +48,8 @@ pub struct RunLive {
     /// Since when the run goes on, for a clock that ticks; empty once it has ended.
     pub since: String,
     pub cancelled: Option<String>,
+    /// Its DAG is paused.
+    pub paused: Option<Paused>,
     pub progress: Progress,
     pub graph: GraphView,
     pub timeline: Timeline,

@@ -6,6 +6,7 @@ use askama::Template;
 use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
 
+use crate::dags::Paused;
 use crate::frame::Frame;
 use crate::render;
 use crate::text::Text;
@@ -25,6 +26,8 @@ pub struct TriggerPage<'a> {
     pub conf: String,
     pub note: String,
     pub problems: Vec<String>,
+    /// The DAG is paused.
+    pub paused: Option<Paused>,
     /// The run whose values stand in the form, and where the form has the defaults.
     pub filled_from: Option<(String, String)>,
 }
@@ -35,15 +38,23 @@ pub fn is_asked(param: &Param) -> bool {
     param.default.is_none() || param.schema.get("const").is_none()
 }
 
-/// Returns the configuration that a sent form asks for, or what is wrong with it. Only values that
+/// What is wrong with a sent form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The parameter whose field is wrong, if it is one.
+    pub param: Option<String>,
+    pub said: String,
+}
+
+/// Returns the configuration that a sent form asks for, and what of it cannot be read. Only values that
 /// differ from the defaults are in it, so that the run says what was asked.
 pub fn conf_of_form<'a>(
     params: impl Iterator<Item = (&'a String, &'a Param)>,
     given: impl Fn(&str) -> Option<String>,
     t: &Text,
-) -> Result<Map<String, Value>, Vec<String>> {
+) -> (Map<String, Value>, Vec<Wrong>) {
     let mut conf = Map::new();
-    let mut problems = Vec::new();
+    let mut wrong = Vec::new();
     for (name, param) in params.filter(|(_, param)| is_asked(param)) {
         let field = Field::new(name, param);
         let text = given(&field.key);
@@ -55,18 +66,23 @@ pub fn conf_of_form<'a>(
                 conf.insert(name.clone(), value);
             }
             Ok(_) => {}
-            Err(problem) => problems.push(problem),
+            Err(said) => wrong.push(Wrong { param: Some(name.clone()), said }),
         }
     }
     let more = given("conf").unwrap_or_default();
     if !more.trim().is_empty() {
-        match serde_json::from_str(&more) {
-            Ok(Value::Object(more)) => conf.extend(more),
-            Ok(_) => problems.push(format!("{} {}", t.conf, t.not_object)),
-            Err(error) => problems.push(format!("{} {}", t.conf, t.fill(t.not_json, error))),
-        }
+        let refused = match serde_json::from_str(&more) {
+            Ok(Value::Object(more)) => {
+                conf.extend(more);
+                None
+            }
+            Ok(_) => Some(t.not_object.to_owned()),
+            Err(error) => Some(t.fill(t.not_json, error)),
+        };
+        let said = refused.map(|why| format!("{} {why}", t.conf));
+        wrong.extend(said.map(|said| Wrong { param: None, said }));
     }
-    if problems.is_empty() { Ok(conf) } else { Err(problems) }
+    (conf, wrong)
 }
 
 impl TriggerPage<'_> {

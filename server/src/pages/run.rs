@@ -42,6 +42,8 @@ pub(super) struct Look {
     /// But for those of mapped tasks that are expanded.
     pub(super) instances: Vec<InstanceRecord>,
     pub(super) maps: Vec<MapRecord>,
+    /// Its DAG is paused, and it has not ended.
+    pub(super) is_held: bool,
 }
 
 impl Look {
@@ -55,7 +57,9 @@ impl Look {
         let version = app.versions.of_run(&run).await?;
         let instances = app.store.single_list(&run, &version.record).await?;
         let maps = app.store.map_list(&run, &version.record).await?;
-        Ok(Self { run, version, instances, maps })
+        let goes_on = !run.state.is_final() && run.cancelled_at.is_none();
+        let is_held = goes_on && app.store.dag_paused(run.dag).await?;
+        Ok(Self { run, version, instances, maps, is_held })
     }
 
     /// A number that differs when something differs that is shown.
@@ -63,6 +67,7 @@ impl Look {
         let mut hasher = DefaultHasher::new();
         let run = &self.run;
         (run.state, run.started_at, run.ended_at, run.cancelled_at).hash(&mut hasher);
+        self.is_held.hash(&mut hasher);
         for it in &self.instances {
             (it.task, it.map_index, it.state, it.try_number).hash(&mut hasher);
             (it.started_at, it.ended_at, &it.error).hash(&mut hasher);
@@ -76,7 +81,7 @@ impl Look {
     fn part(&self, view: View, chosen: Chosen, sight: &Sight, viewer: &Viewer) -> Part {
         let (now, t) = (clock::now(), viewer.t);
         let pieces = match view {
-            View::Page => run_live(self, chosen, sight, viewer.can_run(), now, t).pieces(),
+            View::Page => run_live(self, chosen, sight, viewer, now).pieces(),
             View::Gantt => gantt_live(self, chosen, now, t).pieces(),
         };
         Part { print: self.print(), drawn: Arc::new(Drawn::new(pieces)) }
@@ -90,7 +95,7 @@ pub(super) async fn show(
     Query(query): Query<RowsQuery>,
 ) -> Result<Html<String>, ApiError> {
     let look = Look::at(&app, &dag_id, &run_id).await?;
-    let (now, t) = (clock::now(), viewer.t);
+    let now = clock::now();
     let conf = match &look.run.conf {
         Value::Object(conf) if conf.is_empty() => String::new(),
         conf => serde_json::to_string_pretty(conf).unwrap_or_default(),
@@ -99,7 +104,7 @@ pub(super) async fn show(
     let href = url::run(&dag_id, &run_id);
     let events = url::with(&format!("{href}/events"), &[&chosen.query(), &sight.query()]);
     let events = viewer.events(&events, look.print());
-    let live = run_live(&look, chosen, &sight, viewer.can_run(), now, t);
+    let live = run_live(&look, chosen, &sight, &viewer, now);
     let note = look.run.note.unwrap_or_default();
     let note_action = viewer.can_run().then(|| format!("{href}/note"));
     Ok(Html(RunPage { frame: viewer.frame(), events, live, note, note_action, conf }.page()))
@@ -133,9 +138,9 @@ struct Watch {
 impl Watch {
     /// The part as it stands; one look serves all who watch the run.
     async fn part(&self) -> Option<Part> {
-        let (can_run, t) = (self.viewer.can_run(), self.viewer.t);
-        let sight = self.sight.clone();
-        let key = (self.run.run_key.0, self.view, self.chosen, sight, can_run, t.language);
+        let may = (self.viewer.can_run(), self.viewer.can_pause());
+        let (sight, t) = (self.sight.clone(), self.viewer.t);
+        let key = (self.run.run_key.0, self.view, self.chosen, sight, may, t.language);
         let ask = async || {
             // A database that is away for a moment: the next look may see it.
             let look = Look::at(&self.app, &self.run.dag_id, &self.run.run_id).await.ok()?;

@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 use subak_core::dag::model::Param;
 use subak_core::ids::DagId;
 use subak_store::read::{DagRecord, Orders, RunFilter, RunRecord};
+use subak_web::dags::Paused;
 use subak_web::problem::in_words;
 use subak_web::text::Text;
-use subak_web::trigger::{Field, TriggerPage, conf_of_form, is_asked};
+use subak_web::trigger::{Field, TriggerPage, Wrong, conf_of_form, is_asked};
 use subak_web::url;
 
 use super::viewer::Viewer;
@@ -93,36 +94,39 @@ pub(super) async fn submit(
     Form(given): Form<Given>,
 ) -> Result<Response, ApiError> {
     let dag = find(&app, dag_id).await?;
-    let read = conf_of_form(dag.head.params_in_order(), |key| given.get(key).cloned(), viewer.t);
-    let problems = match read.and_then(|conf| checked(&dag, conf, viewer.t)) {
-        Ok(conf) => match start(&app, &viewer, &dag, conf, &given).await {
+    let get = |key: &str| given.get(key).cloned();
+    let (conf, mut wrong) = conf_of_form(dag.head.params_in_order(), get, viewer.t);
+    wrong.extend(unfit(&dag, &conf, &wrong, viewer.t));
+    if wrong.is_empty() {
+        let refused = |said: String| Wrong { param: None, said };
+        wrong = match start(&app, &viewer, &dag, conf, &given).await {
             Ok(run_id) => {
                 trail.made_run(&dag.dag_id, &run_id);
                 return Ok(Redirect::to(&url::run(&dag.dag_id, &run_id)).into_response());
             }
-            Err(ApiError::Invalid(fields)) => fields.into_iter().map(|field| field.msg).collect(),
-            Err(ApiError::Conflict(problem)) => vec![problem],
+            Err(ApiError::Invalid(fields)) => {
+                fields.into_iter().map(|field| refused(field.msg)).collect()
+            }
+            Err(ApiError::Conflict(problem)) => vec![refused(problem)],
             Err(other) => return Err(other),
-        },
-        Err(problems) => problems,
-    };
-    let html = page(&dag, &viewer, &given, problems).page();
+        };
+    }
+    let html = page(&dag, &viewer, &given, wrong).page();
     Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(html)).into_response())
 }
 
-/// Holds the values against their params, as the engine will, and tells what is wrong in the viewer's
-/// language.
-fn checked(
-    dag: &DagRecord,
-    conf: Map<String, Value>,
-    t: &Text,
-) -> Result<Map<String, Value>, Vec<String>> {
+/// Holds the values that could be read against their params, as the engine will, and tells what is wrong
+/// in the viewer's language.
+fn unfit(dag: &DagRecord, conf: &Map<String, Value>, unread: &[Wrong], t: &Text) -> Vec<Wrong> {
     let wrong = |(name, param): (&String, &Param)| {
+        if unread.iter().any(|it| it.param.as_ref() == Some(name)) {
+            return None;
+        }
         let problem = param.problem_of(conf.get(name))?;
-        Some(format!("{name} {}", in_words(&problem, t)))
+        let said = format!("{} {}", Field::new(name, param).label(), in_words(&problem, t));
+        Some(Wrong { param: Some(name.clone()), said })
     };
-    let problems: Vec<String> = dag.head.params_in_order().filter_map(wrong).collect();
-    if problems.is_empty() { Ok(conf) } else { Err(problems) }
+    dag.head.params_in_order().filter_map(wrong).collect()
 }
 
 async fn start(
@@ -156,18 +160,20 @@ fn page<'a>(
     dag: &DagRecord,
     viewer: &'a Viewer,
     given: &Given,
-    problems: Vec<String>,
+    wrong: Vec<Wrong>,
 ) -> TriggerPage<'a> {
     let field = |(name, param): (&String, &Param)| {
         let mut field = Field::new(name, param);
-        if !problems.is_empty() {
+        if !wrong.is_empty() {
             field.value = given.get(&field.key).cloned().unwrap_or_default();
+            field.is_wrong = wrong.iter().any(|it| it.param.as_ref() == Some(name));
         }
         field
     };
     let params = dag.head.params_in_order().filter(|(_, param)| is_asked(param));
     let text = |key: &str| given.get(key).cloned().unwrap_or_default();
-    let href = url::dag(&dag.dag_id);
+    let (href, t) = (url::dag(&dag.dag_id), viewer.t);
+    let paused = || Paused::new(t.trigger_held, &dag.dag_id, viewer.can_pause(), t);
     TriggerPage {
         frame: viewer.frame(),
         title: viewer.t.fill(viewer.t.trigger_title, &dag.dag_id),
@@ -177,7 +183,8 @@ fn page<'a>(
         fields: params.map(field).collect(),
         conf: text("conf"),
         note: text("note"),
-        problems,
+        problems: wrong.into_iter().map(|it| it.said).collect(),
+        paused: dag.is_paused.then(paused),
         filled_from: None,
     }
 }

@@ -81,6 +81,11 @@ impl Viewer {
         self.caller.may(Role::User)
     }
 
+    /// Whether pausing and resuming is shown.
+    pub(super) fn can_pause(&self) -> bool {
+        self.caller.may(Role::Op)
+    }
+
     /// The DAGs that are shown; `None`: all.
     pub(super) fn sight(&self) -> Option<Vec<String>> {
         self.caller.sight()
@@ -92,7 +97,7 @@ impl Viewer {
             t: self.t,
             user: self.caller.name(),
             can_run: self.can_run(),
-            can_pause: self.caller.may(Role::Op),
+            can_pause: self.can_pause(),
             sees_all: self.caller.may_everywhere(Role::Viewer),
             is_op: self.caller.may_everywhere(Role::Op),
             is_admin: self.caller.may_everywhere(Role::Admin),

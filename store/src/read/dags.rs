@@ -183,6 +183,15 @@ impl Store {
         rows.into_iter().next().map(DagRow::into_record).transpose()
     }
 
+    /// Returns whether a DAG is paused; one that there is not is not.
+    pub async fn dag_paused(&self, dag: i32) -> Result<bool, StoreError> {
+        let row: Option<(bool,)> = sqlx::query_as("SELECT is_paused FROM dag WHERE dag = $1")
+            .bind(dag)
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(row.is_some_and(|(is_paused,)| is_paused))
+    }
+
     async fn dag_rows(
         &self,
         filter: &DagFilter,

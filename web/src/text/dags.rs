@@ -25,6 +25,8 @@ macro_rules! dags {
             trigger: "Trigger", "Jalankan";
             pause: "Pause {}", "Jeda {}";
             resume: "Resume {}", "Lanjutkan {}";
+            run_held: "The DAG is paused: nothing of this run starts until it goes on.", "DAG dijeda: tidak ada yang mulai dari run ini sampai DAG dilanjutkan.";
+            trigger_held: "The DAG is paused: the run waits until it goes on.", "DAG dijeda: run menunggu sampai DAG dilanjutkan.";
             delete_dag: "Delete DAG", "Hapus DAG";
             delete_dag_sure: "Delete this DAG with its runs, their history and logs?", "Hapus DAG ini beserta run, riwayat, dan lognya?";
             stale: "file gone", "berkas hilang";

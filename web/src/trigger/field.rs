@@ -29,6 +29,10 @@ pub struct Field {
     pub maximum: String,
     /// What a whole text must match, as browsers check it.
     pub pattern: String,
+    /// What holds where a number is left empty.
+    pub placeholder: String,
+    /// What was filled in was refused.
+    pub is_wrong: bool,
 }
 
 /// One of the values to choose from.
@@ -100,12 +104,15 @@ impl Field {
         let described = ["description", "description_md"].map(text);
         // A schema's pattern matches anywhere, a browser's the whole text.
         let pattern = schema["pattern"].as_str().map(|pattern| format!(".*(?:{pattern}).*"));
+        let value = param.default.as_ref().and_then(|it| kind.shown(it)).unwrap_or_default();
+        let is_number = matches!(kind, FieldKind::Integer | FieldKind::Number);
         Self {
             name: name.to_owned(),
             title: text("title"),
             key: format!("param.{name}"),
             kind,
-            value: param.default.as_ref().and_then(|it| kind.shown(it)).unwrap_or_default(),
+            placeholder: if is_number && !is_nullable { value.clone() } else { String::new() },
+            value,
             description: described.into_iter().find(|it| !it.is_empty()).unwrap_or_default(),
             is_required: param.default.is_none() && !is_nullable,
             is_nullable,
@@ -115,7 +122,14 @@ impl Field {
             minimum: bound("minimum"),
             maximum: bound("maximum"),
             pattern: pattern.unwrap_or_default(),
+            is_wrong: false,
         }
+    }
+
+    /// What people call it: its title, or its name.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        if self.title.is_empty() { &self.name } else { &self.title }
     }
 
     /// Fills the field with a value.
@@ -137,7 +151,7 @@ impl Field {
         param: &Param,
         t: &Text,
     ) -> Result<Option<Value>, String> {
-        let problem = |what: &str| format!("{} {what}", self.name);
+        let problem = |what: &str| format!("{} {what}", self.label());
         let given = given.replace("\r\n", "\n");
         let trimmed = given.trim();
         if param.default.is_some() && given == self.value {

@@ -19,7 +19,9 @@ fn params() -> BTreeMap<String, Param> {
 fn read(given: &[(&str, &str)]) -> Result<Value, Vec<String>> {
     let given: HashMap<_, _> = given.iter().copied().collect();
     let get = |key: &str| given.get(key).map(|value| (*value).to_owned());
-    conf_of_form(params().iter(), get, &ENGLISH).map(Value::Object)
+    let (conf, wrong) = conf_of_form(params().iter(), get, &ENGLISH);
+    let said: Vec<String> = wrong.into_iter().map(|it| it.said).collect();
+    if said.is_empty() { Ok(Value::Object(conf)) } else { Err(said) }
 }
 
 #[test]
@@ -40,7 +42,8 @@ fn one(schema: Value, default: Option<Value>, given: &str) -> (Field, Option<Val
     let params = BTreeMap::from([("p".to_owned(), Param { schema, default })]);
     let field = Field::new("p", &params["p"]);
     let get = |key: &str| (key == "param.p").then(|| given.to_owned());
-    let conf = conf_of_form(params.iter(), get, &ENGLISH).unwrap();
+    let (conf, wrong) = conf_of_form(params.iter(), get, &ENGLISH);
+    assert!(wrong.is_empty(), "{wrong:?}");
     (field, conf.get("p").cloned())
 }
 
@@ -136,4 +139,10 @@ fn every_problem_is_said_at_once() {
     assert_eq!(problems.len(), 3);
     assert!(problems.iter().any(|it| it == "most is not a number"));
     assert_eq!(read(&[("param.most", "")]).unwrap_err(), ["most needs a value"]);
+    // By the name that the form shows, and with the field that is to be marked.
+    let schema = json!({"type": "integer", "title": "At most"});
+    let titled = BTreeMap::from([("most".to_owned(), Param { schema, default: None })]);
+    let (conf, wrong) = conf_of_form(titled.iter(), |_| Some(String::new()), &ENGLISH);
+    let said = "At most needs a value".to_owned();
+    assert_eq!((conf.len(), wrong), (0, vec![Wrong { param: Some("most".to_owned()), said }]));
 }

@@ -94,6 +94,39 @@ async fn pools_are_made_changed_and_removed() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_tells_all_that_is_wrong_and_that_its_dag_is_paused() -> anyhow::Result<()> {
+    let site = Site::new().await?;
+    let (op, user) = (site.browser(Role::Op).await?, site.browser(Role::User).await?);
+    let dag = "{dag_id: form, params: {who: {type: string, title: Your name, minLength: 2}, \
+               days: {type: integer, maximum: 9, default: 3}}, tasks: {t: {operator: noop}}}";
+    site.world.dags(dag).await?;
+    let held = "nothing of this run starts";
+    let paused = post(&site, &op, "/dags/form/pause", "is_paused=true").await?;
+    assert_eq!(paused.status, StatusCode::SEE_OTHER, "{}", paused.text());
+    for (form, told) in [
+        ("param.who=a&param.days=99", "Your name has 1 character, and needs 2"),
+        ("param.who=&param.days=99", "Your name needs a value"),
+    ] {
+        let bad = post(&site, &op, "/dags/form/runs", form).await?;
+        assert_eq!(bad.status, StatusCode::UNPROCESSABLE_ENTITY, "{form}");
+        let page = bad.text();
+        assert!(page.contains(told) && page.contains("days is 99"), "{form}: {page}");
+        assert_eq!(page.matches("aria-invalid=\"true\"").count(), 2, "{form}: {page}");
+        assert!(page.contains("the run waits until it goes on"), "{page}");
+    }
+    let made = post(&site, &op, "/dags/form/runs", "param.who=ab&param.days=3").await?;
+    assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.text());
+    for (sender, may) in [(&op, true), (&user, false)] {
+        let page = site.get(sender, made.header("location")).await?.text();
+        assert!(page.contains(held) && page.contains("Resume form") == may, "{page}");
+    }
+    post(&site, &op, "/dags/form/pause", "is_paused=false").await?;
+    let page = site.get(&op, made.header("location")).await?.text();
+    assert!(!page.contains(held), "{page}");
+    site.world.close().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_list_is_searched_by_name_and_shown_in_parts() -> anyhow::Result<()> {
     let site = Site::new().await?;
     let (admin, store) = (site.browser(Role::Admin).await?, &site.world.store);
