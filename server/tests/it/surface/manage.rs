@@ -359,7 +359,10 @@ async fn a_form_takes_what_the_schema_of_its_params_takes() -> anyhow::Result<()
         assert!(refused.text().contains(why), "{}", refused.text());
     }
     let refused = post_in("id", &site, &user, "/dags/form/runs", "param.most=12").await?.text();
-    assert!(refused.contains("<li>most adalah 12, dan harus paling banyak 9</li>"), "{refused}");
+    assert!(
+        refused.contains("<li>How many at most adalah 12, dan harus paling banyak 9</li>"),
+        "{refused}"
+    );
     let refused = post_in("id", &site, &user, "/dags/form/runs", "param.mail=ops").await?.text();
     assert!(refused.contains("mail tidak sesuai skemanya: tidak berformat email"), "{refused}");
     site.world.close().await
