@@ -56,7 +56,7 @@ fn a_person_runs_and_mends_a_dag_on_another_server() {
     assert!(far.good(&["dags", "pause", "greeting"]).contains("greeting is paused"));
     assert!(far.good(&["dags", "list"]).contains("paused"));
     // A run of it says why it waits; a name that is misspelt is told.
-    let odd = ["runs", "trigger", "greeting", "--run-id", "odd", "--param", "nam=x", "--wait"];
+    let odd = ["runs", "trigger", "greeting", "--run-id", "odd", "--param", "name1=x", "--wait"];
     let (out, err) = (Stdio::piped(), Stdio::piped());
     let mut waits = far.command(&odd).stdout(out).stderr(err).spawn().unwrap();
     let mut lines = BufReader::new(waits.stdout.take().unwrap()).lines();
